@@ -1,0 +1,85 @@
+# The stages as file targets, tied by what they write. Content decides, not times: RUN/inputs/*.json change only when the
+# settings or the bytes of the frames do, and every stage depends on its own.
+
+CONFIG  ?= pipelines/configs/toyworld.toml
+DATA    ?= data
+NAME    ?= $(basename $(notdir $(CONFIG)))
+RUN     ?= runs/$(NAME)
+# One of the config's seeds.
+SEED    ?= 0
+PYTHON  ?= python3.11
+VENV    ?= .venv
+# Settings to change, such as SET='translator.steps=2000 segmenter.batch=4', and options of the machine and the moment.
+SET     ?=
+ARGS    ?=
+
+SIM2REAL   = $(VENV)/bin/sim2real
+EXPERIMENT = $(CONFIG) --data $(DATA) --run $(RUN) $(foreach setting,$(SET),--set $(setting))
+TRANSLATOR = $(RUN)/seed-$(SEED)/translator/final.json
+TRANSLATED = $(RUN)/seed-$(SEED)/translated/manifest.jsonl
+SEGMENTER  = $(RUN)/seed-$(SEED)/translated_net/final.json
+REPORT     = $(RUN)/report.html
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test translate train-seg eval check lint clean FORCE
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  for any experiment: make eval CONFIG=pipelines/configs/carla_to_camvid.toml DATA=/data"
+
+setup: $(VENV)/installed ## create the environment (done by every other target)
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed ## the main job on toy world: translate, train, evaluate, report (15 minutes on 2 cores)
+	$(SIM2REAL) compare pipelines/configs/toyworld.toml --run runs/demo --restart $(ARGS)
+
+translate: $(TRANSLATED) ## train the translator, translate the labelled source frames
+	@echo "translated frames: $(dir $(TRANSLATED))"
+
+train-seg: $(SEGMENTER) ## train the segmenter on the translated frames
+	@echo "segmenter: $(dir $(SEGMENTER))"
+
+eval: $(REPORT) ## train what is missing, evaluate source-only, translated, oracle; write the report
+	@echo "report: $(REPORT)"
+
+check: $(VENV)/installed ## read every frame of the experiment, say what is wrong
+	$(SIM2REAL) data check $(EXPERIMENT)
+
+test: $(VENV)/installed ## run the tests
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/installed ## check style
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean: ## remove runs and environment
+	rm -rf runs $(VENV)
+
+# FORCE: the frames and the config are looked at every time; the files change only when their content does.
+$(RUN)/inputs/%.json: $(RUN)/inputs/checked ;
+
+$(RUN)/inputs/checked: FORCE | $(VENV)/installed
+	@$(SIM2REAL) config inputs $(EXPERIMENT) --seed $(SEED)
+
+$(TRANSLATOR): $(RUN)/inputs/translator.json
+	$(SIM2REAL) translate train $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
+	@touch $@
+
+$(TRANSLATED): $(TRANSLATOR) $(RUN)/inputs/translation.json
+	$(SIM2REAL) translate experiment $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
+	@touch $@
+
+$(SEGMENTER): $(TRANSLATED) $(RUN)/inputs/segmenter.json
+	$(SIM2REAL) segment train $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
+	@touch $@
+
+$(REPORT): $(SEGMENTER) $(RUN)/inputs/report.json
+	$(SIM2REAL) compare $(EXPERIMENT) --restart $(ARGS)
+	@touch $@
+
+FORCE:

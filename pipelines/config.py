@@ -1,0 +1,196 @@
+"""One TOML file per experiment, read into settings that check themselves.
+
+What belongs to the experiment is here; what belongs to the machine and the moment (device, workers, run folder) is an
+option of the command line.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from pipelines.data.frames import AnyFrameSetSettings
+from pipelines.errors import UserError
+from pipelines.settings import Settings, explain
+
+Size = tuple[PositiveInt, PositiveInt]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class TranslatorSettings(Settings):
+    """Stage one's training. Defaults are those of Zhu et al., ICCV 2017, as their published code has them."""
+
+    method: Literal["cyclegan"] = "cyclegan"
+    generator: Literal["resnet6", "resnet9"] = "resnet9"
+    discriminator: Literal["patch"] = "patch"
+    generator_channels: PositiveInt = 64
+    """Width of the generators' first layer; 64 in the paper, 16 trains on a CPU in minutes."""
+    discriminator_channels: PositiveInt = 64
+    cycle_weight: PositiveFloat = 10.0
+    """Weight of both cycle terms; lambda in eq. 3."""
+    identity_weight: NonNegativeFloat = 0.5
+    """Weight of the identity terms relative to `cycle_weight` (sec. 5.2); 0 leaves them out."""
+    pool_size: NonNegativeInt = 50
+    """Past translations that the discriminators are shown again (sec. 4); 0 shows new ones only."""
+    learning_rate: PositiveFloat = 2e-4
+    steps: PositiveInt = 100_000
+    decay_fraction: Fraction = 0.5
+    """Last part of the steps in which the learning rate falls linearly; 100 of 200 epochs in the paper."""
+    batch: PositiveInt = 1
+    height: PositiveInt = 286
+    """Frames are brought to this height before cropping."""
+    crop: PositiveInt = 256
+    """Side of the square crops."""
+    checkpoint_every: PositiveInt = 500
+    preview_every: PositiveInt = 250
+
+
+class TranslationSettings(Settings):
+    """How the source frames are translated to disk."""
+
+    height: PositiveInt | None = None
+    """Translate at this height and come back to the frame's own size; absent: translate at the frame's own size."""
+
+
+class Shares(Settings):
+    """Of what the training batches of the translated net are made; the three add up to 1."""
+
+    translated: Fraction = 1.0
+    source: Fraction = 0.0
+    target: Fraction = 0.0
+    """Labelled real frames. Above 0 the net is no longer free of real labels."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Shares":
+        total = self.translated + self.source + self.target
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"shares add up to {total:g}, they must add up to 1")
+        return self
+
+
+class SegmenterSettings(Settings):
+    """Stage two's training; the same for every arm of a comparison but for the frames."""
+
+    method: Literal["supervised"] = "supervised"
+    network: Literal["ddrnet23_slim"] = "ddrnet23_slim"
+    shares: Shares = Shares()
+    steps: PositiveInt = 80_000
+    batch: PositiveInt = 12
+    height: PositiveInt = 1024
+    """Frames are brought to this height before augmentation, and for prediction."""
+    crop: Size = (1024, 1024)
+    """Width and height of the training crops."""
+    scale: tuple[PositiveFloat, PositiveFloat] = (0.5, 2.0)
+    """Range of the random scale, drawn log-uniformly."""
+    flip: bool = True
+    colour_jitter: Fraction = 0.5
+    """Strength of random brightness, contrast and saturation; hue gets a tenth of it."""
+    blur: Fraction = 0.0
+    """Probability of a Gaussian blur of up to two pixels."""
+    loss: Literal["ohem", "cross_entropy"] = "ohem"
+    auxiliary_weight: NonNegativeFloat = 0.4
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: PositiveFloat = 0.01
+    weight_decay: NonNegativeFloat = 5e-4
+    warmup_steps: NonNegativeInt = 1000
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Decay of the moving average of the weights that is then evaluated; absent: no average."""
+    rare_class_sampling: bool = False
+    """Draw frames by class, rare ones more often (Hoyer et al., CVPR 2022, sec. 3.3)."""
+    rare_class_temperature: PositiveFloat = 0.01
+    """T of eq. 11 there; smaller favours rare classes more."""
+    checkpoint_every: PositiveInt = 500
+    preview_every: PositiveInt = 250
+
+    @model_validator(mode="after")
+    def _ordered_scale(self) -> "SegmenterSettings":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale goes from {self.scale[0]:g} to {self.scale[1]:g}; the first must be the smaller")
+        return self
+
+
+class CompareSettings(Settings):
+    """How often the comparison is repeated."""
+
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
+    one_translator: bool = False
+    """Train the translator with the first seed only and share it; otherwise every seed trains its own."""
+
+
+class Experiment(Settings):
+    """All that decides an experiment's outcome."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    source: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
+    """Synthetic frames. Sets without labels serve the translator alone."""
+    target: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
+    """Real training frames. Their labels serve the oracle, and the translated net only if `shares.target` says so."""
+    validation: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
+    """Real labelled frames on which every net is evaluated."""
+    translator: TranslatorSettings = TranslatorSettings()
+    translation: TranslationSettings = TranslationSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+    compare: CompareSettings = CompareSettings()
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> "Experiment":
+        for part in ("source", "target", "validation"):
+            names = [frames.name for frames in getattr(self, part)]
+            if len(set(names)) < len(names):
+                raise ValueError(f"two sets of {part} have the same name ({', '.join(names)}); give each its own")
+        return self
+
+
+def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
+    """Read an experiment's TOML file and apply `--set key=value` overrides.
+
+    Raises:
+        UserError: The file is missing or is not TOML, or a setting is unknown or wrong; one line that names it.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"config {path} cannot be read ({error.strerror}); bundled ones are in pipelines/configs") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"config {path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Experiment.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"config {path}: {explain(error, Experiment)}") from error
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UserError(f"--set {override}: expected KEY=VALUE, such as --set translator.steps=200")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.split(".")
+    place: Any = content
+    for depth, part in enumerate(path):
+        place = _descend(place, part, override, ".".join(path[:depth]))
+    if isinstance(place, list):
+        place[_position(place, last, override)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise UserError(f"--set {override}: {'.'.join(path)} is a value, it has no {last}")
+
+
+def _descend(place: Any, part: str, override: str, parent: str) -> Any:
+    if isinstance(place, list):
+        return place[_position(place, part, override)]
+    if isinstance(place, dict):
+        return place.setdefault(part, {})
+    raise UserError(f"--set {override}: {parent} is a value, it has no {part}")
+
+
+def _position(place: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise UserError(f"--set {override}: expected a position from 0 to {len(place) - 1}, got {part}")
+    return int(part)

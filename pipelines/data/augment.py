@@ -1,0 +1,107 @@
+"""Augmentation on the host, image and label map in step.
+
+Everything random comes from the generator handed in, which is keyed by (seed, step, slot).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torchvision.transforms.v2 import functional
+
+from pipelines.data.images import to_tensor
+from segment.classes import IGNORE_INDEX
+
+
+def fit_height(image: np.ndarray, height: int, enlarge: bool = False, least_width: int = 0) -> np.ndarray:
+    """Bring an image to a height, the width following the aspect; by area downwards, bicubic upwards.
+
+    Args:
+        image: uint8 (H, W, 3).
+        height: The wanted height.
+        enlarge: Also enlarge lower images; otherwise they stay as they are.
+        least_width: Go higher than `height` where the width would fall below this.
+    """
+    scale = max(height / image.shape[0], least_width / image.shape[1])
+    if scale == 1 or (scale > 1 and not enlarge):
+        return image
+    size = (max(round(image.shape[1] * scale), least_width), max(round(image.shape[0] * scale), 1))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
+def crop_window(shape: tuple[int, ...], size: tuple[int, int], random: np.random.Generator) -> tuple[int, int]:
+    """Top and left of a random window of `size` (height, width) inside an image of `shape` (H, W, ...)."""
+    top = int(random.integers(max(shape[0] - size[0], 0) + 1))
+    left = int(random.integers(max(shape[1] - size[1], 0) + 1))
+    return top, left
+
+
+def random_flip(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Mirror left to right half of the time."""
+    return image[:, ::-1] if random.random() < 0.5 else image
+
+
+@dataclass(frozen=True)
+class SegmenterAugmentation:
+    """Scale, crop, flip, colour and blur, in this order.
+
+    Args:
+        height: Frames are brought to this height, times the random scale.
+        crop: Width and height of the result; what is missing is filled with black and ignored.
+        scale: Range of the scale, drawn log-uniformly.
+        flip: Mirror half of the time.
+        colour_jitter: Half-width of the factors of brightness, contrast and saturation; a tenth of it for hue.
+        blur: Probability of a Gaussian blur, sigma 0.3 to 2 pixels.
+    """
+
+    height: int
+    crop: tuple[int, int]
+    scale: tuple[float, float]
+    flip: bool
+    colour_jitter: float
+    blur: float
+
+    def __call__(
+        self, image: np.ndarray, label_map: np.ndarray, random: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Augment one frame.
+
+        Args:
+            image: uint8 (H, W, 3).
+            label_map: uint8 (H, W).
+            random: Keyed to this slot.
+
+        Returns:
+            Image (3, h, w) in [0, 1] and label map int64 (h, w), of the crop's size.
+        """
+        scale = float(np.exp(random.uniform(*np.log(self.scale)))) * self.height / image.shape[0]
+        size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST)
+        image, label_map = self._crop(image, label_map, random)
+        if self.flip and random.random() < 0.5:
+            image, label_map = image[:, ::-1], label_map[:, ::-1]
+        tensor = self._colour(to_tensor(np.ascontiguousarray(image)), random)
+        return tensor, torch.from_numpy(label_map.astype(np.int64))
+
+    def _crop(self, image: np.ndarray, label_map: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        width, height = self.crop
+        down, right = max(height - image.shape[0], 0), max(width - image.shape[1], 0)
+        if down or right:
+            image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_CONSTANT)
+            label_map = cv2.copyMakeBorder(label_map, 0, down, 0, right, cv2.BORDER_CONSTANT, value=IGNORE_INDEX)
+        top, left = crop_window(image.shape, (height, width), random)
+        window = (slice(top, top + height), slice(left, left + width))
+        return image[window], label_map[window]
+
+    def _colour(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+        if self.colour_jitter > 0:
+            low, high = 1 - self.colour_jitter, 1 + self.colour_jitter
+            image = functional.adjust_brightness(image, random.uniform(low, high))
+            image = functional.adjust_contrast(image, random.uniform(low, high))
+            image = functional.adjust_saturation(image, random.uniform(low, high))
+            image = functional.adjust_hue(image, random.uniform(-0.1, 0.1) * self.colour_jitter)
+        if self.blur > 0 and random.random() < self.blur:
+            image = functional.gaussian_blur(image, kernel_size=[9, 9], sigma=[random.uniform(0.3, 2.0)])
+        return image

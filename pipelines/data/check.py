@@ -1,0 +1,230 @@
+"""A look at every file of a data set before hours of training depend on it.
+
+Reads all images and labels, goes on past bad ones, and says what is there and what is wrong. CARLA gets its own test:
+read with the table of another release its labels are valid and wrong, but then no road lies at the pictures' bottom.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.data.encodings import CARLA_VERSIONS, IGNORE, LabelEncoding, carla, packed
+from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.images import read_image
+from pipelines.errors import ImageError
+from segment.classes import CLASS_NAMES
+
+ROAD, CAR = CLASS_NAMES.index("road"), CLASS_NAMES.index("car")
+
+LISTED = 20
+"""Lines shown of each kind of trouble; the count is of all."""
+
+
+@dataclass
+class SetReport:
+    """What `check_frame_set` found. Sizes are (width, height); troubles are one-line messages that name the file."""
+
+    name: str
+    root: Path
+    frames: int
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    unreadable: list[str] = field(default_factory=list)
+    unknown_values: list[str] = field(default_factory=list)
+    size_mismatches: list[str] = field(default_factory=list)
+    version_doubts: list[str] = field(default_factory=list)
+    images_without_labels: list[str] = field(default_factory=list)
+    labels_without_images: list[str] = field(default_factory=list)
+    single_colour: list[str] = field(default_factory=list)
+    all_ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file can be used and the labels make sense. What is merely unpaired or odd is reported only."""
+        return not (self.unreadable or self.unknown_values or self.size_mismatches or self.version_doubts)
+
+    @property
+    def class_shares(self) -> dict[str, float]:
+        """Share of each class among all labelled pixels that are not ignored."""
+        counts = self.class_pixels[: len(CLASS_NAMES)]
+        return dict(zip(CLASS_NAMES, (counts / max(counts.sum(), 1)).tolist(), strict=True))
+
+    @property
+    def ignored_share(self) -> float:
+        """Share of ignored pixels among all pixels of the label maps."""
+        return float(self.class_pixels[IGNORE] / max(self.class_pixels.sum(), 1))
+
+
+def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None = None) -> SetReport:
+    """Read every frame of a set; never stops at a bad file.
+
+    Args:
+        frame_set: The set.
+        progress: Called with the number of frames done.
+    """
+    report = SetReport(frame_set.name, frame_set.root, len(frame_set), notes=list(frame_set.notes))
+    report.labels_without_images = [str(path) for path in frame_set.unpaired_labels]
+    seen: dict[LabelEncoding, StoredValues] = {}
+    for done, frame in enumerate(frame_set.frames, 1):
+        size = _check_image(frame, report)
+        if frame.label is None or frame.encoding is None:
+            report.images_without_labels.append(frame.name)
+        else:
+            _check_label(frame, frame.label, frame.encoding, size, seen, report)
+        if progress:
+            progress(done)
+    for encoding, values in seen.items():
+        if encoding.description["reader"] == "carla":
+            _check_carla_version(encoding, values, report)
+    return report
+
+
+@dataclass
+class StoredValues:
+    """The ids or packed colours of a set's labels as stored: all of them, and how often each is in a bottom row."""
+
+    everywhere: set[int] = field(default_factory=set)
+    bottom: Counter[int] = field(default_factory=Counter)
+
+    def add(self, stored: np.ndarray) -> None:
+        """Count one label file: (H, W) ids or (H, W, 3) colours."""
+        if stored.ndim == 3:
+            stored = packed(stored)
+        self.everywhere.update(np.unique(stored).tolist())
+        values, counts = np.unique(stored[-1], return_counts=True)
+        self.bottom.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+
+def _check_image(frame: Frame, report: SetReport) -> tuple[int, int] | None:
+    try:
+        image = read_image(frame.image)
+    except ImageError as error:
+        report.unreadable.append(str(error))
+        return None
+    size = image.shape[1], image.shape[0]
+    report.sizes[size] += 1
+    if (image == image[0, 0]).all():
+        report.single_colour.append(str(frame.image))
+    return size
+
+
+def _check_label(
+    frame: Frame,
+    label: Path,
+    encoding: LabelEncoding,
+    size: tuple[int, int] | None,
+    seen: dict[LabelEncoding, StoredValues],
+    report: SetReport,
+) -> None:
+    try:
+        stored = encoding.stored(label)
+    except ImageError as error:
+        report.unreadable.append(str(error))
+        return
+    seen.setdefault(encoding, StoredValues()).add(stored)
+    height, width = stored.shape[:2]
+    if size is not None and size != (width, height):
+        report.size_mismatches.append(f"{label}: {width}x{height}, its image {frame.image} is {size[0]}x{size[1]}")
+    try:
+        label_map = encoding.to_train_ids(stored, label)
+    except ImageError as error:
+        report.unknown_values.append(str(error))
+        return
+    report.class_pixels += np.bincount(label_map.ravel(), minlength=256)
+    if (label_map == IGNORE).all():
+        report.all_ignored.append(str(label))
+
+
+# --- CARLA releases ----------------------------------------------------------------------------------
+
+
+def _check_carla_version(encoding: LabelEncoding, values: StoredValues, report: SetReport) -> None:
+    """Road should lie at the bottom of the pictures, or the bonnet of the car that carries the camera."""
+    bottom = _at_bottom(encoding, values)
+    version = encoding.description["version"]
+    if bottom == ROAD:
+        return
+    if bottom == CAR and _all_known(encoding, values):
+        report.notes.append(f"the bottom row is mostly car under version {version}: probably the bonnet of the own car")
+        return
+    road, car = [], []
+    for group, others in _other_versions(encoding).items():
+        if _all_known(others, values):
+            found = _at_bottom(others, values)
+            road += [group] * (found == ROAD)
+            car += [group] * (found == CAR)
+    shown = CLASS_NAMES[bottom] if bottom is not None and bottom != IGNORE else "of no class"
+    doubt = f"under CARLA version {version} the bottom row is mostly {shown}, expected road"
+    if road:
+        doubt += f"; it would be road with version {' or '.join(road)}"
+    elif car:
+        doubt += f"; it would be car (the own bonnet) with version {' or '.join(car)}"
+    report.version_doubts.append(doubt + ". Check the setting `version`")
+
+
+def _other_versions(encoding: LabelEncoding) -> dict[str, LabelEncoding]:
+    """Release range -> the same kind of file as those releases wrote it."""
+    samples = {"0.8.x": "0.8.4", "0.9.0 to 0.9.9": "0.9.0", "0.9.10 to 0.9.13": "0.9.10", "0.10.x": "0.10.0"}
+    groups = {group: carla(samples.get(group, "0.9.14"), encoding.description["encoding"]) for group in CARLA_VERSIONS}
+    return {group: other for group, other in groups.items() if other != encoding}
+
+
+def _table(encoding: LabelEncoding) -> dict[int, int]:
+    """Stored id or packed colour -> train id."""
+    colours = {r << 16 | g << 8 | b: train_id for (r, g, b), train_id in encoding.colours.items()}
+    return {**encoding.ids, **colours}
+
+
+def _all_known(encoding: LabelEncoding, values: StoredValues) -> bool:
+    return values.everywhere <= _table(encoding).keys()
+
+
+def _at_bottom(encoding: LabelEncoding, values: StoredValues) -> int | None:
+    """The most frequent train id of the bottom rows; None if no value there is known."""
+    table = _table(encoding)
+    counts: Counter[int] = Counter()
+    for value, count in values.bottom.items():
+        if value in table:
+            counts[table[value]] += count
+    return counts.most_common(1)[0][0] if counts else None
+
+
+# --- for people ----------------------------------------------------------------------------------
+
+
+def format_report(report: SetReport) -> str:
+    """The report as lines of text, for a terminal."""
+    labels = report.frames - len(report.images_without_labels)
+    lines = [
+        f"{report.name}: {'ok' if report.ok else 'NOT OK'}",
+        f"  folder  {report.root}",
+        f"  frames  {report.frames}, of which {labels} with labels",
+        "  sizes   " + ", ".join(f"{w}x{h} ({count})" for (w, h), count in report.sizes.most_common(LISTED)),
+    ]
+    lines += _section("cannot be read", report.unreadable)
+    lines += _section("hold unknown values", report.unknown_values)
+    lines += _section("differ in size from their image", report.size_mismatches)
+    lines += _section("CARLA version in doubt", report.version_doubts)
+    if labels:
+        lines += _section("images without label", report.images_without_labels)
+    lines += _section("labels without image", report.labels_without_images)
+    lines += _section("images of a single colour", report.single_colour)
+    lines += _section("labels with nothing but ignored pixels", report.all_ignored)
+    lines += _section("notes", report.notes)
+    if report.class_pixels.any():
+        lines.append("  classes, as shares of the labelled pixels")
+        lines += [f"    {name:<14}{share:9.3%}" for name, share in report.class_shares.items()]
+        lines.append(f"    ignored, of all pixels: {report.ignored_share:.3%}")
+    return "\n".join(lines)
+
+
+def _section(title: str, items: Iterable[str]) -> list[str]:
+    entries = list(items)
+    if not entries:
+        return []
+    rest = [f"    and {len(entries) - LISTED} more"] if len(entries) > LISTED else []
+    return [f"  {title} ({len(entries)})", *(f"    {entry}" for entry in entries[:LISTED]), *rest]

@@ -1,0 +1,274 @@
+"""How each data set writes classes into its label files, and the way from there to the 19 Cityscapes train ids.
+
+The tables are in `label_maps.json`, each with its sources. A value that a table does not hold is refused with the
+file's name: a wrong table shows itself at once instead of as a low score a week later.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.data.images import image_error, read_raw
+from pipelines.errors import UserError
+
+IGNORE = 255
+UNKNOWN = -1
+
+Colour = tuple[int, int, int]
+
+CAMVID_11_MERGED = (frozenset({6, 7}), frozenset({12, 18}))
+"""CamVid's 11 classes hold traffic lights in SignSymbol, and the bicycle with its rider in Bicyclist."""
+CAMVID_32_MERGED = (frozenset({12, 18}),)
+
+CARLA_VERSIONS = {
+    "0.8.x": "carla_0.9.0_to_0.9.9",
+    "0.9.0 to 0.9.9": "carla_0.9.0_to_0.9.9",
+    "0.9.10 to 0.9.13": "carla_0.9.10_to_0.9.13",
+    "0.9.14 and later": "carla_0.9.14_and_later",
+    "0.10.x": "carla_0.10_ue5",
+}
+"""Release range -> its table in label_maps.json. 0.8 wrote the same 13 tags as 0.9.0."""
+
+
+@dataclass(frozen=True)
+class LabelEncoding:
+    """One way of writing classes into a label file. Two encodings are equal when their names are.
+
+    `ids` and `colours` give the train id (255 = ignore) of a stored value or colour; either may be empty. `pick` takes
+    a file's stored values to an (H, W) id array or an (H, W, 3) colour array, or raises ValueError saying what is
+    wrong. `absent` are train ids that the table names but no label file holds. `merged` are the groups of train ids
+    that the data set cannot tell apart: predictions are to be scored with each group as one class.
+    """
+
+    name: str
+    description: Mapping[str, str] = field(compare=False)
+    pick: Callable[[np.ndarray], np.ndarray] = field(compare=False, repr=False)
+    ids: Mapping[int, int] = field(default_factory=dict, compare=False, repr=False)
+    colours: Mapping[Colour, int] = field(default_factory=dict, compare=False, repr=False)
+    absent: frozenset[int] = field(default=frozenset(), compare=False, repr=False)
+    merged: tuple[frozenset[int], ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def train_ids(self) -> frozenset[int]:
+        """The classes that label maps of this encoding can show."""
+        return frozenset({*self.ids.values(), *self.colours.values()} - {IGNORE} - self.absent)
+
+    def decode(self, path: Path) -> np.ndarray:
+        """Label file -> uint8 (H, W) train ids, 255 = ignore.
+
+        Raises:
+            ImageError: The file cannot be read, is of another form, or holds ids or colours that the table does not.
+        """
+        return self.to_train_ids(self.stored(path), path)
+
+    def stored(self, path: Path) -> np.ndarray:
+        """Label file -> its ids (H, W) or colours (H, W, 3), not yet looked up; ImageError as `decode`."""
+        values = read_raw(path)
+        try:
+            return self.pick(values)
+        except ValueError as error:
+            raise image_error(path, f"{error} (read as {self.name})") from error
+
+    def to_train_ids(self, stored: np.ndarray, path: Path) -> np.ndarray:
+        """What `stored` returned -> uint8 (H, W) train ids; ImageError naming `path` if a value is unknown."""
+        try:
+            return self._from_colours(stored) if stored.ndim == 3 else self._from_ids(stored)
+        except ValueError as error:
+            raise image_error(path, f"{error} (read as {self.name})") from error
+
+    def to_json(self) -> dict[str, str]:
+        """What `from_json` needs to find this encoding again."""
+        return dict(self.description)
+
+    @staticmethod
+    def from_json(description: Mapping[str, Any]) -> "LabelEncoding":
+        """The encoding that `to_json` described; UserError, listing the valid ones, for any other description."""
+        options = dict(description)
+        if not all(isinstance(value, str) for value in options.values()):
+            raise UserError(f"Label encoding {options}: every value must be text")
+        reader = options.pop("reader", "")
+        if reader not in ENCODINGS:
+            raise UserError(f"Label encoding {dict(description)}: reader must be one of {', '.join(ENCODINGS)}")
+        try:
+            return ENCODINGS[reader](**options)
+        except TypeError as error:
+            raise UserError(f"Label encoding {dict(description)}: {error}") from error
+
+    def _from_ids(self, values: np.ndarray) -> np.ndarray:
+        table = np.full(256, UNKNOWN, np.int16)
+        table[list(self.ids)] = list(self.ids.values())
+        label_map = table[values] if values.dtype == np.uint8 else _looked_up_wide(table, values)
+        if (label_map == UNKNOWN).any():
+            raise _unknown("ids", [str(value) for value in np.unique(values[label_map == UNKNOWN])])
+        return label_map.astype(np.uint8)
+
+    def _from_colours(self, values: np.ndarray) -> np.ndarray:
+        known = {packed(np.array(rgb)).item(): train_id for rgb, train_id in self.colours.items()}
+        keys = np.array(sorted(known), np.int32)
+        train_ids = np.array([known[key] for key in keys], np.uint8)
+        pixels = packed(values)
+        place = np.searchsorted(keys, pixels).clip(max=len(keys) - 1)
+        strange = keys[place] != pixels
+        if strange.any():
+            found = np.unique(pixels[strange])
+            raise _unknown("colours", [f"({c >> 16},{c >> 8 & 255},{c & 255})" for c in found])
+        return train_ids[place]
+
+
+def _looked_up_wide(table: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """16-bit values above 255 are in no table."""
+    return np.where(values < 256, table[np.minimum(values, 255)], np.int16(UNKNOWN))
+
+
+def packed(colours: np.ndarray) -> np.ndarray:
+    """(..., 3) colours -> one number each, red highest."""
+    wide = colours.astype(np.int32)
+    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+
+
+def _unknown(what: str, values: list[str]) -> ValueError:
+    shown = ", ".join(values[:8]) + (f" and {len(values) - 8} more" if len(values) > 8 else "")
+    return ValueError(f"holds unknown {what} {shown}: not in the table of this encoding")
+
+
+# --- where the classes are in the stored values ----------------------------------------------------
+
+
+def _single_channel(values: np.ndarray) -> np.ndarray:
+    if values.ndim != 2:
+        raise ValueError(f"has {values.shape[2]} channels, expected one channel of ids")
+    return values
+
+
+def _red_channel(values: np.ndarray) -> np.ndarray:
+    """The simulator's raw image, or a single channel that someone took out of it."""
+    return values if values.ndim == 2 else values[..., 0]
+
+
+def _colour_channels(values: np.ndarray) -> np.ndarray:
+    if values.ndim == 2 or values.shape[2] < 3 or values.dtype != np.uint8:
+        raise ValueError("has no 8-bit RGB or RGBA colours, which this encoding is made of")
+    return values[..., :3]
+
+
+def _ids_or_colours(values: np.ndarray) -> np.ndarray:
+    return values if values.ndim == 2 else _colour_channels(values)
+
+
+def _first_of_16_bit(values: np.ndarray) -> np.ndarray:
+    if values.ndim == 2 or values.shape[2] < 3 or values.dtype != np.uint16:
+        form = f"{values.dtype.itemsize * 8}-bit, {1 if values.ndim == 2 else values.shape[2]} channel(s)"
+        raise ValueError(f"is {form}, expected the original GT/LABELS file: 16-bit, 3 channels")
+    return values[..., 0]
+
+
+# --- the tables ------------------------------------------------------------------------------------
+
+
+@lru_cache
+def label_maps() -> dict[str, dict]:
+    """All tables of `label_maps.json`, by name."""
+    return json.loads(Path(__file__).with_name("label_maps.json").read_text())
+
+
+def _ids(table: str) -> dict[int, int]:
+    """Stored id -> train id. Cityscapes' id -1 is never written to a file."""
+    entries = label_maps()[table]["ids"]
+    return {int(value): entry["train_id"] for value, entry in entries.items() if int(value) >= 0}
+
+
+def _colours(table: str) -> dict[Colour, int]:
+    """Colour -> train id. Where a class that counts shares its colour with an ignored one, it has the colour."""
+    entries = label_maps()[table]["ids"].values()
+    ordered = sorted(entries, key=lambda entry: entry["train_id"], reverse=True)
+    return {tuple(entry["rgb"]): entry["train_id"] for entry in ordered}
+
+
+@lru_cache
+def cityscapes(encoding: str = "labelIds") -> LabelEncoding:
+    """Cityscapes: "labelIds" (0 to 33) or "labelTrainIds" (0 to 18, and 255)."""
+    _one_of("encoding", encoding, ("labelIds", "labelTrainIds"))
+    ids = _ids("cityscapes") if encoding == "labelIds" else {train_id: train_id for train_id in (*range(19), IGNORE)}
+    description = {"reader": "cityscapes", "encoding": encoding}
+    return LabelEncoding(f"cityscapes_{encoding}", description, _single_channel, ids)
+
+
+@lru_cache
+def gta5() -> LabelEncoding:
+    """GTA5: the palette index is the id. A file re-saved as RGB is read by its colours.
+
+    In such a file pole groups cannot be told from poles, nor number plates from cars; they count as poles and cars.
+    """
+    return LabelEncoding("gta5", {"reader": "gta5"}, _ids_or_colours, _ids("gta5"), _colours("gta5"))
+
+
+@lru_cache
+def synthia(lane_marking: str = "road") -> LabelEncoding:
+    """SYNTHIA-RAND-CITYSCAPES; lane markings count as "road", as in Cityscapes, or "ignore", as in most papers."""
+    _one_of("lane_marking", lane_marking, ("road", "ignore"))
+    ids = _ids("synthia_rand_cityscapes")
+    ids[22] = 0 if lane_marking == "road" else IGNORE
+    absent = frozenset(range(19)) - frozenset(label_maps()["synthia_rand_cityscapes"]["train_ids_16"])
+    description = {"reader": "synthia", "lane_marking": lane_marking}
+    return LabelEncoding(f"synthia_lane_marking_{lane_marking}", description, _first_of_16_bit, ids, absent=absent)
+
+
+@lru_cache
+def carla(version: str, encoding: str = "raw") -> LabelEncoding:
+    """CARLA, as release `version` wrote it: "raw" (tag in the red channel, or alone) or its CityScapes "palette"."""
+    _one_of("encoding", encoding, ("raw", "palette"))
+    table = carla_table(version)
+    description = {"reader": "carla", "encoding": encoding, "version": version}
+    name = table.replace("carla", f"carla_{encoding}")
+    if encoding == "raw":
+        return LabelEncoding(name, description, _red_channel, _ids(table))
+    return LabelEncoding(name, description, _colour_channels, colours=_colours(table))
+
+
+@lru_cache
+def camvid(encoding: str = "11", order: str = "segnet") -> LabelEncoding:
+    """CamVid: "11" classes as ids in the order "segnet" (sky first) or "building_first", or its "32" colours."""
+    _one_of("encoding", encoding, ("11", "32"))
+    _one_of("order", order, ("segnet", "building_first"))
+    if encoding == "32":
+        description = {"reader": "camvid", "encoding": "32"}
+        colours = _colours("camvid32")
+        return LabelEncoding("camvid32", description, _colour_channels, colours=colours, merged=CAMVID_32_MERGED)
+    table = f"camvid11_{order}_order"
+    description = {"reader": "camvid", "encoding": "11", "order": order}
+    return LabelEncoding(f"camvid11_{order}", description, _single_channel, _ids(table), merged=CAMVID_11_MERGED)
+
+
+ENCODINGS: dict[str, Callable[..., LabelEncoding]] = {
+    "cityscapes": cityscapes,
+    "gta5": gta5,
+    "synthia": synthia,
+    "carla": carla,
+    "camvid": camvid,
+}
+"""Data set -> its encodings; the keyword arguments are what `LabelEncoding.to_json` holds beside "reader"."""
+
+
+def carla_table(version: str) -> str:
+    """Name of the table that CARLA release `version` ("0.9.12") wrote; UserError, listing the valid ones, otherwise."""
+    numbers = re.fullmatch(r"v?0\.(\d+)(?:\.(\d+))?(?:\.\d+)?", version.strip())
+    minor, patch = (int(number or -1) for number in numbers.groups()) if numbers else (-1, -1)
+    if minor == 8:
+        return CARLA_VERSIONS["0.8.x"]
+    if minor == 10:
+        return CARLA_VERSIONS["0.10.x"]
+    if minor == 9 and patch >= 0:
+        group = "0.9.0 to 0.9.9" if patch <= 9 else "0.9.10 to 0.9.13" if patch <= 13 else "0.9.14 and later"
+        return CARLA_VERSIONS[group]
+    raise UserError(f"CARLA version {version!r} is unknown; valid versions: {', '.join(CARLA_VERSIONS)}")
+
+
+def _one_of(setting: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise UserError(f"{setting} = {value!r} is unknown; valid values: {', '.join(valid)}")

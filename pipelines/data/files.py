@@ -1,0 +1,84 @@
+"""Files that are whole or not there at all.
+
+A run may be killed, and a disk may fill, at any byte. So nothing is written under its final name: the bytes go to a
+hidden neighbour, are flushed to the disk, and take their name in one rename. Reading refuses what would hang (a pipe).
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.errors import StorageError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that readers see the old file or the new one, never a part. Makes missing folders.
+
+    Raises:
+        StorageError: The disk is full, read-only or failing; what was under `path` is unchanged.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(part, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn any failure of the file system inside the block into a StorageError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot write: {error.strerror or error}. Check the disk and permissions."
+        ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes as 64 lower-case hexadecimal digits; StorageError if it cannot be read."""
+    try:
+        with open_regular(path) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot read: {error.strerror or error}") from error
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file (or a link to one) for reading bytes.
+
+    Raises:
+        OSError: It is missing or unreadable, or a folder, pipe, socket or device (`strerror` says which): to open a
+            pipe would wait for ever.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise OSError(0, f"is a {_kind_of(mode)}, expected a file")
+    # Non-blocking: had a pipe taken the file's place since the look above, we would not hang.
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
+def _kind_of(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def sync_folder(folder: Path) -> None:
+    """The rename itself must survive a power cut too, and it lives in the folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

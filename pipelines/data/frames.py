@@ -1,0 +1,116 @@
+"""Frame sets: a data set of any kind, seen as numbered frames with RGB images and label maps of train ids.
+
+All that the stages know of data sets is in `FrameSet`. A new data set is one reader file and one line in
+`AnyFrameSetSettings`.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from pipelines.data.camvid import CamVidSettings
+from pipelines.data.carla import CarlaSettings
+from pipelines.data.cityscapes import CityscapesSettings
+from pipelines.data.drawn import ToyWorldSettings
+from pipelines.data.encodings import LabelEncoding
+from pipelines.data.folder import FolderSettings
+from pipelines.data.gta5 import Gta5Settings
+from pipelines.data.images import image_error, image_size, read_image
+from pipelines.data.layout import Frame
+from pipelines.data.synthia import SynthiaSettings
+from pipelines.data.translated import TranslatedSettings
+from pipelines.errors import UserError
+
+__all__ = ["AnyFrameSetSettings", "Frame", "FrameSet", "ToyWorldSettings", "TranslatedSettings", "open_frame_set"]
+
+AnyFrameSetSettings = Annotated[
+    Gta5Settings
+    | CarlaSettings
+    | SynthiaSettings
+    | CityscapesSettings
+    | CamVidSettings
+    | FolderSettings
+    | TranslatedSettings
+    | ToyWorldSettings,
+    Field(discriminator="reader"),
+]
+"""Settings of one data set; the key `reader` says which kind it is."""
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """The frames of one data set in name order. Nothing is read before it is asked for."""
+
+    name: str
+    root: Path
+    frames: list[Frame]
+    unpaired_labels: list[Path]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every frame has a label map."""
+        return bool(self.frames) and all(frame.label is not None for frame in self.frames)
+
+    @property
+    def encoding(self) -> LabelEncoding | None:
+        """How the label maps are written; None without labels, or where frames differ (a translated set may)."""
+        encodings = {frame.encoding for frame in self.frames if frame.encoding is not None}
+        return encodings.pop() if len(encodings) == 1 else None
+
+    @property
+    def merged(self) -> tuple[frozenset[int], ...]:
+        """Groups of train ids that the labels cannot tell apart; scoring counts each group as one class."""
+        encodings = {frame.encoding for frame in self.frames if frame.encoding is not None}
+        groups = {group for encoding in encodings for group in encoding.merged}
+        return tuple(sorted(groups, key=sorted))
+
+    def only_labelled(self) -> "FrameSet":
+        """The frames that have a label map."""
+        return replace(self, frames=[frame for frame in self.frames if frame.label is not None])
+
+    def read_image(self, index: int) -> np.ndarray:
+        """uint8 (H, W, 3) RGB; ImageError if the file cannot be used."""
+        return read_image(self.frames[index].image)
+
+    def read_label_map(self, index: int) -> np.ndarray:
+        """uint8 (H, W) of train ids, 255 = ignore; of the same size as the image.
+
+        Raises:
+            ImageError: The label file cannot be used, holds unknown values, or differs in size from the image.
+            UserError: The frame has no label map.
+        """
+        frame = self.frames[index]
+        if frame.label is None or frame.encoding is None:
+            raise UserError(f"{frame.image}: frame {frame.name!r} of data set {self.name!r} has no label map")
+        label_map = frame.encoding.decode(frame.label)
+        width, height = image_size(frame.image)
+        if label_map.shape != (height, width):
+            raise image_error(
+                frame.label,
+                f"the label map is {label_map.shape[1]}x{label_map.shape[0]}, "
+                f"its image {frame.image} is {width}x{height}; both must be of one size",
+            )
+        return label_map
+
+
+def open_frame_set(settings: AnyFrameSetSettings, data: Path) -> FrameSet:
+    """Find the frames of a data set; only their names are looked at.
+
+    Args:
+        settings: Which data set, and where in `data` it is.
+        data: Folder that relative roots start from (the option --data).
+
+    Raises:
+        UserError: The folder is missing, or its contents contradict the settings.
+        NoInputsError: It holds no frame.
+    """
+    found = settings.find(data)
+    frames = settings.selected(found.frames)
+    return FrameSet(settings.name, settings.folder(data), frames, found.unpaired_labels, found.notes)

@@ -1,0 +1,250 @@
+"""The only place where image files are decoded and encoded, and where BGR/RGB and 0..255/0..1 are converted.
+
+A bad file costs one frame and never the process: what is not a regular file, too large or cut off is refused before a
+decoder sees it, and then the decoders that were measured not to crash are used (kornia_rs for PNG, simplejpeg in its
+strict mode for JPEG, Pillow for the rest). Every refusal is an `ImageError` of one line. EXIF orientation is honoured
+in images and label maps alike: one decoder that rotates and one that does not would part a frame from its labels.
+"""
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import cv2
+import kornia_rs.io
+import numpy as np
+import simplejpeg
+from PIL import Image, ImageOps
+
+from pipelines.data.files import open_regular, write_atomically
+from pipelines.data.headers import MAX_SCANS, Header, read_header
+from pipelines.errors import ImageError, NumericalError, UserError
+
+if TYPE_CHECKING:  # the commands that only look at files start in a tenth of the time
+    from torch import Tensor
+
+Result = TypeVar("Result")
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+MAX_BYTES = 512 * 2**20
+
+# Our own limit is checked before decoding, and a file is read or refused: Pillow's remarks would only add noise.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Image file -> uint8 (H, W, 3) RGB.
+
+    Grey becomes three equal channels. Alpha is dropped and the colour under it kept. 16 bits become 8 by
+    round(x / 257). A palette becomes its colours. CMYK becomes RGB by Pillow's formula. 1-bit becomes 0 and 255. EXIF
+    orientation is applied. Of several pages or moments the first is taken. JPEG data that is damaged inside but
+    well-formed cannot be noticed.
+
+    Raises:
+        ImageError: Not a regular file, empty, foreign, cut off, damaged, over 100 megapixels or over 512 MiB.
+    """
+    return _read(path, _decode_image, "a whole PNG, JPEG, WebP, BMP or TIFF image")
+
+
+def read_raw(path: Path) -> np.ndarray:
+    """PNG label file -> its stored values: uint8 or uint16, (H, W) or (H, W, C).
+
+    A palette PNG gives the palette index, never the colour. 16-bit values stay 16-bit. Channels come in the order grey,
+    alpha or red, green, blue, alpha. EXIF orientation is applied, as to images.
+
+    Raises:
+        ImageError: As `read_image`; also every format but PNG (JPEG changes ids at every border), and grey of 1, 2 or 4
+            bits (tools disagree whether the value or its brightness is meant).
+    """
+    return _read(path, _decode_raw, "a whole PNG label map")
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels as `read_image` would return it, from the header alone; ImageError as `read_image`."""
+
+    def measure() -> tuple[int, int]:
+        with open_regular(path) as stream:
+            size = stream.seek(0, io.SEEK_END)
+            stream.seek(0)
+            return read_header(stream.raw, size).shown_size
+
+    return _refusing(path, measure, "a whole PNG, JPEG, WebP, BMP or TIFF image")
+
+
+def _read(path: Path, decode: Callable[[bytes, Header], np.ndarray], expected: str) -> np.ndarray:
+    def read() -> np.ndarray:
+        with open_regular(path) as stream:
+            data = stream.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"the file is larger than the limit of {MAX_BYTES // 2**20} MiB")
+        return decode(data, read_header(io.BytesIO(data), len(data)))
+
+    return _refusing(path, read, expected)
+
+
+def _refusing(path: Path, read: Callable[[], Result], expected: str) -> Result:
+    """Whatever a decoder throws becomes one line that names the file."""
+    try:
+        return read()
+    except (KeyboardInterrupt, SystemExit, UserError):
+        raise
+    except BaseException as error:  # a panic inside kornia_rs is no Exception
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise image_error(path, f"{reason.strip() or type(error).__name__}. Expected {expected}.") from error
+
+
+def image_error(path: Path, reason: str) -> ImageError:
+    """An ImageError of one line, whatever decoders write and people put into file names."""
+    name = str(path).replace("\n", r"\n").replace("\r", r"\r")
+    return ImageError(f"{name}: {' '.join(reason.split())}")
+
+
+# --- decoding --------------------------------------------------------------------------------------
+
+KORNIA_MODES = {0: "mono", 2: "rgb", 3: "mono", 6: "rgba"}
+"""PNG colour type -> kornia_rs mode. "mono" of a palette image is its index (compared with Pillow in the tests)."""
+
+
+def _decode_image(data: bytes, header: Header) -> np.ndarray:
+    if header.format == "PNG" and header.depth >= 8 and header.colour_type != 3:
+        image = _to_rgb8(_decode_png(data, header))
+    elif header.format == "JPEG":
+        image = _decode_jpeg(data, header)
+    else:
+        return _decode_with_pillow(data, header)
+    return _oriented(image, header.orientation)
+
+
+def _decode_raw(data: bytes, header: Header) -> np.ndarray:
+    if header.format != "PNG":
+        raise ValueError(f"is a {header.format} file, which does not keep label ids safe")
+    if header.depth >= 8:
+        values = _decode_png(data, header)
+    elif header.colour_type == 3:
+        values = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)))
+    else:
+        raise ValueError(f"is a grey PNG of {header.depth} bit, which is ambiguous: export it with 8 bits")
+    return _oriented(values, header.orientation)
+
+
+def _decode_png(data: bytes, header: Header) -> np.ndarray:
+    """Stored values of an 8- or 16-bit PNG, (H, W) or (H, W, C), channels grey-alpha or RGB(A)."""
+    shape = (header.height, header.width)
+    if header.colour_type == 4 and header.depth == 8:
+        return np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)))
+    if header.colour_type == 4:  # Pillow would halve the 16 bits; OpenCV copies grey to three channels
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            raise ValueError("the PNG is damaged")
+        return pixels[..., [0, 3]]
+    decode = kornia_rs.io.decode_image_png_u16 if header.depth == 16 else kornia_rs.io.decode_image_png_u8
+    pixels = np.asarray(decode(data, shape, KORNIA_MODES[header.colour_type]))
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+
+def _decode_jpeg(data: bytes, header: Header) -> np.ndarray:
+    if data.find(b"\xff\xd9", header.scan_offset) < 0:
+        raise ValueError("the JPEG is cut off: it has no end marker")
+    if data.count(b"\xff\xda", header.scan_offset) > MAX_SCANS:
+        raise ValueError(f"the JPEG has more than {MAX_SCANS} scans")
+    if header.components == 4:
+        return np.asarray(Image.open(io.BytesIO(data), formats=("JPEG",)).convert("RGB"))
+    return simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+
+
+def _decode_with_pillow(data: bytes, header: Header) -> np.ndarray:
+    """What is rare: palettes, 1 to 4 bits, WebP, BMP, TIFF. Pillow knows each format's own orientation."""
+    image = Image.open(io.BytesIO(data), formats=(header.format,))
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F"):
+        raise ValueError("has 32 bits per value, more than 16")
+    if image.mode.startswith("I;16"):
+        return _to_rgb8(np.asarray(image).astype(np.uint16))
+    return np.array(image.convert("RGB"))
+
+
+def _to_rgb8(values: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 grey(-alpha) or RGB(A) -> uint8 (H, W, 3)."""
+    if values.ndim == 2:
+        values = values[..., None]
+    colour = values[..., :3] if values.shape[-1] >= 3 else np.repeat(values[..., :1], 3, axis=-1)
+    if colour.dtype == np.uint16:
+        colour = ((colour.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.ascontiguousarray(colour)
+
+
+def _oriented(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Apply an EXIF orientation: 1 as stored, 2-4 mirrored or turned by 180 degrees, 5-8 lying on their side."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+# --- encoding --------------------------------------------------------------------------------------
+
+
+def encode_png(array: np.ndarray) -> bytes:
+    """PNG of a uint8 or uint16 array (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA; equal arrays give equal bytes.
+
+    OpenCV's default effort: measured 6 times faster than zlib level 6 and 10 % larger. Asking for "fast" is slower.
+    """
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise ValueError(f"Cannot write {array.dtype} {array.shape} as PNG; expected uint8 or uint16, (H, W[, 3 or 4])")
+    if array.ndim == 3:
+        array = array[..., [2, 1, 0, 3][:channels] if channels > 1 else [0]]
+    return cv2.imencode(".png", np.ascontiguousarray(array))[1].tobytes()
+
+
+def encode_jpeg(array: np.ndarray, quality: int = 95) -> bytes:
+    """JPEG of a uint8 (H, W, 3) RGB array, 4:4:4: halved colour would blur the thin coloured things (signs, lights)."""
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise ValueError(f"Cannot write {array.dtype} {array.shape} as JPEG; expected uint8 (H, W, 3)")
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(array), quality, colorspace="RGB", colorsubsampling="444")
+
+
+def write_image(path: Path, array: np.ndarray) -> None:
+    """Write `array` as PNG or JPEG (quality 95) by the suffix of `path`, whole or not at all.
+
+    Raises:
+        UserError: Another suffix.
+        StorageError: The disk refuses.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"{path}: cannot write images with suffix {suffix!r}; use .png or .jpg")
+    write_atomically(path, encode_png(array) if suffix == ".png" else encode_jpeg(array))
+
+
+# --- tensors ---------------------------------------------------------------------------------------
+
+
+def to_tensor(image: np.ndarray) -> "Tensor":
+    """uint8 (H, W, 3) -> float32 (3, H, W) in [0, 1]."""
+    import torch
+
+    channels_first = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return torch.from_numpy(channels_first).to(torch.float32).div_(255)
+
+
+def to_image(tensor: "Tensor") -> np.ndarray:
+    """Float (3, H, W) in [0, 1], on any device -> uint8 (H, W, 3): clipped, then rounded to the nearest level.
+
+    Raises:
+        NumericalError: A value is not a number; it would silently turn black.
+    """
+    values = tensor.detach().float()
+    if not bool(values.isfinite().all()):
+        raise NumericalError("An image holds values that are not numbers: the network that made it has diverged.")
+    levels = values.clamp(0, 1).mul(255).round().byte()
+    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())

@@ -1,0 +1,123 @@
+"""Toy world frames by number, and whole toy data sets in the native layouts of CARLA and Cityscapes.
+
+A frame is a pure function of (seed, renderer, index, size). The label map is written before the image, so a frame
+whose image exists is complete, and an interrupted run goes on where it stopped.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from pipelines.data.images import write_image
+from pipelines.data.toyworld.camera import render_camera
+from pipelines.data.toyworld.game import render_game
+from pipelines.data.toyworld.labels import CARLA_TAGS, CITYSCAPES_IDS
+from pipelines.data.toyworld.scene import draw_scene
+
+Renderer = Literal["game", "camera"]
+RENDERERS: tuple[Renderer, ...] = ("game", "camera")
+DEFAULT_SIZE = (256, 128)
+CITY = "toyworld"
+SEQUENCE_FRAME = 19
+"""Cityscapes labels the twentieth picture of each sequence; its number ends the file names."""
+
+
+def draw_frame(
+    renderer: Renderer, seed: int, index: int, size: tuple[int, int] = DEFAULT_SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """One frame.
+
+    Args:
+        renderer: "game" or "camera"; they never share a scene.
+        seed: Of the data set, >= 0.
+        index: Number of the frame, >= 0.
+        size: Width and height in pixels, both >= 16; the same index shows the same scene at every size.
+
+    Returns:
+        Image uint8 (height, width, 3) RGB and train ids uint8 (height, width).
+
+    Raises:
+        ValueError: Unknown renderer, or a size below 16.
+    """
+    if renderer not in RENDERERS:
+        raise ValueError(f"No renderer {renderer!r}; there are: {', '.join(RENDERERS)}.")
+    if min(size) < 16:
+        raise ValueError(f"Size is {size[0]}x{size[1]}; both sides must be at least 16 pixels.")
+    rng = np.random.default_rng([seed, RENDERERS.index(renderer), index])
+    scene = draw_scene(rng)
+    return render_game(scene, size) if renderer == "game" else render_camera(scene, size, rng)
+
+
+def draw_toy_world(
+    output: Path,
+    renderer: Renderer,
+    frames: int,
+    size: tuple[int, int] = DEFAULT_SIZE,
+    seed: int = 0,
+    split: str = "train",
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write a toy data set; frames whose two files exist are left as they are.
+
+    Args:
+        output: Folder of the data set; made if missing.
+        renderer: "game" writes CARLA's raw layout (0.9.14 and later): rgb/NNNNNN.png and semantic/NNNNNN.png with the
+            tag in the red channel. "camera" writes Cityscapes': leftImg8bit/<split>/toyworld/... and gtFine/...
+        frames: How many, numbered from 0.
+        size: Width and height in pixels.
+        seed: Of the data set.
+        split: Cityscapes split; the game's layout has none. Give splits different seeds: a split does not change
+            the pictures.
+        workers: Processes; 1 draws in this one.
+        progress: Called with the number of frames done so far.
+
+    Raises:
+        StorageError: The folder cannot be written.
+        ValueError: As `draw_frame`.
+    """
+    draw = partial(_write_frame, Path(output), renderer, size, seed, split)
+    for done, _ in enumerate(_results(draw, frames, workers), start=1):
+        if progress:
+            progress(done)
+
+
+def _results(draw: Callable[[int], None], frames: int, workers: int) -> Iterator[None]:
+    if workers <= 1:
+        yield from map(draw, range(frames))
+        return
+    # OpenCV's own threads would multiply with the processes.
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield from pool.map(draw, range(frames), chunksize=8)
+
+
+def frame_paths(output: Path, renderer: Renderer, index: int, split: str) -> tuple[Path, Path]:
+    """Image and label file of a frame."""
+    if renderer == "game":
+        name = f"{index:06d}.png"
+        return output / "rgb" / name, output / "semantic" / name
+    stem = f"{CITY}_{index:06d}_{SEQUENCE_FRAME:06d}"
+    image = output / "leftImg8bit" / split / CITY / f"{stem}_leftImg8bit.png"
+    return image, output / "gtFine" / split / CITY / f"{stem}_gtFine_labelIds.png"
+
+
+def _native_label(renderer: Renderer, train_ids: np.ndarray) -> np.ndarray:
+    if renderer == "camera":
+        return CITYSCAPES_IDS[train_ids]
+    tags = np.zeros((*train_ids.shape, 3), np.uint8)
+    tags[..., 0] = CARLA_TAGS[train_ids]
+    return tags
+
+
+def _write_frame(output: Path, renderer: Renderer, size: tuple[int, int], seed: int, split: str, index: int) -> None:
+    image_path, label_path = frame_paths(output, renderer, index, split)
+    if image_path.exists() and label_path.exists():
+        return
+    image, train_ids = draw_frame(renderer, seed, index, size)
+    write_image(label_path, _native_label(renderer, train_ids))
+    write_image(image_path, image)

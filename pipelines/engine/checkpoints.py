@@ -1,0 +1,208 @@
+"""Checkpoints that survive a kill at any moment and notice a flipped bit.
+
+A checkpoint is a folder `step-N/` with tensors in safetensors, everything else in JSON, and `manifest.json` with the
+SHA-256 of each file. It is written under a hidden name, synced, and renamed: what has a final name is whole. Neither
+safetensors nor torch.load notices a changed byte in tensor data, hence the hashes, checked before anything is read.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pipelines.data.files import sha256_of, storage_errors, sync_folder
+from pipelines.errors import CheckpointError
+
+FORMAT = 1
+KEEP = 2
+
+
+def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizers: dict[str, Optimizer], about: dict) -> Path:
+    """Write `folder/step-N/` atomically and drop all but the newest two.
+
+    Args:
+        folder: The run's `checkpoints/` folder.
+        step: Steps taken so far.
+        method: Its `state_dict()` is saved whole.
+        optimizers: By name; their tensors and scalars are saved.
+        about: What a reader needs to rebuild the networks: stage, method and its settings.
+
+    Raises:
+        StorageError: The disk is full or cannot be written; the former checkpoints are untouched.
+    """
+    target = folder / f"step-{step:08d}"
+    part = folder / f".{target.name}.{os.getpid()}.part"
+    with storage_errors(target):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            _write_parts(part, step, method, optimizers, about)
+            sync_folder(part)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(part, target)
+            sync_folder(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        for old in list_checkpoints(folder)[KEEP:]:
+            shutil.rmtree(old)
+    return target
+
+
+def _write_parts(part: Path, step: int, method: nn.Module, optimizers: dict[str, Optimizer], about: dict) -> None:
+    tensors, scalars = {}, {}
+    for name, optimizer in optimizers.items():
+        tensors[name], scalars[name] = _split_optimizer(optimizer)
+    save_file({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}, part / "method.safetensors")
+    save_file({f"{name}/{k}": v for name, group in tensors.items() for k, v in group.items()}, part / "optimizers.safetensors")
+    state = {"format": FORMAT, "step": step, "about": about, "optimizers": scalars}
+    (part / "state.json").write_text(json.dumps(state, indent=1, sort_keys=True) + "\n")
+    for file in part.iterdir():
+        with open(file, "rb+") as handle:
+            os.fsync(handle.fileno())
+    hashes = {file.name: sha256_of(file) for file in sorted(part.iterdir())}
+    (part / "manifest.json").write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n")
+
+
+def _split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}/{key}": value.detach().cpu().contiguous()
+        for index, values in state["state"].items()
+        for key, value in values.items()
+        if isinstance(value, Tensor)
+    }
+    scalars = {
+        str(index): {key: value for key, value in values.items() if not isinstance(value, Tensor)}
+        for index, values in state["state"].items()
+    }
+    return tensors, {"state": scalars, "param_groups": state["param_groups"]}
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Finished checkpoints, newest first."""
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if re.fullmatch(r"step-\d+", p.name)), key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The number of steps in a checkpoint's name."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint whose files are as they were written; damaged ones are passed over.
+
+    Raises:
+        CheckpointError: There are checkpoints, and all of them are damaged.
+    """
+    problems = []
+    for checkpoint in list_checkpoints(folder):
+        try:
+            verify_checkpoint(checkpoint)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        return checkpoint
+    if problems:
+        raise CheckpointError(f"{folder}: no checkpoint is intact ({problems[0]}); start the run afresh with --restart")
+    return None
+
+
+def verify_checkpoint(checkpoint: Path) -> dict[str, str]:
+    """Compare every file with the manifest's hash; return the manifest.
+
+    Raises:
+        CheckpointError: Not a checkpoint of ours, or a file is missing or changed.
+    """
+    manifest_path = checkpoint / "manifest.json"
+    if not checkpoint.is_dir() or not manifest_path.is_file():
+        raise CheckpointError(
+            f"{checkpoint} is not a checkpoint of sim2real: expected a folder with manifest.json, "
+            "such as RUN/checkpoints/step-00001000, or the run folder itself"
+        )
+    try:
+        manifest = json.loads(manifest_path.read_text())
+        hashes = {str(name): str(value) for name, value in manifest.items()}
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{manifest_path} is damaged ({error}); use an older checkpoint") from error
+    for name, expected in hashes.items():
+        file = checkpoint / name
+        if not file.is_file():
+            raise CheckpointError(f"{checkpoint}: {name} is missing; use an older checkpoint or copy it again")
+        if sha256_of(file) != expected:
+            raise CheckpointError(f"{checkpoint}: {name} has changed since it was written; use an older one or copy it again")
+    return hashes
+
+
+def checkpoint_hash(checkpoint: Path) -> str:
+    """One hash for the whole checkpoint: that of its manifest, which holds the hashes of its files."""
+    return sha256_of(checkpoint / "manifest.json")
+
+
+def resolve_checkpoint(path: Path) -> Path:
+    """A checkpoint folder itself, or the newest intact one of a run folder."""
+    if (path / "checkpoints").is_dir():
+        newest = newest_checkpoint(path / "checkpoints")
+        if newest is None:
+            raise CheckpointError(f"{path} holds no checkpoint yet; train first")
+        return newest
+    if not path.exists():
+        raise CheckpointError(f"checkpoint {path} does not exist; give a run folder or one of its checkpoints/step-N")
+    verify_checkpoint(path)
+    return path
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The JSON part of a verified checkpoint: format, step, about, optimizers."""
+    try:
+        state = json.loads((checkpoint / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint}/state.json cannot be read ({error}); use an older checkpoint") from error
+    if state.get("format") != FORMAT:
+        raise CheckpointError(f"{checkpoint} has format {state.get('format')}, this version reads {FORMAT}; update sim2real")
+    return state
+
+
+def load_method(checkpoint: Path, method: nn.Module) -> None:
+    """Fill a method with a verified checkpoint's tensors, every key accounted for.
+
+    Raises:
+        CheckpointError: Keys or shapes are of another network.
+    """
+    tensors = load_file(checkpoint / "method.safetensors")
+    try:
+        method.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{checkpoint} is of another network: {detail}") from error
+
+
+def load_optimizers(checkpoint: Path, optimizers: dict[str, Optimizer]) -> None:
+    """Restore the optimizers' moments and counters."""
+    scalars = read_state(checkpoint)["optimizers"]
+    tensors: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in scalars}
+    for key, value in load_file(checkpoint / "optimizers.safetensors").items():
+        name, index, field = key.split("/")
+        tensors[name].setdefault(int(index), {})[field] = value
+    for name, optimizer in optimizers.items():
+        saved = scalars[name]
+        indices = {int(index) for index in saved["state"]}
+        state = {index: saved["state"][str(index)] | tensors[name].get(index, {}) for index in sorted(indices)}
+        optimizer.load_state_dict({"state": state, "param_groups": saved["param_groups"]})
+
+
+def load_into(checkpoint: Path, method: nn.Module, optimizers: dict[str, Optimizer]) -> int:
+    """Restore everything; return the number of steps taken."""
+    load_method(checkpoint, method)
+    load_optimizers(checkpoint, optimizers)
+    return int(read_state(checkpoint)["step"])

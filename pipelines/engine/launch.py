@@ -1,0 +1,125 @@
+"""Where and how a run computes: device, precision, threads, memory layout, and the signals that end it.
+
+One process today. What a launcher of several changes is gathered here and in `Machine`, so that `torchrun` can come
+without touching the loop or a method.
+"""
+
+import contextlib
+import os
+import platform
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+import cv2
+import torch
+
+from pipelines.data.random_keys import key_number
+from pipelines.errors import UserError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device of this process and how it computes."""
+
+    device: torch.device
+    precision: str
+    rank: int = 0
+    world_size: int = 1
+
+    def autocast(self) -> torch.autocast:
+        """bf16 where `precision` says so; losses that need fp32 convert by themselves under autocast's rules."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def choose_machine(device: str = "auto", precision: str = "auto") -> Machine:
+    """Resolve "auto": the GPU if there is one; bf16 on a GPU, fp32 on a CPU.
+
+    fp32 on the CPU because bf16 autocast makes the training steps of small networks slower there, not faster
+    (`benchmarks/training_step.py` measures it).
+
+    Raises:
+        UserError: The device is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device} cannot be used here ({str(error).splitlines()[0]}); try --device cpu") from error
+    if precision == "auto":
+        precision = "bf16" if chosen.type == "cuda" else "fp32"
+    return Machine(chosen, precision)
+
+
+def seed_weights(seed: int, purpose: str) -> None:
+    """Seed torch before weights are drawn, so that they are a function of the run's seed and what they are for."""
+    torch.manual_seed(key_number(seed, "weights", purpose))
+
+
+def use_threads(threads: int | None) -> None:
+    """Compute with so many CPU threads; None leaves torch's choice. OpenCV keeps to one: its work is small images."""
+    cv2.setNumThreads(1)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def make_deterministic() -> None:
+    """Same inputs, same bits: the promise behind exact resume."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.backends.cudnn.benchmark = False
+
+
+def describe_machine(machine: Machine) -> str:
+    """One line for a results table: processor, threads, precision."""
+    if machine.device.type == "cuda":
+        return f"{torch.cuda.get_device_name(machine.device)}, {machine.precision}"
+    return f"{processor_name()}, {torch.get_num_threads()} threads, {machine.precision}"
+
+
+def processor_name() -> str:
+    """The processor's name as the system gives it."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        if names:
+            return names[0]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    return platform.processor() or platform.machine()
+
+
+class StopRequest:
+    """Set by SIGTERM or SIGINT; the loop looks at it between steps, saves, and leaves.
+
+    The handler only sets a flag: a checkpoint written inside a handler could interrupt a checkpoint being written.
+    A second SIGINT ends the process at once, for people in a hurry.
+    """
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal_name is not None
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_name is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_name = signal.Signals(number).name
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Listen for the two signals inside the block; restore the former handlers after it."""
+        former = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)

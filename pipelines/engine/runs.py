@@ -1,0 +1,186 @@
+"""The run folder: one folder that explains itself.
+
+`config.json` says what was asked for, `environment.json` with what, `metrics.jsonl` what happened (no times in it, so that
+a resumed run's file equals an undisturbed one's; times are in `timings.jsonl`), `checkpoints/` what came out.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from pipelines.data.files import storage_errors, write_atomically
+from pipelines.engine.checkpoints import checkpoint_hash, newest_checkpoint, step_of
+from pipelines.engine.launch import Machine, describe_machine
+from pipelines.errors import UserError
+
+
+class RunFolder:
+    """A training run on disk, held by one process at a time.
+
+    Args:
+        path: The folder; made if absent.
+        config: Everything that decides the outcome, JSON-like. A folder made with another config is refused.
+        restart: Set a folder of another config aside (renamed, nothing deleted) instead of refusing it.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], restart: bool = False) -> None:
+        self.path = path
+        self.config = config
+        if restart and self._differs():
+            set_aside(path)
+        elif self._differs():
+            raise UserError(
+                f"{path} holds a run with other settings or data ({self._difference()}); "
+                "choose another --run, or --restart to set it aside and begin anew"
+            )
+        with storage_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        self._lock = hold(path / ".lock")
+        if not (path / "config.json").exists():
+            write_json(path / "config.json", config)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
+
+    def newest(self) -> Path | None:
+        """The newest intact checkpoint, or None."""
+        return newest_checkpoint(self.checkpoints)
+
+    def steps_done(self) -> int:
+        """Steps in the newest intact checkpoint; 0 without one."""
+        newest = self.newest()
+        return step_of(newest) if newest else 0
+
+    def describe_environment(self, machine: Machine) -> None:
+        """Write `environment.json`: versions and the machine of this (latest) start."""
+        write_json(self.path / "environment.json", environment(machine))
+
+    def open_log(self, name: str, after_step: int) -> IO[str]:
+        """Open a JSON-lines log for appending, cut back to the rows up to `after_step`."""
+        path = self.path / name
+        with storage_errors(path):
+            if path.exists():
+                kept = [line for line in path.read_text().splitlines() if _step_in(line) <= after_step]
+                write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
+            return open(path, "a", encoding="utf-8")
+
+    def finish(self) -> None:
+        """Write `final.json`, which names the last checkpoint and its hash: the run is complete."""
+        checkpoint = self.newest()
+        if checkpoint is None:
+            raise UserError(f"{self.path} holds no checkpoint; run the command again")
+        final = {"checkpoint": f"checkpoints/{checkpoint.name}", "sha256": checkpoint_hash(checkpoint)}
+        if not (self.path / "final.json").exists() or read_json(self.path / "final.json") != final:
+            write_json(self.path / "final.json", final)
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        self._lock.close()
+
+    def _differs(self) -> bool:
+        path = self.path / "config.json"
+        return path.exists() and _read_config(path) != json.loads(json.dumps(self.config))
+
+    def _difference(self) -> str:
+        former = flatten(_read_config(self.path / "config.json"))
+        asked = flatten(json.loads(json.dumps(self.config)))
+        keys = [key for key in sorted(former.keys() | asked.keys()) if former.get(key) != asked.get(key)]
+        shown = [f"{key} was {former.get(key)}, now {asked.get(key)}" for key in keys[:2]]
+        return "; ".join(shown) + (f" and {len(keys) - 2} more" if len(keys) > 2 else "")
+
+
+def _read_config(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); use --restart, or remove the folder") from error
+
+
+def _step_in(line: str) -> float:
+    """The step of a log row; a row torn by a kill counts as later than everything."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return float("inf")
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested JSON as {"a.b.0": leaf}."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return {prefix: value}
+    return {k: v for key, part in items for k, v in flatten(part, f"{prefix}.{key}" if prefix else str(key)).items()}
+
+
+def set_aside(path: Path) -> None:
+    """Rename a folder to the first free `NAME.replaced-K`."""
+    if not path.exists():
+        return
+    number = 1
+    while (aside := path.with_name(f"{path.name}.replaced-{number}")).exists():
+        number += 1
+    with storage_errors(path):
+        os.rename(path, aside)
+
+
+def hold(path: Path) -> IO[str]:
+    """Lock a file until it is closed or the process dies; a lock never outlives its process.
+
+    Raises:
+        UserError: Another process holds it.
+    """
+    with storage_errors(path):
+        handle = open(path, "w")  # noqa: SIM115 (held until the run ends)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        raise UserError(f"{path.parent} is in use by another process; wait for it, or choose another folder") from error
+    return handle
+
+
+def environment(machine: Machine) -> dict[str, Any]:
+    """Versions and machine, as written into every run."""
+    packages = ("sim2real", "torch", "torchvision", "kornia", "opencv-python-headless", "numpy")
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "machine": describe_machine(machine),
+        "threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in packages},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people and programs, atomically."""
+    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours.
+
+    Raises:
+        UserError: It cannot be read as JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); remove it and run the command again") from error

@@ -1,0 +1,199 @@
+"""The charts of the report as inline SVG, drawn without a plotting library.
+
+Horizontal positions are percentages and vertical ones pixels, so a chart fills any width while its text keeps its
+size; tick labels stand in the padding around the drawing. Elements are built as a tree and then written, so that no
+name from the data can become markup. Colours are CSS classes of `style.html` and follow the light and dark theme.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from xml.etree import ElementTree as Tree
+
+from markupsafe import Markup
+
+from pipelines.report.study import ARM_TITLES, ARMS, Study, average
+from pipelines.report.wording import amount, compared_means, printable, score
+
+CELL = 30
+"""Side of a confusion matrix cell, in units of its view box."""
+
+MOST_POINTS = 240
+"""Points drawn of one curve: more cannot be told apart on a screen and would make a large page."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: what it is, the CSS class that colours it, and its (step, value) points; NaN leaves a hole."""
+
+    label: str
+    style: str
+    points: list[tuple[int, float]]
+
+
+def gap_chart(study: Study) -> Markup:
+    """Every seed's mean IoU with its interval, an arm per row; dashed lines mark the two ends of the gap."""
+    ends = [end for r in study.results for end in (*r.interval, r.mean_iou) if math.isfinite(end)] or [0.0, 1.0]
+    margin = max(max(ends) - min(ends), 0.02) * 0.06
+    place, marks = _axis(min(ends) - margin, max(ends) + margin, 6)
+    row = 34 + 16 * max(len(study.seeds()), 1)
+    svg = _drawing(3 * row, "Mean IoU of the three arms, each seed with its 95 % interval", "plot gap")
+    for mark in marks:
+        _add(svg, "line", x1=place(mark), x2=place(mark), y1=0, y2=3 * row, class_="grid")
+        _add(svg, "text", f"{mark:g}", x=place(mark), y=3 * row + 18, class_="tick middle")
+    for name, end in zip(ARMS, compared_means(study), strict=True):
+        if name != "translated" and math.isfinite(end):
+            _add(svg, "line", x1=place(end), x2=place(end), y1=0, y2=3 * row, class_=f"end {name}")
+    for index, arm in enumerate(ARMS):
+        title = _add(svg, "text", ARM_TITLES[arm], x="0", y=index * row + 19, class_=f"arm {arm}")
+        _add(title, "tspan", score(average([result.mean_iou for result in study.of(arm)])), dx=8, class_="mean")
+        for line, result in enumerate(study.of(arm)):
+            y = index * row + 36 + 16 * line
+            low, high = result.interval
+            said = f"{ARM_TITLES[arm]}, seed {result.seed}: {score(result.mean_iou)} [{score(low)}, {score(high)}]"
+            mark = _add(svg, "g", class_=arm)
+            _add(mark, "title", said)
+            if math.isfinite(low + high):
+                _add(mark, "line", x1=place(low), x2=place(high), y1=y, y2=y, class_="whisker")
+            if math.isfinite(result.mean_iou):
+                _add(mark, "circle", cx=place(result.mean_iou), cy=y, r=5, class_="dot")
+    return _written(svg)
+
+
+def class_bars(study: Study, group: list[int]) -> Markup:
+    """The bars of one class on a scale of 0..1: the mean over seeds of each arm, a thin line from lowest to highest."""
+    means = {arm: average(study.group_iou(arm, group)) for arm in ARMS}
+    said = ", ".join(f"{ARM_TITLES[arm].lower()} {score(mean)}" for arm, mean in means.items())
+    svg = _drawing(32, f"IoU of {study.group_title(group)}: {said}", "bars")
+    for mark in (25, 50, 75, 100):
+        _add(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=32, class_="grid")
+    for index, (arm, mean) in enumerate(means.items()):
+        if not math.isfinite(mean):
+            continue
+        y = 3 + 9 * index
+        _add(svg, "rect", x=0, y=y, width=_percentage(mean), height=7, rx=1.5, class_=f"bar {arm}")
+        values = [value for value in study.group_iou(arm, group) if value is not None]
+        if len(values) > 1:
+            ends = {"x1": _percentage(min(values)), "x2": _percentage(max(values))}
+            _add(svg, "line", **ends, y1=y + 3.5, y2=y + 3.5, class_="range")
+    return _written(svg)
+
+
+def confusion_heatmap(study: Study, arm: str) -> Markup:
+    """Where the pixels of each class went, in percent of the class: a row per class in the labels, void last."""
+    groups, matrix = study.class_groups(), study.confusion(arm)
+    titles = [*(study.group_title(group) for group in groups), "void"]
+    columns = [j for j in range(len(titles)) if j < len(groups) or any(row[j] for row in matrix)]
+    rows = [i for i, counts in enumerate(matrix) if sum(counts)]
+    left, top = 8 + 6.4 * max(map(len, titles)), 12 + 5.6 * max(map(len, titles))
+    width, height = left + CELL * len(columns) + 8, top + CELL * len(rows) + 4
+    svg = _drawing(None, f"Confusion matrix of the {ARM_TITLES[arm].lower()} arm, rows normalised", "heatmap")
+    svg.set("viewBox", f"0 0 {width:.0f} {height:.0f}")
+    svg.set("style", f"max-width:{width * 1.15:.0f}px")
+    for x, j in enumerate(columns):
+        turned = f"translate({left + CELL * (x + 0.5) + 4:.1f} {top - 8:.1f}) rotate(-60)"
+        _add(svg, "text", titles[j], transform=turned, class_="name")
+    for y, i in enumerate(rows):
+        _add(svg, "text", titles[i], x=left - 8, y=top + CELL * (y + 0.5) + 4, class_="name end")
+        for x, j in enumerate(columns):
+            share = matrix[i][j] / sum(matrix[i])
+            _cell(svg, left + CELL * x, top + CELL * y, share, f"{titles[i]} seen as {titles[j]}")
+    return _written(svg)
+
+
+def line_chart(lines: list[Line], said: str, height: int = 240) -> Markup:
+    """Curves over training steps, the value axis from zero (or lower where values are negative)."""
+    thinned = [(line, thin(line.points)) for line in lines]
+    points = [point for _, curve in thinned for point in curve if math.isfinite(point[1])]
+    if not points:
+        return Markup('<p class="quiet">No curve was recorded.</p>')
+    visited = [step for line in lines for step, _ in line.points]
+    across, steps = _axis(min(visited), max(visited), 5)
+    up, values = _axis(min(0.0, *(value for _, value in points)), max(value for _, value in points), 4)
+    svg = _drawing(height, said, "plot")
+    for value in values:
+        y = height * (1 - float(up(value).rstrip("%")) / 100)
+        _add(svg, "line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
+        _add(svg, "text", f"{value:g}", x=-8, y=y + 4, class_="tick right")
+    for step in steps:
+        _add(svg, "line", x1=across(step), x2=across(step), y1=height, y2=height + 5, class_="axis")
+        _add(svg, "text", amount(step, 0), x=across(step), y=height + 19, class_="tick middle")
+    _add(svg, "line", x1="0", x2="100%", y1=height, y2=height, class_="axis")
+    inner = _add(svg, "svg", width="100%", height=height, viewBox="0 0 100 100", preserveAspectRatio="none")
+    for line, curve in thinned:
+        path = _path([(float(across(x).rstrip("%")), 100 - float(up(y).rstrip("%"))) for x, y in curve])
+        _add(_add(inner, "path", d=path, class_=f"line {line.style}"), "title", line.label)
+    return _written(svg)
+
+
+def thin(points: list[tuple[int, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """At most `most` points: neighbours are averaged, so that a noisy curve keeps its level and not its luck.
+
+    NaN stays visible: an average with a NaN in it is NaN, and the line is broken there.
+    """
+    if len(points) <= most:
+        return [(float(step), float(value)) for step, value in points]
+    cuts = [round(index * len(points) / most) for index in range(most + 1)]
+    bins = [points[start:end] for start, end in itertools.pairwise(cuts)]
+    return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in bins]
+
+
+def tick_values(low: float, high: float, count: int) -> list[float]:
+    """Round numbers between two ends, about `count` of them, in steps of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / max(count, 1)
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 10) for index in range(first, last + 1)]
+
+
+def _axis(low: float, high: float, count: int) -> tuple[Callable[[float], str], list[float]]:
+    """A function from a value to its place in percent of the drawing, and the values to mark."""
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    return (lambda value: f"{(value - low) / (high - low) * 100:.3f}%"), tick_values(low, high, count)
+
+
+def _percentage(share: float) -> str:
+    return f"{share * 100:.2f}%"
+
+
+def _cell(svg: Tree.Element, x: float, y: float, share: float, meaning: str) -> None:
+    cell = _add(svg, "g", class_="dark" if share > 0.55 else "light")
+    _add(cell, "title", f"{meaning}: {share * 100:.1f} %")
+    _add(cell, "rect", x=f"{x + 1:.1f}", y=f"{y + 1:.1f}", width=CELL - 2, height=CELL - 2, rx=3, class_="base")
+    if share > 0.001:
+        place = {"x": f"{x + 1:.1f}", "y": f"{y + 1:.1f}", "width": CELL - 2, "height": CELL - 2, "rx": 3}
+        _add(cell, "rect", **place, class_="heat", fill_opacity=f"{share**0.7:.3f}")
+    if share >= 0.005:
+        _add(cell, "text", f"{share * 100:.0f}", x=f"{x + CELL / 2:.1f}", y=f"{y + CELL / 2 + 4:.1f}", class_="middle")
+
+
+def _path(points: Iterable[tuple[float, float]]) -> str:
+    """SVG path data through the points, lifted where a value is not finite."""
+    parts, drawing = [], False
+    for x, y in points:
+        if math.isfinite(y):
+            parts.append(f"{'L' if drawing else 'M'}{x:.2f} {y:.2f}")
+        drawing = math.isfinite(y)
+    return "".join(parts)
+
+
+def _drawing(height: int | None, said: str, style: str) -> Tree.Element:
+    svg = Tree.Element("svg", {"class": style, "role": "img", "aria-label": printable(said), "width": "100%"})
+    if height is not None:
+        svg.set("height", str(height))
+    return svg
+
+
+def _add(parent: Tree.Element, tag: str, text: str | None = None, **attributes: object) -> Tree.Element:
+    """A child element; `class_` and `fill_opacity` become `class` and `fill-opacity`."""
+    named = {name.rstrip("_").replace("_", "-"): str(value) for name, value in attributes.items()}
+    element = Tree.SubElement(parent, tag, named)
+    element.text = None if text is None else printable(text)
+    return element
+
+
+def _written(svg: Tree.Element) -> Markup:
+    return Markup(Tree.tostring(svg, encoding="unicode"))

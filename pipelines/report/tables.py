@@ -1,0 +1,75 @@
+"""The gap-closed table as plain text for the terminal and as Markdown for a README.
+
+Both show every seed, because a mean alone hides the spread that decides whether a difference is one.
+"""
+
+from pipelines.report.study import ARM_TITLES, ARMS, ArmResult, Study, average, deviation
+from pipelines.report.wording import amount, gap_in_words, headline, percent, printable, score, speed
+
+
+def format_table(study: Study) -> str:
+    """The table for the terminal: an arm per row, a seed per column, then gap closed and speed; ends in a newline."""
+    rows = [_headings(study), *_score_rows(study), _gap_row(study)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines.insert(-1, lines[1])
+    title = f"{study.validation}: mean IoU [95 % interval over frames]"
+    return printable("\n".join([headline(study), "", title, *lines, "", gap_in_words(study), _latency(study), ""]))
+
+
+def markdown_table(study: Study) -> str:
+    """The table for a README, followed by the command, machine and date that it comes from; ends in a newline."""
+    rows = [_headings(study), *_score_rows(study), _gap_row(study)]
+    lines = ["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in rows]
+    lines.insert(1, "|" + " --- |" * len(rows[0]))
+    origin = [
+        "Mean IoU on " + _markdown(study.validation) + ", in brackets the 95 % bootstrap interval over frames.",
+        _markdown(_latency(study)),
+        f"Command: `{study.command.replace('`', chr(39))}`; machine: {_markdown(study.machine)}; date: {study.date}.",
+    ]
+    return "\n".join([*lines, "", "\n".join(origin), ""])
+
+
+def spread(values: list[float]) -> str:
+    """'0.412 ± 0.006', the mean and the standard deviation over seeds; the mean alone for one seed."""
+    beside = deviation(values)
+    return score(average(values)) + ("" if beside is None else f" ± {score(beside)}")
+
+
+def interval(result: ArmResult) -> str:
+    """'[0.398, 0.426]'."""
+    low, high = result.interval
+    return f"[{score(low)}, {score(high)}]"
+
+
+def _headings(study: Study) -> list[str]:
+    return ["", *(f"seed {seed}" for seed in study.seeds()), "mean ± std"]
+
+
+def _score_rows(study: Study) -> list[list[str]]:
+    rows = []
+    for arm in ARMS:
+        results = [study.result(arm, seed) for seed in study.seeds()]
+        cells = [f"{score(result.mean_iou)} {interval(result)}" if result else "not run" for result in results]
+        rows.append([ARM_TITLES[arm].lower(), *cells, spread([result.mean_iou for result in study.of(arm)])])
+    return rows
+
+
+def _gap_row(study: Study) -> list[str]:
+    gaps = study.gap_per_seed()
+    cells = [percent(gap) if gap is not None else "undefined" for gap in [*gaps.values(), study.gap_mean()]]
+    return ["gap closed", *cells]
+
+
+def _latency(study: Study) -> str:
+    network = study.network
+    return (
+        f"{speed(study)} Latency {amount(network.latency_ms_p50)} ms (median), {amount(network.latency_ms_p90)} ms "
+        f"(90th percentile); {amount(network.parameters / 1e6, 2)} M parameters, {amount(network.gflops)} GFLOP."
+    )
+
+
+def _markdown(text: str) -> str:
+    """Text that cannot break out of a table cell or start markup."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")

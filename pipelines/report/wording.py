@@ -1,0 +1,142 @@
+"""The findings of a study in plain words, the same in the terminal and on the page.
+
+A reader takes away one sentence, so it is chosen with care: it says what was measured, and when translation does not
+help, or the seeds disagree, or there is no gap to close, it says that and nothing kinder.
+"""
+
+import math
+import re
+
+from pipelines.report.study import ARM_TITLES, ARMS, Study, average
+
+REAL_TIME_FRAMES_PER_SECOND = 30
+"""What a common dash camera delivers; a network below it cannot look at every frame."""
+
+
+INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, direction overrides and broken Unicode: what a name may hide from, or do to, its reader."""
+
+
+def printable(text: str) -> str:
+    """The text with a replacement mark in place of each invisible character; tabs and line ends stay."""
+    return INVISIBLE.sub("\ufffd", text)
+
+
+def score(value: float | None) -> str:
+    """A mean IoU, IoU or accuracy in 0..1 with three digits; a dash where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}".replace("-", "−")
+
+
+def change(value: float) -> str:
+    """A difference of scores with its sign."""
+    return "–" if not math.isfinite(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def percent(share: float | None) -> str:
+    """A share as a whole percentage; a dash where it is undefined."""
+    return "–" if share is None or not math.isfinite(share) else f"{share * 100:.0f} %".replace("-", "−")
+
+
+def amount(value: float, digits: int = 1) -> str:
+    """A measured quantity without a unit, thousands set apart; a dash where there is none."""
+    return "–" if not math.isfinite(value) else f"{value:,.{digits}f}".replace(",", " ")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 48 s, 12 min, 3 h 05 min."""
+    if not math.isfinite(seconds):
+        return "–"
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def compared_means(study: Study) -> tuple[float, float, float]:
+    """Mean IoU of source-only, translated and oracle over the seeds that all three have; NaN without such a seed."""
+    seeds = study.complete_seeds()
+    return tuple(average([study.result(arm, seed).mean_iou for seed in seeds]) for arm in ARMS)
+
+
+def headline(study: Study) -> str:
+    """One sentence: how much of the gap translation closed, or why that cannot be said."""
+    source_only, translated, _ = compared_means(study)
+    gap = study.gap_mean()
+    where = study.validation
+    if not study.complete_seeds():
+        return f"No seed has all three arms on {where}, so the gap closed cannot be stated."
+    if not math.isfinite(translated - source_only):
+        return f"An arm has no score on {where}, so the gap closed cannot be stated."
+    if gap is None:
+        verdict = "Translation helped" if translated > source_only else "Translation did not help"
+        return f"There is no gap to close on {where}. {verdict}: {score(source_only)} became {score(translated)} mIoU."
+    if translated <= source_only:
+        return f"Translation did not help on {where}: {score(source_only)} became {score(translated)} mIoU."
+    if gap > 1:
+        return f"Translation closed the whole gap on {where} and passed the oracle ({percent(gap)})."
+    return f"Translation closed {percent(gap)} of the gap on {where}."
+
+
+def findings(study: Study) -> list[str]:
+    """The sentences under the headline: the scores, the spread over seeds and frames, the speed."""
+    sentences = [_scores(study), _seeds(study), _frames(study), speed(study)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def gap_in_words(study: Study) -> str:
+    """What the figure means, or why it is undefined."""
+    source_only, _, oracle = compared_means(study)
+    if study.gap_mean() is None and study.complete_seeds():
+        return (
+            f"The gap is undefined: the oracle ({score(oracle)}) does not score above source-only "
+            f"({score(source_only)}), so there is nothing to close."
+        )
+    return "Gap closed = (translated − source-only) / (oracle − source-only), in mean IoU; 100 % is the whole gap."
+
+
+def speed(study: Study) -> str:
+    """How fast the network is and on what, and whether that keeps up with a camera."""
+    network = study.network
+    if not math.isfinite(network.frames_per_second):
+        return "The speed of the network was not measured."
+    verdict = "keeps up with" if network.frames_per_second >= REAL_TIME_FRAMES_PER_SECOND else "is slower than"
+    return (
+        f"{capitalised(network.name)} runs at {amount(network.frames_per_second)} frames/s at {network.input_size} on "
+        f"{network.device}, which {verdict} a camera of {REAL_TIME_FRAMES_PER_SECOND} frames/s."
+    )
+
+
+def capitalised(text: str) -> str:
+    """The text with a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def _scores(study: Study) -> str:
+    source_only, translated, oracle = compared_means(study)
+    if not study.complete_seeds():
+        missing = ", ".join(ARM_TITLES[arm].lower() for arm in ARMS if not study.of(arm))
+        return f"Without results: {missing}." if missing else ""
+    seeds = ", ".join(map(str, study.complete_seeds()))
+    average_of = f"mean of seeds {seeds}" if len(study.complete_seeds()) > 1 else f"seed {seeds}"
+    return (
+        f"Mean IoU: source-only {score(source_only)}, translated {score(translated)} "
+        f"({change(translated - source_only)}), oracle {score(oracle)}; {average_of}."
+    )
+
+
+def _seeds(study: Study) -> str:
+    seeds = study.complete_seeds()
+    gains = [study.result("translated", seed).mean_iou - study.result("source_only", seed).mean_iou for seed in seeds]
+    if not seeds or not all(map(math.isfinite, gains)):
+        return ""
+    if len(seeds) == 1:
+        return "This is a single seed: how much of the difference is luck of the seed is not known."
+    better = sum(gain > 0 for gain in gains)
+    if 0 < better < len(seeds):
+        return f"The seeds disagree: translated is better in {better} of {len(seeds)}, so the effect is not settled."
+    return f"All {len(seeds)} seeds agree that translated is {'better' if better else 'not better'} than source-only."
+
+
+def _frames(study: Study) -> str:
+    improved, compared = study.frames_improved()
+    return f"Translated scores higher than source-only on {improved} of {compared} frames." if compared else ""

@@ -1,0 +1,103 @@
+"""Stage two, training: translated, source or labelled real frames in their shares, a run folder with a segmenter out."""
+
+from pathlib import Path
+
+from pipelines.config import SegmenterSettings
+from pipelines.data.augment import SegmenterAugmentation
+from pipelines.data.batches import FramePool, LabelledBatches, RareClassSampler, largest_height, stream
+from pipelines.data.frames import FrameSet, open_frame_set
+from pipelines.data.translated import TranslatedSettings
+from pipelines.engine.checkpoints import load_method, resolve_checkpoint
+from pipelines.engine.launch import Machine, seed_weights
+from pipelines.engine.loop import Schedule, train
+from pipelines.engine.runs import RunFolder
+from pipelines.stages.train_translator import settings_in
+from pipelines.workspace import Workspace, arm_shares
+from segment.classes import CLASS_NAMES
+from segment.methods import METHODS
+from segment.methods.supervised import Supervised
+from segment.networks import NETWORKS
+from segment.networks.segmenter import Segmenter
+
+
+def train_segmenter(
+    workspace: Workspace, seed: int, arm: str, machine: Machine, workers: int, restart: bool = False
+) -> Path:
+    """Train (or carry on training) one arm's segmenter with one seed; return its run folder."""
+    settings = workspace.experiment.segmenter
+    run = RunFolder(workspace.segmenter(seed, arm), workspace.segmenter_inputs(seed, arm), restart)
+    try:
+        if run.steps_done() < settings.steps:
+            batches = labelled_batches(workspace, seed, arm)
+            train(
+                build_segmenter(settings, seed),
+                lambda first, last: stream(batches, first, last, workers),
+                run,
+                Schedule(
+                    settings.steps,
+                    seed,
+                    checkpoint_every=settings.checkpoint_every,
+                    preview_every=settings.preview_every,
+                ),
+                machine,
+                {"stage": "segmenter", "settings": settings.model_dump(mode="json"), "arm": arm},
+                f"train {settings.network} {arm}, seed {seed}",
+            )
+        run.finish()
+    finally:
+        run.close()
+    return run.path
+
+
+def labelled_batches(workspace: Workspace, seed: int, arm: str) -> LabelledBatches:
+    """The arm's mixture of frames, augmented as the settings say."""
+    settings = workspace.experiment.segmenter
+    shares = arm_shares(workspace.experiment, arm)
+    kept_height = largest_height(settings.height, settings.scale[1])
+    pools = {
+        name: FramePool(_sets_of(workspace, seed, name), kept_height) for name, share in shares.items() if share > 0
+    }
+    sampler = None
+    if settings.rare_class_sampling:
+        sampler = RareClassSampler(pools, len(CLASS_NAMES), settings.rare_class_temperature)
+    augmentation = SegmenterAugmentation(
+        settings.height, settings.crop, settings.scale, settings.flip, settings.colour_jitter, settings.blur
+    )
+    return LabelledBatches(pools, shares, seed, settings.batch, augmentation, sampler)
+
+
+def _sets_of(workspace: Workspace, seed: int, share: str) -> list[FrameSet]:
+    if share == "source":
+        return workspace.labelled_source
+    if share == "target":
+        return workspace.target
+    return [open_frame_set(TranslatedSettings(reader="translated", name="translated", root=str(workspace.translated(seed).absolute())), workspace.run)]
+
+
+def build_segmenter(settings: SegmenterSettings, seed: int = 0) -> Supervised:
+    """The method with freshly drawn weights, a function of the seed alone: all arms start from the same."""
+    seed_weights(seed, "segmenter")
+    return METHODS[settings.method](
+        network=NETWORKS[settings.network](),
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        optimizer=settings.optimizer,
+        weight_decay=settings.weight_decay,
+        loss=settings.loss,
+        auxiliary_weight=settings.auxiliary_weight,
+        ema_decay=settings.ema_decay,
+    )
+
+
+def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSettings, Path]:
+    """The network to predict with, from a run folder or checkpoint; its settings; the checkpoint used.
+
+    Raises:
+        CheckpointError: Damaged, or not a segmenter.
+    """
+    checkpoint = resolve_checkpoint(path)
+    settings = SegmenterSettings.model_validate(settings_in(checkpoint, "segmenter"))
+    method = build_segmenter(settings)
+    load_method(checkpoint, method)
+    return method.evaluated_network().to(machine.device).eval(), settings, checkpoint

@@ -1,0 +1,159 @@
+"""The plan of a translation: which file becomes which, decided and checked before anything is written.
+
+Names are mirrored folder by folder. Tools that name their results after the bare file name let `seq1/0.png` and
+`seq2/0.png` overwrite each other; here every collision, and every overlap of input and output, is refused up front.
+"""
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from pydantic import JsonValue, ValidationError
+
+from pipelines.data.folder import FolderSettings
+from pipelines.data.frames import FrameSet
+from pipelines.data.images import encode_jpeg, encode_png
+from pipelines.errors import UserError
+
+ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {".png": encode_png, ".jpg": encode_jpeg}
+"""Suffix of the translated images -> their encoder; JPEG of quality 95."""
+
+
+@dataclass(frozen=True)
+class FrameToTranslate:
+    """What to read and where to write: `source` is relative to its set's root, the outputs to the output folder."""
+
+    name: str
+    image: Path
+    source: PurePosixPath
+    output_image: PurePosixPath
+    label: Path | None = None
+    label_encoding: Mapping[str, JsonValue] | None = None
+    output_label: PurePosixPath | None = None
+
+    def __post_init__(self) -> None:
+        if len({self.label is None, self.label_encoding is None, self.output_label is None}) > 1:
+            raise ValueError(f"Frame {self.name!r}: label, label_encoding and output_label go together")
+
+
+def plan_folder(input: Path, output: Path, images: str = "{name}.*", suffix: str = ".png") -> list[FrameToTranslate]:
+    """Every image in a folder and below it, mirrored under its own relative path. Hidden files are left out.
+
+    Args:
+        input: Folder that is read.
+        output: Folder that will be written; neither may hold the other.
+        images: Pattern of the images, "{name}" for the frame's name and a final ".*" for any image suffix.
+        suffix: Of the translated images: ".png", or ".jpg" (quality 95, not lossless).
+
+    Raises:
+        UserError: A bad pattern, folders within each other, or two images that would be written to one file.
+        NoInputsError: No image follows the pattern.
+    """
+    _refuse_nested(input, output)
+    try:
+        found = FolderSettings(reader="folder", root=".", images=images).find(input)
+    except ValidationError as error:
+        raise UserError(f"images = {images!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+    sources = [PurePosixPath(frame.image.relative_to(input)) for frame in found.frames]
+    frames = [
+        FrameToTranslate(frame.name, frame.image, source, _with_suffix(source, suffix))
+        for frame, source in zip(found.frames, sources, strict=True)
+    ]
+    _refuse_collisions(frames)
+    return frames
+
+
+def plan_set(frame_set: FrameSet, output: Path, suffix: str = ".png") -> list[FrameToTranslate]:
+    """Every frame of one data set, images and label maps under their own paths relative to its root; raises as `plan_folder`."""
+    _refuse_nested(frame_set.root, output)
+    frames = [_planned(frame_set, index, suffix, PurePosixPath()) for index in range(len(frame_set))]
+    _refuse_collisions(frames)
+    return frames
+
+
+def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str = ".png") -> list[FrameToTranslate]:
+    """Every frame of data sets, each set in a folder of its name, images and label maps under their own relative paths.
+
+    Raises:
+        UserError: As `plan_folder`; also two sets of one name, or a name that cannot be a folder's.
+    """
+    frames: list[FrameToTranslate] = []
+    for frame_set in sets:
+        _refuse_nested(frame_set.root, output)
+        if not frame_set.name or "/" in frame_set.name or frame_set.name.startswith("."):
+            raise UserError(
+                f"Data set {frame_set.name!r}: a folder gets its name; choose one without '/' and leading '.'"
+            )
+        folder = PurePosixPath(frame_set.name)
+        frames += [_planned(frame_set, index, suffix, folder) for index in range(len(frame_set))]
+    names = [frame_set.name for frame_set in sets]
+    if len(set(names)) < len(names):
+        raise UserError(f"Data sets {', '.join(names)}: two have one name; give each its own setting `name`")
+    _refuse_collisions(frames)
+    return frames
+
+
+def _planned(frame_set: FrameSet, index: int, suffix: str, folder: PurePosixPath) -> FrameToTranslate:
+    frame = frame_set.frames[index]
+    source = PurePosixPath(frame.image.relative_to(frame_set.root))
+    name, output_image = str(folder / frame.name), folder / _with_suffix(source, suffix)
+    if frame.label is None or frame.encoding is None:
+        return FrameToTranslate(name, frame.image, source, output_image)
+    output_label = folder / frame.label.relative_to(frame_set.root)
+    return FrameToTranslate(
+        name, frame.image, source, output_image, frame.label, frame.encoding.to_json(), output_label
+    )
+
+
+def _with_suffix(path: PurePosixPath, suffix: str) -> PurePosixPath:
+    if suffix not in ENCODERS:
+        raise UserError(f"suffix = {suffix!r}: translated images are written as {' or '.join(ENCODERS)}")
+    return path.with_suffix(suffix)
+
+
+def _refuse_nested(input: Path, output: Path) -> None:
+    read, written = input.resolve(), output.resolve()
+    if read == written or read in written.parents or written in read.parents:
+        how = "are the same folder" if read == written else "lie within each other"
+        raise UserError(f"Input {input} and output {output} {how}; choose an --output beside the input")
+
+
+def _refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
+    """No two files may get one name, not even on a disk that ignores case or composes accents; nor a folder's name."""
+    owners: dict[str, Path] = {}
+    for frame in frames:
+        for output, source in ((frame.output_image, frame.image), (frame.output_label, frame.label)):
+            if output is None or source is None:
+                continue
+            if _folded(output) in owners:
+                other = owners[_folded(output)]
+                raise UserError(f"{other} and {source} would both be written to {output}; rename one, or leave one out")
+            owners[_folded(output)] = source
+    for folded, source in owners.items():
+        for folder in map(str, PurePosixPath(folded).parents):
+            if folder in owners:
+                raise UserError(
+                    f"{owners[folder]} would be written to {folder}, a folder that {source} needs; rename one"
+                )
+
+
+def _folded(path: PurePosixPath) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(path)).casefold())
+
+
+def refuse_touching_inputs(frames: Sequence[FrameToTranslate], output: Path) -> None:
+    """Refuse an output folder whose links would lead a write out of it, least of all onto an input.
+
+    Raises:
+        UserError: Naming the first such file.
+    """
+    inputs = {path.resolve() for frame in frames for path in (frame.image, frame.label) if path is not None}
+    root = output.resolve()
+    outputs = [path for frame in frames for path in (frame.output_image, frame.output_label) if path is not None]
+    folders = {folder: (root / folder).resolve() for folder in {path.parent for path in outputs}}
+    for path in outputs:
+        folder = folders[path.parent]
+        if not folder.is_relative_to(root) or folder / path.name in inputs:
+            raise UserError(f"{output / path}: would be written to {folder}, over other data; choose another --output")

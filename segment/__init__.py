@@ -1,0 +1,1 @@
+"""Stage two's mathematics: networks, losses, methods and metrics of semantic segmentation. Tensors in, tensors out."""

@@ -1,0 +1,50 @@
+"""A moving average of a network's weights, which scores better than the weights of any single step.
+
+Tarvainen and Valpola, NeurIPS 2017 (arXiv:1703.01780). It is part of the method's state, so a resumed run continues it.
+"""
+
+import copy
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+
+class MovingAverage(nn.Module):
+    """Exponential moving average of parameters and buffers; `network` is the averaged copy, always in evaluation mode.
+
+    Floating-point buffers (batch statistics) are averaged like parameters, since they belong to the averaged weights;
+    integer ones (counters) are copied. Early on the decay is (1 + n) / (10 + n) at update n, so that the random
+    initial weights are soon forgotten.
+    """
+
+    updates: Tensor
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        """Start from a copy of `network`; `decay` in [0, 1) is the share of the old average at each update."""
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"The decay of a moving average is {decay}; it must be at least 0 and below 1.")
+        self.decay = decay
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whatever the method around it does: batch statistics are averaged, not measured."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move the average towards `network`, which has the structure of the one it started from."""
+        # The counter is not read back to the host: that would wait for the device at every step.
+        warmup = (1 + self.updates) / (10 + self.updates)
+        share = 1 - warmup.clamp(max=self.decay)
+        averaged = [*self.network.parameters(), *self.network.buffers()]
+        current = [*network.parameters(), *network.buffers()]
+        for average, value in zip(averaged, current, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, share.to(average.dtype))
+            else:
+                average.copy_(value)
+        self.updates += 1

@@ -1,0 +1,136 @@
+"""Supervised training of a segmenter on labelled frames: the yardstick of every method that adapts to a new domain.
+
+Trained on source frames it is the source-only baseline, on translated ones the project's stage two, on real ones the
+oracle. Recipe: momentum SGD, poly schedule, auxiliary loss and hard pixels as in BiSeNet and DDRNet.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from segment.averaging import MovingAverage
+from segment.colours import paint_classes
+from segment.inference import predict
+from segment.losses import LOSSES
+from segment.methods.method import Method, Update
+from segment.networks.segmenter import Segmenter, SegmenterOutput
+from segment.schedules import poly_with_warmup
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Frames with their labels: image float (B, 3, H, W) in [0, 1]; label_map int64 (B, H, W), 255 = ignore."""
+
+    image: Tensor
+    label_map: Tensor
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on `device`; from pinned memory the copy does not block."""
+        return type(self)(self.image.to(device, non_blocking=True), self.label_map.to(device, non_blocking=True))
+
+
+class Supervised(Method):
+    """One network, one loss on each of its heads, one optimizer, and optionally a moving average of the weights."""
+
+    def __init__(
+        self,
+        *,
+        network: Segmenter,
+        steps: int,
+        learning_rate: float,
+        warmup_steps: int = 0,
+        optimizer: Literal["sgd", "adamw"] = "sgd",
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        loss: Literal["ohem", "cross_entropy"] = "ohem",
+        auxiliary_weight: float = 0.4,
+        ema_decay: float | None = None,
+    ) -> None:
+        """Build the optimizer around `network`, which stays where it is.
+
+        Args:
+            network: To be trained, with or without an auxiliary head.
+            steps: Length of the learning-rate schedule.
+            learning_rate: At its highest, right after the warm-up.
+            warmup_steps: Steps of linear rise at the beginning.
+            optimizer: "sgd" or "adamw".
+            momentum: Of SGD; AdamW keeps its own defaults.
+            weight_decay: On all weights but biases and batch normalisation.
+            loss: A key of `segment.losses.LOSSES`, for both heads.
+            auxiliary_weight: Factor on the loss of the auxiliary head.
+            ema_decay: Of the moving average that is then evaluated instead of the network; None for no average.
+
+        Raises:
+            ValueError: An unknown name, or a warm-up that does not fit into the schedule.
+        """
+        super().__init__()
+        poly_with_warmup(0, steps, warmup_steps)  # refuses a schedule that would fail later
+        if loss not in LOSSES:
+            raise ValueError(f"There is no loss {loss!r}; choose one of {', '.join(LOSSES)}.")
+        self.network = network
+        self.average = None if ema_decay is None else MovingAverage(network, ema_decay)
+        self.steps, self.warmup_steps = steps, warmup_steps
+        self.loss = LOSSES[loss]
+        self.auxiliary_weight = auxiliary_weight
+        groups = parameter_groups(network, weight_decay)
+        self._optimizer = build_optimizer(optimizer, groups, learning_rate, momentum)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """One, named "network"."""
+        return {"network": self._optimizer}
+
+    def learning_rate_scale(self, step: int) -> float:
+        """Linear warm-up, then poly."""
+        return poly_with_warmup(step, self.steps, self.warmup_steps)
+
+    def step(self, batch: LabelledBatch, update: Update) -> dict[str, Tensor]:
+        """Predict, compare on each head, learn, and let the average follow."""
+        losses = self.losses(self.network(batch.image), batch.label_map)
+        update("network", losses)
+        if self.average is not None:
+            self.average.update(self.network)
+        return losses
+
+    def losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
+        """Weighted loss per head: "main" and, if the network has the head, "auxiliary"."""
+        losses = {"main": self.loss(output.main, label_map)}
+        if output.auxiliary is not None:
+            losses["auxiliary"] = self.auxiliary_weight * self.loss(output.auxiliary, label_map)
+        return losses
+
+    def evaluated_network(self) -> Segmenter:
+        """The network to evaluate and to hand on: the moving average if there is one, else the trained network."""
+        return self.network if self.average is None else self.average.network
+
+    def preview(self, batch: LabelledBatch) -> dict[str, Tensor]:
+        """The image, what the evaluated network sees in it, and the truth."""
+        network = self.evaluated_network()
+        was_training = network.training
+        prediction = predict(network.eval(), batch.image, tuple(batch.image.shape[-2:]))
+        network.train(was_training)
+        return {
+            "image": batch.image,
+            "prediction": paint_classes(prediction),
+            "label": paint_classes(batch.label_map),
+        }
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
+    """The parameters in two optimizer groups: convolution weights with decay; biases and normalisation without."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def build_optimizer(name: str, groups: list[dict], learning_rate: float, momentum: float) -> Optimizer:
+    """The optimizer by its name in the settings."""
+    if name == "sgd":
+        return SGD(groups, lr=learning_rate, momentum=momentum)
+    if name == "adamw":
+        return AdamW(groups, lr=learning_rate)
+    raise ValueError(f"There is no optimizer {name!r}; choose sgd or adamw.")

@@ -1,0 +1,258 @@
+"""Label encodings: every table id by id against label_maps.json, and the refusal of whatever no table holds."""
+
+import json
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipelines.data import encodings
+from pipelines.data.encodings import CARLA_VERSIONS, ENCODINGS, LabelEncoding, carla_table
+from pipelines.data.images import write_image
+from pipelines.errors import ImageError, UserError
+from segment.classes import CLASS_NAMES, TRAIN_IDS_16
+
+TABLES = json.loads(Path(encodings.__file__).with_name("label_maps.json").read_text())
+SHARED = Path(__file__).parents[4] / "shared" / "label_maps.json"
+
+ALL = [
+    encodings.cityscapes(),
+    encodings.cityscapes("labelTrainIds"),
+    encodings.gta5(),
+    encodings.synthia(),
+    encodings.synthia("ignore"),
+    *(
+        encodings.carla(version, kind)
+        for version in ("0.8.4", "0.9.11", "0.9.15", "0.10.0")
+        for kind in ("raw", "palette")
+    ),
+    encodings.camvid(),
+    encodings.camvid(order="building_first"),
+    encodings.camvid("32"),
+]
+
+BY_ID = [
+    (encodings.cityscapes(), "cityscapes"),
+    (encodings.gta5(), "gta5"),
+    (encodings.synthia("ignore"), "synthia_rand_cityscapes"),
+    (encodings.carla("0.8.2"), "carla_0.9.0_to_0.9.9"),
+    (encodings.carla("0.9.12"), "carla_0.9.10_to_0.9.13"),
+    (encodings.carla("0.9.14"), "carla_0.9.14_and_later"),
+    (encodings.carla("0.10"), "carla_0.10_ue5"),
+    (encodings.camvid(), "camvid11_segnet_order"),
+    (encodings.camvid(order="building_first"), "camvid11_building_first_order"),
+]
+
+BY_COLOUR = [
+    (encodings.carla("0.9.5", "palette"), "carla_0.9.0_to_0.9.9"),
+    (encodings.carla("0.9.12", "palette"), "carla_0.9.10_to_0.9.13"),
+    (encodings.carla("0.9.14", "palette"), "carla_0.9.14_and_later"),
+    (encodings.carla("0.10", "palette"), "carla_0.10_ue5"),
+    (encodings.camvid("32"), "camvid32"),
+]
+
+
+def table_of(name):
+    """Stored id -> (train id, colour), written out from the file by other code than ours."""
+    return {int(i): (e["train_id"], tuple(e.get("rgb", ()))) for i, e in TABLES[name]["ids"].items() if int(i) >= 0}
+
+
+def save(folder, array, bits16=False):
+    path = folder / "label.png"
+    write_image(path, np.asarray(array, np.uint16 if bits16 else np.uint8))
+    return path
+
+
+def stored_as(encoding, ids):
+    """The pixels that hold `ids` in the form that the encoding expects."""
+    ids = np.asarray(ids)
+    if encoding.name.startswith("synthia"):
+        return np.stack([ids, ids * 7, ids * 0], axis=-1), True
+    return ids, False
+
+
+class TestTables:
+    @pytest.mark.skipif(not SHARED.exists(), reason="the shared label_maps.json is not beside the checkout")
+    def test_our_copy_is_the_shared_file(self):
+        assert json.loads(SHARED.read_text()) == TABLES
+
+    @pytest.mark.parametrize(("encoding", "name"), BY_ID, ids=[name for _, name in BY_ID])
+    def test_ids_one_by_one(self, tmp_path, encoding, name):
+        table = table_of(name)
+        pixels, wide = stored_as(encoding, [list(table)])
+        decoded = encoding.decode(save(tmp_path, pixels, wide))
+        assert decoded.dtype == np.uint8
+        assert decoded[0].tolist() == [train_id for train_id, _ in table.values()]
+
+    @pytest.mark.parametrize(("encoding", "name"), BY_COLOUR, ids=[name for _, name in BY_COLOUR])
+    @pytest.mark.parametrize("alpha", [False, True])
+    def test_colours_one_by_one(self, tmp_path, encoding, name, alpha):
+        table = table_of(name)
+        pixels = np.array([[(*rgb, 255) if alpha else rgb for _, rgb in table.values()]])
+        assert encoding.decode(save(tmp_path, pixels))[0].tolist() == [train_id for train_id, _ in table.values()]
+
+    @pytest.mark.parametrize(("encoding", "name"), BY_ID, ids=[name for _, name in BY_ID])
+    def test_every_other_id_is_refused(self, tmp_path, encoding, name):
+        known = table_of(name)
+        for value in set(range(256)) - set(known):
+            pixels, wide = stored_as(encoding, np.full((2, 2), value))
+            with pytest.raises(ImageError, match=rf"label\.png.*unknown ids {value}\b"):
+                encoding.to_train_ids(encoding.pick(pixels.astype("u2" if wide else "u1")), Path("label.png"))
+
+    def test_train_ids_file_is_the_identity(self, tmp_path):
+        values = [*range(19), 255]
+        encoding = encodings.cityscapes("labelTrainIds")
+        assert encoding.decode(save(tmp_path, [values]))[0].tolist() == values
+        with pytest.raises(ImageError, match=r"unknown ids 19, 33"):
+            encoding.decode(save(tmp_path, [[19, 33, 0]]))
+
+    def test_what_the_labels_can_show(self):
+        assert encodings.cityscapes().train_ids == encodings.gta5().train_ids == frozenset(range(19))
+        assert encodings.synthia().train_ids == frozenset(TRAIN_IDS_16)
+        sky, light = CLASS_NAMES.index("sky"), CLASS_NAMES.index("traffic light")
+        assert not {sky, light} & encodings.carla("0.9.5").train_ids
+        assert {sky, light} <= encodings.carla("0.9.12").train_ids
+        assert encodings.carla("0.9.14").train_ids == frozenset(range(19))
+
+    def test_classes_that_camvid_cannot_tell_apart(self):
+        names = [{CLASS_NAMES[i] for i in group} for group in encodings.camvid().merged]
+        assert names == [{"traffic light", "traffic sign"}, {"rider", "bicycle"}]
+        assert [{CLASS_NAMES[i] for i in group} for group in encodings.camvid("32").merged] == [{"rider", "bicycle"}]
+        assert all(e.merged == () for e in ALL if not e.name.startswith("camvid"))
+
+
+class TestForms:
+    def test_gta5_palette_index_and_its_rgb_copy(self, tmp_path):
+        table = table_of("gta5")
+        index = Image.fromarray(np.array([list(table)], np.uint8), mode="P")
+        index.putpalette([level for _, rgb in table.values() for level in rgb])
+        index.save(tmp_path / "p.png")
+        expected = [train_id for train_id, _ in table.values()]
+        assert encodings.gta5().decode(tmp_path / "p.png")[0].tolist() == expected
+
+        index.convert("RGB").save(tmp_path / "rgb.png")
+        copied = encodings.gta5().decode(tmp_path / "rgb.png")[0].tolist()
+        # Pole groups (18) share the poles' colour and number plates (34) the cars': the copy cannot tell them apart.
+        expected[18], expected[34] = expected[17], expected[26]
+        assert copied == expected
+
+        index.convert("L").save(tmp_path / "grey.png")  # the classic accident: brightness instead of ids
+        with pytest.raises(ImageError, match="unknown ids"):
+            encodings.gta5().decode(tmp_path / "grey.png")
+        write_image(tmp_path / "strange.png", np.full((1, 1, 3), 1, np.uint8))
+        with pytest.raises(ImageError, match=r"unknown colours \(1,1,1\)"):
+            encodings.gta5().decode(tmp_path / "strange.png")
+
+    def test_carla_raw_in_the_red_channel_or_alone(self, tmp_path):
+        tags = np.array([[1, 7], [24, 11]])
+        encoding = encodings.carla("0.9.15")
+        expected = [[0, 6], [0, 10]]
+        noise = np.full_like(tags, 99)  # the instance camera keeps its numbers in green and blue
+        for pixels in (tags, np.dstack([tags, noise, noise]), np.dstack([tags, noise, noise, noise])):
+            assert encoding.decode(save(tmp_path, pixels)).tolist() == expected
+
+    def test_carla_palette_needs_colours(self, tmp_path):
+        with pytest.raises(ImageError, match=r"label\.png.*no 8-bit RGB"):
+            encodings.carla("0.9.12", "palette").decode(save(tmp_path, [[7]]))
+
+    def test_ids_need_one_channel(self, tmp_path):
+        with pytest.raises(ImageError, match="3 channels, expected one"):
+            encodings.cityscapes().decode(save(tmp_path, np.zeros((2, 2, 3))))
+
+    def test_synthia_class_is_the_first_of_16_bit_channels(self, tmp_path):
+        # The stored file as OpenCV sees it: blue 0, green the instance, red the class.
+        pixels = np.zeros((1, 3, 3), np.uint16)
+        pixels[0, :, 2] = [3, 22, 8]
+        pixels[0, :, 1] = [0, 0, 1000]
+        cv2.imwrite(str(tmp_path / "label.png"), pixels)
+        assert encodings.synthia().decode(tmp_path / "label.png").tolist() == [[0, 0, 13]]
+        assert encodings.synthia("ignore").decode(tmp_path / "label.png").tolist() == [[0, 255, 13]]
+        with pytest.raises(ImageError, match=r"8-bit, 3 channel.*16-bit"):
+            encodings.synthia().decode(save(tmp_path, np.zeros((2, 2, 3))))
+        with pytest.raises(ImageError, match="unknown ids 300"):
+            encodings.synthia().decode(save(tmp_path, np.full((2, 2, 3), 300), bits16=True))
+
+    def test_many_unknown_colours_are_counted_not_listed(self, tmp_path):
+        greys = np.arange(1, 128, 2, dtype=np.uint8)  # 64 odd levels; CamVid's colours are even
+        with pytest.raises(ImageError, match=r"\(15,15,15\) and 56 more") as caught:
+            encodings.camvid("32").decode(save(tmp_path, np.repeat(greys[None, :, None], 3, axis=-1)))
+        assert "\n" not in str(caught.value)
+
+    @given(data=st.data())
+    @settings(max_examples=30, deadline=None)
+    def test_any_mixture_of_known_values_is_read_pixel_by_pixel(self, tmp_path_factory, data):
+        encoding = data.draw(st.sampled_from(ALL))
+        table = encoding.colours if encoding.name.startswith(("carla_palette", "camvid32")) else encoding.ids
+        keys = data.draw(st.lists(st.sampled_from(sorted(table)), min_size=1, max_size=12))
+        pixels, wide = stored_as(encoding, [keys])
+        decoded = encoding.decode(save(tmp_path_factory.mktemp("mix"), pixels, wide))
+        assert decoded[0].tolist() == [table[key] for key in keys]
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("version", "table"),
+        [
+            ("0.8", "carla_0.9.0_to_0.9.9"),
+            ("0.8.4", "carla_0.9.0_to_0.9.9"),
+            ("0.9.0", "carla_0.9.0_to_0.9.9"),
+            ("0.9.9", "carla_0.9.0_to_0.9.9"),
+            ("0.9.9.4", "carla_0.9.0_to_0.9.9"),
+            ("0.9.10", "carla_0.9.10_to_0.9.13"),
+            ("0.9.10.1", "carla_0.9.10_to_0.9.13"),
+            ("0.9.13", "carla_0.9.10_to_0.9.13"),
+            ("0.9.14", "carla_0.9.14_and_later"),
+            ("0.9.16", "carla_0.9.14_and_later"),
+            ("0.10", "carla_0.10_ue5"),
+            ("0.10.0", "carla_0.10_ue5"),
+        ],
+    )
+    def test_releases(self, version, table):
+        assert carla_table(version) == table
+
+    @pytest.mark.parametrize("version", ["", "0.9", "0.7", "1.0", "latest", "0.9.x", "9.12", "0,9,12"])
+    def test_unknown_release_lists_the_valid_ones(self, version):
+        with pytest.raises(UserError) as caught:
+            encodings.carla(version)
+        assert all(group in str(caught.value) for group in CARLA_VERSIONS)
+
+
+class TestDescriptions:
+    @pytest.mark.parametrize("encoding", ALL, ids=lambda e: e.name)
+    def test_there_and_back(self, encoding):
+        text = json.dumps(encoding.to_json())
+        again = LabelEncoding.from_json(json.loads(text))
+        assert again == encoding and again.ids == encoding.ids and again.colours == encoding.colours
+
+    def test_all_names_differ(self):
+        assert len({encoding.name for encoding in ALL}) == len(ALL) == len(set(ALL))
+
+    def test_worker_processes_can_have_it(self, tmp_path):
+        again = pickle.loads(pickle.dumps(encodings.carla("0.9.12", "palette")))
+        assert again.decode(save(tmp_path, [[(128, 64, 128)]])).tolist() == [[0]]
+
+    @pytest.mark.parametrize(
+        "description",
+        [
+            {},
+            {"reader": "kitti"},
+            {"reader": "carla"},
+            {"reader": "carla", "version": "3"},
+            {"reader": "carla", "version": 9},
+            {"reader": ["carla"]},
+            {"reader": "gta5", "palette": "x"},
+            {"reader": "camvid", "encoding": "12"},
+            {"reader": "synthia", "lane_marking": "sky"},
+        ],
+    )
+    def test_a_foreign_description_is_a_user_error(self, description):
+        with pytest.raises(UserError):
+            LabelEncoding.from_json(description)
+
+    def test_the_readers(self):
+        assert sorted(ENCODINGS) == ["camvid", "carla", "cityscapes", "gta5", "synthia"]

@@ -1,0 +1,118 @@
+"""Checkpoints: whole or not there, and a flipped bit is noticed."""
+
+import json
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from pipelines.engine import checkpoints
+from pipelines.engine.checkpoints import (
+    checkpoint_hash,
+    list_checkpoints,
+    load_into,
+    newest_checkpoint,
+    resolve_checkpoint,
+    save_checkpoint,
+    verify_checkpoint,
+)
+from pipelines.errors import CheckpointError, StorageError
+
+
+def trained(steps: int = 2) -> tuple[nn.Module, dict[str, torch.optim.Optimizer]]:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    optimizers = {
+        "first": torch.optim.Adam(network[0].parameters(), lr=0.1),
+        "second": torch.optim.SGD(network[1].parameters(), lr=0.1, momentum=0.9),
+    }
+    for _ in range(steps):
+        network(torch.randn(2, 3, 8, 8)).square().mean().backward()
+        for optimizer in optimizers.values():
+            optimizer.step()
+    return network, optimizers
+
+
+@pytest.fixture
+def saved(tmp_path):
+    network, optimizers = trained()
+    return save_checkpoint(tmp_path, 2, network, optimizers, {"stage": "test"})
+
+
+def test_holds_networks_and_optimizers(saved):
+    network, optimizers = trained()
+    other, other_optimizers = trained(steps=0)
+    assert load_into(saved, other, other_optimizers) == 2
+    for key, value in network.state_dict().items():
+        assert torch.equal(other.state_dict()[key], value), key
+    for name, optimizer in optimizers.items():
+        ours, theirs = optimizer.state_dict(), other_optimizers[name].state_dict()
+        assert json.loads(json.dumps(ours["param_groups"])) == theirs["param_groups"]
+        for index, state in ours["state"].items():
+            for field, value in state.items():
+                assert torch.equal(torch.as_tensor(theirs["state"][index][field]), torch.as_tensor(value)), field
+
+
+def test_same_state_gives_the_same_bytes(saved, tmp_path):
+    network, optimizers = trained()
+    again = save_checkpoint(tmp_path / "again", 2, network, optimizers, {"stage": "test"})
+    assert checkpoint_hash(again) == checkpoint_hash(saved)
+
+
+@pytest.mark.parametrize("name", ["method.safetensors", "optimizers.safetensors", "state.json"])
+def test_a_flipped_bit_is_noticed(saved, name):
+    file = saved / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{name} has changed"):
+        verify_checkpoint(saved)
+
+
+def test_a_missing_file_is_noticed(saved):
+    (saved / "state.json").unlink()
+    with pytest.raises(CheckpointError, match="state.json is missing"):
+        verify_checkpoint(saved)
+
+
+def test_the_newest_intact_one_is_found(tmp_path):
+    network, optimizers = trained()
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, network, optimizers, {})
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003", "step-00000002"]
+    (tmp_path / "step-00000003" / "state.json").write_text("{}")
+    assert newest_checkpoint(tmp_path).name == "step-00000002"
+    (tmp_path / "step-00000002" / "manifest.json").write_text("{")
+    with pytest.raises(CheckpointError, match="no checkpoint is intact"):
+        newest_checkpoint(tmp_path)
+
+
+def test_a_full_disk_keeps_the_former_checkpoint(saved, tmp_path, monkeypatch):
+    def no_space(*arguments):
+        raise OSError(28, "No space left on device")
+
+    network, optimizers = trained()
+    monkeypatch.setattr(checkpoints, "save_file", no_space)
+    with pytest.raises(StorageError, match="No space left"):
+        save_checkpoint(tmp_path, 3, network, optimizers, {})
+    assert [path.name for path in tmp_path.iterdir()] == [saved.name]
+    verify_checkpoint(saved)
+
+
+def test_another_network_is_refused(saved):
+    other = nn.Conv2d(3, 8, 3)
+    with pytest.raises(CheckpointError, match="another network") as caught:
+        load_into(saved, other, {})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, "folder", "file"])
+def test_what_is_no_checkpoint_is_refused(tmp_path, content):
+    path = tmp_path / "thing"
+    if content == "folder":
+        path.mkdir()
+    if content == "file":
+        path.write_bytes(os.urandom(100))
+    with pytest.raises(CheckpointError, match=r"step-"):
+        resolve_checkpoint(path)

@@ -1,0 +1,150 @@
+"""The one loop: what it writes, how it stops, and that a resumed run ends with the same bytes."""
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipelines.engine.launch import Machine
+from pipelines.engine.loop import Schedule, train
+from pipelines.engine.runs import RunFolder
+from pipelines.errors import Interrupted, NumericalError, UserError
+from segment.methods.method import Method
+
+CPU = Machine(torch.device("cpu"), "fp32")
+
+
+@dataclass
+class Numbers:
+    image: Tensor
+
+    def to(self, device):
+        return Numbers(self.image.to(device))
+
+
+class Toy(Method):
+    """Learns to output zeros, with dropout so that the random state matters."""
+
+    def __init__(self, spoil_at: int | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.layer = nn.Conv2d(3, 3, 1)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.spoil_at = spoil_at
+        self._optimizer = torch.optim.Adam(self.parameters(), lr=0.01)
+
+    def optimizers(self):
+        return {"layer": self._optimizer}
+
+    def learning_rate_scale(self, step):
+        return 1 / (1 + step)
+
+    def step(self, batch, update):
+        loss = nn.functional.dropout(self.layer(batch.image), 0.5).square().mean()
+        if int(self.steps) == self.spoil_at:
+            loss = loss * torch.nan
+        update("layer", {"size": loss})
+        self.steps += 1
+        return {"size": loss}
+
+    def preview(self, batch):
+        return {"image": batch.image, "output": self.layer(batch.image).sigmoid()}
+
+
+def batches(first, last):
+    for step in range(first, last):
+        yield Numbers(torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(step)))
+
+
+def run_to(path, steps=6, method=None, stream=batches, **schedule):
+    run = RunFolder(path, {"steps": steps})
+    try:
+        train(method or Toy(), stream, run, Schedule(steps, 7, 2, 1, 3, **schedule), CPU, {"stage": "toy"}, "toy")
+    finally:
+        run.close()
+
+
+def content(path):
+    kept = ("checkpoints", "metrics.jsonl", "previews", "config.json")
+    files = (file for file in sorted(path.rglob("*")) if file.is_file())
+    return {str(f.relative_to(path)): f.read_bytes() for f in files if str(f.relative_to(path)).startswith(kept)}
+
+
+def test_a_run_explains_itself(tmp_path):
+    run_to(tmp_path / "run")
+    assert {"config.json", "environment.json", "metrics.jsonl", "timings.jsonl"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(row["size"] > 0 for row in rows)
+    assert sorted(p.name for p in (tmp_path / "run/previews").iterdir()) == ["step-00000003.jpg", "step-00000006.jpg"]
+
+
+def test_a_stopped_run_carries_on_to_the_same_bytes(tmp_path):
+    run_to(tmp_path / "whole")
+
+    def stopping(first, last):
+        for step, batch in zip(range(first, last), batches(first, last), strict=True):
+            if step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    with pytest.raises(Interrupted, match="SIGTERM at step 3 of 6"):
+        run_to(tmp_path / "stopped", stream=stopping)
+    run_to(tmp_path / "stopped")
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+def test_a_crash_between_checkpoints_loses_nothing_but_time(tmp_path):
+    run_to(tmp_path / "whole")
+
+    def crashing(first, last):
+        for step, batch in zip(range(first, last), batches(first, last), strict=True):
+            if step == 5:
+                raise MemoryError
+            yield batch
+
+    with pytest.raises(MemoryError):
+        run_to(tmp_path / "crashed", stream=crashing)
+    run_to(tmp_path / "crashed")
+    assert content(tmp_path / "crashed") == content(tmp_path / "whole")
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    run_to(tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"}
+    run_to(tmp_path / "run")
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"} == before
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_is_named(tmp_path):
+    with pytest.raises(NumericalError, match='loss "size" is nan at step 4'):
+        run_to(tmp_path / "run", method=Toy(spoil_at=3))
+    checkpoint = sorted((tmp_path / "run/checkpoints").iterdir())[-1]
+    assert checkpoint.name == "step-00000002"
+
+
+def test_learning_rates_follow_the_step(tmp_path):
+    method = Toy()
+    run_to(tmp_path / "run", method=method)
+    assert method.optimizers()["layer"].param_groups[0]["lr"] == pytest.approx(0.01 / 6)
+
+
+def test_other_settings_are_refused_or_set_aside(tmp_path):
+    run_to(tmp_path / "run", steps=3)
+    with pytest.raises(UserError, match="steps was 3, now 4"):
+        RunFolder(tmp_path / "run", {"steps": 4})
+    RunFolder(tmp_path / "run", {"steps": 4}, restart=True).close()
+    assert (tmp_path / "run.replaced-1/metrics.jsonl").exists()
+    assert not (tmp_path / "run/metrics.jsonl").exists()
+
+
+def test_two_processes_cannot_share_a_run(tmp_path):
+    run = RunFolder(tmp_path / "run", {})
+    with pytest.raises(UserError, match="in use by another process"):
+        RunFolder(tmp_path / "run", {})
+    run.close()
+    RunFolder(tmp_path / "run", {}).close()

@@ -1,0 +1,81 @@
+"""The charts are drawn by hand, so their geometry is checked by hand: ticks, thinning, holes and escaping."""
+
+import math
+from dataclasses import replace
+from xml.etree import ElementTree as Tree
+
+import pytest
+
+from pipelines.report import charts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "count", "expected"),
+    [
+        (0, 1, 5, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0, 4000, 4, [0, 1000, 2000, 3000, 4000]),
+        (0.28, 0.61, 6, [0.3, 0.4, 0.5, 0.6]),
+        (-1.5, 1.5, 3, [-1, 0, 1]),
+        (0, 3e-7, 3, [0, 1e-7, 2e-7, 3e-7]),
+    ],
+)
+def test_tick_values(low, high, count, expected):
+    assert charts.tick_values(low, high, count) == pytest.approx(expected)
+
+
+def test_thin_averages_neighbours():
+    assert charts.thin([(0, 1.0), (1, 3.0), (2, 5.0), (3, 7.0)], most=2) == [(0.5, 2.0), (2.5, 6.0)]
+    assert len(charts.thin([(step, 0.0) for step in range(1001)])) == charts.MOST_POINTS
+
+
+def test_line_is_broken_at_nan():
+    line = charts.Line("loss", "oracle", [(0, 0.0), (1, 1.0), (2, math.nan), (3, 1.0), (4, 0.0)])
+    path = Tree.fromstring(charts.line_chart([line], "losses")).find(".//path")
+    assert path.get("d") == "M0.00 100.00L25.00 0.00M75.00 0.00L100.00 100.00"
+
+
+@pytest.mark.parametrize("points", [[], [(0, math.nan)]])
+def test_no_curve_is_said_in_words(points):
+    assert "No curve" in charts.line_chart([charts.Line("loss", "oracle", points)], "losses")
+
+
+@pytest.mark.parametrize("points", [[(5, 2.0)], [(0, 0.0), (1, 0.0)], [(0, -3.0), (1, -2.0)]])
+def test_flat_and_single_curves_can_be_drawn(points):
+    assert "<path" in charts.line_chart([charts.Line("loss", "oracle", points)], "losses")
+
+
+def test_bars_are_as_long_as_the_mean_over_seeds(study):
+    values = {"source_only": (0.2, 0.4), "translated": (0.5, 0.5), "oracle": (0.7, 0.9)}
+    template = study.results[0]
+    results = [
+        replace(template, arm=arm, seed=seed, iou=[value] + [None] * 18)
+        for arm, pair in values.items()
+        for seed, value in enumerate(pair)
+    ]
+    svg = Tree.fromstring(charts.class_bars(replace(study, results=results), [0]))
+    assert [bar.get("width") for bar in svg.iter("rect")] == ["30.00%", "50.00%", "80.00%"]
+    assert svg.get("aria-label") == "IoU of road: source-only 0.300, translated 0.500, oracle 0.800"
+
+
+def test_heatmap_has_a_row_per_labelled_class_in_percent(study):
+    matrix = [[3, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0]]
+    result = replace(study.results[0], arm="oracle", confusion=matrix)
+    small = replace(study, classes=["a", "b", "c"], groups=[], results=[result])
+    svg = Tree.fromstring(charts.confusion_heatmap(small, "oracle"))
+    said = [title.text for title in svg.iter("title")]
+    assert said[:3] == ["a seen as a: 75.0 %", "a seen as b: 25.0 %", "a seen as c: 0.0 %"]
+    assert len(said) == 6  # two labelled classes, three columns: nothing was predicted as void
+
+
+def test_gap_chart_places_every_seed(study):
+    svg = Tree.fromstring(charts.gap_chart(study))
+    assert len(list(svg.iter("circle"))) == 9
+    places = [float(dot.get("cx").rstrip("%")) for dot in svg.iter("circle")]
+    assert all(0 < place < 100 for place in places)
+
+
+def test_names_are_escaped_and_made_visible(study):
+    hostile = replace(study, classes=['<script>"\x00\u202e', *study.classes[1:]])
+    text = charts.class_bars(hostile, [0])
+    assert "<script>" not in text and "\x00" not in text and "\u202e" not in text
+    assert Tree.fromstring(text).get("aria-label").startswith('IoU of <script>"\ufffd\ufffd')

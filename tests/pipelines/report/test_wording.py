@@ -1,0 +1,76 @@
+"""The page must say plainly what was found, above all when translation did not help."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from pipelines.report import wording
+
+
+def scored(study, source_only, translated, oracle):
+    """The study with seeds 0, 1, … whose mean IoU are the given ones."""
+    template = study.results[0]
+    arms = {"source_only": source_only, "translated": translated, "oracle": oracle}
+    return replace(
+        study,
+        results=[
+            replace(template, arm=arm, seed=seed, mean_iou=value)
+            for arm, values in arms.items()
+            for seed, value in enumerate(values)
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        (([0.3], [0.4], [0.5]), "Translation closed 50 % of the gap on CamVid val, 24 frames."),
+        (([0.3], [0.29], [0.5]), "Translation did not help on CamVid val, 24 frames: 0.300 became 0.290 mIoU."),
+        (([0.3], [0.3], [0.5]), "Translation did not help"),
+        (([0.3], [0.6], [0.5]), "closed the whole gap on CamVid val, 24 frames and passed the oracle (150 %)"),
+        (([0.5], [0.6], [0.4]), "There is no gap to close on CamVid val, 24 frames. Translation helped"),
+        (([0.5], [0.4], [0.4]), "There is no gap to close on CamVid val, 24 frames. Translation did not help"),
+        (([0.5], [], []), "No seed has all three arms"),
+        (([0.5], [math.nan], [0.6]), "An arm has no score"),
+    ],
+)
+def test_headline(study, scores, expected):
+    assert expected in wording.headline(scored(study, *scores))
+
+
+def test_seeds_that_disagree_are_called_unsettled(study):
+    findings = wording.findings(scored(study, [0.3, 0.3], [0.4, 0.2], [0.5, 0.5]))
+    assert "The seeds disagree: translated is better in 1 of 2, so the effect is not settled." in findings
+
+
+def test_single_seed_says_so(study):
+    assert any("single seed" in sentence for sentence in wording.findings(scored(study, [0.3], [0.4], [0.5])))
+
+
+def test_harm_in_all_seeds(study):
+    findings = wording.findings(scored(study, [0.3, 0.3], [0.2, 0.2], [0.5, 0.5]))
+    assert "All 2 seeds agree that translated is not better than source-only." in findings
+
+
+def test_undefined_gap_in_words(study):
+    words = wording.gap_in_words(scored(study, [0.5], [0.6], [0.4]))
+    assert words.startswith("The gap is undefined: the oracle (0.400) does not score above source-only (0.500)")
+
+
+def test_missing_arm_is_named(study):
+    assert "Without results: oracle." in wording.findings(scored(study, [0.3], [0.4], []))
+
+
+@pytest.mark.parametrize(("rate", "verdict"), [(29.9, "is slower than"), (30.0, "keeps up with")])
+def test_speed_is_held_against_a_camera(study, rate, verdict):
+    fast = replace(study, network=replace(study.network, frames_per_second=rate))
+    assert f"{verdict} a camera of 30 frames/s" in wording.speed(fast)
+
+
+def test_numbers_look_the_same_everywhere():
+    assert wording.score(0.41249) == "0.412"
+    assert wording.score(None) == wording.score(math.nan) == wording.percent(None) == "–"
+    assert wording.percent(-0.254) == "−25 %"
+    assert (wording.change(0.1), wording.change(-0.0314)) == ("+0.100", "−0.031")
+    assert [wording.duration(s) for s in (48, 754, 11100, math.nan)] == ["48 s", "13 min", "3 h 05 min", "–"]

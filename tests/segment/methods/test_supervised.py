@@ -1,0 +1,124 @@
+"""Supervised training: what every method must do, the settings, and that it learns."""
+
+import pytest
+import torch
+
+from segment.classes import IGNORE_INDEX, PALETTE
+from segment.losses import cross_entropy, ohem_cross_entropy
+from segment.methods.supervised import LabelledBatch, Supervised, parameter_groups
+from tests.segment.methods.tester import MethodTester, TinySegmenter, learn
+
+
+def bright_and_dark():
+    """Dark pixels are class 0, bright ones class 1; one row is ignored."""
+    torch.manual_seed(1)
+    label_map = torch.randint(0, 2, (2, 4, 4)).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    image = label_map[:, None].expand(2, 3, 16, 16).float()
+    label_map = label_map.clone()
+    label_map[:, 0] = IGNORE_INDEX
+    return LabelledBatch(image, label_map)
+
+
+def supervised(**settings):
+    return Supervised(**{"network": TinySegmenter(), "steps": 10, "learning_rate": 0.05} | settings)
+
+
+class TestSupervised(MethodTester):
+    """Plain: no moving average."""
+
+    name = "supervised"
+
+    def method(self):
+        return supervised(warmup_steps=2)
+
+    def batch(self):
+        return bright_and_dark()
+
+
+class TestSupervisedWithAverage(TestSupervised):
+    """With AdamW and a moving average, whose state must survive a resume."""
+
+    def method(self):
+        return supervised(optimizer="adamw", learning_rate=0.01, ema_decay=0.9, loss="cross_entropy")
+
+    def test_the_average_is_evaluated_and_follows_the_network(self, small):
+        before = small.evaluated_network().main.weight.clone()
+        small.step(self.batch(), learn(small))
+        # At the first update the decay is 1/10.
+        expected = 0.1 * before + 0.9 * small.network.main.weight
+        torch.testing.assert_close(small.evaluated_network().main.weight, expected.detach())
+        assert small.evaluated_network() is not small.network
+
+
+def test_it_learns_to_tell_bright_from_dark():
+    torch.manual_seed(0)
+    method, batch = supervised(steps=40).train(), bright_and_dark()
+    logs = [method.step(batch, learn(method)) for _ in range(40)]
+    assert logs[-1]["main"] < logs[0]["main"] / 4
+
+
+def test_each_head_has_its_weighted_loss():
+    method, batch = supervised(auxiliary_weight=0.4), bright_and_dark()
+    output = method.network.train()(batch.image)
+    losses = method.losses(output, batch.label_map)
+    torch.testing.assert_close(losses["main"], ohem_cross_entropy(output.main, batch.label_map))
+    torch.testing.assert_close(losses["auxiliary"], 0.4 * ohem_cross_entropy(output.auxiliary, batch.label_map))
+
+
+def test_the_loss_is_the_one_that_was_asked_for():
+    method, batch = supervised(loss="cross_entropy"), bright_and_dark()
+    output = method.network.train()(batch.image)._replace(auxiliary=None)
+    assert method.losses(output, batch.label_map) == {"main": cross_entropy(output.main, batch.label_map)}
+
+
+def test_a_batch_without_a_valid_pixel_moves_nothing_but_by_decay():
+    method = supervised(weight_decay=0.0).train()
+    batch = bright_and_dark()
+    before = method.network.main.weight.clone()
+    log = method.step(LabelledBatch(batch.image, torch.full_like(batch.label_map, IGNORE_INDEX)), learn(method))
+    assert log["main"].item() == 0
+    assert torch.equal(method.network.main.weight, before)
+
+
+def test_weights_decay_and_biases_and_normalisation_do_not():
+    decayed, spared = parameter_groups(TinySegmenter(), weight_decay=5e-4)
+    # Three convolutions; their three biases, and the scale and shift of one normalisation.
+    assert (len(decayed["params"]), decayed["weight_decay"]) == (3, 5e-4)
+    assert (len(spared["params"]), spared["weight_decay"]) == (5, 0.0)
+
+
+def test_settings_reach_the_optimizer():
+    sgd = supervised(learning_rate=0.02, momentum=0.8).optimizers()["network"]
+    assert isinstance(sgd, torch.optim.SGD)
+    assert [(group["lr"], group["momentum"]) for group in sgd.param_groups] == [(0.02, 0.8)] * 2
+    assert isinstance(supervised(optimizer="adamw").optimizers()["network"], torch.optim.AdamW)
+
+
+def test_the_preview_shows_image_prediction_and_label_in_palette_colours():
+    batch = bright_and_dark()
+    preview = supervised().preview(batch)
+    assert list(preview) == ["image", "prediction", "label"]
+    assert torch.equal(preview["image"], batch.image)
+    assert preview["prediction"].shape == preview["label"].shape == (2, 3, 16, 16)
+    colours = {tuple(colour) for colour in (preview["label"] * 255).round().int().flatten(2).mT.flatten(0, 1).tolist()}
+    assert colours == {PALETTE[0], PALETTE[1], (0, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "focal"}, "no loss 'focal'; choose one of cross_entropy, ohem"),
+        ({"optimizer": "lion"}, "no optimizer 'lion'; choose sgd or adamw"),
+        ({"warmup_steps": 10}, "warmup_steps is 10; .* below steps, which is 10"),
+        ({"ema_decay": 1.0}, "decay of a moving average is 1.0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_at_construction(settings, message):
+    with pytest.raises(ValueError, match=message):
+        supervised(**settings)
+
+
+def test_a_batch_moves_as_a_whole():
+    moved = bright_and_dark().to("meta")
+    assert isinstance(moved, LabelledBatch)
+    assert moved.image.device.type == moved.label_map.device.type == "meta"

@@ -1,0 +1,58 @@
+"""What the base class adds to a network: padding, upsampling in register with the image, and one of two answers."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from segment.networks import NETWORKS
+from segment.networks.segmenter import Segmenter, SegmenterOutput
+
+
+class Means(Segmenter):
+    """The logit is the mean of the normalised red channel in squares of 4x4; the auxiliary logit its negative."""
+
+    stride = 4
+
+    def coarse_logits(self, normalised):
+        means = F.avg_pool2d(normalised[:, :1], 4)
+        return SegmenterOutput(means, -means)
+
+
+def red_ramp(height, width):
+    """Red grows by 0.002 a column."""
+    image = torch.zeros(1, 3, height, width)
+    image[:, 0] = torch.arange(width) * 0.002
+    return image
+
+
+@pytest.mark.parametrize("width", [64, 61])
+def test_logits_are_in_register_with_the_image(width):
+    """A ramp comes back unmoved, but for the rim where there is nothing to interpolate with."""
+    image = red_ramp(10, width)
+    logits = Means().eval()(image)
+    assert logits.shape == (1, 1, 10, width)
+    expected = (image[:, :1] - 0.485) / 0.229
+    torch.testing.assert_close(logits[..., 2:-6], expected[..., 2:-6])
+
+
+def test_training_mode_answers_with_both_heads():
+    output = Means().train()(red_ramp(10, 61))
+    torch.testing.assert_close(output.main, -output.auxiliary)
+    assert output.auxiliary.shape == (1, 1, 10, 61)
+
+
+def test_statistics_of_imagenet_follow_the_network_but_are_not_saved():
+    network = Means().to(torch.float64)
+    assert network.image_mean.dtype == torch.float64
+    assert not network.state_dict()
+
+
+def test_a_network_that_does_not_say_how_is_refused():
+    with pytest.raises(TypeError, match="coarse_logits"):
+        Segmenter()
+
+
+def test_every_entry_of_the_table_builds_a_segmenter():
+    with torch.device("meta"):
+        networks = [build(num_classes=3) for build in NETWORKS.values()]
+    assert all(isinstance(network, Segmenter) for network in networks)

@@ -1,0 +1,113 @@
+"""What every segmentation network must do; the test of a new one subclasses `NetworkTester` in a few lines.
+
+Sizes of the published network are checked on the meta device, behaviour on a narrow form of it, so that all is quick.
+"""
+
+import pytest
+import torch
+
+from segment.classes import IGNORE_INDEX
+from segment.complexity import count_flops, count_parameters
+from segment.losses import LOSSES
+from segment.networks import NETWORKS
+
+NUM_CLASSES = 5
+
+
+class NetworkTester:
+    """A subclass names the network and its exact size, and builds the narrow form."""
+
+    name: str
+    """Key of NETWORKS."""
+    parameters: tuple[int, int]
+    """With the auxiliary head and without."""
+    state_dict_keys: tuple[int, int]
+    """With the auxiliary head and without."""
+    gigaflops: tuple[float, float]
+    """At 512x1024 and at 1024x2048, two per multiply-add."""
+
+    def narrow(self, auxiliary=True):
+        """The same architecture for NUM_CLASSES classes, a few channels wide."""
+        raise TypeError("Build a narrow form of the network here.")
+
+    @pytest.fixture
+    def network(self):
+        torch.manual_seed(0)
+        return self.narrow()
+
+    def published(self, auxiliary):
+        with torch.device("meta"):
+            return NETWORKS[self.name](num_classes=19, auxiliary=auxiliary)
+
+    @pytest.mark.parametrize("auxiliary", [True, False])
+    def test_it_has_the_published_size(self, auxiliary):
+        network = self.published(auxiliary)
+        assert count_parameters(network) == self.parameters[0 if auxiliary else 1]
+        assert len(network.state_dict()) == self.state_dict_keys[0 if auxiliary else 1]
+
+    def test_it_takes_the_published_arithmetic(self):
+        network = self.published(auxiliary=True)
+        flops = [count_flops(network, size) / 1e9 for size in [(512, 1024), (1024, 2048)]]
+        assert flops == pytest.approx(self.gigaflops, abs=5e-4)
+
+    @pytest.mark.parametrize("size", [(64, 64), (100, 150), (513, 1025), (1, 1)])
+    def test_logits_have_the_size_of_the_image(self, network, size):
+        with torch.no_grad():
+            logits = network.eval()(torch.rand(1, 3, *size))
+        assert logits.shape == (1, NUM_CLASSES, *size)
+        assert logits.isfinite().all()
+
+    def test_in_training_mode_both_heads_answer_at_the_size_of_the_image(self, network):
+        output = network.train()(torch.rand(2, 3, 70, 90))
+        assert output.main.shape == output.auxiliary.shape == (2, NUM_CLASSES, 70, 90)
+
+    def test_without_auxiliary_head_there_is_no_auxiliary_answer(self):
+        output = self.narrow(auxiliary=False).train()(torch.rand(2, 3, 64, 64))
+        assert output.main.shape == (2, NUM_CLASSES, 64, 64)
+        assert output.auxiliary is None
+
+    def test_the_auxiliary_head_is_of_no_consequence_in_evaluation(self, network):
+        lean = self.narrow(auxiliary=False)
+        difference = lean.load_state_dict(network.state_dict(), strict=False)
+        image = torch.rand(1, 3, 64, 64)
+        assert not difference.missing_keys
+        torch.testing.assert_close(lean.eval()(image), network.eval()(image))
+
+    def test_a_gradient_reaches_every_parameter(self, network):
+        output = network.train()(torch.rand(2, 3, 128, 128))
+        (output.main.square().sum() + output.auxiliary.square().sum()).backward()
+        without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+        # A bias in front of a batch normalisation has no effect, so only weights must have a gradient above zero.
+        still = [name for name, p in network.named_parameters() if p.ndim > 1 and p.grad.abs().max() == 0]
+        assert (without, still) == ([], [])
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    def test_a_batch_of_ignored_pixels_costs_zero(self, network, loss):
+        output = network.train()(torch.rand(2, 3, 64, 64))
+        value = LOSSES[loss](output.main, torch.full((2, 64, 64), IGNORE_INDEX))
+        value.backward()
+        assert value.item() == 0
+        assert all(p.grad.abs().max() == 0 for p in network.parameters() if p.grad is not None)
+
+    def test_a_batch_of_one_trains_or_is_told_what_to_do(self, network):
+        try:
+            output = network.train()(torch.rand(1, 3, 64, 64))
+        except ValueError as refusal:
+            assert "Raise the batch size to 2 or more" in str(refusal)
+        else:
+            assert output.main.isfinite().all()
+
+    def test_the_image_is_normalised_by_imagenet_statistics_without_leaving_keys(self, network):
+        mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
+        seen = []
+        first_conv = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
+        first_conv.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+        network.eval()(mean)
+        torch.testing.assert_close(seen[-1], torch.zeros(1, 3, 64, 64), atol=1e-6, rtol=0)
+        assert not {"image_mean", "image_std"} & set(network.state_dict())
+
+    def test_memory_format_does_not_change_the_answer(self, network):
+        image = torch.rand(1, 3, 72, 64)
+        expected = network.eval()(image)
+        actual = network.to(memory_format=torch.channels_last)(image.contiguous(memory_format=torch.channels_last))
+        torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4)

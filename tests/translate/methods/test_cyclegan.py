@@ -1,0 +1,246 @@
+"""CycleGAN: each term on paper, who learns in which half of the step, and images of any size."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.translate.methods.method_tester import MethodTester, PerformedUpdate, changed, snapshot
+from translate.methods import METHODS
+from translate.methods.cyclegan import CycleGAN, UnpairedBatch
+
+GENERATORS = ("source_to_target.", "target_to_source.")
+DISCRIMINATORS = ("target_discriminator.", "source_discriminator.")
+POOLS = ("fake_target_pool.", "fake_source_pool.")
+
+
+def tiny(**settings):
+    torch.manual_seed(0)
+    small = {"steps": 10, "generator": "resnet6", "generator_channels": 2, "discriminator_channels": 2, "pool_size": 2}
+    return CycleGAN(**small | settings)
+
+
+def batch(size=(32, 40), images=1):
+    source, target = torch.rand(2, images, 3, *size, generator=torch.Generator().manual_seed(0))
+    return UnpairedBatch(source=source, target=target)
+
+
+class TestCycleGAN(MethodTester):
+    def method(self):
+        return tiny()
+
+    def batch(self):
+        return batch()
+
+
+def test_is_found_by_name():
+    assert METHODS["cyclegan"] is CycleGAN
+
+
+def test_has_the_authors_number_of_parameters():
+    method = CycleGAN(steps=1)
+    trained = sum(
+        parameter.numel()
+        for optimizer in method.optimizers().values()
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    )
+    assert trained == 28_285_832  # 2 x 11,378,179 + 2 x 2,764,737
+
+
+class StopAfter(PerformedUpdate):
+    """Performs updates up to the named one and looks at the method in between."""
+
+    def __init__(self, method):
+        super().__init__(method)
+        self.changes = {}
+
+    def __call__(self, optimizer, losses):
+        before = snapshot(self.method)
+        super().__call__(optimizer, losses)
+        self.changes[optimizer] = changed(before, self.method)
+
+
+class TestStep:
+    def test_generators_first_then_discriminators(self):
+        method = tiny()
+        update = PerformedUpdate(method)
+        method.step(batch(), update)
+        assert [name for name, _ in update.calls] == ["generators", "discriminators"]
+
+    @pytest.mark.parametrize(("half", "learners"), [("generators", GENERATORS), ("discriminators", DISCRIMINATORS)])
+    def test_each_half_changes_its_own_networks_only(self, half, learners):
+        method = tiny()
+        update = StopAfter(method)
+        method.step(batch(), update)
+        changes = update.changes[half]
+        assert all(name.startswith(learners) for name in changes)
+        assert {name.split(".")[0] + "." for name in changes} == set(learners)
+
+    def test_discriminators_keep_no_gradient_of_the_generators_half(self):
+        method = tiny()
+
+        def generators_only(optimizer, losses):
+            if optimizer == "generators":
+                sum(losses.values()).backward()
+
+        method.step(batch(), generators_only)
+        judges = [*method.target_discriminator.parameters(), *method.source_discriminator.parameters()]
+        assert all(parameter.grad is None and parameter.requires_grad for parameter in judges)
+        assert any(parameter.grad is not None for parameter in method.source_to_target.parameters())
+
+    def test_each_generator_learns_from_its_discriminator(self):
+        method = tiny()
+        fake_source, fake_target = (torch.rand(1, 3, 32, 32, requires_grad=True) for _ in range(2))
+        sum(method.adversarial_losses(fake_source, fake_target).values()).backward()
+        assert fake_source.grad.abs().sum() > 0 and fake_target.grad.abs().sum() > 0
+
+    def test_logs_every_term_of_the_objective(self):
+        method = tiny()
+        kinds = ("adversarial", "cycle", "identity", "discriminator")
+        expected = {f"{kind}_{domain}" for kind in kinds for domain in ("source", "target")}
+        assert set(method.step(batch(), PerformedUpdate(method))) == expected
+
+    def test_without_identity_weight_there_is_no_identity_pass(self):
+        method = tiny(identity_weight=0)
+        seen = []
+        method.source_to_target.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
+        losses = method.step(batch(), PerformedUpdate(method))
+        assert "identity_source" not in losses and "identity_target" not in losses
+        assert seen == [1, 1]  # one fake, one cycled image
+
+    def test_pools_remember_the_fakes(self):
+        method = tiny()
+        method.step(batch(images=2), PerformedUpdate(method))
+        assert int(method.fake_target_pool.count) == int(method.fake_source_pool.count) == 2
+
+    def test_it_learns(self):
+        """A horizontal ramp to a vertical one and back: smooth enough for four channels."""
+        method = tiny(learning_rate=2e-3, generator_channels=4)
+        ramp = torch.linspace(0, 1, 32).expand(1, 3, 32, 32)
+        ramps = UnpairedBatch(source=ramp, target=ramp.mT)
+        history = [method.step(ramps, PerformedUpdate(method)) for _ in range(25)]
+        first, last = (losses["cycle_source"] + losses["cycle_target"] for losses in (history[0], history[-1]))
+        assert last < 0.6 * first
+
+
+class Constant(nn.Module):
+    """Stands in for a network: adds a number to images, or judges all alike."""
+
+    side_multiple, smallest_side = 4, 8
+
+    def __init__(self, value, adds):
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(float(value)))
+        self.adds = adds
+
+    def forward(self, image):
+        return image + self.value if self.adds else self.value.expand(len(image), 1, 2, 2)
+
+
+def stand_in():
+    """A method whose generators add 0.1 and 0.2 and whose judges say 0.3 (target) and 0.6 (source)."""
+    method = tiny(cycle_weight=10, identity_weight=0.5)
+    method.source_to_target, method.target_to_source = Constant(0.1, adds=True), Constant(0.2, adds=True)
+    method.target_discriminator, method.source_discriminator = Constant(0.3, adds=False), Constant(0.6, adds=False)
+    return method
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        ("adversarial_target", 0.49),  # (0.3 - 1)^2
+        ("adversarial_source", 0.16),  # (0.6 - 1)^2
+        ("cycle_source", 3.0),  # 10 * |x + 0.1 + 0.2 - x|
+        ("cycle_target", 3.0),
+        ("identity_target", 0.5),  # 10 * 0.5 * 0.1: the generator towards target, given target
+        ("identity_source", 1.0),  # 10 * 0.5 * 0.2
+        ("discriminator_target", 0.29),  # (0.49 + 0.3^2) / 2
+        ("discriminator_source", 0.26),  # (0.16 + 0.6^2) / 2
+    ],
+)
+def test_terms_by_hand(term, expected):
+    losses = stand_in().step(batch(), lambda optimizer, losses: None)
+    assert losses[term].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_discriminators_see_real_images_of_their_own_domain():
+    method = stand_in()
+    seen = {"source": [], "target": []}
+    method.source_discriminator.register_forward_hook(lambda _, inputs, __: seen["source"].append(inputs[0]))
+    method.target_discriminator.register_forward_hook(lambda _, inputs, __: seen["target"].append(inputs[0]))
+    given = batch()
+    method.step(given, lambda optimizer, losses: None)
+    source, target = given.source * 2 - 1, given.target * 2 - 1
+    for_generators, real, fake = seen["target"]
+    torch.testing.assert_close(for_generators, source + 0.1)
+    torch.testing.assert_close(real, target)
+    torch.testing.assert_close(fake, source + 0.1)
+    for_generators, real, fake = seen["source"]
+    torch.testing.assert_close(for_generators, target + 0.2)
+    torch.testing.assert_close(real, source)
+    torch.testing.assert_close(fake, target + 0.2)
+
+
+def test_preview_shows_both_ways_there_and_back():
+    pictures = tiny().preview(batch())
+    assert list(pictures) == ["source", "fake_target", "cycled_source", "target", "fake_source", "cycled_target"]
+
+
+class TestTranslate:
+    @pytest.mark.parametrize("size", [(34, 66), (61, 127), (64, 64), (1, 1), (3, 9)])
+    @pytest.mark.parametrize("direction", ["source_to_target", "target_to_source"])
+    def test_gives_back_the_size(self, size, direction):
+        image = torch.rand(2, 3, *size)
+        translated = tiny().translate(image, direction)
+        assert translated.shape == image.shape
+        assert translated.min() >= 0 and translated.max() <= 1
+        assert translated.isfinite().all()
+        assert not translated.requires_grad
+
+    def test_every_pixel_stays_where_it_was(self):
+        image = torch.rand(1, 3, 61, 127) / 2
+        # Adding 0.1 in [-1, 1] is adding 0.05 in [0, 1].
+        torch.testing.assert_close(stand_in().translate(image), image + 0.05)
+
+    def test_directions_are_two_networks(self):
+        method, image = stand_in(), torch.full((1, 3, 8, 8), 0.5)
+        assert method.translate(image, "source_to_target").mean().item() == pytest.approx(0.55)
+        assert method.translate(image, "target_to_source").mean().item() == pytest.approx(0.6)
+
+    def test_refuses_another_direction(self):
+        with pytest.raises(ValueError, match="'AtoB'; the valid ones are source_to_target, target_to_source"):
+            tiny().translate(torch.zeros(1, 3, 8, 8), "AtoB")
+
+
+class TestSchedule:
+    def test_second_half_decays(self):
+        method = tiny(steps=200)
+        assert method.learning_rate_scale(99) == 1.0
+        assert method.learning_rate_scale(100) == pytest.approx(100 / 101)
+        assert method.learning_rate_scale(199) == pytest.approx(1 / 101)
+
+    def test_without_decay_the_rate_is_constant(self):
+        method = tiny(steps=200, decay_fraction=0)
+        assert {method.learning_rate_scale(step) for step in range(200)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"decay_fraction": 1.5}, "decay_fraction is 1.5"),
+        ({"cycle_weight": -1}, "cannot be negative: cycle -1"),
+        ({"identity_weight": -1}, "identity -1"),
+        ({"generator": "unet"}, "no network 'unet'"),
+        ({"discriminator": "pixel"}, "no network 'pixel'"),
+        ({"pool_size": -1}, "cannot be negative: -1"),
+    ],
+)
+def test_refuses_at_construction(settings, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**settings)
+
+
+def test_refuses_domains_of_different_size():
+    with pytest.raises(ValueError, match=r"\(1, 3, 8, 8\).*\(1, 3, 16, 8\).*Crop both domains to one size"):
+        UnpairedBatch(source=torch.zeros(1, 3, 8, 8), target=torch.zeros(1, 3, 16, 8))

@@ -1,0 +1,67 @@
+"""The terms of image translation's objectives, each a pure function of what it compares.
+
+All return an unweighted scalar in float32 whatever the precision of their arguments: a mean over thousands of bfloat16
+values would be logged, and compared between runs, with eight bits.
+"""
+
+from torch import Tensor
+
+
+def least_squares_gan(judgement: Tensor, real: bool) -> Tensor:
+    """Mean squared distance of a discriminator's judgement from 1 (real) or 0 (fake).
+
+    Args:
+        judgement: Unbounded, any shape.
+        real: What the judgement should have been. A generator passes True for its own images.
+
+    Source: Mao et al., ICCV 2017 (arXiv:1611.04076), with a = 0, b = c = 1 and without the factor 1/2.
+    """
+    wanted = 1.0 if real else 0.0
+    return (judgement.float() - wanted).square().mean()
+
+
+def least_squares_discriminator(real_judgement: Tensor, fake_judgement: Tensor) -> Tensor:
+    """Half the sum of both least-squares terms; the half slows the discriminator down.
+
+    Source: Zhu et al., ICCV 2017 (arXiv:1703.10593), sec. 7.1: "divide the objective by 2 while optimizing D".
+    """
+    return 0.5 * (least_squares_gan(real_judgement, real=True) + least_squares_gan(fake_judgement, real=False))
+
+
+def cycle_consistency(cycled: Tensor, original: Tensor) -> Tensor:
+    """Mean L1 distance between an image and what came back from the other domain.
+
+    Args:
+        cycled: (B, 3, H, W) in [-1, 1]; gradients flow.
+        original: Same shape and range. Distances are twice those on [0, 1]; the usual weight of 10 counts on it.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    Source: Zhu et al., ICCV 2017 (arXiv:1703.10593), eq. 2.
+    """
+    return _mean_absolute_difference(cycled, original)
+
+
+def identity(unchanged: Tensor, original: Tensor) -> Tensor:
+    """Mean L1 distance between an image already in a generator's output domain and what the generator made of it.
+
+    Keeps colours where they were: nothing else in the objective stops a generator from, say, turning day into night.
+
+    Args:
+        unchanged: (B, 3, H, W) in [-1, 1]; gradients flow.
+        original: Same shape and range.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    Source: Zhu et al., ICCV 2017 (arXiv:1703.10593), sec. 5.2, after Taigman et al., ICLR 2017.
+    """
+    return _mean_absolute_difference(unchanged, original)
+
+
+def _mean_absolute_difference(image: Tensor, reference: Tensor) -> Tensor:
+    # Broadcasting would silently compare every image with every other.
+    if image.shape != reference.shape:
+        raise ValueError(f"Images have shapes {tuple(image.shape)} and {tuple(reference.shape)}; they must be equal.")
+    return (image.float() - reference.float()).abs().mean()

@@ -1,0 +1,57 @@
+"""The discriminator of CycleGAN and pix2pix: judges overlapping patches, never the whole image.
+
+PatchGAN of Isola et al. (CVPR 2017, arXiv:1611.07004, sec. 3.2.2): few parameters, any image size, and a loss that is
+about texture, which is what must change. Parameter names are those of the authors' published checkpoints.
+"""
+
+from torch import Tensor, nn
+
+from translate.networks.initialisation import draw_weights
+
+
+def _judging_layer(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(in_channels, out_channels, kernel_size=4, stride=stride, padding=1),
+        nn.InstanceNorm2d(out_channels),
+        nn.LeakyReLU(0.2, inplace=True),
+    ]
+
+
+class PatchDiscriminator(nn.Module):
+    """Image (B, 3, H, W) in [-1, 1] to one unbounded judgement per patch, (B, 1, h, w); high means real.
+
+    Args:
+        layers: Halvings; 1, 2, 3, 4, 5 see patches of 16, 34, 70, 142, 286 pixels. h is H / 2^layers - 2, rounded down.
+        base_channels: Channels of the first layer; doubled by each further layer, up to eight times.
+    """
+
+    def __init__(self, *, layers: int = 3, base_channels: int = 64) -> None:
+        super().__init__()
+        if layers < 1:
+            raise ValueError(f"A patch discriminator has at least 1 layer, not {layers}.")
+        self.smallest_side = 3 * 2**layers
+        widths = [base_channels * min(2**depth, 8) for depth in range(layers + 1)]
+        middle: list[nn.Module] = []
+        for depth in range(1, layers + 1):
+            middle += _judging_layer(widths[depth - 1], widths[depth], stride=2 if depth < layers else 1)
+        self.model = nn.Sequential(
+            nn.Conv2d(3, base_channels, kernel_size=4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+            *middle,
+            nn.Conv2d(widths[-1], 1, kernel_size=4, stride=1, padding=1),
+        )
+        draw_weights(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Judge every patch.
+
+        Raises:
+            ValueError: A side is too small for a single judgement.
+        """
+        height, width = image.shape[-2:]
+        if min(height, width) < self.smallest_side:
+            raise ValueError(
+                f"Image is {width}x{height}; this discriminator needs sides of at least {self.smallest_side}. "
+                "Use larger crops or fewer layers."
+            )
+        return self.model(image)
