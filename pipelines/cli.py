@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from pipelines.errors import Interrupted, SomeInputsFailedError, StorageError, UserError
 
@@ -20,21 +21,49 @@ Exit codes: 0 done, 2 usage or settings, 3 done but for some inputs, 4 no inputs
 """
 
 
+DISK_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG,
+    errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
+"""What a disk or a path can be blamed for; anything else is our bug."""
+
+
 def main() -> None:
     """Run the command line; every foreseeable error is one line on stderr."""
     try:
         cli(standalone_mode=False)
     except UserError as error:
         fail(str(error), error.exit_code)
-    except click.ClickException as error:
+    except NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.UsageError as error:
+        help_of = error.ctx.command_path if error.ctx else "sim2real"
+        fail(f"{error.format_message().rstrip('.')}; see {help_of} --help", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         fail("interrupted; the last checkpoint is kept and the same command carries on", 130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        if error.errno not in DISK_ERRORS:
             raise
-        fail(f"{error.filename or 'disk'}: {error.strerror}. Check the disk and its permissions.", StorageError.exit_code)
+        where = error.filename or "output"
+        fail(f"{where}: {error.strerror}. Check the path, the disk and its permissions", StorageError.exit_code)
+    except (MemoryError, RuntimeError) as error:
+        if not (remedy := remedy_for_memory(error)):
+            raise
+        fail(remedy, UserError.exit_code)
+
+
+def remedy_for_memory(error: BaseException) -> str:
+    """What to do about an error that says that memory ran out; empty for any other error."""
+    message = str(error)
+    if "DataLoader worker" in message:
+        return (
+            "a process that makes batches was killed, most likely for want of memory (in a container: of shared "
+            "memory). Use --workers 0, or a smaller batch; the same command carries on"
+        )
+    if isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message:
+        return "memory ran out. Use a smaller batch, crop or height, or another --device"
+    return ""
 
 
 def fail(message: str, exit_code: int) -> None:
@@ -61,11 +90,12 @@ def options(*decorators: Decorator) -> Decorator:
 
 
 A_PATH = click.Path(path_type=Path)
+A_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 experiment_options = options(
     click.argument("config", type=A_PATH),
-    click.option("--data", type=A_PATH, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."),
-    click.option("--run", type=A_PATH, default=None, help="Where everything is written.  [default: runs/NAME]"),
+    click.option("--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."),
+    click.option("--run", type=A_FOLDER, default=None, help="Where everything is written.  [default: runs/NAME]"),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: translator.steps=200."),
 )
 machine_options = options(
@@ -135,11 +165,11 @@ def data_check(config: Path, data: Path, run: Path | None, overrides: tuple[str,
             click.echo(f"[{part}] {format_report(report)}\n")
             bad += not report.ok
     if bad:
-        raise SomeInputsFailedError(f"{bad} set(s) have problems; they are listed above")
+        raise SomeInputsFailedError(f"sets with problems: {bad}; they are listed above")
 
 
 @data.command("toyworld")
-@click.option("--output", type=A_PATH, required=True, help="Folder for the data set.")
+@click.option("--output", type=A_FOLDER, required=True, help="Folder for the data set.")
 @click.option("--renderer", type=click.Choice(("game", "camera")), required=True, help="game: CARLA's layout; camera: Cityscapes'.")
 @click.option("--frames", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--size", type=(click.IntRange(16), click.IntRange(16)), default=(256, 128), show_default=True, help="Width and height.")
@@ -226,8 +256,8 @@ def translate_experiment_command(
 
 @translate.command("run")
 @checkpoint_option
-@click.option("--input", "source", type=A_PATH, required=True, help="Any folder tree of images, or the root of a data set.")
-@click.option("--output", type=A_PATH, required=True, help="Gets the same tree, translated.")
+@click.option("--input", "source", type=A_FOLDER, required=True, help="Any folder tree of images, or the root of a data set.")
+@click.option("--output", type=A_FOLDER, required=True, help="Gets the same tree, translated.")
 @click.option("--direction", type=click.Choice(("source_to_target", "target_to_source")), default="source_to_target", show_default=True)
 @click.option("--reader", type=click.Choice(("folder", "carla", "gta5", "synthia", "cityscapes", "camvid", "translated")),
               default="folder", show_default=True, help="Kind of data set; other than folder, label maps are carried along.")
@@ -253,7 +283,7 @@ def finish_translation(summary: Any, output: Path) -> None:
     """Print the count in = count out line; complain about what failed."""
     click.echo(summary.count_line)
     if summary.failed:
-        raise SomeInputsFailedError(f"{summary.failed} frames failed; see {output / 'failures.jsonl'}")
+        raise SomeInputsFailedError(f"frames failed: {summary.failed}; {output / 'failures.jsonl'} says which and why")
 
 
 @cli.group()
@@ -282,7 +312,7 @@ def segment_train(
 @segment.command("evaluate")
 @experiment_options
 @checkpoint_option
-@click.option("--output", type=A_PATH, default=None, help="[default: an evaluation folder beside the checkpoint]")
+@click.option("--output", type=A_FOLDER, default=None, help="[default: an evaluation folder beside the checkpoint]")
 @machine_options
 def segment_evaluate(
     config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], checkpoint: Path, output: Path | None,
@@ -297,8 +327,8 @@ def segment_evaluate(
 
 @segment.command("predict")
 @checkpoint_option
-@click.option("--input", "source", type=A_PATH, required=True, help="Any folder tree of images.")
-@click.option("--output", type=A_PATH, required=True, help="Gets labels/ and overlays/.")
+@click.option("--input", "source", type=A_FOLDER, required=True, help="Any folder tree of images.")
+@click.option("--output", type=A_FOLDER, required=True, help="Gets labels/ and overlays/.")
 @click.option("--overlays/--no-overlays", default=True, show_default=True, help="Also write pictures for people.")
 @machine_options
 def segment_predict(
@@ -316,7 +346,7 @@ def segment_predict(
     if summary.failed:
         for _, reason in summary.failed:
             click.echo(reason, err=True)
-        raise SomeInputsFailedError(f"{len(summary.failed)} images could not be read; they are listed above")
+        raise SomeInputsFailedError(f"images that could not be read: {len(summary.failed)}; they are listed above")
 
 
 @cli.command()

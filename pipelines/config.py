@@ -8,14 +8,26 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
+from pipelines.data.files import open_regular
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import UserError
 from pipelines.settings import Settings, explain
 
 Size = tuple[PositiveInt, PositiveInt]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+LARGEST_CONFIG = 2**20
+"""Bytes; what is larger was given by mistake."""
 
 
 class TranslatorSettings(Settings):
@@ -40,8 +52,8 @@ class TranslatorSettings(Settings):
     batch: PositiveInt = 1
     height: PositiveInt = 286
     """Frames are brought to this height before cropping."""
-    crop: PositiveInt = 256
-    """Side of the square crops."""
+    crop: Annotated[int, Field(ge=24, multiple_of=4)] = 256
+    """Side of the square crops. The generators halve it twice; the discriminator sees no less than 24 pixels."""
     checkpoint_every: PositiveInt = 500
     preview_every: PositiveInt = 250
 
@@ -76,7 +88,8 @@ class SegmenterSettings(Settings):
     network: Literal["ddrnet23_slim"] = "ddrnet23_slim"
     shares: Shares = Shares()
     steps: PositiveInt = 80_000
-    batch: PositiveInt = 12
+    batch: Annotated[int, Field(ge=2)] = 12
+    """At least 2: batch statistics of a globally pooled map need two images."""
     height: PositiveInt = 1024
     """Frames are brought to this height before augmentation, and for prediction."""
     crop: Size = (1024, 1024)
@@ -148,49 +161,75 @@ def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
     Raises:
         UserError: The file is missing or is not TOML, or a setting is unknown or wrong; one line that names it.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"config {path} cannot be read ({error.strerror}); bundled ones are in pipelines/configs") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"config {path} is not valid TOML: {error}") from error
+    content = _read_toml(path)
     for override in overrides:
         _apply(content, override)
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"config {path}: {explain(error, Experiment)}") from error
+        changed = f" with --set {' --set '.join(overrides)}" if overrides else ""
+        raise UserError(f"config {path}{changed}: {explain(error, Experiment)}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with open_regular(path) as stream:
+            data = stream.read(LARGEST_CONFIG + 1)
+    except OSError as error:
+        raise UserError(
+            f"config {path}: cannot read: {error.strerror}; bundled ones are in pipelines/configs"
+        ) from error
+    if len(data) > LARGEST_CONFIG:
+        raise UserError(
+            f"config {path}: larger than {LARGEST_CONFIG // 1024} KiB, which no experiment is; give a TOML file"
+        )
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"config {path}: line {line} is not UTF-8 text; save the file as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"config {path}: not valid TOML: {error}") from error
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
+    """Change one setting in what the file holds; tables on the way are made, unknown ones are refused later."""
     key, separator, text = override.partition("=")
-    if not separator or not key:
+    *path, last = (part.strip() for part in key.split("."))
+    if not separator or not all((*path, last)):
         raise UserError(f"--set {override}: expected KEY=VALUE, such as --set translator.steps=200")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *path, last = key.split(".")
     place: Any = content
     for depth, part in enumerate(path):
         place = _descend(place, part, override, ".".join(path[:depth]))
+    value = _parsed(text)
     if isinstance(place, list):
-        place[_position(place, last, override)] = value
+        place[_position(place, last, override, ".".join(path))] = value
     elif isinstance(place, dict):
         place[last] = value
     else:
         raise UserError(f"--set {override}: {'.'.join(path)} is a value, it has no {last}")
 
 
+def _parsed(text: str) -> Any:
+    """The value of an override: TOML, or else plain text, so that quotes may be left out."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
 def _descend(place: Any, part: str, override: str, parent: str) -> Any:
     if isinstance(place, list):
-        return place[_position(place, part, override)]
+        return place[_position(place, part, override, parent)]
     if isinstance(place, dict):
         return place.setdefault(part, {})
     raise UserError(f"--set {override}: {parent} is a value, it has no {part}")
 
 
-def _position(place: list[Any], part: str, override: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
-        raise UserError(f"--set {override}: expected a position from 0 to {len(place) - 1}, got {part}")
+def _position(place: list[Any], part: str, override: str, parent: str) -> int:
+    if not (part.isascii() and part.isdigit() and int(part) < len(place)):
+        raise UserError(
+            f"--set {override}: {parent} is a list of {len(place)}, counted from 0: expected a position, got {part}"
+        )
     return int(part)

@@ -4,9 +4,32 @@ Settings are frozen and refuse unknown keys, so an hour of training never ends i
 """
 
 import difflib
+import re
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+SHOWN = 3
+"""Problems told in one message; the rest is counted."""
+
+CUTOFF = 0.6
+"""Least likeness (difflib's ratio) of a key and the one that is suggested for it."""
+
+EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text in quotes",
+    "tuple_type": "a list in brackets",
+    "model_type": "a table of settings",
+}
+"""pydantic's type of error -> what it expected, in a TOML writer's words."""
 
 
 class Settings(BaseModel):
@@ -14,21 +37,58 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic would take `steps = true` for one step."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"this setting is not true or false, got {str(value).lower()}")
+        return value
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problems of a pydantic error on one line, an unknown key with the nearest valid one."""
-    problems = []
-    for item in error.errors()[:3]:
-        keys = [str(key) for key in item["loc"]]
-        where = ".".join(keys)
-        if item["type"] == "extra_forbidden":
-            problems.append(_unknown_key(keys, model))
-        elif item["type"] == "missing":
-            problems.append(f"{where} is missing")
-        else:
-            problems.append(f"{where}: {item['msg']} (got {_short(item['input'])})" if where else item["msg"])
-    more = len(error.errors()) - len(problems)
-    return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
+
+def explain(error: ValidationError, model: Any) -> str:
+    """The first problems of a pydantic error on one line, an unknown key with the nearest valid one.
+
+    Args:
+        error: As the validation raised it.
+        model: The settings model that was validated, or a union of such models.
+    """
+    places = {tuple(item["loc"]) for item in error.errors()}
+    problems: dict[str, None] = {}  # ordered, each once
+    guessed = {guess for item in error.errors() if (guess := _meant(item, model))}
+    for item in error.errors():
+        place = tuple(item["loc"])
+        if any(place == other[: len(place)] and place != other for other in places):
+            continue  # a consequence: a list is "empty" once its entries were refused
+        keys, _ = _walk(place, model)
+        if item["type"] == "missing" and keys in guessed:
+            continue  # it is there, misspelt
+        problems[_wording(item, keys, model)] = None
+    told = list(problems)[:SHOWN]
+    more = len(problems) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")
+
+
+def _wording(item: Any, keys: tuple[str, ...], model: Any) -> str:
+    where, kind, context = ".".join(keys), item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key {where}: {_nearest(keys[-1], _valid_keys(item['loc'], model))}"
+    if kind == "missing":
+        return f"{where} is missing"
+    if kind == "union_tag_not_found":
+        if near := difflib.get_close_matches("reader", map(str, item["input"]), n=1, cutoff=CUTOFF):
+            return f"unknown key {'.'.join((*keys, near[0]))}: did you mean reader?"
+        return f"{'.'.join((*keys, 'reader'))} is missing: expected one of {', '.join(sorted(_all_tags(model)))}"
+    if kind == "union_tag_invalid":
+        return f"{'.'.join((*keys, 'reader'))}: {context['tag']!r} is unknown: {_nearest(context['tag'], _all_tags(model))}"
+    prefix = f"{where}: " if where else ""
+    if kind == "value_error":  # of our own validators, which say what they got
+        return prefix + str(context["error"])
+    if kind == "literal_error":
+        return f"{prefix}expected {context['expected']}, got {_short(item['input'])}"
+    if kind in EXPECTED:
+        return f"{prefix}expected {EXPECTED[kind]}, got {_short(item['input'])}"
+    return f"{prefix}{re.sub('^[A-Z][a-z]+ should', 'must', item['msg'])}, got {_short(item['input'])}"
 
 
 def _short(value: Any) -> str:
@@ -36,25 +96,46 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _unknown_key(keys: list[str], model: type[BaseModel]) -> str:
-    valid = sorted(_fields_at(keys[:-1], model))
-    near = difflib.get_close_matches(keys[-1], valid, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(valid)}"
-    return f"unknown key {'.'.join(keys)}: {hint}"
+def _nearest(key: str, valid: Iterable[str]) -> str:
+    valid = sorted(valid)
+    near = difflib.get_close_matches(key, valid, n=1, cutoff=CUTOFF)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(valid)}"
 
 
-def _fields_at(path: list[str], model: type[BaseModel]) -> set[str]:
-    """The field names valid at a path; list positions and union tags along the way are looked through."""
-    models = {model}
-    for key in path:
-        following = set()
-        for candidate in models:
-            field = candidate.model_fields.get(key)
-            following |= _models_in(field.annotation) if field else {candidate}
-        models = following
-        tagged = {m for m in models if key in _tags(m)}
-        models = tagged or models
+def _meant(item: Any, model: Any) -> tuple[str, ...] | None:
+    """Where a misspelt key would be if it were spelt right."""
+    if item["type"] != "extra_forbidden":
+        return None
+    keys, _ = _walk(item["loc"], model)
+    near = difflib.get_close_matches(keys[-1], _valid_keys(item["loc"], model), n=1, cutoff=CUTOFF)
+    return (*keys[:-1], near[0]) if near else None
+
+
+def _valid_keys(place: tuple[int | str, ...], model: Any) -> set[str]:
+    _, models = _walk(place[:-1], model)
     return {name for candidate in models for name in candidate.model_fields}
+
+
+def _walk(place: tuple[int | str, ...], model: Any) -> tuple[tuple[str, ...], set[type[BaseModel]]]:
+    """A pydantic location as the writer of the file knows it (without union tags), and the models valid there."""
+    models, keys = _models_in(model), []
+    for key in place:
+        annotations = [candidate.model_fields[key].annotation for candidate in models if key in candidate.model_fields]
+        tagged = {candidate for candidate in models if key in _tags(candidate)}
+        if annotations:
+            models = {found for annotation in annotations for found in _models_in(annotation)}
+        elif tagged:
+            models = tagged
+            continue
+        keys.append(str(key))
+    return tuple(keys), models
+
+
+def _all_tags(model: Any) -> set[str]:
+    """The readers that some union below `model` can be."""
+    models = _models_in(model)
+    below = {found for one in models for field in one.model_fields.values() for found in _models_in(field.annotation)}
+    return {tag for one in models | below for tag in _tags(one)}
 
 
 def _tags(model: type[BaseModel]) -> set[str]:

@@ -52,15 +52,20 @@ class Workspace:
     @cached_property
     def labelled_source(self) -> list[FrameSet]:
         """The synthetic frames that have label maps."""
-        sets = [frames for frames in self.source if frames.labelled]
+        sets = _only_labelled(self.source)
         if not sets:
-            raise NoInputsError("no source set has label maps; the segmenter has nothing to learn from")
+            raise NoInputsError("no source frame has a label map; the segmenter has nothing to learn from")
         return sets
 
     @cached_property
     def target(self) -> list[FrameSet]:
         """The real training frames."""
         return self._open(self.experiment.target)
+
+    @cached_property
+    def labelled_target(self) -> list[FrameSet]:
+        """The real training frames that have label maps; there may be none."""
+        return _only_labelled(self.target)
 
     @cached_property
     def validation(self) -> list[FrameSet]:
@@ -80,12 +85,16 @@ class Workspace:
         return output
 
     def fingerprint(self, sets: Sequence[FrameSet]) -> str:
-        """A hash of the names and contents of all images and label maps: changes when any byte does."""
+        """A hash of the names and contents of all images and label maps, and of how the labels are read.
+
+        Changes when any byte does, and not when a file is merely touched.
+        """
         digest = hashlib.sha256()
         for frames in sets:
             for frame in frames.frames:
                 parts = [frames.name, frame.name, self._hashes.of(frame.image)]
                 parts.append(self._hashes.of(frame.label) if frame.label else "")
+                parts.append(frame.encoding.name if frame.encoding else "")
                 digest.update(json.dumps(parts).encode())
         self._hashes.save()
         return digest.hexdigest()
@@ -102,8 +111,11 @@ class Workspace:
     def segmenter_inputs(self, seed: int, arm: str) -> dict[str, Any]:
         """What decides an arm's outcome: the settings, the frames of the shares it uses, its seed."""
         shares = arm_shares(self.experiment, arm)
-        frames = {"source": self.labelled_source, "target": self.target}
-        used = {name: self.fingerprint(sets) for name, sets in frames.items() if shares[name] > 0}
+        used: dict[str, Any] = {}
+        if shares["source"] > 0:
+            used["source"] = self.fingerprint(self.labelled_source)
+        if shares["target"] > 0:
+            used["target"] = self.fingerprint(self.labelled_target)
         if shares["translated"] > 0:
             used["translator"] = self.translator_inputs(self._translator_seed(seed))
             used["translation"] = self.experiment.translation.model_dump(mode="json")
@@ -123,6 +135,11 @@ class Workspace:
         return {"stage": "report", "arms": arms, "validation": self.fingerprint(self.validation)}
 
 
+def _only_labelled(sets: Sequence[FrameSet]) -> list[FrameSet]:
+    """The labelled frames of each set; sets without any are left out."""
+    return [labelled for labelled in (frames.only_labelled() for frames in sets) if len(labelled)]
+
+
 def arm_shares(experiment: Experiment, arm: str) -> dict[str, float]:
     """Of what an arm's batches are made: source frames, the experiment's mixture, or real labelled frames."""
     alone = {"source_only": "source", "oracle": "target"}
@@ -139,13 +156,8 @@ class HashCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[str, list[Any]] = {}
+        self._known = self._read()
         self._changed = False
-        if path.exists():
-            try:
-                self._known = json.loads(path.read_text())
-            except ValueError:
-                self._known = {}  # a cache: what cannot be read is computed again
 
     def of(self, file: Path) -> str:
         """The file's hash."""
@@ -158,6 +170,15 @@ class HashCache:
             self._known[str(file)] = known
             self._changed = True
         return known[-1]
+
+    def _read(self) -> dict[str, list[Any]]:
+        """What was kept. It is a cache: whatever of it cannot be used is computed again."""
+        try:
+            known = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        entries = known.items() if isinstance(known, dict) else ()
+        return {file: entry for file, entry in entries if isinstance(entry, list) and len(entry) == 5}
 
     def save(self) -> None:
         """Keep what was computed, if anything was."""

@@ -78,7 +78,8 @@ class SegmenterAugmentation:
         scale = float(np.exp(random.uniform(*np.log(self.scale)))) * self.height / image.shape[0]
         size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST)
+        # "Exact", for OpenCV's plain nearest neighbour takes corners of pixels for centres: half a pixel off the image.
+        label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST_EXACT)
         image, label_map = self._crop(image, label_map, random)
         if self.flip and random.random() < 0.5:
             image, label_map = image[:, ::-1], label_map[:, ::-1]

@@ -23,7 +23,7 @@ from pipelines.data.augment import (
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import to_tensor
 from pipelines.data.random_keys import keyed_random
-from pipelines.errors import NoInputsError
+from pipelines.errors import NoInputsError, UserError
 from segment.classes import IGNORE_INDEX
 from segment.methods.supervised import LabelledBatch
 from translate.methods.cyclegan import UnpairedBatch
@@ -63,8 +63,32 @@ class FramePool:
             return self._label_maps[index]
         frames, position = self.places[index]
         height, width = self.image(index).shape[:2]
-        reduced = cv2.resize(frames.read_label_map(position), (width, height), interpolation=cv2.INTER_NEAREST)
+        reduced = cv2.resize(frames.read_label_map(position), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         return self._keep(self._label_maps, index, reduced)
+
+    def read_all(self, labels: bool, progress: Callable[[int], None] = lambda done: None) -> None:
+        """Read as many images as are kept, and every label map: a bad file shows itself now and not hours into training.
+
+        Worker processes that are forked afterwards share what is kept here.
+
+        Args:
+            labels: Whether the label maps are wanted.
+            progress: Called with the number of frames done.
+
+        Raises:
+            ImageError: A file cannot be used; it is named.
+            UserError: A label map is wanted and missing.
+        """
+        keeping = True
+        for index, (frames, position) in enumerate(self.places):
+            if keeping:
+                self.image(index)
+                keeping = index in self._images
+            if labels and keeping:
+                self.label_map(index)
+            elif labels:
+                frames.read_label_map(position)
+            progress(index + 1)
 
     def _keep(self, kept: dict[int, np.ndarray], index: int, array: np.ndarray) -> np.ndarray:
         if array.nbytes <= self._bytes_left:
@@ -164,7 +188,11 @@ class RareClassSampler:
             counts = pool.classes_by_frame(number_of_classes)
             frequency = counts.sum(0) / max(counts.sum(), 1)
             shown = counts >= self.least_share * np.maximum(counts.sum(1, keepdims=True), 1)
-            weights = np.exp(-frequency / temperature) * shown.any(0)
+            drawable = shown.any(0)
+            if not drawable.any():
+                raise NoInputsError(f"no {name} frame shows a class: every label map is ignored throughout")
+            # Relative to the rarest, so that a low temperature cannot round every weight to zero.
+            weights = np.exp((frequency[drawable].min() - frequency) / temperature, where=drawable, out=np.zeros(len(frequency)))
             self.frames[name] = [np.flatnonzero(shown[:, c]) for c in range(number_of_classes)]
             self.probabilities[name] = weights / weights.sum()
 
@@ -184,11 +212,18 @@ class _Steps(Dataset):
         return self.last
 
     def __getitem__(self, step: int) -> Any:
-        return self.make_batch(step)
+        try:
+            return self.make_batch(step)
+        except UserError as error:
+            return error  # DataLoader would wrap a worker's traceback around the message
 
 
 def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int) -> Iterator[Any]:
-    """Batches of steps first..last-1, in order, made by `workers` processes (0: in this one)."""
+    """Batches of steps first..last-1, in order, made by `workers` processes (0: in this one).
+
+    Raises:
+        UserError: As `make_batch` raised it, whichever process it was in.
+    """
     loader = DataLoader(
         _Steps(make_batch, last),
         batch_size=None,
@@ -198,15 +233,20 @@ def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int
         worker_init_fn=_start_worker,
         prefetch_factor=4 if workers else None,
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
 def _start_worker(worker: int) -> None:
-    """One thread each; Ctrl-C is the parent's to handle, which ends its workers itself."""
+    """One thread each. Signals are the parent's to handle, which ends its workers itself: terminals and batch systems
+    send them to the whole group, and a worker that died of one would take the parent down before it could save.
+    """
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def largest_height(height: int, largest_scale: float) -> int:

@@ -3,9 +3,9 @@
 Tags and colours changed at 0.9.10 and at 0.9.14, and the files do not say which they are: the release must be given.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from pipelines.data.encodings import LabelEncoding, carla, carla_table
 from pipelines.data.layout import PatternSettings
@@ -20,6 +20,8 @@ class CarlaSettings(PatternSettings):
     version: str
     """Release that drew the frames, such as "0.9.12"."""
     encoding: Literal["raw", "palette"] = "raw"
+    own_car: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the rows, at the bottom, that shows the car with the camera: ignored, as in Cityscapes."""
     images: str = "rgb/{name}.*"
     labels: str = "semantic/{name}.png"
 
@@ -34,4 +36,4 @@ class CarlaSettings(PatternSettings):
 
     def label_encoding(self) -> LabelEncoding:
         """The tags or colours of the release."""
-        return carla(self.version, self.encoding)
+        return carla(self.version, self.encoding, str(self.own_car))

@@ -44,6 +44,7 @@ class LabelEncoding:
     a file's stored values to an (H, W) id array or an (H, W, 3) colour array, or raises ValueError saying what is
     wrong. `absent` are train ids that the table names but no label file holds. `merged` are the groups of train ids
     that the data set cannot tell apart: predictions are to be scored with each group as one class.
+    `own_car` is the share of the rows, at the bottom, that shows the car with the camera; they are ignored.
     """
 
     name: str
@@ -53,6 +54,7 @@ class LabelEncoding:
     colours: Mapping[Colour, int] = field(default_factory=dict, compare=False, repr=False)
     absent: frozenset[int] = field(default=frozenset(), compare=False, repr=False)
     merged: tuple[frozenset[int], ...] = field(default=(), compare=False, repr=False)
+    own_car: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def train_ids(self) -> frozenset[int]:
@@ -78,9 +80,11 @@ class LabelEncoding:
     def to_train_ids(self, stored: np.ndarray, path: Path) -> np.ndarray:
         """What `stored` returned -> uint8 (H, W) train ids; ImageError naming `path` if a value is unknown."""
         try:
-            return self._from_colours(stored) if stored.ndim == 3 else self._from_ids(stored)
+            label_map = self._from_colours(stored) if stored.ndim == 3 else self._from_ids(stored)
         except ValueError as error:
             raise image_error(path, f"{error} (read as {self.name})") from error
+        label_map[round(label_map.shape[0] * (1 - self.own_car)) :] = IGNORE
+        return label_map
 
     def to_json(self) -> dict[str, str]:
         """What `from_json` needs to find this encoding again."""
@@ -220,15 +224,20 @@ def synthia(lane_marking: str = "road") -> LabelEncoding:
 
 
 @lru_cache
-def carla(version: str, encoding: str = "raw") -> LabelEncoding:
-    """CARLA, as release `version` wrote it: "raw" (tag in the red channel, or alone) or its CityScapes "palette"."""
+def carla(version: str, encoding: str = "raw", own_car: str = "0.0") -> LabelEncoding:
+    """CARLA, as release `version` wrote it: "raw" (tag in the red channel, or alone) or its CityScapes "palette".
+
+    CARLA tags the bonnet of the own car as a vehicle; Cityscapes ignores it. `own_car` is the share of the rows, from
+    the bottom, to ignore.
+    """
     _one_of("encoding", encoding, ("raw", "palette"))
     table = carla_table(version)
-    description = {"reader": "carla", "encoding": encoding, "version": version}
-    name = table.replace("carla", f"carla_{encoding}")
+    description = {"reader": "carla", "encoding": encoding, "version": version, "own_car": own_car}
+    share = float(own_car)
+    name = table.replace("carla", f"carla_{encoding}") + (f"_own_car_{share:g}" if share else "")
     if encoding == "raw":
-        return LabelEncoding(name, description, _red_channel, _ids(table))
-    return LabelEncoding(name, description, _colour_channels, colours=_colours(table))
+        return LabelEncoding(name, description, _red_channel, _ids(table), own_car=share)
+    return LabelEncoding(name, description, _colour_channels, colours=_colours(table), own_car=share)
 
 
 @lru_cache

@@ -47,14 +47,38 @@ def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizers: dict
             _write_parts(part, step, method, optimizers, about)
             sync_folder(part)
             if target.exists():
-                shutil.rmtree(target)
+                _drop(target)
             os.replace(part, target)
             sync_folder(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        for old in list_checkpoints(folder)[KEEP:]:
-            shutil.rmtree(old)
+        _drop_old(folder)
     return target
+
+
+def sweep_checkpoints(folder: Path) -> None:
+    """Remove what a killed process left: half-written checkpoints, and old ones that it had no time to drop.
+
+    Only for the process that holds the run: what another one is writing would be swept too.
+    """
+    if not folder.is_dir():
+        return
+    with storage_errors(folder):
+        for part in folder.glob(".*.part"):
+            shutil.rmtree(part)
+        _drop_old(folder)
+
+
+def _drop_old(folder: Path) -> None:
+    for old in list_checkpoints(folder)[KEEP:]:
+        _drop(old)
+
+
+def _drop(checkpoint: Path) -> None:
+    """Remove a checkpoint, its name first: a kill in between must not leave a half-empty folder of that name."""
+    part = checkpoint.with_name(f".{checkpoint.name}-dropped.{os.getpid()}.part")
+    os.replace(checkpoint, part)
+    shutil.rmtree(part)
 
 
 def _write_parts(part: Path, step: int, method: nn.Module, optimizers: dict[str, Optimizer], about: dict) -> None:
@@ -65,11 +89,11 @@ def _write_parts(part: Path, step: int, method: nn.Module, optimizers: dict[str,
     save_file({f"{name}/{k}": v for name, group in tensors.items() for k, v in group.items()}, part / "optimizers.safetensors")
     state = {"format": FORMAT, "step": step, "about": about, "optimizers": scalars}
     (part / "state.json").write_text(json.dumps(state, indent=1, sort_keys=True) + "\n")
+    hashes = {file.name: sha256_of(file) for file in sorted(part.iterdir())}
+    (part / "manifest.json").write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n")
     for file in part.iterdir():
         with open(file, "rb+") as handle:
             os.fsync(handle.fileno())
-    hashes = {file.name: sha256_of(file) for file in sorted(part.iterdir())}
-    (part / "manifest.json").write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n")
 
 
 def _split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -114,7 +138,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
             continue
         return checkpoint
     if problems:
-        raise CheckpointError(f"{folder}: no checkpoint is intact ({problems[0]}); start the run afresh with --restart")
+        raise CheckpointError(f"{folder}: no checkpoint is intact ({problems[0]}); rename the run folder and train anew")
     return None
 
 
@@ -199,6 +223,21 @@ def load_optimizers(checkpoint: Path, optimizers: dict[str, Optimizer]) -> None:
         indices = {int(index) for index in saved["state"]}
         state = {index: saved["state"][str(index)] | tensors[name].get(index, {}) for index in sorted(indices)}
         optimizer.load_state_dict({"state": state, "param_groups": saved["param_groups"]})
+        _lay_out_like_parameters(optimizer)
+
+
+def _lay_out_like_parameters(optimizer: Optimizer) -> None:
+    """Give moments the memory layout of their weights, which safetensors does not keep.
+
+    Fused Adam on a CPU goes through both in the order of memory and checks no strides: with a channels-last weight and
+    contiguous moments it would pair weights with the moments of others, and say nothing.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state[parameter]
+            for field, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[field] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def load_into(checkpoint: Path, method: nn.Module, optimizers: dict[str, Optimizer]) -> int:

@@ -7,6 +7,7 @@ without touching the loop or a method.
 import contextlib
 import os
 import platform
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -47,6 +48,8 @@ def choose_machine(device: str = "auto", precision: str = "auto") -> Machine:
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+        raise UserError(f"--device {device}: expected auto, cpu, cuda, cuda:1 (any number) or mps")
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)

@@ -8,6 +8,7 @@ last checkpoint, and gives the same bits as if nothing had happened.
 import contextlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,8 +64,7 @@ def train(
         StorageError: The disk failed; the last checkpoint is whole.
     """
     make_deterministic()
-    layout = torch.channels_last if machine.device.type in ("cpu", "cuda") else torch.contiguous_format
-    method.to(machine.device, memory_format=layout).train()
+    method.to(machine.device, memory_format=method.memory_format).train()
     optimizers = method.optimizers()
     initial_rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
     newest = run.newest()
@@ -98,8 +98,10 @@ def train(
                 torch.manual_seed(key_number(schedule.seed, "preview", done))
                 write_preview(run.path / "previews" / f"step-{done:08d}.jpg", method.preview(batch))
             if done % schedule.checkpoint_every == 0 or done == schedule.steps or stop:
+                for log in (metrics, timings):
+                    os.fsync(log.fileno())  # a checkpoint must not outlive the rows before it
                 save_checkpoint(run.checkpoints, done, method, optimizers, about)
-            if stop and done < schedule.steps:
+            if stop:
                 raise Interrupted(
                     f"{stop.signal_name} at step {done} of {schedule.steps}: checkpoint saved in {run.path}; "
                     "the same command carries on"

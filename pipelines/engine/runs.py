@@ -15,7 +15,7 @@ from typing import IO, Any
 import torch
 
 from pipelines.data.files import storage_errors, write_atomically
-from pipelines.engine.checkpoints import checkpoint_hash, newest_checkpoint, step_of
+from pipelines.engine.checkpoints import checkpoint_hash, newest_checkpoint, step_of, sweep_checkpoints
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.errors import UserError
 
@@ -31,19 +31,25 @@ class RunFolder:
 
     def __init__(self, path: Path, config: dict[str, Any], restart: bool = False) -> None:
         self.path = path
-        self.config = config
-        if restart and self._differs():
+        self.config = json.loads(json.dumps(config))  # as it will be read back: tuples become lists
+        self._lock = self._held()
+        try:
+            difference = self._difference()
+            if difference and not restart:
+                raise UserError(
+                    f"{path} holds a run with other settings or data ({difference}); "
+                    "choose another --run, or --restart to set it aside and begin anew"
+                )
+        except BaseException:
+            self.close()
+            raise
+        if difference:
             set_aside(path)
-        elif self._differs():
-            raise UserError(
-                f"{path} holds a run with other settings or data ({self._difference()}); "
-                "choose another --run, or --restart to set it aside and begin anew"
-            )
-        with storage_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
-        self._lock = hold(path / ".lock")
+            self.close()
+            self._lock = self._held()
+        self._sweep()
         if not (path / "config.json").exists():
-            write_json(path / "config.json", config)
+            write_json(path / "config.json", self.config)
 
     @property
     def checkpoints(self) -> Path:
@@ -85,23 +91,41 @@ class RunFolder:
         """Let another process have the folder."""
         self._lock.close()
 
-    def _differs(self) -> bool:
-        path = self.path / "config.json"
-        return path.exists() and _read_config(path) != json.loads(json.dumps(self.config))
+    def _held(self) -> IO[str]:
+        """Lock the folder, made if absent."""
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        return hold(self.path / ".lock")
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was writing. The folder is locked: no living one writes here."""
+        with storage_errors(self.path):
+            for folder in (self.path, self.path / "previews"):
+                for part in folder.glob(".*.part"):
+                    part.unlink()
+        sweep_checkpoints(self.checkpoints)
 
     def _difference(self) -> str:
-        former = flatten(_read_config(self.path / "config.json"))
-        asked = flatten(json.loads(json.dumps(self.config)))
+        """What the folder's config says otherwise; empty where it says the same, or is yet to be written."""
+        path = self.path / "config.json"
+        if not path.exists():
+            return ""
+        try:
+            found = json.loads(path.read_bytes())
+        except ValueError as error:
+            return f"its config.json is damaged: {error}"
+        if found == self.config:
+            return ""
+        former, asked = flatten(found), flatten(self.config)
         keys = [key for key in sorted(former.keys() | asked.keys()) if former.get(key) != asked.get(key)]
-        shown = [f"{key} was {former.get(key)}, now {asked.get(key)}" for key in keys[:2]]
+        shown = [f"{key} was {_short(former.get(key))}, now {_short(asked.get(key))}" for key in keys[:2]] or ["an empty part"]
         return "; ".join(shown) + (f" and {len(keys) - 2} more" if len(keys) > 2 else "")
 
 
-def _read_config(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); use --restart, or remove the folder") from error
+def _short(value: Any) -> str:
+    """As text; a hash is told by its beginning."""
+    text = str(value)
+    return text if len(text) <= 32 else f"{text[:12]}…"
 
 
 def _step_in(line: str) -> float:

@@ -19,6 +19,7 @@ from pipelines.data.images import read_image
 from pipelines.data.manifest import read_manifest
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.runs import environment
+from pipelines.errors import NoInputsError
 from pipelines.progress import duration
 from pipelines.report.page import write_report
 from pipelines.report.pictures import Pictures, PredictionPicture, Translation
@@ -52,6 +53,7 @@ def compare(
     Returns:
         The record behind the report.
     """
+    _refuse_missing_labels(workspace)
     results, evaluations = [], {}
     for seed in workspace.experiment.compare.seeds:
         train_translator(workspace, seed, machine, workers, restart)
@@ -81,6 +83,14 @@ def compare(
     write_atomically(workspace.run / "results.json", study.to_json().encode())
     write_report(study, gather_pictures(workspace, evaluations), workspace.run / "report.html")
     return study
+
+
+def _refuse_missing_labels(workspace: Workspace) -> None:
+    """Before hours of training, not after them."""
+    if not workspace.labelled_source or not workspace.labelled_target:
+        raise NoInputsError("no target frame has a label map; the oracle has nothing to learn from")
+    if not any(frame.label for frames in workspace.validation for frame in frames.frames):
+        raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
 
 
 def _arm_result(workspace: Workspace, seed: int, arm: str, evaluation: Evaluation) -> ArmResult:

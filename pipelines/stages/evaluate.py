@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pipelines.data.augment import fit_height
-from pipelines.data.files import write_atomically
+from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png, read_raw, to_tensor
 from pipelines.engine.checkpoints import checkpoint_hash
@@ -136,6 +136,8 @@ def evaluate(predict_one: Predictor, sets: Sequence[FrameSet], output: Path, ide
     places = [(frames, i) for frames in sets for i in range(len(frames)) if frames.frames[i].label is not None]
     if not places:
         raise NoInputsError("no validation frame has a label map: " + ", ".join(frames.name for frames in sets))
+    with storage_errors(former):
+        former.unlink(missing_ok=True)  # its predictions are overwritten from here on
     names, confusions = [], []
     with Progress("evaluate", len(places), "frame") as progress:
         for done, (frames, index) in enumerate(places, 1):
@@ -204,6 +206,7 @@ def evaluate_checkpoint(workspace: Workspace, path: Path, output: Path | None, m
         "checkpoint": checkpoint_hash(checkpoint),
         "validation": workspace.fingerprint(workspace.validation),
         "height": settings.height,
+        "precision": machine.precision,
     }
     folder = output or checkpoint.parent.parent / "evaluation"
     return evaluate(predictor(network, settings.height, machine), workspace.validation, folder, identity)

@@ -12,6 +12,7 @@ from pipelines.data.layout import files_below
 from pipelines.errors import ImageError, NoInputsError, UserError
 from pipelines.progress import Progress
 from pipelines.stages.evaluate import Predictor
+from pipelines.stages.translation_plan import refuse_nested
 from segment.classes import PALETTE
 
 OVERLAY_STRENGTH = 0.55
@@ -35,13 +36,15 @@ def predict_folder(predict_one: Predictor, source: Path, output: Path, overlays:
         overlays: Whether to write overlays.
 
     Raises:
-        UserError: `source` is no folder, or two images would have one output.
+        UserError: `source` is no folder, `output` lies in `source` or holds it, or two images would have one output.
         NoInputsError: There is no image below `source`.
     """
     places = output_places(source)
+    refuse_nested(source, output)
     failed = []
     with Progress("predict", len(places), "image") as progress:
         for done, (name, image_path) in enumerate(places.items(), 1):
+            progress.reach(done)
             try:
                 image = read_image(image_path)
             except ImageError as error:
@@ -51,8 +54,14 @@ def predict_folder(predict_one: Predictor, source: Path, output: Path, overlays:
             write_atomically(output / "labels" / f"{name}.png", encode_png(prediction))
             if overlays:
                 write_image(output / "overlays" / f"{name}.jpg", overlay(image, prediction))
-            progress.reach(done)
     return PredictionSummary(len(places) - len(failed), failed)
+
+
+def _refuse_nested(source: Path, output: Path) -> None:
+    """The next run would take our label maps for images."""
+    read, written = source.resolve(), output.resolve()
+    if read.is_relative_to(written) or written.is_relative_to(read):
+        raise UserError(f"input {source} and output {output} lie within each other; choose an --output beside the input")
 
 
 def output_places(source: Path) -> dict[str, Path]:

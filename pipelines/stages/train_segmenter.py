@@ -4,14 +4,16 @@ from pathlib import Path
 
 from pipelines.config import SegmenterSettings
 from pipelines.data.augment import SegmenterAugmentation
-from pipelines.data.batches import FramePool, LabelledBatches, RareClassSampler, largest_height, stream
+from pipelines.data.batches import LabelledBatches, RareClassSampler, largest_height, stream
 from pipelines.data.frames import FrameSet, open_frame_set
+from pipelines.data.manifest import MANIFEST
 from pipelines.data.translated import TranslatedSettings
 from pipelines.engine.checkpoints import load_method, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.runs import RunFolder
-from pipelines.stages.train_translator import settings_in
+from pipelines.errors import NoInputsError, UserError
+from pipelines.stages.train_translator import filled_pool, settings_in
 from pipelines.workspace import Workspace, arm_shares
 from segment.classes import CLASS_NAMES
 from segment.methods import METHODS
@@ -55,7 +57,9 @@ def labelled_batches(workspace: Workspace, seed: int, arm: str) -> LabelledBatch
     shares = arm_shares(workspace.experiment, arm)
     kept_height = largest_height(settings.height, settings.scale[1])
     pools = {
-        name: FramePool(_sets_of(workspace, seed, name), kept_height) for name, share in shares.items() if share > 0
+        name: filled_pool(name, _sets_of(workspace, seed, name), kept_height, labels=True)
+        for name, share in shares.items()
+        if share > 0
     }
     sampler = None
     if settings.rare_class_sampling:
@@ -70,8 +74,13 @@ def _sets_of(workspace: Workspace, seed: int, share: str) -> list[FrameSet]:
     if share == "source":
         return workspace.labelled_source
     if share == "target":
-        return workspace.target
-    return [open_frame_set(TranslatedSettings(reader="translated", name="translated", root=str(workspace.translated(seed).absolute())), workspace.run)]
+        if not workspace.labelled_target:
+            raise NoInputsError("no target frame has a label map; the segmenter has nothing to learn from")
+        return workspace.labelled_target
+    folder = workspace.translated(seed).absolute()
+    if not (folder / MANIFEST).exists():
+        raise UserError(f"{folder}: no translated frames yet; run `sim2real translate experiment` first")
+    return [open_frame_set(TranslatedSettings(reader="translated", name="translated", root=str(folder)), workspace.run)]
 
 
 def build_segmenter(settings: SegmenterSettings, seed: int = 0) -> Supervised:

@@ -1,15 +1,18 @@
 """Stage one, training: unpaired source and target frames in, a run folder with a translator out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import TranslatorSettings
 from pipelines.data.batches import FramePool, UnpairedBatches, stream
+from pipelines.data.frames import FrameSet
 from pipelines.engine.checkpoints import load_method, read_state, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import CheckpointError
+from pipelines.progress import Progress
 from pipelines.workspace import Workspace
 from translate.methods import METHODS
 from translate.methods.cyclegan import CycleGAN
@@ -24,8 +27,8 @@ def train_translator(
     try:
         if run.steps_done() < settings.steps:
             batches = UnpairedBatches(
-                FramePool(workspace.source, settings.height),
-                FramePool(workspace.target, settings.height),
+                filled_pool("source", workspace.source, settings.height),
+                filled_pool("target", workspace.target, settings.height),
                 seed,
                 settings.batch,
                 settings.height,
@@ -49,6 +52,14 @@ def train_translator(
     finally:
         run.close()
     return run.path
+
+
+def filled_pool(name: str, sets: Sequence[FrameSet], height: int, labels: bool = False) -> FramePool:
+    """The frames of a domain, read as far as they are kept (label maps all) before the first step; bad ones raise."""
+    pool = FramePool(sets, height)
+    with Progress(f"read {name} frames", len(pool), "frame") as progress:
+        pool.read_all(labels, progress.reach)
+    return pool
 
 
 def build_translator(settings: TranslatorSettings, seed: int = 0) -> CycleGAN:

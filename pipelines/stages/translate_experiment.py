@@ -5,7 +5,6 @@ The frames of an experiment, or any folder or data set that a person names; both
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -13,14 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
 from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
-from pipelines.errors import UserError
+from pipelines.errors import CheckpointError, Interrupted, UserError
 from pipelines.progress import Progress
-from pipelines.settings import Settings, explain
+from pipelines.settings import explain
 from pipelines.stages.train_translator import load_translator
 from pipelines.stages.translate_frames import (
     FrameToTranslate,
     TranslationSummary,
-    plan_folder,
     plan_sets,
     translate_frames,
 )
@@ -30,6 +28,8 @@ from pipelines.workspace import Workspace
 
 def translate_experiment(workspace: Workspace, seed: int, machine: Machine, restart: bool = False) -> TranslationSummary:
     """Translate the experiment's labelled source frames with the translator that serves `seed`."""
+    if not workspace.translator(seed).exists():
+        raise CheckpointError(f"{workspace.translator(seed)}: no translator yet; run `sim2real translate train` first")
     output = workspace.translated(seed)
     plan = plan_sets(workspace.labelled_source, output)
     height = workspace.experiment.translation.height
@@ -62,23 +62,20 @@ def translate_folder(
     """
     if not source.is_dir():
         raise UserError(f"--input {source} is not a folder")
-    settings = {"reader": reader, "name": source.resolve().name, "root": str(source.resolve()), **_pairs(reader_settings)}
-    if reader == "folder":
-        plan = plan_folder(source, output, **({"images": settings["images"]} if "images" in settings else {}))
-    else:
-        plan = plan_set(open_frame_set(_reader_settings(settings), source), output)
+    settings = {"reader": reader, "name": source.resolve().name, "root": "."}
+    plan = plan_set(open_frame_set(_reader_settings(settings, _pairs(reader_settings)), source), output)
     return run_translation(checkpoint, plan, output, direction, height, machine, restart)
 
 
-class _OneSet(Settings):
-    frames: AnyFrameSetSettings
-
-
-def _reader_settings(settings: dict[str, Any]) -> AnyFrameSetSettings:
+def _reader_settings(settings: dict[str, str], more: dict[str, str]) -> AnyFrameSetSettings:
+    for key, option in (("reader", "--reader"), ("root", "--input")):
+        if key in more:
+            raise UserError(f"--frames {key}={more[key]}: give it as {option}")
     try:
-        return TypeAdapter(AnyFrameSetSettings).validate_python(settings)
+        return TypeAdapter(AnyFrameSetSettings).validate_python(settings | more)
     except ValidationError as error:
-        raise UserError(f"--reader {settings['reader']}: {explain(error, _OneSet)}") from error
+        problem = explain(error, AnyFrameSetSettings)
+        raise UserError(f"--reader {settings['reader']} with --frames: {problem}") from error
 
 
 def _pairs(settings: Sequence[str]) -> dict[str, str]:
@@ -107,7 +104,7 @@ def run_translation(
             return method.translate(image.contiguous(memory_format=torch.channels_last), direction).float()
 
     with StopRequest().listening() as stop, Progress("translate", len(plan), "frame") as progress:
-        return translate_frames(
+        summary = translate_frames(
             plan,
             output,
             translate,
@@ -118,3 +115,6 @@ def run_translation(
             progress=lambda done, total: progress.reach(done),
             stop_requested=lambda: bool(stop),
         )
+        if stop:  # during the last frame: whoever sent it does not want the next stage to begin
+            raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
+    return summary

@@ -22,7 +22,7 @@ from pipelines.data.files import sha256_of, storage_errors, sync_folder, write_a
 from pipelines.data.images import read_image, to_image, to_tensor
 from pipelines.data.manifest import MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.errors import ImageError, Interrupted, NoInputsError, NumericalError, StorageError, UserError
-from pipelines.stages.translation_folder import WAY_OUT, claimed, set_aside
+from pipelines.stages.translation_folder import WAY_OUT, ForeignTranslationError, claimed, set_translation_aside
 from pipelines.stages.translation_plan import (
     ENCODERS,
     FrameToTranslate,
@@ -98,7 +98,7 @@ def translate_frames(
         height: Translate at this height, aspect kept, and bring the result back to the frame's own size; None: at its
             own size. Part of the identity.
         device: Where `translate` wants its image.
-        restart: Set a translation that is in `output` aside, as NAME.replaced-1, and begin anew.
+        restart: Set another translation that is in `output` aside, as NAME.replaced-1, instead of refusing it.
         progress: Called with the frames done and the frames in all, at the start and after each frame.
         stop_requested: Asked before each batch; once true, what is under way is finished and `Interrupted` raised.
 
@@ -119,17 +119,25 @@ def translate_frames(
             raise UserError(f"{name} = {value}: must be at least 1")
     frames = sorted(frames, key=lambda frame: frame.name)
     refuse_touching_inputs(frames, output)
-    if restart:
-        set_aside(output)
-    with claimed(output, {"format": 1, **identity, "height": height}) as journal:
-        work = _Work(output, str(identity["checkpoint_sha256"]), journal, batch_size, workers, len(frames), progress)
-        missing = work.resume(frames)
-        work.translate_all(missing, lambda batch: _translated(batch, translate, height, device), stop_requested)
-        work.conclude()
-    failures = tuple(work.failures)
-    if not work.finished:
-        raise NoInputsError(f"None of {len(frames)} frames could be translated; the first: {failures[0].reason}")
-    return TranslationSummary(len(missing) - len(failures), len(frames) - len(missing), failures)
+
+    def attempt() -> TranslationSummary:
+        with claimed(output, {"format": 1, **identity, "height": height}) as journal:
+            work = _Work(output, str(identity["checkpoint_sha256"]), journal, batch_size, workers, len(frames), progress)
+            missing = work.resume(frames)
+            work.translate_all(missing, lambda batch: _translated(batch, translate, height, device), stop_requested)
+            work.conclude()
+        failures = tuple(work.failures)
+        if not work.finished:
+            raise NoInputsError(f"None of {len(frames)} frames could be translated; the first: {failures[0].reason}")
+        return TranslationSummary(len(missing) - len(failures), len(frames) - len(missing), failures)
+
+    try:
+        return attempt()
+    except ForeignTranslationError:
+        if not restart:
+            raise
+        set_translation_aside(output)
+        return attempt()
 
 
 @dataclass(frozen=True)
@@ -375,7 +383,7 @@ def _refuse_strays(known: Mapping[str, ManifestEntry], frames: Sequence[FrameToT
     planned = {frame.name: (str(frame.output_image), _text(frame.output_label)) for frame in frames}
     for entry in known.values():
         if planned.get(entry.frame) != (entry.image, entry.label) and (output / entry.image).exists():
-            raise UserError(
+            raise ForeignTranslationError(
                 f"{output / entry.image}: of frame {entry.frame!r}, which this input would not write. {WAY_OUT}"
             )
 

@@ -23,6 +23,10 @@ PART = re.compile(r"\..+\.\d+\.part", re.DOTALL)
 WAY_OUT = "Choose another --output, or set the old translation aside with --restart"
 
 
+class ForeignTranslationError(UserError):
+    """The folder holds a translation of another checkpoint, other settings or another input."""
+
+
 @contextlib.contextmanager
 def claimed(output: Path, plan: dict[str, JsonValue]) -> Iterator[Journal]:
     """Make the folder ours until the end of the block: locked, swept of half-written files, with `plan` in it.
@@ -56,10 +60,10 @@ def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue]) -> None:
         found = json.loads((output / PLAN).read_bytes())
         changed = sorted(key for key in found.keys() | plan.keys() if found.get(key) != plan.get(key))
     except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{output / PLAN}: damaged ({error}). {WAY_OUT}") from error
+        raise ForeignTranslationError(f"{output / PLAN}: damaged ({error}). {WAY_OUT}") from error
     if changed:
         differences = ", ".join(f"{key} was {found.get(key)!r} and is {plan.get(key)!r}" for key in changed)
-        raise UserError(f"{output}: holds another translation: {differences}. {WAY_OUT}")
+        raise ForeignTranslationError(f"{output}: holds another translation: {differences}. {WAY_OUT}")
 
 
 def _remove_parts(output: Path) -> None:
@@ -71,7 +75,7 @@ def _remove_parts(output: Path) -> None:
                     os.unlink(os.path.join(folder, name))
 
 
-def set_aside(output: Path) -> None:
+def set_translation_aside(output: Path) -> None:
     """Rename a translation to NAME.replaced-K, the first K that is free. What is no translation stays.
 
     Raises:

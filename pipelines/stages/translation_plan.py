@@ -51,7 +51,7 @@ def plan_folder(input: Path, output: Path, images: str = "{name}.*", suffix: str
         UserError: A bad pattern, folders within each other, or two images that would be written to one file.
         NoInputsError: No image follows the pattern.
     """
-    _refuse_nested(input, output)
+    refuse_nested(input, output)
     try:
         found = FolderSettings(reader="folder", root=".", images=images).find(input)
     except ValidationError as error:
@@ -67,7 +67,7 @@ def plan_folder(input: Path, output: Path, images: str = "{name}.*", suffix: str
 
 def plan_set(frame_set: FrameSet, output: Path, suffix: str = ".png") -> list[FrameToTranslate]:
     """Every frame of one data set, images and label maps under their own paths relative to its root; raises as `plan_folder`."""
-    _refuse_nested(frame_set.root, output)
+    refuse_nested(frame_set.root, output)
     frames = [_planned(frame_set, index, suffix, PurePosixPath()) for index in range(len(frame_set))]
     _refuse_collisions(frames)
     return frames
@@ -81,7 +81,7 @@ def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str = ".png") -> l
     """
     frames: list[FrameToTranslate] = []
     for frame_set in sets:
-        _refuse_nested(frame_set.root, output)
+        refuse_nested(frame_set.root, output)
         if not frame_set.name or "/" in frame_set.name or frame_set.name.startswith("."):
             raise UserError(
                 f"Data set {frame_set.name!r}: a folder gets its name; choose one without '/' and leading '.'"
@@ -113,7 +113,8 @@ def _with_suffix(path: PurePosixPath, suffix: str) -> PurePosixPath:
     return path.with_suffix(suffix)
 
 
-def _refuse_nested(input: Path, output: Path) -> None:
+def refuse_nested(input: Path, output: Path) -> None:
+    """Refuse folders that hold each other: a second run would take the first one's output for input."""
     read, written = input.resolve(), output.resolve()
     if read == written or read in written.parents or written in read.parents:
         how = "are the same folder" if read == written else "lie within each other"

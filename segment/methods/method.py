@@ -6,6 +6,7 @@ devices, precision, processes, data order, checkpoints, logs. Neither knows the 
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -29,6 +30,9 @@ class Method(nn.Module):
     saved by the engine. Learning rates follow from the step alone. Random draws may use torch's global generator:
     the engine seeds it from (seed, step) before each step, so a step does not depend on the ones before it.
     """
+
+    memory_format: torch.memory_format = torch.contiguous_format
+    """The layout in which the method's networks train fastest; `benchmarks/training_step.py` measures it."""
 
     def optimizers(self) -> dict[str, Optimizer]:
         """The optimizers by name; the same objects at every call."""

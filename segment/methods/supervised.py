@@ -35,6 +35,8 @@ class LabelledBatch:
 class Supervised(Method):
     """One network, one loss on each of its heads, one optimizer, and optionally a moving average of the weights."""
 
+    memory_format = torch.channels_last
+
     def __init__(
         self,
         *,

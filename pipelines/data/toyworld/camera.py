@@ -1,9 +1,8 @@
 """The camera renderer: what a cheap dash camera makes of the same kind of street.
 
 Muted, weathered materials under a bright hazy sky; then the lens and the sensor. Each constant is one part of the gap
-to the game. The palettes keep the order from dark to light within the scene, so that translating is a matter of
-learning one look per material, yet each look lies where the game shows something else: asphalt where the game
-has walls, foliage where it has asphalt, sky where it has white facades.
+to the game. Every material and variant has one look here for its one look there, so translating is a matter of learning
+colours and textures; yet a network that knows the game alone takes asphalt for sidewalk or walls, and sky for facades.
 """
 
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ from pipelines.data.toyworld.materials import Finish, Material, finish_table
 from pipelines.data.toyworld.scene import Scene
 from pipelines.data.toyworld.shading import Light, brightness, finish_colours
 from pipelines.data.toyworld.tiles import TILE_SIDE, tile_stack
-from pipelines.data.toyworld.visible import Visible, reduce_labels, see
+from pipelines.data.toyworld.visible import Visible, halve_labels, see
 
-SUPERSAMPLING = 2
+SUPERSAMPLING = 2  # `halve_labels` expects 2
 """The sensor integrates over its pixels; 2 is the least that keeps thin poles continuous."""
 
 DISTORTION = 0.09
@@ -37,27 +36,27 @@ LIGHT = Light(ambient=0.74, direct=0.26, shadow=0.72, leaf_gradient=0.9)
 SHADOW_BLUR = 0.012
 """Softness of shadows on the ground in image widths."""
 
-HAZE_M = (70.0, 220.0)
+HAZE_M = (100.0, 240.0)
 """Range of depths over which colour fades to the haze by 1/e; one draw per frame."""
 
-HAZE_COLOUR = (214, 208, 196)
-SKY_TOP, SKY_CLOUD = (206, 206, 204), 0.045
-"""A bright overcast sky without blue, warmer and brighter near the horizon; contrast of its clouds."""
+HAZE_COLOUR = (210, 208, 204)
+SKY_TOP, SKY_CLOUD = (196, 206, 218), 0.045
+"""A bright overcast sky with a trace of blue, warmer and brighter near the horizon; contrast of its clouds."""
 
-EXPOSURE = (0.78, 1.12)
+EXPOSURE = (0.86, 1.1)
 """Range of the automatic exposure; one draw per frame."""
 
-WARMTH = (-0.02, 0.09)
+WARMTH = (-0.01, 0.05)
 """Range of the white-balance error: red up and blue down by this share; one draw per frame."""
 
-BLACK, GAMMA = 0.07, 0.92
+BLACK, GAMMA = 0.05, 0.96
 """Tone curve: stray light lifts black, and the middle tones are lifted a little."""
 
 VIGNETTE = 0.32
 """Light lost in the corners of the picture."""
 
-DEFOCUS = (0.0018, 0.0034)
-"""Range of the blur's standard deviation in image widths (0.5 to 0.9 pixels at 256)."""
+DEFOCUS = (0.0024, 0.0042)
+"""Range of the blur's standard deviation in image widths (0.6 to 1.1 pixels at 256)."""
 
 MOTION = 0.008
 """Longest motion streak in image widths."""
@@ -65,7 +64,7 @@ MOTION = 0.008
 FRINGE = 0.003
 """Chromatic aberration: red is magnified and blue reduced by this share."""
 
-SHOT_NOISE, READ_NOISE = 0.028, 0.014
+SHOT_NOISE, READ_NOISE = 0.022, 0.01
 """Noise deviations: shot noise grows as the root of brightness, read noise is everywhere; [0, 1] units."""
 
 COMPRESSION = 14.0
@@ -73,17 +72,17 @@ COMPRESSION = 14.0
 
 FINISHES = {
     Material.SKY: Finish((HAZE_COLOUR,)),
-    Material.ROAD: Finish(((136, 127, 115),), "asphalt", 5.0, 0.11),
+    Material.ROAD: Finish(((122, 117, 111),), "asphalt", 5.0, 0.11),
     Material.LANE_PAINT: Finish(((196, 190, 176),), "patches", 1.5, 0.1),
-    Material.SIDEWALK: Finish(((168, 150, 134),), "pavers", 2.4, 0.16),
+    Material.SIDEWALK: Finish(((164, 151, 139),), "pavers", 2.4, 0.16),
     Material.KERB: Finish(((182, 172, 158),), "patches", 2.0, 0.1),
-    Material.GRASS: Finish(((108, 106, 62),), "leaves", 2.5, 0.22),
-    Material.FACADE: Finish(((150, 112, 82), (126, 76, 60), (164, 150, 130), (112, 104, 104), (146, 122, 92),
+    Material.GRASS: Finish(((104, 116, 62),), "leaves", 2.5, 0.22),
+    Material.FACADE: Finish(((150, 112, 82), (126, 76, 60), (180, 168, 150), (112, 104, 104), (146, 122, 92),
                              (118, 92, 88), (108, 68, 54), (124, 118, 98)), "bricks", 4.0, 0.12),
-    Material.FLANK: Finish(((146, 110, 82), (122, 74, 60), (160, 146, 128), (108, 102, 102), (142, 118, 90),
+    Material.FLANK: Finish(((146, 110, 82), (122, 74, 60), (176, 164, 148), (108, 102, 102), (142, 118, 90),
                             (114, 90, 86), (104, 66, 54), (120, 114, 96)), "bricks", 4.0, 0.12),
     Material.TRIM: Finish(((176, 168, 152),), "patches", 3.0, 0.08),
-    Material.WINDOW: Finish(((52, 54, 56), (66, 66, 64), (44, 46, 48), (150, 154, 152)), "patches", 5.0, 0.2),
+    Material.WINDOW: Finish(((52, 54, 56), (66, 66, 64), (44, 46, 48), (92, 94, 94)), "patches", 5.0, 0.2),
     Material.DOOR: Finish(((74, 54, 42), (52, 60, 52), (56, 58, 66)), "patches", 1.0, 0.08),
     Material.SHOP: Finish(((120, 66, 60), (72, 92, 80), (150, 124, 80), (74, 82, 104)), "patches", 3.0, 0.1),
     Material.ROOF: Finish(((112, 74, 60), (98, 72, 66), (84, 78, 78)), "slates", 3.0, 0.16),
@@ -97,7 +96,7 @@ FINISHES = {
     Material.SIGN_FACE: Finish(((218, 214, 204), (206, 186, 104))),
     Material.SIGN_RIM: Finish(((176, 56, 50),)),
     Material.SIGN_BLUE: Finish(((52, 82, 136),)),
-    Material.LEAF: Finish(((66, 70, 42), (78, 78, 46), (56, 62, 44), (88, 86, 46)), "leaves", 2.6, 0.3),
+    Material.LEAF: Finish(((60, 78, 40), (70, 86, 44), (52, 70, 44), (82, 92, 44)), "leaves", 2.6, 0.3),
     Material.TRUNK: Finish(((82, 70, 58),), "patches", 0.8, 0.2),
     Material.SKIN: Finish(((196, 152, 126), (122, 84, 64), (178, 132, 106))),
     Material.HAIR: Finish(((58, 46, 38), (146, 120, 84), (34, 32, 32))),
@@ -170,7 +169,7 @@ def render_camera(scene: Scene, size: tuple[int, int], rng: np.random.Generator)
     small = vignette(reduce_by_area(colour, size), VIGNETTE)
     small = sense(small, SHOT_NOISE, READ_NOISE, rng)
     image = np.clip(compress_blocks(small * 255, COMPRESSION) + 0.5, 0, 255).astype(np.uint8)
-    return image, reduce_labels(visible, SUPERSAMPLING)
+    return image, halve_labels(visible.train_id, visible.depth)
 
 
 def _scene_colours(visible: Visible, shot: Shot) -> np.ndarray:

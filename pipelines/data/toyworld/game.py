@@ -11,12 +11,12 @@ from pipelines.data.toyworld.materials import Finish, Material, finish_table
 from pipelines.data.toyworld.scene import Scene
 from pipelines.data.toyworld.shading import Light, brightness, finish_colours
 from pipelines.data.toyworld.tiles import TILE_SIDE, tile_stack
-from pipelines.data.toyworld.visible import reduce_labels, see
+from pipelines.data.toyworld.visible import halve_labels, see
 
-SUPERSAMPLING = 2
+SUPERSAMPLING = 2  # `halve_labels` expects 2
 """Games smooth edges a little; more would cost time and blur the crispness that sets the game apart."""
 
-LIGHT = Light(ambient=0.72, direct=0.38, shadow=0.38, leaf_gradient=0.5)
+LIGHT = Light(ambient=0.72, direct=0.38, shadow=0.45, leaf_gradient=0.5)
 """Strong fill light and black shadows: a game has one sun and a constant for everything else."""
 
 ZENITH, HORIZON, CLOUD = (46, 118, 235), (150, 205, 255), (255, 255, 255)
@@ -30,17 +30,17 @@ HAZE_M = 900.0
 
 FINISHES = {
     Material.SKY: Finish((HORIZON,)),
-    Material.ROAD: Finish(((64, 68, 88),), "tufts", 4.0, 0.06),
+    Material.ROAD: Finish(((82, 86, 114),), "tufts", 4.0, 0.06),
     Material.LANE_PAINT: Finish(((250, 250, 245),)),
     Material.SIDEWALK: Finish(((190, 184, 178),), "slabs", 3.0, 0.14),
     Material.KERB: Finish(((224, 220, 214),)),
     Material.GRASS: Finish(((98, 200, 60),), "tufts", 3.0, 0.14),
-    Material.FACADE: Finish(((236, 190, 104), (226, 112, 88), (244, 236, 220), (142, 178, 222), (240, 214, 160),
+    Material.FACADE: Finish(((236, 190, 104), (226, 112, 88), (244, 236, 220), (116, 176, 166), (240, 214, 160),
                              (190, 158, 206), (214, 150, 110), (170, 208, 170))),
-    Material.FLANK: Finish(((236, 190, 104), (226, 112, 88), (244, 236, 220), (142, 178, 222), (240, 214, 160),
+    Material.FLANK: Finish(((236, 190, 104), (226, 112, 88), (244, 236, 220), (116, 176, 166), (240, 214, 160),
                             (190, 158, 206), (214, 150, 110), (170, 208, 170))),
     Material.TRIM: Finish(((252, 250, 244),)),
-    Material.WINDOW: Finish(((66, 128, 206), (80, 144, 220), (56, 112, 190), (110, 170, 232))),
+    Material.WINDOW: Finish(((24, 84, 104), (32, 98, 118), (18, 70, 90), (50, 116, 132))),
     Material.DOOR: Finish(((140, 62, 36), (40, 110, 70), (40, 70, 140))),
     Material.SHOP: Finish(((220, 40, 50), (30, 130, 80), (240, 170, 20), (40, 80, 180))),
     Material.ROOF: Finish(((204, 74, 48), (180, 64, 60), (120, 88, 96)), "shingles", 3.0, 0.16),
@@ -68,7 +68,7 @@ FINISHES = {
     Material.TRUCK_CAB: Finish(((240, 90, 30), (40, 90, 220), (230, 230, 230))),
     Material.TARPAULIN: Finish(((60, 120, 230), (240, 240, 236), (220, 60, 50), (60, 170, 90))),
     Material.TRAM_PAINT: Finish(((240, 240, 230), (230, 60, 60))),
-    Material.GLASS: Finish(((40, 60, 96),)),
+    Material.GLASS: Finish(((20, 70, 92),)),
     Material.TYRE: Finish(((22, 22, 26),)),
     Material.UNDERBODY: Finish(((38, 38, 44),)),
     Material.CHROME: Finish(((200, 204, 212),)),
@@ -102,7 +102,7 @@ def render_game(scene: Scene, size: tuple[int, int]) -> tuple[np.ndarray, np.nda
     sky = visible.material == Material.SKY
     colour[sky] = _sky(visible.azimuth[sky], visible.elevation[sky])
     small = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
-    return np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8), reduce_labels(visible, SUPERSAMPLING)
+    return np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8), halve_labels(visible.train_id, visible.depth)
 
 
 def _sky(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:

@@ -69,6 +69,7 @@ def _add_roof(
         overhang = -0.04 * outward
         slope = 0.5 * outward + rise * UP - overhang
         faces.add(eaves + overhang, front, slope, TrainId.BUILDING, Material.ROOF, variant)
+        faces.add(eaves + overhang, front, -overhang, TrainId.BUILDING, Material.TRIM, variant)  # seen from below
         for corner in (eaves, eaves + front):
             faces.add(corner, outward, rise * UP, TrainId.BUILDING, "gable", variant)
     elif style == 1:  # gable towards the street
@@ -77,7 +78,7 @@ def _add_roof(
         for start, run in ((eaves, half), (eaves + front, -half)):
             faces.add(start, outward, run + rise * UP, TrainId.BUILDING, Material.ROOF, variant)
     else:
-        faces.add(eaves - 0.02 * outward, front, 0.5 * UP, TrainId.BUILDING, Material.TRIM, variant)
+        faces.add(eaves - 0.001 * outward, front, 0.5 * UP, TrainId.BUILDING, Material.TRIM, variant)
 
 
 def _add_boundary(
@@ -120,14 +121,8 @@ def add_far_end(rng: np.random.Generator, plan: StreetPlan, faces: FaceList) -> 
         if rng.random() < 0.55:
             foot = plan.point(x, STREET_END_M + 4)
             height = rng.uniform(6, 14)
-            faces.add(
-                foot,
-                np.array([width, 0, 0]),
-                height * UP,
-                TrainId.BUILDING,
-                Material.FACADE,
-                int(rng.integers(0, 4096)),
-            )
+            variant = int(rng.integers(0, 4096))
+            faces.add(foot, np.array([width, 0, 0]), height * UP, TrainId.BUILDING, Material.FACADE, variant)
         else:
             add_tree(rng, faces, plan.point(x + width / 2, STREET_END_M), size=rng.uniform(1.3, 2.0))
         x += width * 0.9

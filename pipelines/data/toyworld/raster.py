@@ -48,7 +48,7 @@ class View:
         ideal = inside[..., :2] / np.maximum(inside[..., 2:], 1e-6)
         ideal_radius = np.linalg.norm(ideal, axis=-1, keepdims=True)
         seen = np.minimum(ideal_radius, 2.0)  # far outside any picture; keeps the iteration stable
-        for _ in range(4):
+        for _ in range(8):
             seen = ideal_radius / (1 + self.distortion * np.minimum(seen, 2.0) ** 2)
         shrink = np.where(ideal_radius > 1e-9, seen / np.maximum(ideal_radius, 1e-9), 1.0)
         return ideal * shrink * (self.focal * width) + np.array([width / 2, height / 2])

@@ -47,7 +47,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     plan = _draw_plan(rng)
     own_lane = rng.integers(0, plan.lanes)
     eye = plan.point((own_lane + 0.5) * plan.lane_m + rng.uniform(-0.4, 0.4), 0.0, rng.uniform(1.25, 1.75))
-    rotation = _rotation(yaw=rng.normal(0, 0.045), pitch=rng.normal(0.005, 0.02), roll=rng.normal(0, 0.012))
+    rotation = camera_rotation(yaw=rng.normal(0, 0.045), pitch=rng.normal(0.005, 0.02), roll=rng.normal(0, 0.012))
     sun = _draw_sun(rng)
     faces = FaceList(eye, sun)
     openness = rng.uniform(0.05, 0.4)
@@ -90,7 +90,7 @@ def _draw_sun(rng: np.random.Generator) -> np.ndarray:
     return np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
 
 
-def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+def camera_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """Rows: right, down and forward of a camera turned right by yaw, down by pitch, clockwise by roll; radians."""
     forward = np.array([np.sin(yaw) * np.cos(pitch), -np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
     right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])

@@ -42,11 +42,13 @@ def finish_colours(visible: Visible, table: FinishTable) -> np.ndarray:
         stride[material] = digits
     material = visible.material
     variant = (visible.variant // stride[material]) % table.variants[material]
-    colour = table.palette[material, variant]
+    most_variants = table.palette.shape[1]
+    colour = table.palette.reshape(-1, 3).take(material * np.int64(most_variants) + variant, axis=0)
     metres = table.metres[material]
-    column = (visible.u * (TILE_SIDE / metres)).astype(np.int64) % TILE_SIDE
-    row = (visible.v * (TILE_SIDE / metres)).astype(np.int64) % TILE_SIDE
-    texture = tile_stack()[1][table.tile[material], row, column]
+    texels = TILE_SIDE / metres
+    column = (visible.u * texels).astype(np.int64) % TILE_SIDE
+    row = (visible.v * texels).astype(np.int64) % TILE_SIDE
+    texture = tile_stack()[1].take((table.tile[material] * TILE_SIDE + row) * TILE_SIDE + column)
     resolved = np.clip(TEXTURE_FEATURE_TEXELS / TILE_SIDE * metres / visible.grain_m, 0, 1)
     return colour * (1 + table.contrast[material] * resolved * texture)[..., None]
 

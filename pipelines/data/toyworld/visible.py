@@ -63,7 +63,7 @@ def see(scene: Scene, distortion: float, width: int, height: int) -> Visible:
     fields["elevation"] = np.arctan2(up, np.hypot(across, ahead))
     _fill_ground(scene, fields, on_ground, across, ahead)
     _fill_faces(scene, fields, surfaces, standing)
-    fields["shadow"] = on_ground & _shadowed(view, scene.shadows, width, height)
+    fields["shadow"] = _shadowed(view, scene.shadows, on_ground)
     return Visible(**fields)
 
 
@@ -131,34 +131,32 @@ def _lambert(scene: Scene) -> np.ndarray:
     return np.maximum(np.where(facing < 0, -1, 1) * (normal @ scene.sun), 0).astype(np.float32)
 
 
-def _shadowed(view: View, shadows: FaceArrays, width: int, height: int) -> np.ndarray:
+def _shadowed(view: View, shadows: FaceArrays, on_ground: np.ndarray) -> np.ndarray:
+    height, width = on_ground.shape
     layer = empty_surfaces(width, height)
+    layer.inverse_depth[~on_ground] = np.inf  # nothing is nearer: most of each shadow need not be drawn
     draw_faces(view, shadows, layer)
     return layer.face != NO_FACE
 
 
-def reduce_labels(visible: Visible, factor: int) -> np.ndarray:
-    """Train ids at 1/2 of the size: three votes of four win, else the nearest surface, so that thin things stay whole.
+def halve_labels(train_id: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Train ids at half the size: three votes of four win, else the nearest surface, so that thin things stay whole.
 
     Args:
-        visible: At twice the wanted size.
-        factor: Must be 2.
+        train_id: uint8 (2H, 2W).
+        depth: float32 of the same shape, metres.
 
     Returns:
-        uint8 (height / 2, width / 2).
-
-    Raises:
-        ValueError: Another factor.
+        uint8 (H, W).
     """
-    if factor != 2:
-        raise ValueError(f"Labels are reduced by 2, got {factor}.")
-    quads = _quads(visible.train_id)
-    ordered = np.sort(quads, axis=-1)
+    votes = _quads(train_id)
+    ordered = np.sort(votes, axis=-1)
     majority = (ordered[..., 0] == ordered[..., 2]) | (ordered[..., 1] == ordered[..., 3])
-    nearest = np.take_along_axis(quads, _quads(visible.depth).argmin(-1)[..., None], axis=-1)[..., 0]
+    nearest = np.take_along_axis(votes, _quads(depth).argmin(-1)[..., None], axis=-1)[..., 0]
     return np.where(majority, ordered[..., 1], nearest)
 
 
 def _quads(field: np.ndarray) -> np.ndarray:
+    """(2H, 2W) -> (H, W, 4)."""
     height, width = field.shape
     return field.reshape(height // 2, 2, width // 2, 2).swapaxes(1, 2).reshape(height // 2, width // 2, 4)

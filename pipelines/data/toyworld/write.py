@@ -7,6 +7,7 @@ whose image exists is complete, and an interrupted run goes on where it stopped.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -91,8 +92,9 @@ def _results(draw: Callable[[int], None], frames: int, workers: int) -> Iterator
     if workers <= 1:
         yield from map(draw, range(frames))
         return
-    # OpenCV's own threads would multiply with the processes.
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    # Spawned, as a fork inherits the locks of OpenCV's threads and hangs; their own threads would multiply with them.
+    fresh = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=fresh, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         yield from pool.map(draw, range(frames), chunksize=8)
 
 

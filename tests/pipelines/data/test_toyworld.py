@@ -15,9 +15,9 @@ from pipelines.data.toyworld.labels import TrainId
 from pipelines.data.toyworld.lens import compress_blocks
 from pipelines.data.toyworld.materials import Material, finish_table
 from pipelines.data.toyworld.raster import NO_FACE, View, draw_faces, empty_surfaces
-from pipelines.data.toyworld.scene import _rotation
+from pipelines.data.toyworld.scene import camera_rotation, draw_scene
 from pipelines.data.toyworld.street import UP, FaceList, StreetPlan
-from pipelines.data.toyworld.visible import reduce_labels, see
+from pipelines.data.toyworld.visible import halve_labels, see
 
 RENDERERS = ("game", "camera")
 SMALL = (64, 32)
@@ -25,7 +25,7 @@ EAST, NORTH = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
 
 
 def straight_ahead(distortion: float = 0.0) -> View:
-    return View(np.array([0.0, 1.5, 0.0]), _rotation(0, 0, 0), focal=0.5, distortion=distortion)
+    return View(np.array([0.0, 1.5, 0.0]), camera_rotation(0, 0, 0), focal=0.5, distortion=distortion)
 
 
 def face_list() -> FaceList:
@@ -162,7 +162,7 @@ def test_projection_of_a_point_worked_out_by_hand():
 
 
 def test_looking_down_and_right_moves_the_picture_up_and_left():
-    turned = View(np.zeros(3), _rotation(yaw=0.1, pitch=0.05, roll=0), focal=0.5)
+    turned = View(np.zeros(3), camera_rotation(yaw=0.1, pitch=0.05, roll=0), focal=0.5)
     pixel, _ = turned.project(np.array([0.0, 0.0, 10.0]), 200, 100)
     assert pixel[0] < 100 and pixel[1] < 50
 
@@ -170,7 +170,6 @@ def test_looking_down_and_right_moves_the_picture_up_and_left():
 def test_rays_and_projection_agree_behind_a_distorting_lens():
     view = straight_ahead(distortion=0.2)
     ray_x, ray_y = view.rays(200, 100)
-    point = view.eye + 7 * np.array([ray_x[0, 30], -ray_y[20, 0], 1.0])
     point = view.eye + 7 * np.array([ray_x[20, 30], -ray_y[20, 30], 1.0])
     pixel, _ = view.project(point, 200, 100)
     assert pixel == pytest.approx([30.5, 20.5], abs=0.01)
@@ -238,18 +237,10 @@ def test_ground_materials_across_the_street():
 
 
 def test_labels_are_ids_and_keep_thin_things():
-    image_ids = np.array([[0, 0, 5, 2], [0, 2, 2, 5]], np.uint8)
+    train_id = np.array([[0, 0, 5, 2], [0, 2, 2, 5]], np.uint8)
     depth = np.array([[9, 9, 3, 8], [9, 4, 8, 3]], np.float32)
-
-    class Seen:
-        train_id = image_ids
-
-    seen = Seen()
-    seen.depth = depth
     # Left: three votes for 0 beat the nearer 2. Right: two against two, and the pole (5) is nearer.
-    assert reduce_labels(seen, 2).tolist() == [[0, 5]]
-    with pytest.raises(ValueError, match="by 2"):
-        reduce_labels(seen, 3)
+    assert halve_labels(train_id, depth).tolist() == [[0, 5]]
 
 
 # --- appearance -------------------------------------------------------------------------------------------------------
@@ -286,8 +277,6 @@ def test_the_gap_is_wide():
 
 
 def test_see_gives_sky_only_above_the_horizon():
-    from pipelines.data.toyworld.scene import draw_scene
-
     visible = see(draw_scene(np.random.default_rng(0)), 0.0, 64, 32)
     assert (visible.elevation[visible.train_id == TrainId.SKY] > -0.02).all()
     assert np.isfinite(visible.depth).all() and (visible.depth > 0).all()

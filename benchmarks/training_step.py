@@ -1,0 +1,81 @@
+"""Which precision and memory layout make a training step fast here? Decides the defaults of `pipelines/engine/launch.py`.
+
+    .venv/bin/python benchmarks/training_step.py [--device cuda] [--rounds 12]
+
+All variants take turns, one step each per round, so that whatever else the machine does falls on all of them alike.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pipelines.engine.launch import Machine, choose_machine, describe_machine
+from segment.methods.method import Method
+from segment.methods.supervised import LabelledBatch, Supervised
+from segment.networks import NETWORKS
+from translate.methods.cyclegan import CycleGAN, UnpairedBatch
+
+
+def segmenter(device: torch.device) -> tuple[Method, LabelledBatch]:
+    """DDRNet-23-slim, batch 8 of 256x128."""
+    method = Supervised(network=NETWORKS["ddrnet23_slim"](), steps=1000, learning_rate=0.01, loss="cross_entropy")
+    batch = LabelledBatch(torch.rand(8, 3, 128, 256), torch.randint(0, 19, (8, 128, 256)))
+    return method.to(device).train(), batch.to(device)
+
+
+def translator(device: torch.device) -> tuple[Method, UnpairedBatch]:
+    """CycleGAN with ResNet-6 of 16 channels, batch 1 of 128x128."""
+    method = CycleGAN(steps=1000, generator="resnet6", generator_channels=16, discriminator_channels=32)
+    return method.to(device).train(), UnpairedBatch(torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128)).to(device)
+
+
+def stepper(make: Callable, machine: Machine, layout: torch.memory_format) -> Callable[[], float]:
+    """A function that takes one step and returns its seconds."""
+    method, batch = make(machine.device)
+    method.to(memory_format=layout)
+
+    def update(name: str, losses: dict[str, Tensor]) -> None:
+        method.optimizers()[name].zero_grad(set_to_none=True)
+        sum(losses.values()).backward()
+        method.optimizers()[name].step()
+
+    def step() -> float:
+        start = time.perf_counter()
+        with machine.autocast():
+            method.step(batch, update)
+        if machine.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    return step
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=12)
+    arguments = parser.parse_args()
+    layouts = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+    print(describe_machine(choose_machine(arguments.device)), f"torch {torch.__version__}")
+    for name, make in (("segmenter", segmenter), ("translator", translator)):
+        variants = {
+            (precision, layout): stepper(make, choose_machine(arguments.device, precision), layouts[layout])
+            for precision in ("fp32", "bf16")
+            for layout in layouts
+        }
+        seconds = {variant: [] for variant in variants}
+        for _ in range(arguments.rounds):
+            for variant, step in variants.items():
+                seconds[variant].append(step())
+        for variant, values in seconds.items():
+            timed = values[2:]
+            print(f"{name:<11} {' '.join(variant):<20} median {statistics.median(timed):.3f} s, min {min(timed):.3f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A process that runs sim2real commands in forked copies of itself: what they do is real, but torch is imported once.
+
+Reads one JSON request per line, {"argv": [...], "folder": ..., "trap": ...}, and answers with {"code": ...}; output is in
+folder/stdout and folder/stderr. A trap sends the copy a signal at the n-th call of a function, before or after it acts,
+so that a run can be killed at exactly the same place every time. No tensor is computed here: forks must stay safe.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+def main():
+    from pipelines import cli
+    from pipelines.report import tables  # noqa: F401
+    from pipelines.stages import compare, inputs, predict_frames, translate_experiment  # noqa: F401
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            run_copy(cli.main, request)
+        status = os.waitpid(child, 0)[1]
+        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+def run_copy(command, request):
+    """Become the command: own session, own output files, and leave with its exit code."""
+    code = 1
+    try:
+        os.setsid()
+        signal.alarm(120)
+        for descriptor, name in ((1, "stdout"), (2, "stderr")):
+            file = os.open(Path(request["folder"]) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, descriptor)
+        os.chdir(request["folder"])
+        if request["trap"]:
+            set_trap(**request["trap"])
+        sys.argv = ["sim2real", *request["argv"]]
+        command()
+        code = 0
+    except SystemExit as stopped:
+        code = stopped.code or 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def set_trap(call, at=1, holding="", after=False, signal_name="SIGKILL", group=False, times=1):
+    """Replace the function `call` ("os.replace", "package.module.Class.method") by one that springs the trap.
+
+    Args:
+        call: Dotted name of a function.
+        at: Which call counts, of those whose arguments hold the text `holding`.
+        holding: See `at`.
+        after: Let the call act first.
+        signal_name: What is sent.
+        group: Send it to the worker processes too, as a terminal or a batch system does.
+        times: How often it is sent.
+    """
+    owner, name = resolve(call)
+    original, calls = getattr(owner, name), []
+
+    def trapped(*arguments, **options):
+        if holding in " ".join(map(str, arguments)):
+            calls.append(1)
+            if len(calls) == at:
+                result = original(*arguments, **options) if after else None
+                number = signal.Signals[signal_name]
+                for _ in range(times):
+                    os.killpg(0, number) if group else os.kill(os.getpid(), number)
+                return result if after else original(*arguments, **options)
+        return original(*arguments, **options)
+
+    setattr(owner, name, trapped)
+
+
+def resolve(dotted):
+    """The owner (module or class) and the last part of a dotted name."""
+    parts = dotted.split(".")
+    for split in range(len(parts) - 1, 0, -1):
+        try:
+            owner = importlib.import_module(".".join(parts[:split]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[split:-1]:
+            owner = getattr(owner, part)
+        return owner, parts[-1]
+    raise ModuleNotFoundError(dotted)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""A whole experiment in miniature, for every test of workspace, stages and command line: toy world of 64x32 pixels.
+
+Frames are drawn once per session. `commands` runs real command lines in processes of their own; `tiny_run` is a finished
+comparison, to be looked at and not to be changed (`copied_run` may be).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.config import read_experiment
+from pipelines.data.toyworld import draw_toy_world
+from pipelines.engine.launch import Machine
+from pipelines.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+FRAME_SET = """
+[[{part}]]
+name = "{name}"
+reader = "toyworld"
+renderer = "{renderer}"
+root = "{root}"
+frames = {frames}
+size = [64, 32]
+seed = {seed}
+"""
+TRAINING = """
+[translator]
+generator = "resnet6"
+generator_channels = 4
+discriminator_channels = 4
+height = 32
+crop = 32
+steps = 4
+pool_size = 2
+checkpoint_every = 2
+preview_every = 2
+
+[segmenter]
+height = 32
+crop = [64, 32]
+batch = 2
+steps = 3
+warmup_steps = 1
+loss = "cross_entropy"
+checkpoint_every = 2
+preview_every = 2
+"""
+SETS = (("source", "game", "game", 5, 1), ("target", "camera", "camera", 4, 2), ("validation", "camera_val", "camera", 4, 3))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command line left: exit code (negative: killed by that signal) and output."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory):
+    """TOML file of the miniature experiment; its frames are drawn."""
+    folder = tmp_path_factory.mktemp("tiny")
+    text = 'name = "tiny"\n'
+    for part, name, renderer, frames, seed in SETS:
+        root = folder / "frames" / name
+        draw_toy_world(root, renderer, frames, (64, 32), seed)
+        text += FRAME_SET.format(part=part, name=name, renderer=renderer, root=root, frames=frames, seed=seed)
+    (folder / "tiny.toml").write_text(text + TRAINING)
+    return folder / "tiny.toml"
+
+
+@pytest.fixture
+def make_workspace(tiny_config, tmp_path):
+    """A function: overrides of settings ("translator.steps=2", ...) and a run folder -> Workspace."""
+
+    def make(*overrides, run=tmp_path / "run"):
+        return Workspace(read_experiment(tiny_config, overrides), tmp_path, run)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cpu():
+    """The machine of all tests."""
+    return Machine(torch.device("cpu"), "fp32")
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """A function: arguments of `sim2real`, and `trap` (see command_server.py) -> Finished."""
+    folder = tmp_path_factory.mktemp("commands")
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("command_server.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
+
+    def run(*arguments, trap=None):
+        request = {"argv": [str(argument) for argument in arguments], "folder": str(folder), "trap": trap}
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        answer = json.loads(server.stdout.readline())
+        return Finished(answer["code"], (folder / "stdout").read_text(), (folder / "stderr").read_text())
+
+    yield run
+    server.stdin.close()
+    assert server.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def tiny_run(commands, tiny_config, tmp_path_factory):
+    """Run folder of a finished comparison, seed 0. Not to be changed."""
+    run = tmp_path_factory.mktemp("compared") / "run"
+    finished = commands("compare", tiny_config, "--run", run, "--workers", 0, "--threads", 1)
+    assert finished.code == 0, finished.stderr
+    return run
+
+
+@pytest.fixture
+def copied_run(tiny_run, tmp_path):
+    """A copy of `tiny_run` that may be changed."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))

@@ -1,0 +1,302 @@
+"""Batches by step number: the same whoever makes them and in whatever order, in the shares and epochs that were asked for."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.data.augment import SegmenterAugmentation
+from pipelines.data.batches import (
+    FramePool,
+    LabelledBatches,
+    RareClassSampler,
+    UnpairedBatches,
+    largest_height,
+    stream,
+)
+from pipelines.data.encodings import cityscapes
+from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.images import write_image
+from pipelines.data.random_keys import keyed_random
+from pipelines.errors import NoInputsError
+
+
+class Painted:
+    """A frame set in memory: frame i is of grey `first + i`, with the label maps given."""
+
+    name = "painted"
+
+    def __init__(self, count=0, first=0, size=(16, 24), label_maps=None):
+        self.label_maps = label_maps or [np.full(size, i % 19, np.uint8) for i in range(count)]
+        self.first, self.reads = first, Counter()
+
+    def __len__(self):
+        return len(self.label_maps)
+
+    def read_image(self, index):
+        self.reads[index] += 1
+        return np.full((*self.label_maps[index].shape, 3), self.first + index, np.uint8)
+
+    def read_label_map(self, index):
+        return self.label_maps[index]
+
+
+def greys(image):
+    """Which frame each image of a batch was cut from."""
+    return [round(value.item() * 255) for value in image[:, 0, 0, 0]]
+
+
+PLAIN = SegmenterAugmentation(16, (24, 16), (1.0, 1.0), flip=False, colour_jitter=0.0, blur=0.0)
+RICH = SegmenterAugmentation(16, (24, 16), (0.5, 2.0), flip=True, colour_jitter=0.5, blur=0.5)
+
+
+def unpaired(batch=2, seed=3, sources=5, targets=7):
+    pools = FramePool([Painted(sources)], 16), FramePool([Painted(targets, first=100)], 16)
+    return UnpairedBatches(*pools, seed, batch, 16, 8)
+
+
+def labelled(seed=3, shares=None, augmentation=RICH):
+    pools = {"translated": FramePool([Painted(5)], 32), "source": FramePool([Painted(6, first=100)], 32)}
+    return LabelledBatches(pools, shares or {"translated": 0.5, "source": 0.5}, seed, 3, augmentation)
+
+
+def fields(batch):
+    return list(vars(batch).values())
+
+
+def assert_equal(one, other):
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(fields(one), fields(other), strict=True))
+
+
+# --- a batch is a function of its step ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [unpaired, labelled])
+@given(steps=st.lists(st.integers(0, 10**6), min_size=1, max_size=4))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_asking_does_not_matter(make, steps):
+    asked = make()
+    batches = {step: asked(step) for step in steps}
+    for step in reversed(steps):
+        assert_equal(make()(step), batches[step])
+
+
+@pytest.mark.parametrize("make", [unpaired, labelled])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_any_number_of_workers_makes_the_same_batches(make, workers):
+    batches = list(stream(make(), 3, 9, workers))
+    assert len(batches) == 6
+    for step, batch in enumerate(batches, 3):
+        assert_equal(batch, make()(step))
+
+
+def test_making_batches_leaves_torchs_generator_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(stream(labelled(), 0, 2, 0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_error_in_a_worker_reaches_the_loop():
+    class Broken(Painted):
+        def read_image(self, index):
+            raise NoInputsError("frame.png: cannot be read")
+
+    batches = UnpairedBatches(FramePool([Broken(2)], 16), FramePool([Painted(2)], 16), 0, 1, 16, 8)
+    with pytest.raises(NoInputsError, match=r"frame\.png"):
+        next(stream(batches, 0, 2, 1))
+
+
+@pytest.mark.parametrize("make", [unpaired, labelled])
+def test_seeds_differ(make):
+    assert not all(torch.equal(a, b) for a, b in zip(fields(make(seed=1)(0)), fields(make(seed=2)(0)), strict=True))
+
+
+# --- translator ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 7), st.integers(1, 6), st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_every_frame_comes_once_before_any_comes_again(sources, targets, batch):
+    batches = unpaired(batch, seed=1, sources=sources, targets=targets)
+    seen = [batches(step) for step in range(12)]
+    for domain, count, first in (("source", sources, 0), ("target", targets, 100)):
+        order = [grey for one in seen for grey in greys(getattr(one, domain))]
+        for start in range(0, len(order) - count + 1, count):
+            assert sorted(order[start : start + count]) == [first + i for i in range(count)]
+
+
+def test_rounds_differ_in_order_and_domains_are_independent():
+    batches = unpaired(batch=5, sources=5, targets=5)
+    rounds = [(greys(b.source), [grey - 100 for grey in greys(b.target)]) for b in map(batches, range(8))]
+    assert len({tuple(source) for source, _ in rounds}) > 4
+    assert any(source != target for source, target in rounds)
+
+
+def test_crops_are_square_floats_of_both_domains():
+    batch = unpaired(batch=3)(0)
+    assert batch.source.shape == batch.target.shape == (3, 3, 8, 8)
+    assert batch.source.dtype == torch.float32 and batch.source.max() <= 1
+
+
+def test_frames_of_any_size_and_shape_fill_the_crop():
+    sizes = [(4, 40), (40, 4), (8, 8), (100, 90)]
+    frames = Painted(label_maps=[np.zeros(size, np.uint8) for size in sizes])
+    batches = UnpairedBatches(FramePool([frames], 16), FramePool([Painted(1)], 16), 0, 4, 16, 12)
+    assert batches(0).source.shape == (4, 3, 12, 12)
+
+
+# --- segmenter ----------------------------------------------------------------------------------------------------------
+
+
+def test_batches_of_the_segmenter():
+    batch = labelled()(0)
+    assert batch.image.shape == (3, 3, 16, 24) and batch.image.dtype == torch.float32
+    assert batch.label_map.shape == (3, 16, 24) and batch.label_map.dtype == torch.int64
+
+
+def test_label_and_image_are_of_the_same_frame():
+    for step in range(20):
+        batch = labelled(augmentation=PLAIN)(step)
+        frames = [grey % 100 for grey in greys(batch.image)]
+        assert [labels[0, 0].item() for labels in batch.label_map] == frames
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.9, 1.0])
+def test_shares_are_respected(share):
+    """400 draws: a standard deviation of at most 0.025, so 0.08 is more than three of them."""
+    batches = labelled(shares={"translated": share, "source": 1 - share, "target": 0.0}, augmentation=PLAIN)
+    drawn = [grey for step in range(134) for grey in greys(batches(step).image)]
+    assert np.mean([grey < 100 for grey in drawn]) == pytest.approx(share, abs=0.08 if 0 < share < 1 else 0)
+
+
+def test_a_pool_without_a_share_need_not_exist():
+    pools = {"source": FramePool([Painted(2)], 16)}
+    batches = LabelledBatches(pools, {"translated": 0.0, "source": 1.0, "target": 0.0}, 0, 2, PLAIN)
+    assert batches(0).image.shape[0] == 2
+
+
+def test_frames_of_a_pool_are_drawn_evenly():
+    batches = labelled(shares={"translated": 0.0, "source": 1.0}, augmentation=PLAIN)
+    counts = Counter(grey for step in range(200) for grey in greys(batches(step).image))
+    assert set(counts) == set(range(100, 106))
+    assert max(counts.values()) < 1.4 * min(counts.values())
+
+
+# --- rare classes -------------------------------------------------------------------------------------------------------
+
+
+def two_classes(rare_pixels):
+    """10x10 label map: `rare_pixels` of class 1, the rest class 0."""
+    label_map = np.zeros(100, np.uint8)
+    label_map[:rare_pixels] = 1
+    return label_map.reshape(10, 10)
+
+
+def test_probabilities_of_classes_worked_out_by_hand():
+    """Frames of 0, 0 and 60 rare pixels: f = (240/300, 60/300) = (0.8, 0.2).
+
+    With T = 0.5: exp(0.2 / 0.5) : exp(0.8 / 0.5) = 1.4918 : 4.9530, so P = (0.2315, 0.7685).
+    """
+    pool = FramePool([Painted(label_maps=[two_classes(0), two_classes(0), two_classes(60)])], 10)
+    sampler = RareClassSampler({"source": pool}, 3, temperature=0.5)
+    assert sampler.probabilities["source"] == pytest.approx([0.2315, 0.7685, 0.0], abs=1e-4)
+    assert [frames.tolist() for frames in sampler.frames["source"]] == [[0, 1, 2], [2], []]
+    drawn = Counter(sampler("source", keyed_random(draw)) for draw in range(2000))
+    assert drawn[2] / 2000 == pytest.approx(0.7685 + 0.2315 / 3, abs=0.03)
+
+
+def test_a_frame_with_a_handful_of_pixels_does_not_show_a_class():
+    """The least share is 3000 / (1280 * 720) = 0.33 %: of 100x100 labelled pixels 33 are enough... 32 are not."""
+    big = [np.zeros(10_000, np.uint8) for _ in range(2)]
+    big[0][:32], big[1][:33] = 1, 1
+    pool = FramePool([Painted(label_maps=[one.reshape(100, 100) for one in big])], 100)
+    frames = RareClassSampler({"a": pool}, 19, 0.01).frames["a"]
+    assert frames[1].tolist() == [1]
+
+
+def test_ignored_pixels_do_not_count():
+    half = two_classes(20)
+    half[5:] = 255
+    pool = FramePool([Painted(label_maps=[half])], 10)
+    assert pool.classes_by_frame(19)[0, :3].tolist() == [30, 20, 0]
+    sampler = RareClassSampler({"a": pool}, 19, temperature=1.0)
+    ratio = np.exp(0.6 - 0.4)  # f = (0.6, 0.4)
+    assert sampler.probabilities["a"][:2] == pytest.approx([1 / (1 + ratio), ratio / (1 + ratio)])
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-3, 1e3])
+def test_extreme_temperatures_still_give_probabilities(temperature):
+    pool = FramePool([Painted(label_maps=[two_classes(0), two_classes(1)])], 10)
+    probabilities = RareClassSampler({"a": pool}, 19, temperature).probabilities["a"]
+    assert probabilities.sum() == pytest.approx(1)
+    assert probabilities[1] == pytest.approx(1.0 if temperature < 1 else 0.5, abs=1e-3)
+
+
+def test_label_maps_that_are_ignored_throughout_are_refused():
+    pool = FramePool([Painted(label_maps=[np.full((8, 8), 255, np.uint8)])], 8)
+    with pytest.raises(NoInputsError, match="no source frame shows a class"):
+        RareClassSampler({"source": pool}, 19, 0.01)
+
+
+def test_the_sampler_chooses_the_frame_within_the_pool():
+    pools = {"source": FramePool([Painted(3)], 16), "target": FramePool([Painted(3, first=100)], 16)}
+    chosen = {"source": 1, "target": 2}
+    batches = LabelledBatches(pools, {"source": 0.5, "target": 0.5}, 0, 8, PLAIN, lambda name, random: chosen[name])
+    assert {grey for step in range(5) for grey in greys(batches(step).image)} == {1, 102}
+
+
+# --- frames in memory ---------------------------------------------------------------------------------------------------
+
+
+def test_frames_are_reduced_once_and_kept():
+    frames = Painted(label_maps=[np.zeros((40, 60), np.uint8)])
+    pool = FramePool([frames], 20)
+    assert pool.image(0).shape == (20, 30, 3) and pool.label_map(0).shape == (20, 30)
+    assert pool.image(0) is pool.image(0) and pool.label_map(0) is pool.label_map(0)
+    assert frames.reads == {0: 1}
+
+
+def test_lower_frames_are_kept_as_they_are():
+    assert FramePool([Painted(1, size=(16, 24))], 200).image(0).shape == (16, 24, 3)
+
+
+def test_no_more_is_kept_than_allowed():
+    """Each image takes 16 * 24 * 3 = 1152 bytes: two fit into 2400, and their label maps (384 each) do not."""
+    frames = Painted(4)
+    pool = FramePool([frames], 16, kept_bytes=2400)
+    for _ in range(3):
+        for index in range(4):
+            assert pool.image(index)[0, 0, 0] == index
+    assert frames.reads == {0: 1, 1: 1, 2: 3, 3: 3}
+    assert pool.label_map(0)[0, 0] == 0
+    assert pool.label_map(0) is not pool.label_map(0)
+
+
+def test_several_sets_are_one_pool():
+    pool = FramePool([Painted(2), Painted(3, first=100)], 16)
+    assert [pool.image(index)[0, 0, 0] for index in range(len(pool))] == [0, 1, 100, 101, 102]
+
+
+@pytest.mark.parametrize("sets", [[], [Painted(0)]])
+def test_a_pool_without_frames_is_refused(sets):
+    with pytest.raises(NoInputsError, match="no frames to train on"):
+        FramePool(sets, 16)
+
+
+def test_classes_keep_their_ids_from_the_file_to_the_batch(tmp_path):
+    ids = np.array([[7, 26], [33, 0]], np.uint8).repeat(8, 0).repeat(8, 1)  # road, car, bicycle, unlabelled
+    write_image(tmp_path / "image.png", np.zeros((16, 16, 3), np.uint8))
+    write_image(tmp_path / "ids.png", ids)
+    frames = FrameSet("one", tmp_path, [Frame("0", tmp_path / "image.png", tmp_path / "ids.png", cityscapes())], [])
+    augmentation = SegmenterAugmentation(16, (16, 16), (1.0, 1.0), flip=False, colour_jitter=0.0, blur=0.0)
+    batch = LabelledBatches({"source": FramePool([frames], 16)}, {"source": 1.0}, 0, 1, augmentation)(0)
+    assert batch.label_map[0, ::8, ::8].tolist() == [[0, 13], [18, 255]]
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(2.0, 256), (1.5, 192), (0.5, 128), (1.001, 129)])
+def test_largest_height(scale, expected):
+    assert largest_height(128, scale) == expected

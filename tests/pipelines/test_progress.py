@@ -1,0 +1,92 @@
+"""Progress in a log: a plain line now and then, with a rate and a time that can be believed. The clock is a fake."""
+
+import io
+
+import pytest
+
+from pipelines import progress
+from pipelines.progress import Progress, duration
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets: clock.now = seconds."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def test_a_line_every_ten_seconds_and_one_at_the_end(clock):
+    stream = io.StringIO()
+    with Progress("train", 100, "step", stream=stream) as shown:
+        for second in range(1, 26):
+            clock.now += 1
+            shown.reach(4 * second, "loss 0.5")
+    # On paper: 4 steps a second; after 10 s 40 are done and 60 left, which take 15 s; after 20 s 20 left, 5 s.
+    assert stream.getvalue().splitlines() == [
+        "train: 40/100, 4.0 step/s, 15 s left, loss 0.5",
+        "train: 80/100, 4.0 step/s, 5 s left, loss 0.5",
+        "train: 100/100, 4.0 step/s, took 25 s, loss 0.5",
+    ]
+
+
+def test_short_work_says_nothing(clock):
+    stream = io.StringIO()
+    with Progress("check", 3, stream=stream) as shown:
+        clock.now += 1.9
+        shown.reach(3)
+    assert stream.getvalue() == ""
+
+
+def test_slow_work_is_told_in_seconds_per_piece(clock):
+    stream = io.StringIO()
+    with Progress("read", 3, "frame", stream=stream) as shown:
+        clock.now += 40
+        shown.reach(1)
+    assert stream.getvalue().splitlines()[0] == "read: 1/3, 40.0 s/frame, 1 min 20 s left"
+
+
+def test_a_resumed_run_is_not_credited_with_what_was_done_before(clock):
+    stream = io.StringIO()
+    with Progress("train", 1000, "step", done=900, stream=stream) as shown:
+        clock.now += 10
+        shown.reach(910)
+    assert stream.getvalue().splitlines()[0] == "train: 910/1000, 1.0 step/s, 1 min 30 s left"
+
+
+def test_work_that_got_nowhere_promises_nothing(clock):
+    stream = io.StringIO()
+    with pytest.raises(KeyError), Progress("train", 5, "step", stream=stream):
+        clock.now += 3
+        raise KeyError("x")
+    assert stream.getvalue() == "train: 0/5, 0.0 step/s, unknown time left\n"
+
+
+def test_a_terminal_gets_a_bar_and_an_erased_one(clock):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    with Progress("train", 5, stream=stream) as shown:
+        shown.reach(5, "loss 1")
+    assert shown.done == 5 and "\n" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (42.4, "42 s"), (59.7, "1 min 00 s"), (185, "3 min 05 s"), (3599.6, "1 h 00 min"), (7800, "2 h 10 min")],
+)
+def test_durations_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_nothing_known_about_the_time():
+    assert duration(float("inf")) == "unknown time"

@@ -1,0 +1,114 @@
+"""The design, kept true: which package may import what, and which names no file may have.
+
+segment and translate are mathematics, tensors in and tensors out. That is why a loss can be tested in two lines, why a
+method runs unchanged under another engine, and why stage two knows translated frames only as files. The first import of
+`os` or of a data set's name would end this quietly; so every import is read here, each rule with its reason.
+"""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("segment", "translate", "pipelines")
+FILES = {
+    path.relative_to(ROOT).as_posix(): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+MATHEMATICS = [name for name in FILES if not name.startswith("pipelines/")]
+NOT_FOR_MATHEMATICS = {
+    "os", "io", "pathlib", "shutil", "subprocess", "tempfile", "glob", "sys", "signal", "socket", "logging", "argparse",
+    "cv2", "PIL", "skimage", "simplejpeg", "kornia_rs", "click", "tqdm", "jinja2", "pydantic", "tomllib", "safetensors",
+    "torch.distributed", "torch.utils.data",
+}  # fmt: skip
+NOT_BELOW = {
+    "segment": {"translate", "pipelines"},
+    "translate": {"pipelines"},
+    "pipelines": set(),
+}
+NAMELESS = {"utils", "util", "common", "core", "helpers", "helper", "misc"}
+
+
+def imported(path):
+    """Every module that a file imports anywhere in it, with its line: "torch.nn" for both ways to write it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((f"{node.module}.{alias.name}" if node.module else ".", node.lineno) for alias in node.names)
+
+
+def within(module, packages):
+    """The one of `packages` that `module` is or lies in, or None."""
+    return next((package for package in sorted(packages) if module == package or module.startswith(f"{package}.")), None)
+
+
+def test_the_three_packages_are_there():
+    assert {name.split("/")[0] for name in FILES} == set(PACKAGES)
+    assert len(FILES) > 50, "the walk over the files is broken"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_run_one_way(name):
+    """pipelines -> translate -> segment. A loop would make it impossible to use, test or read one room without all."""
+    for module, line in imported(FILES[name]):
+        wrong = within(module, NOT_BELOW[name.split("/")[0]])
+        assert wrong is None, (
+            f"{name}:{line} imports {module}: {name.split('/')[0]} stands below {wrong}. "
+            "Take what you need as an argument, or move the code up to the package that knows both"
+        )
+
+
+@pytest.mark.parametrize("name", MATHEMATICS)
+def test_mathematics_touches_no_disk_and_no_people(name):
+    """Tensors in, tensors out: files, devices, processes, pictures and the command line belong to pipelines/."""
+    for module, line in imported(FILES[name]):
+        wrong = within(module, NOT_FOR_MATHEMATICS)
+        assert wrong is None, (
+            f"{name}:{line} imports {module}. Do this in pipelines/ (reading and writing in pipelines/data, devices in "
+            "pipelines/engine) and pass the tensor, the number or the seed"
+        )
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_are_absolute(name):
+    """With `from .x import y` the rule above could be broken where no reader of this file would see it."""
+    relative = [
+        node.lineno
+        for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative, f"{name}:{relative[0]}: write the import in full, from {name.split('/')[0]}.…"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_has_a_noun_for_a_name(name):
+    """A file named utils collects what nobody looked for a place for; then nobody finds it."""
+    nameless = NAMELESS & set(Path(name).with_suffix("").parts)
+    assert not nameless, f"{name}: name it after the thing in it (losses.py, image_pool.py), not {nameless.pop()}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_left_for_later(name):
+    """A note to oneself in the code is read by nobody: do it, or open an issue."""
+    marks = re.findall(r"\b(?:TODO|FIXME|XXX|NotImplementedError)\b", FILES[name].read_text(encoding="utf-8"))
+    assert not marks, f"{name} holds {marks[0]}: finish it, or take it out and open an issue"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if FILES[name].stat().st_size])
+def test_every_file_opens_with_its_reason(name):
+    """Three lines on top: what the file is for and whose idea it is."""
+    assert ast.get_docstring(ast.parse(FILES[name].read_text(encoding="utf-8"))), f"{name} has no docstring on top"
+
+
+def test_the_reader_of_imports_sees_them(tmp_path):
+    """The rules above are only as good as `imported`: imports in functions, aliases and from-imports all count."""
+    path = tmp_path / "x.py"
+    path.write_text("import os.path as p\ndef f():\n    from torch import distributed\n    import cv2, sys\n")
+    assert list(imported(path)) == [("os.path", 1), ("torch.distributed", 3), ("cv2", 4), ("sys", 4)]
+    assert within("os.path", {"os"}) == "os" and within("osmium", {"os"}) is None
+    assert NOT_FOR_MATHEMATICS - set(sys.stdlib_module_names) >= {"cv2", "click"}

@@ -1,0 +1,146 @@
+"""The Makefile's chain, with a stand-in for the command line: what is run, in which order, and what is left alone.
+
+The stand-in notes its calls and touches what the real stage would write last.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")]
+
+ROOT = Path(__file__).parents[1]
+STAND_IN = """#!/bin/sh
+# Frames and settings are stood for by files in $CONTENT, one for each stage's inputs.
+case "$1 $2" in
+"config inputs")
+    mkdir -p "$RUN/inputs"
+    for name in translator translation segmenter report; do
+        cmp -s "$CONTENT/$name" "$RUN/inputs/$name.json" || cp "$CONTENT/$name" "$RUN/inputs/$name.json"
+    done
+    exit 0 ;;
+"translate train") output=seed-0/translator/final.json ;;
+"translate experiment") output=seed-0/translated/manifest.jsonl ;;
+"segment train") output=seed-0/translated_net/final.json ;;
+compare*) output=report.html ;;
+*) echo "unexpected: $*" >&2; exit 2 ;;
+esac
+echo "$*" >> "$CONTENT/calls"
+mkdir -p "$(dirname "$RUN/$output")"
+[ -e "$RUN/$output" ] || echo made > "$RUN/$output"
+[ "$1" != "$FAIL" ] || exit 3
+"""
+TRANSLATE, USE, SEGMENT, COMPARE = "translate train", "translate experiment", "segment train", "compare"
+
+
+class Folder:
+    """A run folder with a stand-in environment; `make(...)` gives the stages that were run."""
+
+    def __init__(self, path):
+        self.path, self.content, self.run = path, path / "content", path / "run"
+        self.content.mkdir()
+        for name in ("translator", "translation", "segmenter", "report"):
+            (self.content / name).write_text("first")
+        command = path / "venv/bin/sim2real"
+        command.parent.mkdir(parents=True)
+        command.write_text(STAND_IN)
+        command.chmod(0o755)
+        (path / "venv/installed").touch()
+        self.output = ""
+
+    def make(self, target, *variables, fails="", code=0):
+        (self.content / "calls").write_text("")
+        time.sleep(0.02)  # as on a person's clock: what follows is later than what was
+        done = subprocess.run(
+            ["make", target, f"VENV={self.path / 'venv'}", f"RUN={self.run}", *variables],
+            cwd=ROOT,
+            env=os.environ | {"CONTENT": str(self.content), "RUN": str(self.run), "FAIL": fails, "MAKEFLAGS": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stderr
+        self.output = done.stdout
+        self.calls = (self.content / "calls").read_text().splitlines()
+        stages = (TRANSLATE, USE, SEGMENT, COMPARE)
+        return [next(stage for stage in stages if call.startswith(stage)) for call in self.calls]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+def test_the_stages_run_in_order_and_then_there_is_nothing_to_do(folder):
+    assert folder.make("eval") == [TRANSLATE, USE, SEGMENT, COMPARE]
+    assert folder.make("eval") == []
+    assert folder.make("eval") == []
+
+
+def test_each_target_runs_what_it_needs(folder):
+    assert folder.make("translate") == [TRANSLATE, USE]
+    assert folder.make("train-seg") == [SEGMENT]
+    assert folder.make("eval") == [COMPARE]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (["segmenter", "report"], [SEGMENT, COMPARE]),
+        (["segmenter"], [SEGMENT, COMPARE]),
+        (["report"], [COMPARE]),
+        (["translation", "segmenter", "report"], [USE, SEGMENT, COMPARE]),
+        (["translator", "translation", "segmenter", "report"], [TRANSLATE, USE, SEGMENT, COMPARE]),
+    ],
+)
+def test_changed_content_reruns_what_depends_on_it(folder, changed, expected):
+    folder.make("eval")
+    for name in changed:
+        (folder.content / name).write_text("second")
+    assert folder.make("eval") == expected
+    assert folder.make("eval") == []
+
+
+def test_a_touched_config_reruns_nothing(folder):
+    folder.make("eval")
+    config = folder.path / "toyworld.toml"
+    config.write_text("")
+    assert folder.make("eval", f"CONFIG={config}") == []
+
+
+def test_a_removed_output_is_made_again(folder):
+    folder.make("eval")
+    (folder.run / "seed-0/translated_net/final.json").unlink()
+    assert folder.make("eval") == [SEGMENT, COMPARE]
+
+
+def test_a_stage_that_fails_is_run_again(folder):
+    assert folder.make("eval", fails="segment", code=2) == [TRANSLATE, USE, SEGMENT]
+    assert folder.make("eval") == [SEGMENT, COMPARE]
+
+
+def test_variables_reach_the_commands(folder):
+    folder.make("eval", "CONFIG=my.toml", "DATA=/frames", "SET=translator.steps=2 segmenter.batch=4", "ARGS=--threads 1")
+    common = f"my.toml --data /frames --run {folder.run} --set translator.steps=2 --set segmenter.batch=4"
+    assert folder.calls == [
+        f"translate train {common} --seed 0 --restart --threads 1",
+        f"translate experiment {common} --seed 0 --restart --threads 1",
+        f"segment train {common} --seed 0 --restart --threads 1",
+        f"compare {common} --restart --threads 1",
+    ]
+
+
+def test_alone_it_prints_every_target(folder):
+    folder.make("help")
+    shown = folder.output
+    alone = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"MAKEFLAGS": ""}).stdout
+    assert alone == shown
+    makefile = (ROOT / "Makefile").read_text()
+    phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()) - {"FORCE"}
+    assert {"setup", "demo", "test", "translate", "train-seg", "eval", "clean"} <= phony
+    assert [target for target in sorted(phony) if f"  make {target} " not in shown] == []
