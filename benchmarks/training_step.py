@@ -1,4 +1,5 @@
-"""Which precision and memory layout make a training step fast here? Decides the defaults of `pipelines/engine/launch.py`.
+"""Which precision and memory layout make a training step fast here? Decides the defaults of
+`pipelines/engine/launch.py`.
 
     .venv/bin/python benchmarks/training_step.py [--device cuda] [--rounds 12]
 

@@ -1,6 +1,6 @@
 """Draw the README's picture from a toy world run: source frames, the same frames translated, real frames.
 
-    .venv/bin/python docs/before_after.py runs/demo docs/toyworld.png
+.venv/bin/python docs/before_after.py runs/demo docs/toyworld.png
 """
 
 import sys

@@ -31,7 +31,7 @@ DISK_ERRORS = (
 def main() -> None:
     """Run the command line; every foreseeable error is one line on stderr."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="sim2real", standalone_mode=False)
     except UserError as error:
         fail(str(error), error.exit_code)
     except NoArgsIsHelpError as error:
@@ -94,9 +94,13 @@ A_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 experiment_options = options(
     click.argument("config", type=A_PATH),
-    click.option("--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."),
+    click.option(
+        "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
+    ),
     click.option("--run", type=A_FOLDER, default=None, help="Where everything is written.  [default: runs/NAME]"),
-    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: translator.steps=200."),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: translator.steps=200."
+    ),
 )
 machine_options = options(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …"),
@@ -106,11 +110,15 @@ machine_options = options(
 )  # fmt: skip
 training_options = options(
     machine_options,
-    click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that make batches."),
+    click.option(
+        "--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that make batches."
+    ),
     click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
 )
 seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
-checkpoint_option = click.option("--checkpoint", type=A_PATH, required=True, help="A run folder, or a checkpoints/step-N.")
+checkpoint_option = click.option(
+    "--checkpoint", type=A_PATH, required=True, help="A run folder, or a checkpoints/step-N."
+)
 
 
 def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> Any:
@@ -170,9 +178,20 @@ def data_check(config: Path, data: Path, run: Path | None, overrides: tuple[str,
 
 @data.command("toyworld")
 @click.option("--output", type=A_FOLDER, required=True, help="Folder for the data set.")
-@click.option("--renderer", type=click.Choice(("game", "camera")), required=True, help="game: CARLA's layout; camera: Cityscapes'.")
+@click.option(
+    "--renderer",
+    type=click.Choice(("game", "camera")),
+    required=True,
+    help="game: CARLA's layout; camera: Cityscapes'.",
+)
 @click.option("--frames", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--size", type=(click.IntRange(16), click.IntRange(16)), default=(256, 128), show_default=True, help="Width and height.")
+@click.option(
+    "--size",
+    type=(click.IntRange(16), click.IntRange(16)),
+    default=(256, 128),
+    show_default=True,
+    help="Width and height.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def data_toyworld(output: Path, renderer: str, frames: int, size: tuple[int, int], seed: int) -> None:
     """Draw a toy world data set to disk."""
@@ -232,7 +251,9 @@ def translate_train(
     from pipelines.stages.train_translator import train_translator
 
     workspace = open_workspace(config, data, run, overrides)
-    path = train_translator(workspace, first_seed(workspace, seed), open_machine(device, precision, threads), workers, restart)
+    path = train_translator(
+        workspace, first_seed(workspace, seed), open_machine(device, precision, threads), workers, restart
+    )
     click.echo(f"translator in {path}")
 
 
@@ -240,7 +261,9 @@ def translate_train(
 @experiment_options
 @seed_option
 @machine_options
-@click.option("--restart", is_flag=True, help="Set aside (rename) a translation made with another checkpoint or settings.")
+@click.option(
+    "--restart", is_flag=True, help="Set aside (rename) a translation made with another checkpoint or settings."
+)
 def translate_experiment_command(
     config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
     device: str, precision: str, threads: int | None, restart: bool,
@@ -256,14 +279,36 @@ def translate_experiment_command(
 
 @translate.command("run")
 @checkpoint_option
-@click.option("--input", "source", type=A_FOLDER, required=True, help="Any folder tree of images, or the root of a data set.")
+@click.option(
+    "--input", "source", type=A_FOLDER, required=True, help="Any folder tree of images, or the root of a data set."
+)
 @click.option("--output", type=A_FOLDER, required=True, help="Gets the same tree, translated.")
-@click.option("--direction", type=click.Choice(("source_to_target", "target_to_source")), default="source_to_target", show_default=True)
-@click.option("--reader", type=click.Choice(("folder", "carla", "gta5", "synthia", "cityscapes", "camvid", "translated")),
-              default="folder", show_default=True, help="Kind of data set; other than folder, label maps are carried along.")
-@click.option("--frames", "reader_settings", multiple=True, metavar="KEY=VALUE",
-              help="Setting of the reader: images='rgb/{name}.png', version=0.9.14, …")
-@click.option("--height", type=click.IntRange(16), default=None, help="Translate at this height and come back to the image's own size.")
+@click.option(
+    "--direction",
+    type=click.Choice(("source_to_target", "target_to_source")),
+    default="source_to_target",
+    show_default=True,
+)
+@click.option(
+    "--reader",
+    type=click.Choice(("folder", "carla", "gta5", "synthia", "cityscapes", "camvid", "translated")),
+    default="folder",
+    show_default=True,
+    help="Kind of data set; other than folder, label maps are carried along.",
+)
+@click.option(
+    "--frames",
+    "reader_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Setting of the reader: images='rgb/{name}.png', version=0.9.14, …",
+)
+@click.option(
+    "--height",
+    type=click.IntRange(16),
+    default=None,
+    help="Translate at this height and come back to the image's own size.",
+)
 @machine_options
 @click.option("--restart", is_flag=True, help="Set aside (rename) an output made with another checkpoint or options.")
 def translate_run(
@@ -275,7 +320,8 @@ def translate_run(
 
     machine = open_machine(device, precision, threads)
     finish_translation(
-        translate_folder(checkpoint, source, output, direction, reader, reader_settings, height, machine, restart), output
+        translate_folder(checkpoint, source, output, direction, reader, reader_settings, height, machine, restart),
+        output,
     )
 
 
@@ -294,8 +340,13 @@ def segment() -> None:
 @segment.command("train")
 @experiment_options
 @seed_option
-@click.option("--arm", type=click.Choice(("source_only", "translated", "oracle")), default="translated", show_default=True,
-              help="Which frames to learn from.")  # fmt: skip
+@click.option(
+    "--arm",
+    type=click.Choice(("source_only", "translated", "oracle")),
+    default="translated",
+    show_default=True,
+    help="Which frames to learn from.",
+)
 @training_options
 def segment_train(
     config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None, arm: str,
@@ -306,7 +357,9 @@ def segment_train(
 
     workspace = open_workspace(config, data, run, overrides)
     machine = open_machine(device, precision, threads)
-    click.echo(f"segmenter in {train_segmenter(workspace, first_seed(workspace, seed), arm, machine, workers, restart)}")
+    click.echo(
+        f"segmenter in {train_segmenter(workspace, first_seed(workspace, seed), arm, machine, workers, restart)}"
+    )
 
 
 @segment.command("evaluate")
@@ -322,7 +375,9 @@ def segment_evaluate(
     from pipelines.stages.evaluate import evaluate_checkpoint, format_summary
 
     workspace = open_workspace(config, data, run, overrides)
-    click.echo(format_summary(evaluate_checkpoint(workspace, checkpoint, output, open_machine(device, precision, threads))))
+    click.echo(
+        format_summary(evaluate_checkpoint(workspace, checkpoint, output, open_machine(device, precision, threads)))
+    )
 
 
 @segment.command("predict")
@@ -342,7 +397,9 @@ def segment_predict(
     machine = open_machine(device, precision, threads)
     network, settings, _ = load_segmenter(checkpoint, machine)
     summary = predict_folder(predictor(network, settings.height, machine), source, output, overlays)
-    click.echo(f"{summary.predicted + len(summary.failed)} images in, {summary.predicted} label maps out in {output / 'labels'}")
+    click.echo(
+        f"{summary.predicted + len(summary.failed)} images in, {summary.predicted} label maps out in {output}/labels"
+    )
     if summary.failed:
         for _, reason in summary.failed:
             click.echo(reason, err=True)
@@ -357,7 +414,7 @@ def compare(
     config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seeds: int | None,
     device: str, precision: str, threads: int | None, workers: int, restart: bool,
 ) -> None:  # fmt: skip
-    """How much of the gap does translation close? Trains and evaluates source-only, translated and oracle; writes the report."""
+    """How much of the gap does translation close? Trains and evaluates all three arms, writes the report."""
     from pipelines.report.tables import format_table
     from pipelines.stages.compare import compare as run_comparison
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 SHOWN = 3
 """Problems told in one message; the rest is counted."""
@@ -37,13 +37,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _no_truth_for_a_number(cls, values: Any) -> Any:
         """pydantic would take `steps = true` for one step."""
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError(f"this setting is not true or false, got {str(value).lower()}")
-        return value
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, bool) and name in cls.model_fields and cls.model_fields[name].annotation is not bool:
+                raise ValueError(f"{name} is a setting that is not true or false, got {str(value).lower()}")
+        return values
 
 
 def explain(error: ValidationError, model: Any) -> str:
@@ -78,9 +79,11 @@ def _wording(item: Any, keys: tuple[str, ...], model: Any) -> str:
     if kind == "union_tag_not_found":
         if near := difflib.get_close_matches("reader", map(str, item["input"]), n=1, cutoff=CUTOFF):
             return f"unknown key {'.'.join((*keys, near[0]))}: did you mean reader?"
-        return f"{'.'.join((*keys, 'reader'))} is missing: expected one of {', '.join(sorted(_all_tags(model)))}"
+        valid = ", ".join(sorted(_all_tags(model)))
+        return f"{'.'.join((*keys, 'reader'))} is missing: expected one of {valid}"
     if kind == "union_tag_invalid":
-        return f"{'.'.join((*keys, 'reader'))}: {context['tag']!r} is unknown: {_nearest(context['tag'], _all_tags(model))}"
+        remedy = _nearest(context["tag"], _all_tags(model))
+        return f"{'.'.join((*keys, 'reader'))}: {context['tag']!r} is unknown: {remedy}"
     prefix = f"{where}: " if where else ""
     if kind == "value_error":  # of our own validators, which say what they got
         return prefix + str(context["error"])

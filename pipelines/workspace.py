@@ -1,10 +1,10 @@
 """An experiment at work: its frames opened, their content known by hash, and where each stage puts its output.
 
-    RUN/frames/...               what toy world drew, where the experiment uses it
-    RUN/seed-S/translator/       run folder
-    RUN/seed-S/translated/       data set: the labelled source frames, translated
-    RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net or oracle
-    RUN/results.json report.html
+RUN/frames/...               what toy world drew, where the experiment uses it
+RUN/seed-S/translator/       run folder
+RUN/seed-S/translated/       data set: the labelled source frames, translated
+RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net or oracle
+RUN/results.json report.html
 """
 
 import hashlib
@@ -128,9 +128,7 @@ class Workspace:
     def report_inputs(self) -> dict[str, Any]:
         """What decides the report: every arm's inputs and the frames that it is evaluated on."""
         arms = {
-            f"{seed}/{arm}": self.segmenter_inputs(seed, arm)
-            for seed in self.experiment.compare.seeds
-            for arm in ARMS
+            f"{seed}/{arm}": self.segmenter_inputs(seed, arm) for seed in self.experiment.compare.seeds for arm in ARMS
         }
         return {"stage": "report", "arms": arms, "validation": self.fingerprint(self.validation)}
 

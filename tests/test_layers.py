@@ -15,9 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("segment", "translate", "pipelines")
 FILES = {
-    path.relative_to(ROOT).as_posix(): path
-    for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
+    path.relative_to(ROOT).as_posix(): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))
 }
 MATHEMATICS = [name for name in FILES if not name.startswith("pipelines/")]
 NOT_FOR_MATHEMATICS = {
@@ -44,7 +42,9 @@ def imported(path):
 
 def within(module, packages):
     """The one of `packages` that `module` is or lies in, or None."""
-    return next((package for package in sorted(packages) if module == package or module.startswith(f"{package}.")), None)
+    return next(
+        (package for package in sorted(packages) if module == package or module.startswith(f"{package}.")), None
+    )
 
 
 def test_the_three_packages_are_there():

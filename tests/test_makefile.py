@@ -125,7 +125,9 @@ def test_a_stage_that_fails_is_run_again(folder):
 
 
 def test_variables_reach_the_commands(folder):
-    folder.make("eval", "CONFIG=my.toml", "DATA=/frames", "SET=translator.steps=2 segmenter.batch=4", "ARGS=--threads 1")
+    folder.make(
+        "eval", "CONFIG=my.toml", "DATA=/frames", "SET=translator.steps=2 segmenter.batch=4", "ARGS=--threads 1"
+    )
     common = f"my.toml --data /frames --run {folder.run} --set translator.steps=2 --set segmenter.batch=4"
     assert folder.calls == [
         f"translate train {common} --seed 0 --restart --threads 1",
@@ -138,7 +140,9 @@ def test_variables_reach_the_commands(folder):
 def test_alone_it_prints_every_target(folder):
     folder.make("help")
     shown = folder.output
-    alone = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"MAKEFLAGS": ""}).stdout
+    alone = subprocess.run(
+        ["make"], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"MAKEFLAGS": ""}
+    ).stdout
     assert alone == shown
     makefile = (ROOT / "Makefile").read_text()
     phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()) - {"FORCE"}

@@ -86,7 +86,9 @@ class SegmenterAugmentation:
         tensor = self._colour(to_tensor(np.ascontiguousarray(image)), random)
         return tensor, torch.from_numpy(label_map.astype(np.int64))
 
-    def _crop(self, image: np.ndarray, label_map: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _crop(
+        self, image: np.ndarray, label_map: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         width, height = self.crop
         down, right = max(height - image.shape[0], 0), max(width - image.shape[1], 0)
         if down or right:

@@ -1,7 +1,7 @@
 """Training batches by step number.
 
-The batch of a step is a pure function of (seed, step): which frames, which crops, which colours. So a resumed run goes on
-with exactly the batches it would have had, whatever the number of worker processes, and there is no sampler state.
+The batch of a step is a pure function of (seed, step): which frames, which crops, which colours. So a resumed run goes
+on with exactly the batches it would have had, whatever the number of worker processes, and there is no sampler state.
 """
 
 import math
@@ -45,7 +45,9 @@ class FramePool:
         self._images: dict[int, np.ndarray] = {}
         self._label_maps: dict[int, np.ndarray] = {}
         if not self.places:
-            raise NoInputsError("there are no frames to train on: " + (", ".join(s.name for s in sets) or "no set given"))
+            raise NoInputsError(
+                "there are no frames to train on: " + (", ".join(s.name for s in sets) or "no set given")
+            )
 
     def __len__(self) -> int:
         return len(self.places)
@@ -67,7 +69,7 @@ class FramePool:
         return self._keep(self._label_maps, index, reduced)
 
     def read_all(self, labels: bool, progress: Callable[[int], None] = lambda done: None) -> None:
-        """Read as many images as are kept, and every label map: a bad file shows itself now and not hours into training.
+        """Read as many images as are kept, and every label map: a bad file shows itself now, not hours into training.
 
         Worker processes that are forked afterwards share what is kept here.
 
@@ -175,8 +177,9 @@ class LabelledBatches:
 class RareClassSampler:
     """Draw a class, rare ones more often, then a frame that shows it.
 
-    P(c) is proportional to exp((1 - f_c) / T) with f_c the class's share of all labelled pixels: Hoyer et al., DAFormer,
-    CVPR 2022, eq. 11. A frame shows a class when it has at least `least_share` of it (3,000 of 1280x720 pixels there).
+    P(c) is proportional to exp((1 - f_c) / T) with f_c the class's share of all labelled pixels: Hoyer et al.,
+    DAFormer, CVPR 2022, eq. 11. A frame shows a class when it has at least `least_share` of it (3,000 of 1280x720
+    pixels there).
     """
 
     least_share = 3000 / (1280 * 720)
@@ -192,7 +195,9 @@ class RareClassSampler:
             if not drawable.any():
                 raise NoInputsError(f"no {name} frame shows a class: every label map is ignored throughout")
             # Relative to the rarest, so that a low temperature cannot round every weight to zero.
-            weights = np.exp((frequency[drawable].min() - frequency) / temperature, where=drawable, out=np.zeros(len(frequency)))
+            weights = np.exp(
+                (frequency[drawable].min() - frequency) / temperature, where=drawable, out=np.zeros(len(frequency))
+            )
             self.frames[name] = [np.flatnonzero(shown[:, c]) for c in range(number_of_classes)]
             self.probabilities[name] = weights / weights.sum()
 

@@ -86,7 +86,9 @@ def _write_parts(part: Path, step: int, method: nn.Module, optimizers: dict[str,
     for name, optimizer in optimizers.items():
         tensors[name], scalars[name] = _split_optimizer(optimizer)
     save_file({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}, part / "method.safetensors")
-    save_file({f"{name}/{k}": v for name, group in tensors.items() for k, v in group.items()}, part / "optimizers.safetensors")
+    save_file(
+        {f"{name}/{k}": v for name, group in tensors.items() for k, v in group.items()}, part / "optimizers.safetensors"
+    )
     state = {"format": FORMAT, "step": step, "about": about, "optimizers": scalars}
     (part / "state.json").write_text(json.dumps(state, indent=1, sort_keys=True) + "\n")
     hashes = {file.name: sha256_of(file) for file in sorted(part.iterdir())}
@@ -138,7 +140,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
             continue
         return checkpoint
     if problems:
-        raise CheckpointError(f"{folder}: no checkpoint is intact ({problems[0]}); rename the run folder and train anew")
+        raise CheckpointError(
+            f"{folder}: no checkpoint is intact ({problems[0]}); rename the run folder and train anew"
+        )
     return None
 
 
@@ -164,7 +168,9 @@ def verify_checkpoint(checkpoint: Path) -> dict[str, str]:
         if not file.is_file():
             raise CheckpointError(f"{checkpoint}: {name} is missing; use an older checkpoint or copy it again")
         if sha256_of(file) != expected:
-            raise CheckpointError(f"{checkpoint}: {name} has changed since it was written; use an older one or copy it again")
+            raise CheckpointError(
+                f"{checkpoint}: {name} has changed since it was written; use an older one or copy it again"
+            )
     return hashes
 
 
@@ -193,7 +199,9 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint}/state.json cannot be read ({error}); use an older checkpoint") from error
     if state.get("format") != FORMAT:
-        raise CheckpointError(f"{checkpoint} has format {state.get('format')}, this version reads {FORMAT}; update sim2real")
+        raise CheckpointError(
+            f"{checkpoint} has format {state.get('format')}, this version reads {FORMAT}; update sim2real"
+        )
     return state
 
 

@@ -54,7 +54,9 @@ def choose_machine(device: str = "auto", precision: str = "auto") -> Machine:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device} cannot be used here ({str(error).splitlines()[0]}); try --device cpu") from error
+        raise UserError(
+            f"--device {device} cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
+        ) from error
     if precision == "auto":
         precision = "bf16" if chosen.type == "cuda" else "fp32"
     return Machine(chosen, precision)

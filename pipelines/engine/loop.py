@@ -73,7 +73,8 @@ def train(
         return
     run.describe_environment(machine)
     if done == 0:
-        # The state before the first step: what a kill before the first checkpoint falls back to, and a test of the disk.
+        # The state before the first step: what a kill before the first checkpoint falls back to, and a test of the
+        # disk.
         save_checkpoint(run.checkpoints, 0, method, optimizers, about)
 
     with contextlib.ExitStack() as stack:
@@ -125,6 +126,7 @@ def _take_step(
             group["lr"] = rate * scale
 
     def update(name: str, losses: dict[str, Tensor]) -> None:
+        """See `segment.methods.method.Update`."""
         for term, value in losses.items():
             if not math.isfinite(value.item()):
                 raise NumericalError(

@@ -1,7 +1,7 @@
 """The run folder: one folder that explains itself.
 
-`config.json` says what was asked for, `environment.json` with what, `metrics.jsonl` what happened (no times in it, so that
-a resumed run's file equals an undisturbed one's; times are in `timings.jsonl`), `checkpoints/` what came out.
+`config.json` says what was asked for, `environment.json` with what, `metrics.jsonl` what happened (no times in it, so
+that a resumed run's file equals an undisturbed one's; times are in `timings.jsonl`), `checkpoints/` what came out.
 """
 
 import fcntl
@@ -118,7 +118,9 @@ class RunFolder:
             return ""
         former, asked = flatten(found), flatten(self.config)
         keys = [key for key in sorted(former.keys() | asked.keys()) if former.get(key) != asked.get(key)]
-        shown = [f"{key} was {_short(former.get(key))}, now {_short(asked.get(key))}" for key in keys[:2]] or ["an empty part"]
+        shown = [f"{key} was {_short(former.get(key))}, now {_short(asked.get(key))}" for key in keys[:2]] or [
+            "an empty part"
+        ]
         return "; ".join(shown) + (f" and {len(keys) - 2} more" if len(keys) > 2 else "")
 
 

@@ -1,6 +1,7 @@
 """The question the project exists for: how much of the domain gap did translation close?
 
-Three arms train the same network under one budget and the same seeds: on source frames as they are, on translated frames,
+Three arms train the same network under one budget and the same seeds: on source frames as they are, on translated
+frames,
 and on labelled real frames (the oracle). Whatever is already trained with the same settings and data is used as it is.
 """
 
@@ -38,9 +39,7 @@ SHOWN_PREDICTIONS = 3
 NEIGHBOUR_SIZE = (32, 16)
 
 
-def compare(
-    workspace: Workspace, machine: Machine, workers: int, command: str, restart: bool = False
-) -> Study:
+def compare(workspace: Workspace, machine: Machine, workers: int, command: str, restart: bool = False) -> Study:
     """Train and evaluate what is missing of every seed and arm; write `results.json` and `report.html`.
 
     Args:
@@ -60,9 +59,7 @@ def compare(
         translate_experiment(workspace, seed, machine, restart)
         for arm in ARMS:
             train_segmenter(workspace, seed, arm, machine, workers, restart)
-            evaluations[seed, arm] = evaluate_checkpoint(
-                workspace, workspace.segmenter(seed, arm), None, machine
-            )
+            evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
             results.append(_arm_result(workspace, seed, arm, evaluations[seed, arm]))
     first = evaluations[workspace.experiment.compare.seeds[0], "oracle"]
     facts = environment(machine)
@@ -154,7 +151,9 @@ def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:
         frames_per_second=1000 / latency.p50_ms,
         device=describe_machine(machine),
         name=settings.network,
-        measurement=f"batch 1, {latency.dtype}, random weights, {latency.repeats} timed runs after warm-up, network alone",
+        measurement=(
+            f"batch 1, {latency.dtype}, random weights, {latency.repeats} timed runs after warm-up, network alone"
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """Evaluation by the field's protocol: one confusion matrix over the whole set, counted at the labels' full size.
 
-The network sees each frame at its training height; its logits are brought up to the label map, never the label map down.
-Predictions are kept as label maps, so that pictures and other measures need no second pass.
+The network sees each frame at its training height; its logits are brought up to the label map, never the label map
+down. Predictions are kept as label maps, so that pictures and other measures need no second pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +47,8 @@ class Evaluation:
         names: Of the frames, in order.
         confusions: (N, 19, 20) int64; rows are true classes, the last column void predictions.
         groups: Train ids that the labels cannot tell apart; scored as one class.
-        labelled_ids: Train ids that the labels can express; a prediction of any other is a miss, and no class of its own.
+        labelled_ids: Train ids that the labels can express; a prediction of any other is a miss, and no class of its
+        own.
     """
 
     names: list[str]
@@ -150,7 +151,12 @@ def evaluate(predict_one: Predictor, sets: Sequence[FrameSet], output: Path, ide
             progress.reach(done)
     groups, labelled_ids = scoring(sets)
     evaluation = Evaluation(names, torch.stack(confusions), groups, labelled_ids)
-    counts = {"names": names, "confusions": evaluation.confusions.tolist(), "groups": groups, "labelled_ids": labelled_ids}
+    counts = {
+        "names": names,
+        "confusions": evaluation.confusions.tolist(),
+        "groups": groups,
+        "labelled_ids": labelled_ids,
+    }
     write_json(output / "confusions.json", counts)
     write_json(former, {"identity": identity, **evaluation.summary()})
     return evaluation
@@ -165,7 +171,9 @@ def scoring(sets: Sequence[FrameSet]) -> tuple[list[list[int]], list[int]]:
     encodings = {frame.encoding for frames in sets for frame in frames.frames if frame.encoding is not None}
     groups = {tuple(sorted(tuple(sorted(group)) for group in encoding.merged)) for encoding in encodings}
     if len(groups) > 1:
-        raise UserError("validation sets with different class groups cannot be scored together; evaluate each by itself")
+        raise UserError(
+            "validation sets with different class groups cannot be scored together; evaluate each by itself"
+        )
     labelled = set.intersection(*(set(encoding.train_ids) for encoding in encodings))
     merged = [list(group) for group in next(iter(groups))]
     labelled |= {group[0] for group in merged if labelled & set(group)}
@@ -216,7 +224,11 @@ def format_summary(evaluation: Evaluation) -> str:
     """IoU per class and the means as a plain table for the terminal."""
     summary = evaluation.summary()
     rows = [(name, value) for name, value in summary["iou"].items() if value is not None]
-    rows += [("mIoU", summary["mean_iou"]), ("mIoU of the 16", summary["mean_iou_16"]), ("mIoU of the 13", summary["mean_iou_13"])]
+    rows += [
+        ("mIoU", summary["mean_iou"]),
+        ("mIoU of the 16", summary["mean_iou_16"]),
+        ("mIoU of the 13", summary["mean_iou_13"]),
+    ]
     rows += [("pixel accuracy", summary["pixel_accuracy"]), ("mean accuracy", summary["mean_accuracy"])]
     lines = [f"{name:<16} {value:.3f}" if value is not None else f"{name:<16} -" for name, value in rows]
     low, high = (f"{value:.3f}" if value is not None else "-" for value in summary["interval_95"])

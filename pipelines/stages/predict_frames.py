@@ -57,13 +57,6 @@ def predict_folder(predict_one: Predictor, source: Path, output: Path, overlays:
     return PredictionSummary(len(places) - len(failed), failed)
 
 
-def _refuse_nested(source: Path, output: Path) -> None:
-    """The next run would take our label maps for images."""
-    read, written = source.resolve(), output.resolve()
-    if read.is_relative_to(written) or written.is_relative_to(read):
-        raise UserError(f"input {source} and output {output} lie within each other; choose an --output beside the input")
-
-
 def output_places(source: Path) -> dict[str, Path]:
     """Images below a folder by their path without suffix, in name order."""
     if not source.is_dir():

@@ -1,19 +1,20 @@
-"""Stage two, training: translated, source or labelled real frames in their shares, a run folder with a segmenter out."""
+"""Stage two, training: translated, source or labelled real frames in their shares, a run folder with a segmenter
+out.
+"""
 
 from pathlib import Path
 
 from pipelines.config import SegmenterSettings
 from pipelines.data.augment import SegmenterAugmentation
-from pipelines.data.batches import LabelledBatches, RareClassSampler, largest_height, stream
+from pipelines.data.batches import LabelledBatches, RareClassSampler, largest_height
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.manifest import MANIFEST
 from pipelines.data.translated import TranslatedSettings
 from pipelines.engine.checkpoints import load_method, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
-from pipelines.engine.loop import Schedule, train
-from pipelines.engine.runs import RunFolder
 from pipelines.errors import NoInputsError, UserError
-from pipelines.stages.train_translator import filled_pool, settings_in
+from pipelines.stages.train_translator import settings_in
+from pipelines.stages.training_run import filled_pool, train_run
 from pipelines.workspace import Workspace, arm_shares
 from segment.classes import CLASS_NAMES
 from segment.methods import METHODS
@@ -27,28 +28,17 @@ def train_segmenter(
 ) -> Path:
     """Train (or carry on training) one arm's segmenter with one seed; return its run folder."""
     settings = workspace.experiment.segmenter
-    run = RunFolder(workspace.segmenter(seed, arm), workspace.segmenter_inputs(seed, arm), restart)
-    try:
-        if run.steps_done() < settings.steps:
-            batches = labelled_batches(workspace, seed, arm)
-            train(
-                build_segmenter(settings, seed),
-                lambda first, last: stream(batches, first, last, workers),
-                run,
-                Schedule(
-                    settings.steps,
-                    seed,
-                    checkpoint_every=settings.checkpoint_every,
-                    preview_every=settings.preview_every,
-                ),
-                machine,
-                {"stage": "segmenter", "settings": settings.model_dump(mode="json"), "arm": arm},
-                f"train {settings.network} {arm}, seed {seed}",
-            )
-        run.finish()
-    finally:
-        run.close()
-    return run.path
+    return train_run(
+        workspace.segmenter(seed, arm),
+        workspace.segmenter_inputs(seed, arm),
+        settings,
+        lambda: build_segmenter(settings, seed),
+        lambda: labelled_batches(workspace, seed, arm),
+        machine,
+        workers,
+        restart,
+        f"train {settings.network} {arm}, seed {seed}",
+    )
 
 
 def labelled_batches(workspace: Workspace, seed: int, arm: str) -> LabelledBatches:

@@ -1,65 +1,46 @@
 """Stage one, training: unpaired source and target frames in, a run folder with a translator out."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import TranslatorSettings
-from pipelines.data.batches import FramePool, UnpairedBatches, stream
-from pipelines.data.frames import FrameSet
+from pipelines.data.batches import UnpairedBatches
 from pipelines.engine.checkpoints import load_method, read_state, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
-from pipelines.engine.loop import Schedule, train
-from pipelines.engine.runs import RunFolder
 from pipelines.errors import CheckpointError
-from pipelines.progress import Progress
+from pipelines.stages.training_run import filled_pool, train_run
 from pipelines.workspace import Workspace
 from translate.methods import METHODS
 from translate.methods.cyclegan import CycleGAN
 
 
-def train_translator(
-    workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False
-) -> Path:
+def train_translator(workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False) -> Path:
     """Train (or carry on training) the experiment's translator with one seed; return its run folder."""
     settings = workspace.experiment.translator
-    run = RunFolder(workspace.translator(seed), workspace.translator_inputs(seed), restart)
-    try:
-        if run.steps_done() < settings.steps:
-            batches = UnpairedBatches(
-                filled_pool("source", workspace.source, settings.height),
-                filled_pool("target", workspace.target, settings.height),
-                seed,
-                settings.batch,
-                settings.height,
-                settings.crop,
-            )
-            train(
-                build_translator(settings, seed),
-                lambda first, last: stream(batches, first, last, workers),
-                run,
-                Schedule(
-                    settings.steps,
-                    seed,
-                    checkpoint_every=settings.checkpoint_every,
-                    preview_every=settings.preview_every,
-                ),
-                machine,
-                {"stage": "translator", "settings": settings.model_dump(mode="json")},
-                f"train {settings.method}, seed {seed}",
-            )
-        run.finish()
-    finally:
-        run.close()
-    return run.path
+    return train_run(
+        workspace.translator(seed),
+        workspace.translator_inputs(seed),
+        settings,
+        lambda: build_translator(settings, seed),
+        lambda: unpaired_batches(workspace, seed),
+        machine,
+        workers,
+        restart,
+        f"train {settings.method}, seed {seed}",
+    )
 
 
-def filled_pool(name: str, sets: Sequence[FrameSet], height: int, labels: bool = False) -> FramePool:
-    """The frames of a domain, read as far as they are kept (label maps all) before the first step; bad ones raise."""
-    pool = FramePool(sets, height)
-    with Progress(f"read {name} frames", len(pool), "frame") as progress:
-        pool.read_all(labels, progress.reach)
-    return pool
+def unpaired_batches(workspace: Workspace, seed: int) -> UnpairedBatches:
+    """Crops of all source frames and all target frames."""
+    settings = workspace.experiment.translator
+    return UnpairedBatches(
+        filled_pool("source", workspace.source, settings.height),
+        filled_pool("target", workspace.target, settings.height),
+        seed,
+        settings.batch,
+        settings.height,
+        settings.crop,
+    )
 
 
 def build_translator(settings: TranslatorSettings, seed: int = 0) -> CycleGAN:

@@ -26,7 +26,9 @@ from pipelines.stages.translation_plan import plan_set
 from pipelines.workspace import Workspace
 
 
-def translate_experiment(workspace: Workspace, seed: int, machine: Machine, restart: bool = False) -> TranslationSummary:
+def translate_experiment(
+    workspace: Workspace, seed: int, machine: Machine, restart: bool = False
+) -> TranslationSummary:
     """Translate the experiment's labelled source frames with the translator that serves `seed`."""
     if not workspace.translator(seed).exists():
         raise CheckpointError(f"{workspace.translator(seed)}: no translator yet; run `sim2real translate train` first")

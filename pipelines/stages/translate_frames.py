@@ -121,8 +121,11 @@ def translate_frames(
     refuse_touching_inputs(frames, output)
 
     def attempt() -> TranslationSummary:
+        """One pass over what is missing."""
         with claimed(output, {"format": 1, **identity, "height": height}) as journal:
-            work = _Work(output, str(identity["checkpoint_sha256"]), journal, batch_size, workers, len(frames), progress)
+            work = _Work(
+                output, str(identity["checkpoint_sha256"]), journal, batch_size, workers, len(frames), progress
+            )
             missing = work.resume(frames)
             work.translate_all(missing, lambda batch: _translated(batch, translate, height, device), stop_requested)
             work.conclude()
@@ -215,11 +218,13 @@ class _Work:
         elif failures.exists():
             with storage_errors(failures):
                 failures.unlink()
-        if self.finished:
-            write_manifest(self.output / MANIFEST, self.finished.values())
+        manifest, finished = self.output / MANIFEST, sorted(self.finished.values(), key=lambda entry: entry.frame)
+        # One that says so already keeps its time: for make, a newer manifest means that the segmenter is out of date.
+        if finished and not (manifest.exists() and read_manifest(manifest) == finished):
+            write_manifest(manifest, finished)
         if self.failures:
             # `make` deletes the manifest, its target, when frames failed; the journal then saves the work done.
-            write_manifest(self.journal.path, self.finished.values())
+            write_manifest(self.journal.path, finished)
         else:
             with storage_errors(self.journal.path):
                 self.journal.path.unlink()

@@ -66,7 +66,9 @@ def plan_folder(input: Path, output: Path, images: str = "{name}.*", suffix: str
 
 
 def plan_set(frame_set: FrameSet, output: Path, suffix: str = ".png") -> list[FrameToTranslate]:
-    """Every frame of one data set, images and label maps under their own paths relative to its root; raises as `plan_folder`."""
+    """Every frame of one data set, images and label maps under their own paths relative to its root; raises as
+    `plan_folder`.
+    """
     refuse_nested(frame_set.root, output)
     frames = [_planned(frame_set, index, suffix, PurePosixPath()) for index in range(len(frame_set))]
     _refuse_collisions(frames)

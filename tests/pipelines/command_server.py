@@ -1,8 +1,9 @@
-"""A process that runs sim2real commands in forked copies of itself: what they do is real, but torch is imported once.
+"""A process that runs sim2real commands in forked copies of itself: what they do is real, torch is imported once.
 
-Reads one JSON request per line, {"argv": [...], "folder": ..., "trap": ...}, and answers with {"code": ...}; output is in
-folder/stdout and folder/stderr. A trap sends the copy a signal at the n-th call of a function, before or after it acts,
-so that a run can be killed at exactly the same place every time. No tensor is computed here: forks must stay safe.
+Reads one JSON request per line, {"argv": [...], "folder": ..., "trap": ...}, and answers with {"code": ...}; output
+is in folder/stdout and folder/stderr. A trap sends the copy a signal at the n-th call of a function, before or after
+it acts, so that a run can be killed at exactly the same place every time. No tensor is computed here: forks must stay
+safe.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """A whole experiment in miniature, for every test of workspace, stages and command line: toy world of 64x32 pixels.
 
-Frames are drawn once per session. `commands` runs real command lines in processes of their own; `tiny_run` is a finished
-comparison, to be looked at and not to be changed (`copied_run` may be).
+Frames are drawn once per session. `commands` runs real command lines in processes of their own; `tiny_run` is a
+finished comparison, to be looked at and not to be changed (`copied_run` may be).
 """
 
 import json
@@ -53,7 +53,11 @@ loss = "cross_entropy"
 checkpoint_every = 2
 preview_every = 2
 """
-SETS = (("source", "game", "game", 5, 1), ("target", "camera", "camera", 4, 2), ("validation", "camera_val", "camera", 4, 3))
+SETS = (
+    ("source", "game", "game", 5, 1),
+    ("target", "camera", "camera", 4, 2),
+    ("validation", "camera_val", "camera", 4, 3),
+)
 
 
 @dataclass(frozen=True)

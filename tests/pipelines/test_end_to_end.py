@@ -1,4 +1,4 @@
-"""The main job through the real command line: killed or stopped anywhere, then given again, it ends with the same bytes.
+"""The main job by the real command line: killed or stopped anywhere, then given again, it ends with the same bytes.
 
 Kills are sprung at a certain call of a certain function (see command_server.py), so that a failure can be repeated.
 What may differ is left out of the comparison: `timings.jsonl`, `environment.json` and the lock.
@@ -184,6 +184,8 @@ def test_in_an_interpreter_of_its_own_with_a_worker(tiny_config, tiny_run, tmp_p
     entry = Path(sys.executable).with_name("sim2real")
     command = [str(entry)] if entry.exists() else script
     arguments = ["translate", "train", str(tiny_config), "--run", str(tmp_path), "--workers", "1", "--threads", "1"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "seed-0/translator", tiny_run / "seed-0/translator")

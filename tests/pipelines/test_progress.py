@@ -82,7 +82,14 @@ def test_a_terminal_gets_a_bar_and_an_erased_one(clock):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (42.4, "42 s"), (59.7, "1 min 00 s"), (185, "3 min 05 s"), (3599.6, "1 h 00 min"), (7800, "2 h 10 min")],
+    [
+        (0, "0 s"),
+        (42.4, "42 s"),
+        (59.7, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.6, "1 h 00 min"),
+        (7800, "2 h 10 min"),
+    ],
 )
 def test_durations_as_people_say_them(seconds, text):
     assert duration(seconds) == text

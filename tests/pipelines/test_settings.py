@@ -66,7 +66,7 @@ def explained(model=Everything, **values):
         ({"steps": "many"}, "steps: expected a whole number, got 'many'"),
         ({"steps": 1.5}, "steps: expected a whole number, got 1.5"),
         ({"steps": 0}, "steps: must be greater than 0, got 0"),
-        ({"steps": True}, "steps: this setting is not true or false, got true"),
+        ({"steps": True}, "steps is a setting that is not true or false, got true"),
         ({"loss": "focal"}, "loss: expected 'ohem' or 'cross_entropy', got 'focal'"),
         ({"pair": {"low": float("nan")}}, "pair.low: expected a finite number, got nan"),
         ({"pair": {"low": "x" * 99}}, f"pair.low: expected a number, got '{'x' * 56}..."),

@@ -1,4 +1,4 @@
-"""What an experiment depends on, by content: a changed byte is noticed whatever the times say, a touched file is not."""
+"""What an experiment depends on, by content: a changed byte is noticed whatever times say, a touched file is not."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def own_frames(tiny_config, tmp_path):
     return make, frames
 
 
-# --- fingerprints -------------------------------------------------------------------------------------------------------
+# --- fingerprints ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", ["rgb/000002.png", "semantic/000002.png"])
@@ -76,7 +76,7 @@ def test_names_order_and_the_reading_of_labels_count(own_frames):
     assert len(set(prints)) == len(prints)
 
 
-# --- the cache of hashes ------------------------------------------------------------------------------------------------
+# --- the cache of hashes ------------------------------------------------------------------------------------------
 
 
 def count_hashing(monkeypatch):
@@ -110,7 +110,7 @@ def test_a_damaged_cache_is_computed_again(make_workspace, monkeypatch, damage):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(StorageError, match="frame.png"):
+    with pytest.raises(StorageError, match=r"frame\.png"):
         HashCache(tmp_path / "cache.json").of(tmp_path / "frame.png")
 
 
@@ -126,7 +126,7 @@ def test_an_unchanged_cache_is_not_written(tmp_path):
     assert (tmp_path / "cache.json").stat().st_mtime_ns == before
 
 
-# --- what stages depend on ----------------------------------------------------------------------------------------------
+# --- what stages depend on ------------------------------------------------------------------------------------------
 
 
 def changed_inputs(make, *overrides):
@@ -175,7 +175,7 @@ def test_arm_shares(make_workspace):
     assert arm_shares(mixed, "translated") == {"translated": 0.7, "source": 0.0, "target": 0.3}
 
 
-# --- folders ------------------------------------------------------------------------------------------------------------
+# --- folders ------------------------------------------------------------------------------------------
 
 
 def test_every_seed_has_its_own_folders(make_workspace):
@@ -203,13 +203,18 @@ def test_toy_world_is_drawn_into_the_run_folder(make_workspace):
     assert (workspace.run / "frames/toyworld-game-64x32-seed1/rgb/000001.png").exists()
 
 
-# --- labels -------------------------------------------------------------------------------------------------------------
+# --- labels ------------------------------------------------------------------------------------------
 
 
 def test_of_a_set_only_the_labelled_frames_serve_the_segmenter(own_frames):
     make, frames = own_frames
     as_carla = {"reader": "carla", "name": "game", "root": str(frames / "game"), "version": "0.9.14"}
-    unlabelled = {"reader": "folder", "name": "photographs", "root": str(frames / "photographs"), "images": "{name}.png"}
+    unlabelled = {
+        "reader": "folder",
+        "name": "photographs",
+        "root": str(frames / "photographs"),
+        "images": "{name}.png",
+    }
     write_image(frames / "photographs/0.png", make().source[0].read_image(0))
     (frames / "game/semantic/000003.png").unlink()
     content = make().experiment.model_dump(mode="json") | {"source": [as_carla, unlabelled], "target": [unlabelled]}

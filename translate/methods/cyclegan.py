@@ -114,6 +114,7 @@ class CycleGAN(Method):
         return linear_decay(step, self.constant_steps, self.decay_steps)
 
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
+        """Translate both ways and back, let the generators learn, then the discriminators. Zhu et al., sec. 3 and 4."""
         source, target = to_signed(batch.source), to_signed(batch.target)
         fake_target, same_target = self._translate_and_keep(self.source_to_target, source, target)
         fake_source, same_source = self._translate_and_keep(self.target_to_source, target, source)

@@ -62,7 +62,10 @@ def test_scaled_they_agree_but_for_the_blend_at_edges(scale, flip, key):
     augment = augmentation(height=64, crop=(96, 64), scale=(scale, scale), flip=flip)
     image, labels = augment(paint(label_map), label_map, keyed_random(key))
     valid = labels.numpy() != 255
-    beside_the_border = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}  # another block may begin outside the crop
+    beside_the_border = {
+        "borderType": cv2.BORDER_CONSTANT,
+        "borderValue": 0,
+    }  # another block may begin outside the crop
     inside = cv2.erode(valid.astype(np.uint8), np.ones((5, 5)), **beside_the_border) * uniform(labels.numpy())
     assert inside.any()
     assert np.array_equal(classes_seen(image)[inside > 0], labels.numpy()[inside > 0])

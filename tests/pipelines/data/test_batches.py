@@ -1,4 +1,4 @@
-"""Batches by step number: the same whoever makes them and in whatever order, in the shares and epochs that were asked for."""
+"""Batches by step number: the same whoever makes them and in whatever order, in the shares and rounds asked for."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ from pipelines.data.encodings import cityscapes
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.random_keys import keyed_random
-from pipelines.errors import NoInputsError
+from pipelines.errors import ImageError, NoInputsError
 
 
 class Painted:
@@ -71,7 +71,7 @@ def assert_equal(one, other):
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(fields(one), fields(other), strict=True))
 
 
-# --- a batch is a function of its step ---------------------------------------------------------------------------------
+# --- a batch is a function of its step --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [unpaired, labelled])
@@ -84,6 +84,7 @@ def test_the_order_of_asking_does_not_matter(make, steps):
         assert_equal(make()(step), batches[step])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores are fine here
 @pytest.mark.parametrize("make", [unpaired, labelled])
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_any_number_of_workers_makes_the_same_batches(make, workers):
@@ -115,7 +116,7 @@ def test_seeds_differ(make):
     assert not all(torch.equal(a, b) for a, b in zip(fields(make(seed=1)(0)), fields(make(seed=2)(0)), strict=True))
 
 
-# --- translator ---------------------------------------------------------------------------------------------------------
+# --- translator ------------------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 7), st.integers(1, 6), st.integers(1, 4))
@@ -149,7 +150,7 @@ def test_frames_of_any_size_and_shape_fill_the_crop():
     assert batches(0).source.shape == (4, 3, 12, 12)
 
 
-# --- segmenter ----------------------------------------------------------------------------------------------------------
+# --- segmenter ------------------------------------------------------------------------------------------
 
 
 def test_batches_of_the_segmenter():
@@ -186,7 +187,7 @@ def test_frames_of_a_pool_are_drawn_evenly():
     assert max(counts.values()) < 1.4 * min(counts.values())
 
 
-# --- rare classes -------------------------------------------------------------------------------------------------------
+# --- rare classes ------------------------------------------------------------------------------------------
 
 
 def two_classes(rare_pixels):
@@ -249,7 +250,7 @@ def test_the_sampler_chooses_the_frame_within_the_pool():
     assert {grey for step in range(5) for grey in greys(batches(step).image)} == {1, 102}
 
 
-# --- frames in memory ---------------------------------------------------------------------------------------------------
+# --- frames in memory ------------------------------------------------------------------------------------------
 
 
 def test_frames_are_reduced_once_and_kept():
@@ -300,3 +301,19 @@ def test_classes_keep_their_ids_from_the_file_to_the_batch(tmp_path):
 @pytest.mark.parametrize(("scale", "expected"), [(2.0, 256), (1.5, 192), (0.5, 128), (1.001, 129)])
 def test_largest_height(scale, expected):
     assert largest_height(128, scale) == expected
+
+
+def unreadable_from_step_two(step):
+    if step >= 2:
+        raise ImageError("x.png: cut off")
+    return step
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_file_is_told_in_the_same_words_whichever_process_met_it(workers):
+    """DataLoader would put a worker's traceback into the message."""
+    batches = stream(unreadable_from_step_two, 0, 4, workers)
+    assert [next(batches), next(batches)] == [0, 1]
+    with pytest.raises(ImageError) as error:
+        next(batches)
+    assert str(error.value) == "x.png: cut off"

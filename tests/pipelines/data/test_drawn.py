@@ -10,7 +10,9 @@ from pipelines.data.toyworld import draw_frame
 
 
 def drawn(renderer, **changes):
-    return ToyWorldSettings(reader="toyworld", renderer=renderer, **{"frames": 2, "size": (32, 16), "seed": 4} | changes)
+    return ToyWorldSettings(
+        reader="toyworld", renderer=renderer, **{"frames": 2, "size": (32, 16), "seed": 4} | changes
+    )
 
 
 @pytest.mark.parametrize("renderer", ["game", "camera"])

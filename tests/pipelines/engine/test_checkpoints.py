@@ -15,6 +15,7 @@ from pipelines.engine.checkpoints import (
     newest_checkpoint,
     resolve_checkpoint,
     save_checkpoint,
+    sweep_checkpoints,
     verify_checkpoint,
 )
 from pipelines.errors import CheckpointError, StorageError
@@ -54,6 +55,35 @@ def test_holds_networks_and_optimizers(saved):
                 assert torch.equal(torch.as_tensor(theirs["state"][index][field]), torch.as_tensor(value)), field
 
 
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("make", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
+def test_a_channels_last_network_goes_on_as_if_never_saved(tmp_path, make, fused):
+    """Fused optimizers pair weights and moments by their order in memory, so a load must restore the layout too."""
+
+    def fresh():
+        torch.manual_seed(0)
+        network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return network, make(
+            network.parameters(), lr=0.1, fused=fused, **({"momentum": 0.9} if make is torch.optim.SGD else {})
+        )
+
+    def learn(network, optimizer, steps):
+        for step in steps:
+            optimizer.zero_grad()
+            image = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+            network(image.to(memory_format=torch.channels_last)).square().mean().backward()
+            optimizer.step()
+
+    network, optimizer = fresh()
+    learn(network, optimizer, range(3))
+    checkpoint = save_checkpoint(tmp_path, 3, network, {"one": optimizer}, {})
+    resumed, resumed_optimizer = fresh()
+    load_into(checkpoint, resumed, {"one": resumed_optimizer})
+    for one, its in ((network, optimizer), (resumed, resumed_optimizer)):
+        learn(one, its, range(3, 6))
+    assert torch.equal(network.weight, resumed.weight)
+
+
 def test_same_state_gives_the_same_bytes(saved, tmp_path):
     network, optimizers = trained()
     again = save_checkpoint(tmp_path / "again", 2, network, optimizers, {"stage": "test"})
@@ -72,7 +102,7 @@ def test_a_flipped_bit_is_noticed(saved, name):
 
 def test_a_missing_file_is_noticed(saved):
     (saved / "state.json").unlink()
-    with pytest.raises(CheckpointError, match="state.json is missing"):
+    with pytest.raises(CheckpointError, match=r"state\.json is missing"):
         verify_checkpoint(saved)
 
 
@@ -98,6 +128,21 @@ def test_a_full_disk_keeps_the_former_checkpoint(saved, tmp_path, monkeypatch):
         save_checkpoint(tmp_path, 3, network, optimizers, {})
     assert [path.name for path in tmp_path.iterdir()] == [saved.name]
     verify_checkpoint(saved)
+
+
+def test_what_killed_processes_left_is_swept_up(tmp_path):
+    network, optimizers = trained()
+    for step in (1, 2):
+        save_checkpoint(tmp_path, step, network, optimizers, {})
+    kept = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for leftover in (".step-00000003.17.part", ".step-00000000-dropped.17.part"):
+        (tmp_path / leftover).mkdir()
+        (tmp_path / leftover / "method.safetensors").write_bytes(b"half")
+    (tmp_path / "step-00000000").mkdir()
+    sweep_checkpoints(tmp_path)
+    sweep_checkpoints(tmp_path / "missing")
+    assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == kept
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_another_network_is_refused(saved):

@@ -76,7 +76,9 @@ def content(path):
 
 def test_a_run_explains_itself(tmp_path):
     run_to(tmp_path / "run")
-    assert {"config.json", "environment.json", "metrics.jsonl", "timings.jsonl"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"config.json", "environment.json", "metrics.jsonl", "timings.jsonl"} <= {
+        p.name for p in (tmp_path / "run").iterdir()
+    }
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert all(row["size"] > 0 for row in rows)
@@ -96,6 +98,21 @@ def test_a_stopped_run_carries_on_to_the_same_bytes(tmp_path):
         run_to(tmp_path / "stopped", stream=stopping)
     run_to(tmp_path / "stopped")
     assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+def test_a_signal_in_the_last_step_is_not_swallowed(tmp_path):
+    """Else the next stage would begin, and be killed half a minute later by whoever sent it."""
+
+    def stopping(first, last):
+        for step, batch in zip(range(first, last), batches(first, last), strict=True):
+            if step == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    with pytest.raises(Interrupted, match="SIGTERM at step 6 of 6"):
+        run_to(tmp_path / "run", stream=stopping)
+    run_to(tmp_path / "run")
+    assert (tmp_path / "run/checkpoints/step-00000006").is_dir()
 
 
 def test_a_crash_between_checkpoints_loses_nothing_but_time(tmp_path):
@@ -148,3 +165,32 @@ def test_two_processes_cannot_share_a_run(tmp_path):
         RunFolder(tmp_path / "run", {})
     run.close()
     RunFolder(tmp_path / "run", {}).close()
+
+
+def test_restart_does_not_take_a_run_from_under_another_process(tmp_path):
+    run = RunFolder(tmp_path / "run", {"steps": 3})
+    with pytest.raises(UserError, match="in use by another process"):
+        RunFolder(tmp_path / "run", {"steps": 4}, restart=True)
+    run.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("damage", [b"{", b"\xff\xfe\x00", b"[]"])
+def test_a_damaged_config_is_refused_or_set_aside(tmp_path, damage):
+    RunFolder(tmp_path / "run", {"steps": 3}).close()
+    (tmp_path / "run/config.json").write_bytes(damage)
+    with pytest.raises(UserError, match="--restart to set it aside"):
+        RunFolder(tmp_path / "run", {"steps": 3})
+    RunFolder(tmp_path / "run", {"steps": 3}, restart=True).close()
+    assert (tmp_path / "run.replaced-1/config.json").read_bytes() == damage
+    assert json.loads((tmp_path / "run/config.json").read_text()) == {"steps": 3}
+
+
+def test_half_written_files_of_a_killed_run_are_swept_up(tmp_path):
+    RunFolder(tmp_path / "run", {}).close()
+    (tmp_path / "run/previews").mkdir()
+    leftovers = [tmp_path / "run/.metrics.jsonl.17.part", tmp_path / "run/previews/.step-00000002.jpg.17.part"]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half")
+    RunFolder(tmp_path / "run", {}).close()
+    assert not any(leftover.exists() for leftover in leftovers)

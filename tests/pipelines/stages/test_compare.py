@@ -9,6 +9,7 @@ from pipelines.report.study import ARMS, Study
 from pipelines.stages.compare import compare
 from pipelines.stages.evaluate import read_evaluation
 from pipelines.workspace import Workspace
+from segment.classes import CLASS_NAMES
 from segment.metrics import gap_closed
 
 FOLDERS = {"source_only": "source_only", "translated": "translated_net", "oracle": "oracle"}
@@ -28,7 +29,7 @@ def test_results_equal_the_evaluation(study, tiny_run, arm):
     assert [result.mean_iou_16, result.mean_iou_13] == [summary["mean_iou_16"], summary["mean_iou_13"]]
     assert list(result.interval) == summary["interval_95"]
     assert result.pixel_accuracy == summary["pixel_accuracy"]
-    assert result.iou == list(summary["iou"].values())
+    assert result.iou == [summary["iou"][name] for name in CLASS_NAMES]
     assert result.confusion == evaluation.confusions.sum(0).tolist()
     assert [frame.name for frame in result.frames] == evaluation.names
     assert [step for step, _ in result.curve] == [3]
@@ -51,7 +52,10 @@ def test_the_study_says_how_it_came_about(study, make_workspace):
 
 def test_the_report_holds_every_arm_and_no_address(tiny_run, study):
     page = (tiny_run / "report.html").read_text()
-    assert all(f"{100 * study.result(arm, 0).mean_iou:.1f}" in page or f"{study.result(arm, 0).mean_iou:.3f}" in page for arm in ARMS)
+    assert all(
+        f"{100 * study.result(arm, 0).mean_iou:.1f}" in page or f"{study.result(arm, 0).mean_iou:.3f}" in page
+        for arm in ARMS
+    )
     assert page.count("data:image/") >= 8
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
 
@@ -59,9 +63,7 @@ def test_the_report_holds_every_arm_and_no_address(tiny_run, study):
 def made(run):
     """Everything that training and evaluating write, with its time."""
     return {
-        path: path.stat().st_mtime_ns
-        for path in (run / "seed-0").rglob("*")
-        if path.is_file() and path.name != ".lock"
+        path: path.stat().st_mtime_ns for path in (run / "seed-0").rglob("*") if path.is_file() and path.name != ".lock"
     }
 
 

@@ -53,7 +53,7 @@ def iou(evaluation):
     return {index: value for index, value in enumerate(evaluation.iou()) if value is not None}
 
 
-# --- numbers ------------------------------------------------------------------------------------------------------------
+# --- numbers ------------------------------------------------------------------------------------------
 
 
 def test_the_label_maps_themselves_score_one(tiny_run, make_workspace, tmp_path):
@@ -63,7 +63,7 @@ def test_the_label_maps_themselves_score_one(tiny_run, make_workspace, tmp_path)
     assert summary["mean_iou"] == summary["pixel_accuracy"] == summary["mean_accuracy"] == 1
     assert summary["mean_iou_16"] == summary["mean_iou_13"] == 1
     assert summary["interval_95"] == [1, 1]
-    assert set(summary["iou"].values()) == {1, None}
+    assert set(summary["iou"].values()) - {None} == {1}
 
 
 def test_one_wrong_pixel_worked_out_by_hand(tmp_path):
@@ -109,7 +109,7 @@ def test_camvid_counts_bicycle_for_rider_and_light_for_sign(tmp_path):
 
 
 def test_classes_that_the_labels_cannot_express_are_misses_and_no_classes(tmp_path):
-    """CamVid has no truck: the car taken for one is missed (3/4), and no truck of IoU 0 enters the mean (1 + 3/4) / 2."""
+    """CamVid has no truck: the car taken for one is missed (3/4), and no truck enters the mean (1 + 3/4) / 2."""
     sets = [frame_set(tmp_path, camvid(), CAMVID_ID, [[ROAD, ROAD, CAR, CAR, CAR, CAR]])]
     evaluation = evaluate(answering([[ROAD, ROAD, CAR, CAR, CAR, TRUCK]]), sets, tmp_path / "out", {})
     assert iou(evaluation) == pytest.approx({ROAD: 1, CAR: 3 / 4})
@@ -139,7 +139,7 @@ def test_logits_come_up_to_the_label_map(cpu):
     assert prediction.shape == (64, 96) and prediction.dtype == np.uint8 and (prediction == CAR).all()
 
 
-# --- several sets -------------------------------------------------------------------------------------------------------
+# --- several sets ------------------------------------------------------------------------------------------
 
 
 def test_sets_are_scored_together_and_unlabelled_frames_passed_over(tmp_path):
@@ -166,7 +166,7 @@ def test_without_labels_there_is_nothing_to_score(tmp_path):
         evaluate(answering(), [bare], tmp_path / "out", {})
 
 
-# --- on disk ------------------------------------------------------------------------------------------------------------
+# --- on disk ------------------------------------------------------------------------------------------
 
 
 def test_predictions_and_counts_are_kept(tmp_path):

@@ -1,4 +1,4 @@
-"""Prediction for folders: every image gets a label map of its own size and under its own name, or a line that says why not."""
+"""Prediction for folders: every image gets a label map of its own size and name, or a line that says why not."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,11 @@ def test_the_tree_is_mirrored(source, tmp_path):
     summary = predict_folder(by_brightness, source, tmp_path / "out", overlays=True)
     assert (summary.predicted, summary.failed) == (3, [])
     files = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-    assert files == [f"{kind}/{name}" for kind, end in (("labels", "png"), ("overlays", "jpg")) for name in (f"a.{end}", f"sub/a.{end}", f"sub/b c.{end}")]
+    assert files == [
+        f"{kind}/{name}"
+        for kind, end in (("labels", "png"), ("overlays", "jpg"))
+        for name in (f"a.{end}", f"sub/a.{end}", f"sub/b c.{end}")
+    ]
     label_map = read_raw(tmp_path / "out/labels/sub/a.png")
     assert label_map.dtype == np.uint8 and label_map.tolist() == [[0] * 3 + [10] * 4] * 5
 

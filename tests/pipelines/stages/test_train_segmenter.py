@@ -1,9 +1,11 @@
 """Stage two's training: the three arms differ in their frames and in nothing else."""
 
 import json
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pipelines.data.batches import FramePool
 from pipelines.engine.checkpoints import list_checkpoints
@@ -27,7 +29,7 @@ def test_the_run_folder_explains_itself(tiny_run, make_workspace, arm):
 
 
 def test_initial_weights_follow_from_the_seed_alone_and_are_equal_across_arms(make_workspace, cpu):
-    """The arms share `build_segmenter(settings, seed)`; shares, the one setting in which they differ, must not matter."""
+    """All arms call `build_segmenter(settings, seed)`; the shares, in which alone they differ, must not matter."""
     plain = make_workspace().experiment.segmenter
     mixed = make_workspace("segmenter.shares.translated=0.5", "segmenter.shares.source=0.5").experiment.segmenter
     first = build_segmenter(plain, 0).state_dict()
@@ -38,10 +40,6 @@ def test_initial_weights_follow_from_the_seed_alone_and_are_equal_across_arms(ma
 
 
 def test_every_arm_begins_with_the_same_checkpoint(make_workspace, cpu, copied_run):
-    import shutil
-
-    from safetensors.torch import load_file
-
     workspace = make_workspace("segmenter.steps=1", "segmenter.warmup_steps=0", run=copied_run)
     states = []
     for arm in ARMS:

@@ -1,0 +1,69 @@
+"""What training has in common in both stages: a run folder, the loop, and the word that the run is complete."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import SegmenterSettings, TranslatorSettings
+from pipelines.data.batches import FramePool, stream
+from pipelines.data.frames import FrameSet
+from pipelines.engine.launch import Machine
+from pipelines.engine.loop import Schedule, train
+from pipelines.engine.runs import RunFolder
+from pipelines.progress import Progress
+from segment.methods.method import Method
+
+
+def train_run(
+    path: Path,
+    inputs: dict[str, Any],
+    settings: TranslatorSettings | SegmenterSettings,
+    build: Callable[[], Method],
+    make_batches: Callable[[], Callable[[int], Any]],
+    machine: Machine,
+    workers: int,
+    restart: bool,
+    what: str,
+) -> Path:
+    """Train a method in a run folder, carry on where it stopped, or leave a finished run as it is.
+
+    Args:
+        path: The run folder.
+        inputs: Everything that decides the outcome, with "stage" and "seed" among it; kept as the run's config.
+        settings: The stage's settings; they tell the length and the rhythm.
+        build: Makes the method, freshly drawn. Called only if there is something to train, as is `make_batches`.
+        make_batches: Reads what it must and returns the function from a step to its batch.
+        machine: Where to compute.
+        workers: Processes that make batches.
+        restart: Set a run made with other inputs aside instead of refusing it.
+        what: Shown beside the progress.
+
+    Returns:
+        The run folder.
+    """
+    run = RunFolder(path, inputs, restart)
+    try:
+        if run.steps_done() < settings.steps:
+            batches = make_batches()
+            schedule = Schedule(
+                settings.steps,
+                inputs["seed"],
+                checkpoint_every=settings.checkpoint_every,
+                preview_every=settings.preview_every,
+            )
+            about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")}
+            train(
+                build(), lambda first, last: stream(batches, first, last, workers), run, schedule, machine, about, what
+            )
+        run.finish()
+    finally:
+        run.close()
+    return run.path
+
+
+def filled_pool(name: str, sets: Sequence[FrameSet], height: int, labels: bool = False) -> FramePool:
+    """The frames of a domain, read as far as they are kept (label maps all) before the first step; bad ones raise."""
+    pool = FramePool(sets, height)
+    with Progress(f"read {name} frames", len(pool), "frame") as progress:
+        pool.read_all(labels, progress.reach)
+    return pool

@@ -1,0 +1,254 @@
+"""The command line keeps its word: every foreseeable mistake is one line and an exit code."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from pipelines import cli
+from pipelines.errors import (
+    CheckpointError,
+    ImageError,
+    Interrupted,
+    NoInputsError,
+    NumericalError,
+    SomeInputsFailedError,
+    StorageError,
+    UserError,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """A function: arguments -> exit code and stderr of the command, run in this process (a test may patch it)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sim2real", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stopped:
+            code = stopped.code
+        return code, capsys.readouterr().err
+
+    return run
+
+
+# --- usage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["comprae"], "No such command 'comprae'"),
+        (["config", "show"], "Missing argument 'CONFIG'; see sim2real config show --help"),
+        (["config", "show", "x", "--nope"], "No such option"),
+        (["compare", "x", "--seeds", "0"], "'--seeds': 0 is not in the range x>=1"),
+        (["compare", "x", "--seeds", "two"], "'two' is not a valid integer"),
+        (["translate", "run", "--checkpoint", "x", "--input", "y"], "Missing option '--output'"),
+        (["translate", "train", "x", "--precision", "fp8"], "'fp8' is not one of 'auto', 'fp32', 'bf16'"),
+        (["data", "toyworld", "--output", "x", "--renderer", "film"], "'film' is not one of 'game', 'camera'"),
+        (["config", "show", "nope.toml"], "config nope.toml: cannot read: No such file or directory"),
+    ],
+)
+def test_usage_errors_are_one_line(here, arguments, expected):
+    code, stderr = here(*arguments)
+    assert code == 2
+    assert stderr.startswith("error: ") and stderr.count("\n") == 1
+    assert expected in stderr
+
+
+def test_an_output_that_is_a_file_is_a_usage_error(here, tmp_path):
+    (tmp_path / "file").touch()
+    for arguments in (
+        ["compare", "x", "--run", tmp_path / "file"],
+        ["data", "toyworld", "--renderer", "game", "--output", tmp_path / "file"],
+        ["segment", "predict", "--checkpoint", "x", "--input", tmp_path, "--output", tmp_path / "file"],
+        ["translate", "run", "--checkpoint", "x", "--input", tmp_path / "file", "--output", tmp_path / "new"],
+    ):
+        code, stderr = here(*arguments)
+        assert code == 2 and stderr.startswith("error: ") and "file' is a file" in stderr
+
+
+def commands_below(command, names=()):
+    yield names, command
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from commands_below(below, (*names, name))
+
+
+ALL_COMMANDS = dict(commands_below(cli.cli))
+
+
+@pytest.mark.parametrize("names", ALL_COMMANDS, ids=" ".join)
+def test_every_command_has_help(here, names, capsys):
+    assert here(*names, "--help") == (0, "")
+    cli.cli([*names, "--help"], prog_name="sim2real", standalone_mode=False)
+    text = capsys.readouterr().out
+    assert " ".join(("Usage: sim2real", *names)) in text
+    assert ALL_COMMANDS[names].help.split()[0] in text
+
+
+@pytest.mark.parametrize("names", [n for n, c in ALL_COMMANDS.items() if not isinstance(c, click.Group)], ids=" ".join)
+def test_every_option_in_the_help_is_accepted(names):
+    command = ALL_COMMANDS[names]
+    shown = set(re.findall(r"--[a-z-]+", command.get_help(click.Context(command)))) - {"--help"}
+    options = {option: p for p in command.params for option in (*p.opts, *p.secondary_opts) if option.startswith("--")}
+    assert shown == options.keys()
+    needed = [word for p in command.params if p.required for word in given(p, p.opts[0])]
+    for option, parameter in options.items():
+        context = command.make_context(names[-1], [*needed, *given(parameter, option)])
+        assert parameter.name in context.params
+
+
+def given(parameter, name):
+    """The words that give a parameter a valid value."""
+    option = [name] if name.startswith("--") else []
+    if getattr(parameter, "is_flag", False):
+        return option
+    if isinstance(parameter.type, click.Choice):
+        return [*option, parameter.type.choices[0]]
+    return [*option, *["64"] * parameter.nargs]
+
+
+def run_python(code, *arguments, **options):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, timeout=60, **options)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["compare", "--help"], ["config", "show", "CONFIG"]], ids=" ".join)
+def test_help_and_config_do_not_wait_for_torch(arguments, tiny_config):
+    arguments = [str(tiny_config) if word == "CONFIG" else word for word in arguments]
+    code = "import sys; from pipelines.cli import main; main(); print('torch imported:', 'torch' in sys.modules)"
+    finished = run_python(code, *arguments, capture_output=True)
+    assert finished.returncode == 0, finished.stderr
+    assert "torch imported: False" in finished.stdout
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+MAIN = "from pipelines.cli import main; main()"
+
+
+def test_a_real_process_ends_with_the_code_and_the_line():
+    finished = run_python(MAIN, "config", "show", "nope.toml", capture_output=True)
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        "error: config nope.toml: cannot read: No such file or directory; bundled ones are in pipelines/configs\n"
+    )
+
+
+def test_a_reader_that_went_away_is_no_traceback(tiny_config):
+    """`sim2real config show CONFIG | head -1`, with a head that is quicker than we are."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    finished = run_python(MAIN, "config", "show", tiny_config, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert finished.returncode != 0 and finished.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout(tiny_config):
+    with open("/dev/full", "w") as full:
+        finished = run_python(MAIN, "config", "show", tiny_config, stdout=full, stderr=subprocess.PIPE)
+    assert finished.returncode == 6
+    assert finished.stderr.startswith("error: output: No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UserError, 2),
+        (SomeInputsFailedError, 3),
+        (ImageError, 3),
+        (NoInputsError, 4),
+        (CheckpointError, 5),
+        (StorageError, 6),
+        (NumericalError, 7),
+    ],
+)
+def test_each_kind_of_error_has_its_code(here, monkeypatch, error, code):
+    def fails(*_):
+        raise error("what is\nwrong")
+
+    monkeypatch.setattr("pipelines.config.read_experiment", fails)
+    assert here("config", "show", "x") == (code, "error: what is wrong\n")
+
+
+def test_stopped_by_a_signal_is_no_error(here, monkeypatch):
+    def stops(*_):
+        raise Interrupted("SIGTERM at step 5 of 9")
+
+    monkeypatch.setattr("pipelines.config.read_experiment", stops)
+    assert here("config", "show", "x") == (75, "stopped: SIGTERM at step 5 of 9\n")
+
+
+def test_ctrl_c_is_no_traceback(here, monkeypatch):
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.config.read_experiment", stops)
+    code, stderr = here("config", "show", "x")
+    assert code == 130
+    assert stderr.strip() == "error: interrupted; the last checkpoint is kept and the same command carries on"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x"),
+            6,
+            "error: /x: No space left on device. Check the path",
+        ),
+        (OSError(errno.EROFS, "Read-only file system"), 6, "error: output: Read-only file system."),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "/y"), 6, "error: /y: File name too long."),
+        (MemoryError(), 2, "error: memory ran out. Use a smaller batch, crop or height"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 2, "error: memory ran out."),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+            2,
+            "Use --workers 0, or a smaller batch",
+        ),
+    ],
+)
+def test_disk_and_memory_are_foreseeable(here, monkeypatch, error, code, expected):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("pipelines.config.read_experiment", fails)
+    found, stderr = here("config", "show", "x")
+    assert found == code and expected in stderr and stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), FileNotFoundError(errno.ENOENT, "x"), KeyError("x")])
+def test_our_own_bugs_keep_their_traceback(here, monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("pipelines.config.read_experiment", fails)
+    with pytest.raises(type(error)):
+        here("config", "show", "x")
+
+
+# --- what people read -------------------------------------------------------------------------------------------------
+
+
+def test_config_show_prints_every_setting(commands, tiny_config):
+    finished = commands("config", "show", tiny_config, "--set", "segmenter.batch=5")
+    assert finished.code == 0
+    assert '"batch": 5' in finished.stdout and '"identity_weight": 0.5' in finished.stdout
+
+
+def test_toyworld_says_what_it_drew(commands, tmp_path):
+    size = ["--frames", 2, "--size", 64, 32]
+    finished = commands("data", "toyworld", "--output", tmp_path / "game", "--renderer", "game", *size)
+    assert finished.code == 0 and finished.stdout == f"2 frames in {tmp_path / 'game'}\n"
+    assert len(list((tmp_path / "game").rglob("*.png"))) == 4
