@@ -110,9 +110,7 @@ machine_options = options(
 )  # fmt: skip
 training_options = options(
     machine_options,
-    click.option(
-        "--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that make batches."
-    ),
+    click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that read ahead."),
     click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
 )
 seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
@@ -260,20 +258,17 @@ def translate_train(
 @translate.command("experiment")
 @experiment_options
 @seed_option
-@machine_options
-@click.option(
-    "--restart", is_flag=True, help="Set aside (rename) a translation made with another checkpoint or settings."
-)
+@training_options
 def translate_experiment_command(
     config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
-    device: str, precision: str, threads: int | None, restart: bool,
+    device: str, precision: str, threads: int | None, workers: int, restart: bool,
 ) -> None:  # fmt: skip
     """Translate an experiment's labelled source frames with its trained translator."""
     from pipelines.stages.translate_experiment import translate_experiment
 
     workspace = open_workspace(config, data, run, overrides)
     seed = first_seed(workspace, seed)
-    summary = translate_experiment(workspace, seed, open_machine(device, precision, threads), restart)
+    summary = translate_experiment(workspace, seed, open_machine(device, precision, threads), workers, restart)
     finish_translation(summary, workspace.translated(seed))
 
 
@@ -309,18 +304,19 @@ def translate_experiment_command(
     default=None,
     help="Translate at this height and come back to the image's own size.",
 )
-@machine_options
-@click.option("--restart", is_flag=True, help="Set aside (rename) an output made with another checkpoint or options.")
+@training_options
 def translate_run(
     checkpoint: Path, source: Path, output: Path, direction: str, reader: str, reader_settings: tuple[str, ...],
-    height: int | None, device: str, precision: str, threads: int | None, restart: bool,
+    height: int | None, device: str, precision: str, threads: int | None, workers: int, restart: bool,
 ) -> None:  # fmt: skip
     """Translate every image of a folder tree; names, sizes and label maps stay. Carries on after a kill."""
     from pipelines.stages.translate_experiment import translate_folder
 
     machine = open_machine(device, precision, threads)
     finish_translation(
-        translate_folder(checkpoint, source, output, direction, reader, reader_settings, height, machine, restart),
+        translate_folder(
+            checkpoint, source, output, direction, reader, reader_settings, height, machine, workers, restart
+        ),
         output,
     )
 

@@ -117,12 +117,13 @@ class Workspace:
         if shares["target"] > 0:
             used["target"] = self.fingerprint(self.labelled_target)
         if shares["translated"] > 0:
-            used["translator"] = self.translator_inputs(self._translator_seed(seed))
+            used["translator"] = self.translator_inputs(self.translator_seed(seed))
             used["translation"] = self.experiment.translation.model_dump(mode="json")
         settings = self.experiment.segmenter.model_dump(mode="json") | {"shares": shares}
         return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used}
 
-    def _translator_seed(self, seed: int) -> int:
+    def translator_seed(self, seed: int) -> int:
+        """The seed of the translator that serves `seed`."""
         return self.experiment.compare.seeds[0] if self.experiment.compare.one_translator else seed
 
     def report_inputs(self) -> dict[str, Any]:

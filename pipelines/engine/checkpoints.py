@@ -180,12 +180,16 @@ def checkpoint_hash(checkpoint: Path) -> str:
 
 
 def resolve_checkpoint(path: Path) -> Path:
-    """A checkpoint folder itself, or the newest intact one of a run folder."""
+    """A checkpoint folder itself, or the newest of a run folder; its files are verified.
+
+    Raises:
+        CheckpointError: There is none, or it is damaged. An older one is never taken in silence: it would score less.
+    """
     if (path / "checkpoints").is_dir():
-        newest = newest_checkpoint(path / "checkpoints")
-        if newest is None:
+        found = list_checkpoints(path / "checkpoints")
+        if not found:
             raise CheckpointError(f"{path} holds no checkpoint yet; train first")
-        return newest
+        path = found[0]
     if not path.exists():
         raise CheckpointError(f"checkpoint {path} does not exist; give a run folder or one of its checkpoints/step-N")
     verify_checkpoint(path)

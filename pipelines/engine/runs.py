@@ -200,6 +200,11 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
+def as_json(value: Any) -> Any:
+    """A value as it will be read back from JSON: tuples become lists."""
+    return json.loads(json.dumps(value))
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file of ours.
 

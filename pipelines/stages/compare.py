@@ -36,6 +36,7 @@ from segment.networks import NETWORKS
 
 SHOWN_TRANSLATIONS = 4
 SHOWN_PREDICTIONS = 3
+SEARCHED_NEIGHBOURS = 300
 NEIGHBOUR_SIZE = (32, 16)
 
 
@@ -56,7 +57,7 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
     results, evaluations = [], {}
     for seed in workspace.experiment.compare.seeds:
         train_translator(workspace, seed, machine, workers, restart)
-        translate_experiment(workspace, seed, machine, restart)
+        translate_experiment(workspace, seed, machine, workers, restart)
         for arm in ARMS:
             train_segmenter(workspace, seed, arm, machine, workers, restart)
             evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
@@ -179,6 +180,7 @@ def _translations(workspace: Workspace, seed: int) -> list[Translation]:
     chosen = [entries[i] for i in np.linspace(0, len(entries) - 1, min(SHOWN_TRANSLATIONS, len(entries))).astype(int)]
     sources = {f"{frames.name}/{frame.name}": frame.image for frames in workspace.source for frame in frames.frames}
     real = [(frames, i) for frames in workspace.target for i in range(len(frames))]
+    real = real[:: 1 + len(real) // SEARCHED_NEIGHBOURS]
     thumbnails = np.stack([_thumbnail(frames.read_image(i)) for frames, i in real])
     shown = []
     for entry in chosen:

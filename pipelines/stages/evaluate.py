@@ -223,13 +223,15 @@ def evaluate_checkpoint(workspace: Workspace, path: Path, output: Path | None, m
 def format_summary(evaluation: Evaluation) -> str:
     """IoU per class and the means as a plain table for the terminal."""
     summary = evaluation.summary()
-    rows = [(name, value) for name, value in summary["iou"].items() if value is not None]
+    titles = {group[0]: " + ".join(CLASS_NAMES[i] for i in group) for group in evaluation.groups}
+    named = [(titles.get(i, name), value) for i, (name, value) in enumerate(summary["iou"].items())]
+    rows = [(name, value) for name, value in named if value is not None]
     rows += [
         ("mIoU", summary["mean_iou"]),
         ("mIoU of the 16", summary["mean_iou_16"]),
         ("mIoU of the 13", summary["mean_iou_13"]),
     ]
     rows += [("pixel accuracy", summary["pixel_accuracy"]), ("mean accuracy", summary["mean_accuracy"])]
-    lines = [f"{name:<16} {value:.3f}" if value is not None else f"{name:<16} -" for name, value in rows]
+    lines = [f"{name:<28} {value:.3f}" if value is not None else f"{name:<28} -" for name, value in rows]
     low, high = (f"{value:.3f}" if value is not None else "-" for value in summary["interval_95"])
     return "\n".join([*lines, f"95 % of mIoU over images: {low} to {high}", f"{len(evaluation.names)} frames"])

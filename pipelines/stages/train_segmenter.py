@@ -10,11 +10,13 @@ from pipelines.data.batches import LabelledBatches, RareClassSampler, largest_he
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.manifest import MANIFEST
 from pipelines.data.translated import TranslatedSettings
-from pipelines.engine.checkpoints import load_method, resolve_checkpoint
+from pipelines.engine.checkpoints import checkpoint_hash, load_method, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
+from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError, UserError
-from pipelines.stages.train_translator import settings_in
+from pipelines.stages.train_translator import finished_translator, settings_in
 from pipelines.stages.training_run import filled_pool, train_run
+from pipelines.stages.translation_folder import PLAN
 from pipelines.workspace import Workspace, arm_shares
 from segment.classes import CLASS_NAMES
 from segment.methods import METHODS
@@ -70,6 +72,13 @@ def _sets_of(workspace: Workspace, seed: int, share: str) -> list[FrameSet]:
     folder = workspace.translated(seed).absolute()
     if not (folder / MANIFEST).exists():
         raise UserError(f"{folder}: no translated frames yet; run `sim2real translate experiment` first")
+    made_by = read_json(folder / PLAN)
+    expected = checkpoint_hash(finished_translator(workspace, seed)), workspace.experiment.translation.height
+    if (made_by.get("checkpoint_sha256"), made_by.get("height")) != expected:
+        raise UserError(
+            f"{folder}: translated by another translator, or at another height; "
+            "run `sim2real translate experiment --restart` first"
+        )
     return [open_frame_set(TranslatedSettings(reader="translated", name="translated", root=str(folder)), workspace.run)]
 
 

@@ -7,6 +7,7 @@ from pipelines.config import TranslatorSettings
 from pipelines.data.batches import UnpairedBatches
 from pipelines.engine.checkpoints import load_method, read_state, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
+from pipelines.engine.runs import as_json, read_json
 from pipelines.errors import CheckpointError
 from pipelines.stages.training_run import filled_pool, train_run
 from pipelines.workspace import Workspace
@@ -58,6 +59,24 @@ def build_translator(settings: TranslatorSettings, seed: int = 0) -> CycleGAN:
         identity_weight=settings.identity_weight,
         pool_size=settings.pool_size,
     )
+
+
+def finished_translator(workspace: Workspace, seed: int) -> Path:
+    """The last checkpoint of the translator that serves `seed`, trained to its end with today's settings and frames.
+
+    Raises:
+        CheckpointError: There is none: not trained yet, stopped half-way, or trained with other settings or frames.
+    """
+    run = workspace.translator(seed)
+    if not (run / "final.json").exists():
+        state = "stopped half-way" if run.exists() else "not there yet"
+        raise CheckpointError(f"translator {run} is {state}; run `sim2real translate train` first")
+    if read_json(run / "config.json") != as_json(workspace.translator_inputs(workspace.translator_seed(seed))):
+        raise CheckpointError(
+            f"translator {run} was trained with other settings or frames; "
+            "run `sim2real translate train --restart` first"
+        )
+    return resolve_checkpoint(run / read_json(run / "final.json")["checkpoint"])
 
 
 def load_translator(path: Path, machine: Machine) -> tuple[CycleGAN, Path]:

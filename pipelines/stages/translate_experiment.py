@@ -12,10 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
 from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
-from pipelines.errors import CheckpointError, Interrupted, UserError
+from pipelines.errors import Interrupted, UserError
 from pipelines.progress import Progress
 from pipelines.settings import explain
-from pipelines.stages.train_translator import load_translator
+from pipelines.stages.train_translator import finished_translator, load_translator
 from pipelines.stages.translate_frames import (
     FrameToTranslate,
     TranslationSummary,
@@ -27,15 +27,14 @@ from pipelines.workspace import Workspace
 
 
 def translate_experiment(
-    workspace: Workspace, seed: int, machine: Machine, restart: bool = False
+    workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False
 ) -> TranslationSummary:
     """Translate the experiment's labelled source frames with the translator that serves `seed`."""
-    if not workspace.translator(seed).exists():
-        raise CheckpointError(f"{workspace.translator(seed)}: no translator yet; run `sim2real translate train` first")
+    checkpoint = finished_translator(workspace, seed)
     output = workspace.translated(seed)
     plan = plan_sets(workspace.labelled_source, output)
     height = workspace.experiment.translation.height
-    return run_translation(workspace.translator(seed), plan, output, "source_to_target", height, machine, restart)
+    return run_translation(checkpoint, plan, output, "source_to_target", height, machine, workers, restart)
 
 
 def translate_folder(
@@ -47,6 +46,7 @@ def translate_folder(
     reader_settings: Sequence[str],
     height: int | None,
     machine: Machine,
+    workers: int,
     restart: bool = False,
 ) -> TranslationSummary:
     """Translate every image of a folder tree, or every frame of a data set with its label maps.
@@ -60,13 +60,14 @@ def translate_folder(
         reader_settings: KEY=VALUE settings of the reader, such as "version=0.9.14".
         height: Translate at this height and come back; None for each frame's own size.
         machine: Where to compute.
+        workers: Threads that read ahead and write behind.
         restart: Set an output of another translation aside.
     """
     if not source.is_dir():
         raise UserError(f"--input {source} is not a folder")
     settings = {"reader": reader, "name": source.resolve().name, "root": "."}
     plan = plan_set(open_frame_set(_reader_settings(settings, _pairs(reader_settings)), source), output)
-    return run_translation(checkpoint, plan, output, direction, height, machine, restart)
+    return run_translation(checkpoint, plan, output, direction, height, machine, workers, restart)
 
 
 def _reader_settings(settings: dict[str, str], more: dict[str, str]) -> AnyFrameSetSettings:
@@ -94,6 +95,7 @@ def run_translation(
     direction: str,
     height: int | None,
     machine: Machine,
+    workers: int,
     restart: bool,
 ) -> TranslationSummary:
     """Translate a plan's frames with a checkpoint; what is finished is left alone."""
@@ -113,6 +115,7 @@ def run_translation(
             identity,
             height=height,
             device=str(machine.device),
+            workers=max(workers, 1),
             restart=restart,
             progress=lambda done, total: progress.reach(done),
             stop_requested=lambda: bool(stop),

@@ -1,4 +1,4 @@
-"""Experiment files: the bundled ones are valid, every slip is told on one line, and an override says what it seems to say."""
+"""Experiment files: the bundled ones are valid, every slip is told on one line, an override says what it seems to say."""
 
 import math
 import os

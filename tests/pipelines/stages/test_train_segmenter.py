@@ -85,3 +85,13 @@ def test_rare_classes_and_moving_average_by_setting(make_workspace, cpu):
 def test_the_translated_arm_needs_translated_frames(make_workspace, cpu):
     with pytest.raises(UserError, match="translated"):
         train_segmenter(make_workspace(), 0, "translated", cpu, workers=0)
+
+
+def test_frames_of_another_translator_are_refused(copied_run, make_workspace, cpu):
+    """A translator trained anew leaves translated frames behind that are not its own; they must not be trained on."""
+    workspace = make_workspace("translator.cycle_weight=5.0", run=copied_run)
+    with pytest.raises(UserError, match="trained with other settings or frames"):
+        train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+    workspace = make_workspace("translation.height=16", run=copied_run)
+    with pytest.raises(UserError, match="translated by another translator, or at another height"):
+        train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
