@@ -85,7 +85,8 @@ def describe_machine(machine: Machine) -> str:
     """One line for a results table: processor, threads, precision."""
     if machine.device.type == "cuda":
         return f"{torch.cuda.get_device_name(machine.device)}, {machine.precision}"
-    return f"{processor_name()}, {torch.get_num_threads()} threads, {machine.precision}"
+    threads = torch.get_num_threads()
+    return f"{processor_name()}, {threads} thread{'s' if threads > 1 else ''}, {machine.precision}"
 
 
 def processor_name() -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipelines.data import encodings
-from pipelines.data.encodings import CARLA_VERSIONS, ENCODINGS, LabelEncoding, carla_table
+from pipelines.data.encodings import CARLA_VERSIONS, ENCODINGS, LabelEncoding, carla, carla_table
 from pipelines.data.images import write_image
 from pipelines.errors import ImageError, UserError
 from segment.classes import CLASS_NAMES, TRAIN_IDS_16
@@ -256,3 +256,13 @@ class TestDescriptions:
 
     def test_the_readers(self):
         assert sorted(ENCODINGS) == ["camvid", "carla", "cityscapes", "gta5", "synthia"]
+
+
+def test_the_own_car_is_ignored_and_survives_the_manifest(tmp_path):
+    """CARLA tags its own bonnet as a vehicle; of 10 rows, the share 0.3 at the bottom is the last 3."""
+    stored = np.full((10, 4), 10, np.uint8)
+    write_image(tmp_path / "label.png", stored)
+    encoding = LabelEncoding.from_json(carla("0.8.2", "raw", "0.3").to_json())
+    label_map = encoding.decode(tmp_path / "label.png")
+    assert (label_map[:7] == 13).all() and (label_map[7:] == 255).all()
+    assert encoding != carla("0.8.2", "raw")
