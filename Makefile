@@ -3,9 +3,9 @@
 
 CONFIG  ?= pipelines/configs/toyworld.toml
 DATA    ?= data
-NAME    ?= $(basename $(notdir $(CONFIG)))
+NAME    ?= $(shell sed -n '/^name *=/{s/.*"\(.*\)".*/\1/p;q;}' $(CONFIG))
 RUN     ?= runs/$(NAME)
-# One of the config's seeds.
+# The config's first seed.
 SEED    ?= 0
 PYTHON  ?= python3.11
 VENV    ?= .venv
@@ -57,8 +57,8 @@ lint: $(VENV)/installed ## check style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-clean: ## remove runs and environment
-	rm -rf runs $(VENV)
+clean: ## remove the environment; runs stay
+	rm -rf $(VENV)
 
 # FORCE: the frames and the config are looked at every time; the files change only when their content does.
 $(RUN)/inputs/%.json: $(RUN)/inputs/checked ;

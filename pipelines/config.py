@@ -122,6 +122,14 @@ class SegmenterSettings(Settings):
             raise ValueError(f"scale goes from {self.scale[0]:g} to {self.scale[1]:g}; the first must be the smaller")
         return self
 
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> "SegmenterSettings":
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps} and steps {self.steps}; set warmup_steps below steps"
+            )
+        return self
+
 
 class CompareSettings(Settings):
     """How often the comparison is repeated."""
@@ -129,6 +137,12 @@ class CompareSettings(Settings):
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     one_translator: bool = False
     """Train the translator with the first seed only and share it; otherwise every seed trains its own."""
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> "CompareSettings":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} hold one twice; equal seeds give equal results, not a spread")
+        return self
 
 
 class Experiment(Settings):

@@ -4,7 +4,7 @@ RUN/frames/...               what toy world drew, where the experiment uses it
 RUN/seed-S/translator/       run folder
 RUN/seed-S/translated/       data set: the labelled source frames, translated
 RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net or oracle
-RUN/results.json report.html
+RUN/results.json results.md report.html
 """
 
 import hashlib

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,6 @@ class Folder:
 
     def make(self, target, *variables, fails="", code=0):
         (self.content / "calls").write_text("")
-        time.sleep(0.02)  # as on a person's clock: what follows is later than what was
         done = subprocess.run(
             ["make", target, f"VENV={self.path / 'venv'}", f"RUN={self.run}", *variables],
             cwd=ROOT,
@@ -148,3 +146,12 @@ def test_alone_it_prints_every_target(folder):
     phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()) - {"FORCE"}
     assert {"setup", "demo", "test", "translate", "train-seg", "eval", "clean"} <= phony
     assert [target for target in sorted(phony) if f"  make {target} " not in shown] == []
+
+
+@pytest.mark.parametrize("name", ["toyworld", "carla_to_camvid"])
+def test_make_and_the_command_line_write_to_the_same_folder(name):
+    """Both take `name` of the config; a set's own name further down must not be mistaken for it."""
+    plan = subprocess.run(
+        ["make", "-n", "translate", f"CONFIG=pipelines/configs/{name}.toml"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert f"--run runs/{name} " in plan.stdout and plan.stderr == ""

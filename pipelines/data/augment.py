@@ -102,9 +102,19 @@ class SegmenterAugmentation:
         if self.colour_jitter > 0:
             low, high = 1 - self.colour_jitter, 1 + self.colour_jitter
             image = functional.adjust_brightness(image, random.uniform(low, high))
-            image = functional.adjust_contrast(image, random.uniform(low, high))
+            image = adjust_contrast(image, random.uniform(low, high))
             image = functional.adjust_saturation(image, random.uniform(low, high))
             image = functional.adjust_hue(image, random.uniform(-0.1, 0.1) * self.colour_jitter)
         if self.blur > 0 and random.random() < self.blur:
             image = functional.gaussian_blur(image, kernel_size=[9, 9], sigma=[random.uniform(0.3, 2.0)])
         return image
+
+
+def adjust_contrast(image: torch.Tensor, factor: float) -> torch.Tensor:
+    """Move (3, H, W) in [0, 1] away from, or towards, its mean grey.
+
+    torchvision's own takes the mean with torch, which adds in another order for another number of threads: batches
+    would not be the same bits in this process and in a worker.
+    """
+    grey = float(functional.rgb_to_grayscale(image).numpy().mean(dtype=np.float64))
+    return (factor * image + (1 - factor) * grey).clamp(0, 1)

@@ -147,9 +147,13 @@ def _check_carla_version(encoding: LabelEncoding, values: StoredValues, report: 
     bottom = _at_bottom(encoding, values)
     version = encoding.description["version"]
     if bottom == ROAD:
+        report.notes.append(f"CARLA version {version} fits: the bottom row is mostly road")
         return
     if bottom == CAR and _all_known(encoding, values):
-        report.notes.append(f"the bottom row is mostly car under version {version}: probably the bonnet of the own car")
+        remedy = f"ignored by own_car = {encoding.own_car:g}" if encoding.own_car else "`own_car` would ignore it"
+        report.notes.append(
+            f"the bottom row is mostly car under version {version}: probably the bonnet of the own car ({remedy})"
+        )
         return
     road, car = [], []
     for group, others in _other_versions(encoding).items():

@@ -1,0 +1,1 @@
+"""What runs any method of either stage: the loop, checkpoints, run folders, devices."""

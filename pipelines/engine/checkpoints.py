@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipelines.data.files import sha256_of, storage_errors, sync_folder
-from pipelines.errors import CheckpointError
+from pipelines.errors import CheckpointError, NumericalError
 
 FORMAT = 1
 KEEP = 2
@@ -36,6 +36,7 @@ def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizers: dict
 
     Raises:
         StorageError: The disk is full or cannot be written; the former checkpoints are untouched.
+        NumericalError: A weight or buffer is not finite: what is saved can always be used.
     """
     target = folder / f"step-{step:08d}"
     part = folder / f".{target.name}.{os.getpid()}.part"
@@ -82,15 +83,22 @@ def _drop(checkpoint: Path) -> None:
 
 
 def _write_parts(part: Path, step: int, method: nn.Module, optimizers: dict[str, Optimizer], about: dict) -> None:
+    state = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
+    spoilt = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if spoilt:
+        raise NumericalError(
+            f"{spoilt[0]} holds values that are no numbers at step {step}, though no loss showed it; this state is not "
+            "saved, the last checkpoint is from before. Lower the learning rate"
+        )
     tensors, scalars = {}, {}
     for name, optimizer in optimizers.items():
         tensors[name], scalars[name] = _split_optimizer(optimizer)
-    save_file({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}, part / "method.safetensors")
+    save_file(state, part / "method.safetensors")
     save_file(
         {f"{name}/{k}": v for name, group in tensors.items() for k, v in group.items()}, part / "optimizers.safetensors"
     )
-    state = {"format": FORMAT, "step": step, "about": about, "optimizers": scalars}
-    (part / "state.json").write_text(json.dumps(state, indent=1, sort_keys=True) + "\n")
+    rest = {"format": FORMAT, "step": step, "about": about, "optimizers": scalars}
+    (part / "state.json").write_text(json.dumps(rest, indent=1, sort_keys=True) + "\n")
     hashes = {file.name: sha256_of(file) for file in sorted(part.iterdir())}
     (part / "manifest.json").write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n")
     for file in part.iterdir():

@@ -71,6 +71,8 @@ def train(
     done = load_into(newest, method, optimizers) if newest else 0
     if done >= schedule.steps:
         return
+    if done > 0:
+        run.refuse_other_precision(machine)
     run.describe_environment(machine)
     if done == 0:
         # The state before the first step: what a kill before the first checkpoint falls back to, and a test of the
@@ -136,6 +138,8 @@ def _take_step(
         optimizers[name].zero_grad(set_to_none=True)
         torch.stack([value.float() for value in losses.values()]).sum().backward()
         optimizers[name].step()
+        # Autocast keeps bf16 copies of weights until the step ends; a method may use these weights again before that.
+        torch.clear_autocast_cache()
 
     with machine.autocast():
         return method.step(batch, update)

@@ -69,6 +69,19 @@ class RunFolder:
         """Write `environment.json`: versions and the machine of this (latest) start."""
         write_json(self.path / "environment.json", environment(machine))
 
+    def refuse_other_precision(self, machine: Machine) -> None:
+        """A run that went from one precision to another half-way could not be repeated by any command.
+
+        Raises:
+            UserError: The run was begun with another precision.
+        """
+        begun = read_json(self.path / "environment.json").get("precision", machine.precision)
+        if begun != machine.precision:
+            raise UserError(
+                f"{self.path} was begun in {begun} and would go on in {machine.precision}; "
+                f"add --precision {begun}, or choose another --run"
+            )
+
     def open_log(self, name: str, after_step: int) -> IO[str]:
         """Open a JSON-lines log for appending, cut back to the rows up to `after_step`."""
         path = self.path / name
@@ -183,6 +196,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "machine": describe_machine(machine),
+        "precision": machine.precision,
         "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in packages},
     }

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from pipelines.data.files import write_atomically
 from pipelines.report import charts, pictures, tables, wording
 from pipelines.report.pictures import Pictures
-from pipelines.report.study import ARM_MEANINGS, ARM_TITLES, ARMS, Study, average
+from pipelines.report.study import ARM_TITLES, ARMS, Study, average
 
 STYLES = 6
 """Colours for curves that belong to no arm; `style.html` defines `.series-0` and so on."""
@@ -43,6 +43,7 @@ def render_page(study: Study, pictures: Pictures) -> str:
         .get_template("template.html")
         .render(
             study=study,
+            ARM_MEANINGS=wording.arm_meanings(study),
             pictures=pictures,
             network=study.network,
             groups=study.class_groups(),
@@ -119,7 +120,6 @@ def _environment() -> Environment:
     environment.globals |= {
         "ARMS": ARMS,
         "ARM_TITLES": ARM_TITLES,
-        "ARM_MEANINGS": ARM_MEANINGS,
         "average": average,
         "charts": charts,
         "colour": pictures.colour,

@@ -24,12 +24,6 @@ ARMS: tuple[Arm, ...] = ("source_only", "translated", "oracle")
 
 ARM_TITLES: dict[str, str] = {"source_only": "Source-only", "translated": "Translated", "oracle": "Oracle"}
 
-ARM_MEANINGS: dict[str, str] = {
-    "source_only": "synthetic frames as they are",
-    "translated": "the same frames, translated",
-    "oracle": "labelled real frames",
-}
-
 # JSON has no NaN: it is written as null, and a null where a number belongs is read back as NaN.
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 

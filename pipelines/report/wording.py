@@ -52,6 +52,19 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def arm_meanings(study: Study) -> dict[str, str]:
+    """What each arm learns from; the translated one by the shares of its mixture, where the settings have them."""
+    shares = study.settings.get("segmenter", {}).get("shares", {"translated": 1.0})
+    kinds = {"translated": "translated", "source": "as they are", "target": "labelled real ones"}
+    mixed = [f"{percent(shares[name])} {kind}" for name, kind in kinds.items() if shares.get(name)]
+    pure = mixed == ["100 % translated"]
+    return {
+        "source_only": "synthetic frames as they are",
+        "translated": "the same frames, translated" if pure else f"frames drawn {', '.join(mixed)}",
+        "oracle": "labelled real frames",
+    }
+
+
 def compared_means(study: Study) -> tuple[float, float, float]:
     """Mean IoU of source-only, translated and oracle over the seeds that all three have; NaN without such a seed."""
     seeds = study.complete_seeds()

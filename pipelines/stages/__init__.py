@@ -1,0 +1,1 @@
+"""One stage, one file: what a command or a make target does."""

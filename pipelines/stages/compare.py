@@ -1,12 +1,13 @@
 """The question the project exists for: how much of the domain gap did translation close?
 
 Three arms train the same network under one budget and the same seeds: on source frames as they are, on translated
-frames,
-and on labelled real frames (the oracle). Whatever is already trained with the same settings and data is used as it is.
+frames, and on labelled real frames (the oracle). Whatever is already trained with the same settings and data is used
+as it is.
 """
 
 import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from pipelines.progress import duration
 from pipelines.report.page import write_report
 from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
+from pipelines.report.tables import markdown_table
 from pipelines.stages.evaluate import Evaluation, evaluate_checkpoint, read_prediction
 from pipelines.stages.train_segmenter import train_segmenter
 from pipelines.stages.train_translator import train_translator
@@ -41,7 +43,7 @@ NEIGHBOUR_SIZE = (32, 16)
 
 
 def compare(workspace: Workspace, machine: Machine, workers: int, command: str, restart: bool = False) -> Study:
-    """Train and evaluate what is missing of every seed and arm; write `results.json` and `report.html`.
+    """Train and evaluate what is missing of every seed and arm; write `results.json`, `results.md`, `report.html`.
 
     Args:
         workspace: The experiment, its data and its folder.
@@ -71,14 +73,17 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
         machine=describe_machine(machine),
         versions={"python": facts["python"], **facts["packages"]},
         settings=workspace.experiment.model_dump(mode="json"),
-        notes=_notes(workspace),
+        notes=[*_notes(workspace), _counted(first)],
         classes=list(CLASS_NAMES),
         groups=first.groups,
-        validation=", ".join(f"{frames.name} ({len(frames)} frames)" for frames in workspace.validation),
+        validation=", ".join(
+            f"{frames.name} ({len(frames.only_labelled())} frames)" for frames in workspace.validation
+        ),
         results=results,
         network=network_facts(workspace, machine),
     )
     write_atomically(workspace.run / "results.json", study.to_json().encode())
+    write_atomically(workspace.run / "results.md", markdown_table(study).encode())
     write_report(study, gather_pictures(workspace, evaluations), workspace.run / "report.html")
     return study
 
@@ -130,10 +135,19 @@ def _notes(workspace: Workspace) -> list[str]:
     shared = "one translator, shared by all seeds" if len(used) < len(seeds) else "one translator per seed"
     return [
         f"Translator: {settings.method}, {settings.generator} with {settings.generator_channels} channels, "
-        f"{settings.steps} steps of {settings.crop}-pixel crops; {shared}; training took {took}.",
+        f"{settings.steps} steps of {settings.crop}-pixel crops; {shared}; training took about {took}.",
         "Every arm: same network, initial weights per seed, steps, batch, augmentation and evaluation; the last "
         "checkpoint is evaluated, none is chosen on the validation frames.",
     ]
+
+
+def _counted(evaluation: Evaluation) -> str:
+    subsets = (range(len(CLASS_NAMES)), TRAIN_IDS_16, TRAIN_IDS_13)
+    all_19, of_16, of_13 = (len(evaluation.scored(among)) for among in subsets)
+    return (
+        f"The labels can express {all_19} classes, merged ones counted once: mean IoU is over these, mIoU 16 over "
+        f"{of_16} and mIoU 13 over {of_13} of them. A pixel predicted as any other class is a miss of its true class."
+    )
 
 
 def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:
@@ -150,8 +164,8 @@ def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:
         latency_ms_p50=latency.p50_ms,
         latency_ms_p90=latency.p90_ms,
         frames_per_second=1000 / latency.p50_ms,
-        device=describe_machine(machine),
-        name=settings.network,
+        device=describe_machine(replace(machine, precision="fp32")),  # no autocast around what was timed
+        name=f"network {settings.network}",
         measurement=(
             f"batch 1, {latency.dtype}, random weights, {latency.repeats} timed runs after warm-up, network alone"
         ),
@@ -161,8 +175,8 @@ def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:
 def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Evaluation]) -> Pictures:
     """The pictures of the first seed: translations beside their nearest real frame; best and worst predictions."""
     seed = workspace.experiment.compare.seeds[0]
-    scores = np.nan_to_num(evaluations[seed, "translated"].frame_scores())
-    order = np.argsort(scores, kind="stable")
+    scores = np.array(evaluations[seed, "translated"].frame_scores())
+    order = np.argsort(scores, kind="stable")[: np.isfinite(scores).sum()]  # NaN, a frame without labels, comes last
     count = min(SHOWN_PREDICTIONS, len(order) // 2)
     here = {arm: evaluations[seed, arm] for arm in ARMS}
     losses = _rows(workspace.translator(seed) / "metrics.jsonl")

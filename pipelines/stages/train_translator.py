@@ -16,8 +16,9 @@ from translate.methods.cyclegan import CycleGAN
 
 
 def train_translator(workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False) -> Path:
-    """Train (or carry on training) the experiment's translator with one seed; return its run folder."""
+    """Train (or carry on training) the translator that serves `seed`; return its run folder."""
     settings = workspace.experiment.translator
+    seed = workspace.translator_seed(seed)
     return train_run(
         workspace.translator(seed),
         workspace.translator_inputs(seed),

@@ -42,10 +42,11 @@ height = 32
 crop = [32, 32]
 batch = 2
 steps = 3
+warmup_steps = 1
 """
 
 
-def refused(finished, code, *expected, listed=0):
+def assert_refused(finished, code, *expected, listed=0):
     """One line on stderr that begins "error: " and holds what is expected, after `listed` lines that name inputs."""
     lines = finished.stderr.splitlines()
     assert finished.code == code, finished.stderr
@@ -99,28 +100,28 @@ def test_good_photos_are_fine(on_photos):
 
 def test_missing_data_folder(commands, photos):
     finished = commands("data", "check", photos / "photos.toml", "--data", photos / "nodata")
-    refused(
+    assert_refused(
         finished, 2, "nodata/game: the folder of data set 'game' does not exist. Change its setting `root`, or --data"
     )
 
 
 def test_empty_folder(on_photos, photos):
     shutil.rmtree(photos / "data/real/train")
-    refused(on_photos("translate train"), 4, "data/real: no image of data set 'real' matches 'train/{name}.*'")
+    assert_refused(on_photos("translate train"), 4, "data/real: no image of data set 'real' matches 'train/{name}.*'")
 
 
 def test_data_check_lists_what_is_wrong(on_photos, photos):
     truncate(photos / "data/real/val/0.png")
     finished = on_photos("data check")
-    refused(finished, 3, "sets with problems: 1; they are listed above")
+    assert_refused(finished, 3, "sets with problems: 1; they are listed above")
     assert "val/0.png: the PNG is cut off" in finished.stdout
 
 
 def test_no_labels_to_learn_from(on_photos, photos):
     shutil.rmtree(photos / "data/game/semantic")
     shutil.rmtree(photos / "data/real/trainannot")
-    refused(on_photos("segment train", "--arm", "source_only"), 4, "no source frame has a label map")
-    refused(on_photos("segment train", "--arm", "oracle"), 4, "no target frame has a label map")
+    assert_refused(on_photos("segment train", "--arm", "source_only"), 4, "no source frame has a label map")
+    assert_refused(on_photos("segment train", "--arm", "oracle"), 4, "no target frame has a label map")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -129,32 +130,34 @@ def test_unknown_class_is_named_before_the_first_step(on_photos, photos, workers
     label[5, 5, 0] = 77
     write_image(photos / "data/game/semantic/1.png", label)
     finished = on_photos("segment train", "--arm", "source_only", "--workers", workers)
-    refused(finished, 3, "data/game/semantic/1.png: holds unknown ids 77")
+    assert_refused(finished, 3, "data/game/semantic/1.png: holds unknown ids 77")
     assert not (photos / "run/seed-0/source_only/checkpoints").exists()
 
 
 def test_label_map_of_another_size_is_named_before_the_first_step(on_photos, photos):
     write_image(photos / "data/real/trainannot/1.png", np.full((16, 32), 3, np.uint8))
     finished = on_photos("segment train", "--arm", "oracle")
-    refused(finished, 3, "trainannot/1.png: the label map is 32x16, its image", "is 32x32; both must be of one size")
+    assert_refused(
+        finished, 3, "trainannot/1.png: the label map is 32x16, its image", "is 32x32; both must be of one size"
+    )
     assert not (photos / "run/seed-0/oracle/checkpoints").exists()
 
 
 def test_truncated_image_is_named_before_the_first_step(on_photos, photos):
     truncate(photos / "data/real/train/1.png")
-    refused(on_photos("translate train"), 3, "data/real/train/1.png: the PNG is cut off. Expected a whole PNG")
+    assert_refused(on_photos("translate train"), 3, "data/real/train/1.png: the PNG is cut off. Expected a whole PNG")
     assert not (photos / "run/seed-0/translator/checkpoints").exists()
 
 
 def test_device_that_is_not_there(on_photos):
-    refused(on_photos("translate train", "--device", "gpu"), 2, "--device gpu: expected auto, cpu, cuda, cuda:1")
+    assert_refused(on_photos("translate train", "--device", "gpu"), 2, "--device gpu: expected auto, cpu, cuda, cuda:1")
     finished = on_photos("translate train", "--device", "cuda:97")
-    refused(finished, 2, "--device cuda:97 cannot be used here", "try --device cpu")
+    assert_refused(finished, 2, "--device cuda:97 cannot be used here", "try --device cpu")
 
 
 def test_stages_in_the_wrong_order(on_photos):
-    refused(on_photos("translate experiment"), 5, "is not there yet; run `sim2real translate train` first")
-    refused(on_photos("segment train"), 2, "no translated frames yet; run `sim2real translate experiment` first")
+    assert_refused(on_photos("translate experiment"), 5, "is not there yet; run `sim2real translate train` first")
+    assert_refused(on_photos("segment train"), 2, "no translated frames yet; run `sim2real translate experiment` first")
 
 
 # --- disks ------------------------------------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ def test_full_and_read_only_disks(monkeypatch, capsys, photos, number, text):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_run_folder_without_permission(on_photos, photos):
     (photos / "run").mkdir(mode=0o500)
-    refused(on_photos("translate train"), 6, "cannot write: Permission denied")
+    assert_refused(on_photos("translate train"), 6, "cannot write: Permission denied")
 
 
 # --- checkpoints and finished runs ------------------------------------------------------------------------------------
@@ -209,10 +212,14 @@ USERS = [("translate run", "translator", "segmenter"), ("segment predict", "segm
 
 @pytest.mark.parametrize(("words", "kind", "other"), USERS)
 def test_checkpoints_that_are_none(use, checkpoints, photos, words, kind, other):
-    refused(use(words, photos / "nope"), 5, "nope does not exist; give a run folder or one of its checkpoints/step-N")
-    refused(use(words, photos / "data"), 5, "is not a checkpoint of sim2real: expected a folder with manifest.json")
-    refused(use(words, photos / "photos.toml"), 5, "is not a checkpoint of sim2real")
-    refused(use(words, checkpoints[other]), 5, f"is a {other}, expected a {kind}")
+    assert_refused(
+        use(words, photos / "nope"), 5, "nope does not exist; give a run folder or one of its checkpoints/step-N"
+    )
+    assert_refused(
+        use(words, photos / "data"), 5, "is not a checkpoint of sim2real: expected a folder with manifest.json"
+    )
+    assert_refused(use(words, photos / "photos.toml"), 5, "is not a checkpoint of sim2real")
+    assert_refused(use(words, checkpoints[other]), 5, f"is a {other}, expected a {kind}")
     assert not (photos / "out").exists()
 
 
@@ -225,29 +232,31 @@ def test_damaged_checkpoints(use, checkpoints, tmp_path, words, kind, other):
         last = file.read(1)[0]
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last ^ 1]))
-    refused(use(words, copy), 5, "method.safetensors has changed since it was written; use an older one")
+    assert_refused(use(words, copy), 5, "method.safetensors has changed since it was written; use an older one")
     (copy / "method.safetensors").unlink()
-    refused(use(words, copy), 5, "method.safetensors is missing; use an older checkpoint or copy it again")
+    assert_refused(use(words, copy), 5, "method.safetensors is missing; use an older checkpoint or copy it again")
     (copy / "manifest.json").write_text("{")
-    refused(use(words, copy), 5, "manifest.json is damaged")
+    assert_refused(use(words, copy), 5, "manifest.json is damaged")
 
 
 @pytest.mark.parametrize(("words", "kind", "other"), USERS)
 def test_inputs_and_outputs_that_do_not_go_together(use, checkpoints, photos, words, kind, other):
     source = photos / "data/real/val"
     before = sorted(photos.rglob("*"))
-    refused(use(words, checkpoints[kind], source, output="data/real/val"), 2, "are the same folder; choose an --output")
-    refused(use(words, checkpoints[kind], source, output="data/real/val/out"), 2, "lie within each other")
-    refused(use(words, checkpoints[kind], photos / "nope"), 2, "nope is not a folder")
+    assert_refused(
+        use(words, checkpoints[kind], source, output="data/real/val"), 2, "are the same folder; choose an --output"
+    )
+    assert_refused(use(words, checkpoints[kind], source, output="data/real/val/out"), 2, "lie within each other")
+    assert_refused(use(words, checkpoints[kind], photos / "nope"), 2, "nope is not a folder")
     (photos / "empty").mkdir()
-    refused(use(words, checkpoints[kind], photos / "empty"), 4, "empty", "no image")
+    assert_refused(use(words, checkpoints[kind], photos / "empty"), 4, "empty", "no image")
     assert sorted(photos.rglob("*")) == sorted([*before, photos / "empty"])
 
 
 def test_a_truncated_image_costs_one_prediction(use, checkpoints, photos):
     truncate(photos / "data/real/val/0.png")
     finished = use("segment predict", checkpoints["segmenter"])
-    refused(finished, 3, "images that could not be read: 1; they are listed above", listed=1)
+    assert_refused(finished, 3, "images that could not be read: 1; they are listed above", listed=1)
     assert "val/0.png: the PNG is cut off" in finished.stderr
     assert "2 images in, 1 label maps out" in finished.stdout
     assert [path.name for path in (photos / "out/labels").iterdir()] == ["1.png"]
@@ -256,10 +265,12 @@ def test_a_truncated_image_costs_one_prediction(use, checkpoints, photos):
 def test_a_truncated_image_costs_one_translation(use, checkpoints, photos):
     truncate(photos / "data/real/val/0.png")
     finished = use("translate run", checkpoints["translator"])
-    refused(finished, 3, "frames failed: 1;", "failures.jsonl says which and why")
+    assert_refused(finished, 3, "frames failed: 1;", "failures.jsonl says which and why")
     assert finished.stdout.startswith("2 frames in, 1 frames out (1 translated, 0 already there); 1 failed")
     assert sorted(path.name for path in (photos / "out").glob("[!.]*.png")) == ["1.png"]
-    refused(use("translate run", checkpoints["translator"], None, "--height", "16"), 2, "height was None and is 16")
+    assert_refused(
+        use("translate run", checkpoints["translator"], None, "--height", "16"), 2, "height was None and is 16"
+    )
 
 
 @pytest.mark.parametrize(
@@ -280,10 +291,10 @@ def test_a_truncated_image_costs_one_translation(use, checkpoints, photos):
     ],
 )
 def test_settings_of_the_reader(use, checkpoints, arguments, expected):
-    refused(use("translate run", checkpoints["translator"], None, *arguments), 2, expected)
+    assert_refused(use("translate run", checkpoints["translator"], None, *arguments), 2, expected)
 
 
 def test_a_run_made_with_other_settings_is_refused(commands, tiny_config, tiny_run):
     arguments = ["--run", tiny_run, "--set", "translator.steps=9"]
     finished = commands("translate", "train", tiny_config, *arguments)
-    refused(finished, 2, "holds a run with other settings or data", "settings.steps was 4, now 9", "--restart")
+    assert_refused(finished, 2, "holds a run with other settings or data", "settings.steps was 4, now 9", "--restart")

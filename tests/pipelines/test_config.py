@@ -1,4 +1,4 @@
-"""Experiment files: the bundled ones are valid, every slip is told on one line, an override says what it seems to say."""
+"""Experiment files: the bundled ones are valid, every slip is one line, an override says what it seems to say."""
 
 import math
 import os
@@ -104,6 +104,11 @@ def test_what_is_no_file(tmp_path):
             '[[source]]\nname = "b"\nreader = "carla"\nroot = "y"\nversion = "0.7"',
             "source.1.version: CARLA version '0.7' is unknown; valid versions: 0.8.x",
         ),
+        (
+            "[segmenter]\nsteps = 300",
+            "segmenter: warmup_steps is 1000 and steps 300; set warmup_steps below steps",
+        ),
+        ("[compare]\nseeds = [4, 4]", "compare: seeds [4, 4] hold one twice"),
     ],
 )
 def test_contradictions_are_refused_at_construction(config, text, expected):
@@ -141,7 +146,7 @@ def test_wrong_overrides_are_named(config, override, expected):
     rate=st.floats(1e-9, 1e9),
     jitter=st.floats(0, 1),
     flip=st.booleans(),
-    seeds=st.lists(st.integers(0, 9), min_size=1, max_size=3),
+    seeds=st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True),
     root=st.text("abc/ .=[]'\\\"é\t", min_size=1),
 )
 def test_overrides_arrive_as_they_were_meant(steps, rate, jitter, flip, seeds, root):

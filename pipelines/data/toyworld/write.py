@@ -4,26 +4,31 @@ A frame is a pure function of (seed, renderer, index, size). The label map is wr
 whose image exists is complete, and an interrupted run goes on where it stopped.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
+from pipelines.data.files import write_atomically
 from pipelines.data.images import write_image
 from pipelines.data.toyworld.camera import render_camera
 from pipelines.data.toyworld.game import render_game
 from pipelines.data.toyworld.labels import CARLA_TAGS, CITYSCAPES_IDS
 from pipelines.data.toyworld.scene import draw_scene
+from pipelines.errors import UserError
 
 Renderer = Literal["game", "camera"]
 RENDERERS: tuple[Renderer, ...] = ("game", "camera")
 DEFAULT_SIZE = (256, 128)
 CITY = "toyworld"
+DRAWING = "toyworld.json"
+"""Says in a data set's folder what was drawn there: frames of two drawings in one folder would look like one set."""
 SEQUENCE_FRAME = 19
 """Cityscapes labels the twentieth picture of each sequence; its number ends the file names."""
 
@@ -80,12 +85,23 @@ def draw_toy_world(
 
     Raises:
         StorageError: The folder cannot be written.
+        UserError: The folder holds another drawing.
         ValueError: As `draw_frame`.
     """
+    _claim(output, {"renderer": renderer, "seed": seed, "size": list(size)})
     draw = partial(_write_frame, Path(output), renderer, size, seed, split)
     for done, _ in enumerate(_results(draw, frames, workers), start=1):
         if progress:
             progress(done)
+
+
+def _claim(output: Path, drawing: dict[str, Any]) -> None:
+    said = (json.dumps(drawing, sort_keys=True) + "\n").encode()
+    if not (output / DRAWING).exists():
+        write_atomically(output / DRAWING, said)
+    elif (output / DRAWING).read_bytes() != said:
+        former = (output / DRAWING).read_text(errors="replace").strip()
+        raise UserError(f"{output} holds another drawing of toy world: {former}; choose another folder")
 
 
 def _results(draw: Callable[[int], None], frames: int, workers: int) -> Iterator[None]:

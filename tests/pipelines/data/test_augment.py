@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.data.augment import SegmenterAugmentation, crop_window, fit_height, random_flip
+from pipelines.data.augment import SegmenterAugmentation, adjust_contrast, crop_window, fit_height, random_flip
 from pipelines.data.random_keys import keyed_random
 
 STEP = 12
@@ -130,6 +130,24 @@ def test_colour_and_blur_leave_labels_alone_and_stay_in_range():
     assert torch.equal(labels, same)
     assert not torch.allclose(plain, coloured, atol=0.01)
     assert coloured.min() >= 0 and coloured.max() <= 1
+
+
+def test_the_number_of_threads_does_not_show():
+    """A worker process has one thread, this process may have more. 256x192 is where torch's own mean differed."""
+    label_map = blocks(192, 256)
+    augment = augmentation(height=192, crop=(256, 192), colour_jitter=0.5, blur=1.0)
+    threads, images = torch.get_num_threads(), []
+    for number in (1, 2, 4):
+        torch.set_num_threads(number)
+        images.append(augment(paint(label_map), label_map, keyed_random(5))[0])
+    torch.set_num_threads(threads)
+    assert torch.equal(images[0], images[1]) and torch.equal(images[0], images[2])
+
+
+def test_contrast_worked_out_by_hand():
+    """Two grey pixels, 0.2 and 0.6: the mean is 0.4; doubled contrast gives 0.0 and 0.8."""
+    image = torch.tensor([0.2, 0.6]).expand(3, 1, 2)
+    assert torch.allclose(adjust_contrast(image, 2.0), torch.tensor([0.0, 0.8]).expand(3, 1, 2), atol=1e-3)
 
 
 def test_the_same_key_gives_the_same_bits():

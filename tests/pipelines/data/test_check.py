@@ -127,7 +127,9 @@ class TestCarlaVersion:
     def test_the_own_bonnet_is_remarked_not_refused(self, tmp_path):
         self.street(tmp_path, top=7, bottom=10)
         report = checked(tmp_path, reader="carla", version="0.9.5")
-        assert report.ok and "bonnet" in report.notes[0]
+        assert report.ok and "bonnet of the own car (`own_car` would ignore it)" in report.notes[0]
+        ignored = checked(tmp_path, reader="carla", version="0.9.5", own_car=0.5)
+        assert ignored.ok and "(ignored by own_car = 0.5)" in ignored.notes[0]
         doubted = checked(tmp_path, reader="carla", version="0.9.15")
         assert "mostly terrain" in doubted.version_doubts[0] and "own bonnet" in doubted.version_doubts[0]
 

@@ -223,7 +223,7 @@ class TestBrokenFiles:
         pillow = {"webp": "WEBP", "bmp": "BMP", "tif": "TIFF"}
         whole = encode_png(PHOTO) if kind == "png" else encode_jpeg(PHOTO) if kind == "jpg" else None
         whole = whole or saved(Image.fromarray(PHOTO), pillow[kind])
-        refused(put(tmp_path, "a." + kind, whole[: int(len(whole) * kept) if kept < 1 else kept]))
+        assert refused(put(tmp_path, "a." + kind, whole[: int(len(whole) * kept) if kept < 1 else kept]))
 
     @pytest.mark.parametrize("missing", [1, 4, 12])
     def test_png_without_its_end(self, tmp_path, missing):
@@ -235,7 +235,7 @@ class TestBrokenFiles:
         whole = encode_jpeg(PHOTO)
         assert "end marker" in refused(put(tmp_path, "a.jpg", whole[:-2]))
         thumbnail = b"\xff\xe2\x00\x08....\xff\xd9"  # an end marker inside a segment is not the end
-        refused(put(tmp_path, "b.jpg", whole[:2] + thumbnail + whole[2:-2]))
+        assert refused(put(tmp_path, "b.jpg", whole[:2] + thumbnail + whole[2:-2]))
 
     @given(place=st.integers(8, 10**6), bit=st.integers(0, 7))
     @settings(max_examples=60, deadline=None)
@@ -255,7 +255,7 @@ class TestBrokenFiles:
     def test_flipped_pixel_data_in_a_png_is_noticed(self, tmp_path):
         data = bytearray(encode_png(PHOTO))
         data[len(data) // 2] ^= 0x10
-        refused(put(tmp_path, "a.png", bytes(data)))
+        assert refused(put(tmp_path, "a.png", bytes(data)))
 
     @given(
         data=st.binary(max_size=200),
@@ -263,7 +263,7 @@ class TestBrokenFiles:
     )
     @settings(max_examples=100, deadline=None)
     def test_noise_is_refused(self, tmp_path_factory, data, start):
-        refused(put(tmp_path_factory.mktemp("noise"), "a.png", start + data))
+        assert refused(put(tmp_path_factory.mktemp("noise"), "a.png", start + data))
 
     def test_empty_and_foreign(self, tmp_path):
         assert "empty" in refused(put(tmp_path, "a.png", b""))
@@ -305,7 +305,7 @@ class TestLimits:
     def test_declared_huge_bmp(self, tmp_path):
         data = bytearray(saved(Image.fromarray(PHOTO), "BMP"))
         data[18:26] = struct.pack("<ii", 60000, 60000)
-        refused(put(tmp_path, "a.bmp", bytes(data)))
+        assert refused(put(tmp_path, "a.bmp", bytes(data)))
 
     def test_no_pixels(self, tmp_path):
         data = bytearray(make_png(PHOTO, 8, 2))
@@ -326,8 +326,8 @@ class TestLimits:
 
     def test_endless_fill_bytes_and_chunks_end(self, tmp_path):
         started = time.monotonic()
-        refused(put(tmp_path, "a.jpg", b"\xff\xd8" + b"\xff" * 3_000_000))
-        refused(put(tmp_path, "a.png", make_png(PHOTO, 8, 2, chunk(b"teXt", b"") * 200_000)))
+        assert refused(put(tmp_path, "a.jpg", b"\xff\xd8" + b"\xff" * 3_000_000))
+        assert refused(put(tmp_path, "a.png", make_png(PHOTO, 8, 2, chunk(b"teXt", b"") * 200_000)))
         assert time.monotonic() - started < 5
 
     def test_the_limit_lets_every_driving_frame_pass(self):

@@ -18,6 +18,7 @@ from pipelines.data.toyworld.raster import NO_FACE, View, draw_faces, empty_surf
 from pipelines.data.toyworld.scene import camera_rotation, draw_scene
 from pipelines.data.toyworld.street import UP, FaceList, StreetPlan
 from pipelines.data.toyworld.visible import halve_labels, see
+from pipelines.errors import UserError
 
 RENDERERS = ("game", "camera")
 SMALL = (64, 32)
@@ -126,8 +127,10 @@ def test_the_layouts_are_carlas_and_cityscapes(tmp_path):
     assert written == [
         "camera/gtFine/val/toyworld/toyworld_000000_000019_gtFine_labelIds.png",
         "camera/leftImg8bit/val/toyworld/toyworld_000000_000019_leftImg8bit.png",
+        "camera/toyworld.json",
         "game/rgb/000000.png",
         "game/semantic/000000.png",
+        "game/toyworld.json",
     ]
 
 
@@ -141,6 +144,15 @@ def test_drawing_again_continues_and_leaves_finished_frames_alone(tmp_path):
     assert first.stat().st_mtime_ns == before
     assert broken_off.read_bytes() == expected and label.exists()
     assert frame_paths(tmp_path, "game", 2, "train")[0].exists()
+
+
+@pytest.mark.parametrize("change", [{"size": (64, 48)}, {"seed": 5}, {"renderer": "camera"}])
+def test_another_drawing_in_the_folder_is_refused(tmp_path, change):
+    drawing = {"renderer": "game", "size": SMALL, "seed": 4}
+    draw_toy_world(tmp_path, frames=1, **drawing)
+    with pytest.raises(UserError, match=r'another drawing of toy world: \{"renderer": "game", "seed": 4'):
+        draw_toy_world(tmp_path, frames=2, **drawing | change)
+    assert len(list(tmp_path.rglob("*.png"))) == 2
 
 
 def test_processes_draw_the_same_bytes(tmp_path):

@@ -144,6 +144,26 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_named(tmp_path):
     assert checkpoint.name == "step-00000002"
 
 
+class Twice(Toy):
+    """Updates its layer and uses it again within one step."""
+
+    def step(self, batch, update):
+        before = self.layer(batch.image)
+        update("layer", {"size": before.square().mean()})
+        self.moved = bool((self.layer(batch.image) != before).any())
+        return {"size": before.detach().mean()}
+
+
+def test_weights_used_again_in_a_step_are_the_updated_ones_in_bf16_too(tmp_path):
+    run, method = RunFolder(tmp_path / "run", {}), Twice()
+    method._optimizer.param_groups[0]["lr"] = 1.0
+    machine = Machine(torch.device("cpu"), "bf16")
+    nn.init.zeros_(method.layer.bias).requires_grad_(False)
+    train(method, batches, run, Schedule(1, 7), machine, {"stage": "toy"}, "toy")
+    run.close()
+    assert method.moved
+
+
 def test_learning_rates_follow_the_step(tmp_path):
     method = Toy()
     run_to(tmp_path / "run", method=method)
@@ -194,3 +214,26 @@ def test_half_written_files_of_a_killed_run_are_swept_up(tmp_path):
         leftover.write_bytes(b"half")
     RunFolder(tmp_path / "run", {}).close()
     assert not any(leftover.exists() for leftover in leftovers)
+
+
+def test_a_run_does_not_change_its_precision_half_way(tmp_path):
+    def crashing(first, last):
+        yield from (batch for step, batch in zip(range(first, last), batches(first, last), strict=True) if step < 3)
+
+    with pytest.raises(StopIteration):
+        run_to(tmp_path / "run", stream=crashing)
+    run = RunFolder(tmp_path / "run", {"steps": 6})
+    try:
+        with pytest.raises(UserError, match="was begun in fp32 and would go on in bf16; add --precision fp32"):
+            train(Toy(), batches, run, Schedule(6, 7), Machine(torch.device("cpu"), "bf16"), {"stage": "toy"}, "toy")
+    finally:
+        run.close()
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
+    method = Toy()
+    with torch.no_grad():
+        method.layer.weight[0] = torch.inf
+    with pytest.raises(NumericalError, match=r"layer\.weight holds values that are no numbers at step 0"):
+        run_to(tmp_path / "run", method=method)
+    assert list((tmp_path / "run/checkpoints").iterdir()) == []

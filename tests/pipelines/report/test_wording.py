@@ -68,6 +68,20 @@ def test_speed_is_held_against_a_camera(study, rate, verdict):
     assert f"{verdict} a camera of 30 frames/s" in wording.speed(fast)
 
 
+@pytest.mark.parametrize(
+    ("shares", "meaning"),
+    [
+        ({"translated": 1.0, "source": 0.0, "target": 0.0}, "the same frames, translated"),
+        ({"translated": 0.5, "source": 0.5, "target": 0.0}, "frames drawn 50 % translated, 50 % as they are"),
+        ({"translated": 0.9, "source": 0.0, "target": 0.1}, "frames drawn 90 % translated, 10 % labelled real ones"),
+    ],
+)
+def test_what_the_translated_net_learnt_from_is_told(study, shares, meaning):
+    mixed = replace(study, settings={"segmenter": {"shares": shares}})
+    assert wording.arm_meanings(mixed)["translated"] == meaning
+    assert wording.arm_meanings(study)["translated"] == "the same frames, translated"
+
+
 def test_numbers_look_the_same_everywhere():
     assert wording.score(0.41249) == "0.412"
     assert wording.score(None) == wording.score(math.nan) == wording.percent(None) == "–"

@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import torch
 
+from pipelines.engine.launch import Machine
 from pipelines.errors import NoInputsError
 from pipelines.report.study import ARMS, Study
-from pipelines.stages.compare import compare
+from pipelines.stages.compare import compare, network_facts
 from pipelines.stages.evaluate import read_evaluation
 from pipelines.workspace import Workspace
 from segment.classes import CLASS_NAMES
@@ -48,6 +50,12 @@ def test_the_study_says_how_it_came_about(study, make_workspace):
     assert study.validation == "camera_val (4 frames)"
     assert study.network.input_size == "64x32" and study.network.parameters > 5_000_000
     assert "one translator per seed" in study.notes[0] and "4 steps" in study.notes[0]
+    assert "can express 19 classes" in study.notes[-1] and "mIoU 13 over 13 of them" in study.notes[-1]
+
+
+def test_the_speed_names_the_precision_that_was_timed(make_workspace):
+    machine = Machine(torch.device("cpu"), "bf16")
+    assert network_facts(make_workspace(), machine).device.endswith("fp32")
 
 
 def test_the_report_holds_every_arm_and_no_address(tiny_run, study):

@@ -8,7 +8,7 @@ import torch
 from pipelines.engine.checkpoints import list_checkpoints, newest_checkpoint, read_state
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.stages.train_segmenter import load_segmenter
-from pipelines.stages.train_translator import build_translator, load_translator, train_translator
+from pipelines.stages.train_translator import build_translator, finished_translator, load_translator, train_translator
 from pipelines.workspace import Workspace
 
 LOSSES = {
@@ -108,3 +108,10 @@ def test_a_missing_set_is_named_before_anything_is_written(make_workspace, tmp_p
     with pytest.raises(NoInputsError, match="photographs"):
         train_translator(workspace, 0, cpu, workers=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_one_translator_serves_every_seed(copied_run, make_workspace, cpu):
+    workspace = make_workspace("compare.one_translator=true", "compare.seeds=[0, 1]", run=copied_run)
+    assert train_translator(workspace, 1, cpu, 0) == copied_run / "seed-0/translator"
+    assert finished_translator(workspace, 1).parent.parent == copied_run / "seed-0/translator"
+    assert not (copied_run / "seed-1").exists()

@@ -12,63 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.data.encodings import cityscapes
-from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, Journal, read_manifest
 from pipelines.errors import Interrupted, StorageError, UserError
-from pipelines.stages.translate_frames import plan_folder, plan_sets, translate_frames
-
-IDENTITY = {"checkpoint_sha256": "c" * 64, "direction": "source_to_target", "precision": "float32"}
-NAMES = ["-rf", "a b", "seq1/frame", "seq2/frame", "ä/ö"]
-
-
-def negative(image):
-    return 1 - image
-
-
-class Counting:
-    """A translator that counts its calls."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def __call__(self, image):
-        self.calls += 1
-        return negative(image)
-
-
-def paint(seed, height=6, width=8):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-
-
-@pytest.fixture
-def source(tmp_path):
-    """A labelled data set of five frames of two sizes."""
-    root = tmp_path / "in"
-    for seed, name in enumerate(NAMES):
-        size = (6, 8) if seed < 3 else (5, 7)
-        write_image(root / "rgb" / f"{name}.png", paint(seed, *size))
-        write_image(root / "ids" / f"{name}.png", np.full(size, 7 + seed, np.uint8))
-    return root
-
-
-def as_sets(root):
-    frames = [Frame(name, root / f"rgb/{name}.png", root / f"ids/{name}.png", cityscapes()) for name in sorted(NAMES)]
-    return [FrameSet("toy", root, frames, [])]
-
-
-def run(source, output, translate=negative, identity=IDENTITY, **options):
-    return translate_frames(plan_sets(as_sets(source), output), output, translate, identity, **options)
-
-
-def run_folder(source, output, translate=negative, **options):
-    return translate_frames(plan_folder(source, output), output, translate, IDENTITY, **options)
-
-
-def tree(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
+from pipelines.stages.translate_frames import plan_folder, translate_frames
+from tests.pipelines.stages.translating import IDENTITY, Counting, negative, paint, run, run_folder, tree
 
 # --- killed, and run again --------------------------------------------------------------------------------------------
 
