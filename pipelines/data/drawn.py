@@ -39,9 +39,9 @@ class ToyWorldSettings(LayoutSettings):
 
     def find(self, data: Path) -> Found:
         """The drawn frames, the first `frames` of them."""
-        root = str(self.folder(data))
+        root = str(self.folder(data))  # `data` is in it already
         if self.renderer == "game":
-            found = CarlaSettings(reader="carla", name=self.name, root=root, version="0.9.14").find(data)
+            found = CarlaSettings(reader="carla", name=self.name, root=root, version="0.9.14").find(Path())
         else:
-            found = CityscapesSettings(reader="cityscapes", name=self.name, root=root, split="train").find(data)
+            found = CityscapesSettings(reader="cityscapes", name=self.name, root=root, split="train").find(Path())
         return Found(found.frames[: self.frames], found.unpaired_labels, found.notes)

@@ -1,5 +1,7 @@
 """Toy world as a data set: drawn where it is missing, then read like any other."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -54,3 +56,12 @@ def test_settings_are_found_by_their_reader():
     assert one == ToyWorldSettings(reader="toyworld", renderer="game", frames=1)
     with pytest.raises(ValidationError, match="frames"):
         drawn("game", frames=0)
+
+
+def test_a_folder_given_relative_to_where_one_stands(tmp_path, monkeypatch):
+    """`sim2real compare … --run runs/demo` draws below a relative path."""
+    monkeypatch.chdir(tmp_path)
+    for renderer in ("game", "camera"):
+        settings = ToyWorldSettings(reader="toyworld", name="toy", renderer=renderer, frames=1, size=(32, 16))
+        settings.draw(Path("runs/demo/frames"))
+        assert len(open_frame_set(settings, Path("runs/demo/frames"))) == 1
