@@ -51,8 +51,7 @@ check: $(VENV)/installed ## read every frame of the experiment, say what is wron
 	$(SIM2REAL) data check $(EXPERIMENT)
 
 test: $(VENV)/installed ## run the tests
-	# One thread: tests fork workers, and forking after OpenMP has started threads can hang.
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest
 
 lint: $(VENV)/installed ## check style
 	$(VENV)/bin/ruff check .

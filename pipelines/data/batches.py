@@ -226,16 +226,21 @@ class _Steps(Dataset):
 def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int) -> Iterator[Any]:
     """Batches of steps first..last-1, in order, made by `workers` processes (0: in this one).
 
+    With workers, OpenCV in this process is left on one thread: its thread pool does not survive a fork, and a forked
+    worker that resizes that pool waits forever for threads it does not have.
+
     Raises:
         UserError: As `make_batch` raised it, whichever process it was in.
     """
+    if workers:
+        cv2.setNumThreads(1)
     loader = DataLoader(
         _Steps(make_batch, last),
         batch_size=None,
         sampler=range(first, last),
         num_workers=workers,
         generator=torch.Generator().manual_seed(0),
-        worker_init_fn=_start_worker,
+        worker_init_fn=_leave_signals_to_the_parent,
         prefetch_factor=4 if workers else None,
     )
     for batch in loader:
@@ -244,12 +249,10 @@ def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int
         yield batch
 
 
-def _start_worker(worker: int) -> None:
-    """One thread each. Signals are the parent's to handle, which ends its workers itself: terminals and batch systems
-    send them to the whole group, and a worker that died of one would take the parent down before it could save.
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """The parent ends its workers itself: terminals and batch systems send signals to the whole group, and a worker
+    that died of one would take the parent down before it could save.
     """
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

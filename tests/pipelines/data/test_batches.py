@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -92,6 +93,19 @@ def test_any_number_of_workers_makes_the_same_batches(make, workers):
     assert len(batches) == 6
     for step, batch in enumerate(batches, 3):
         assert_equal(batch, make()(step))
+
+
+def test_workers_start_whatever_threads_opencv_has():
+    """A worker forked beside a live OpenCV thread pool used to hang, more often than not."""
+    large = np.zeros((1000, 1000, 3), np.uint8)
+    threads = cv2.getNumThreads()
+    try:
+        for _ in range(4):
+            cv2.setNumThreads(4)
+            cv2.GaussianBlur(large, (0, 0), 3)
+            assert len(list(stream(labelled(), 0, 2, 1))) == 2
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_making_batches_leaves_torchs_generator_alone():
