@@ -92,10 +92,13 @@ def make_workspace(tiny_config, tmp_path):
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def cpu():
-    """The machine of all tests."""
-    return Machine(torch.device("cpu"), "fp32")
+    """The machine of all tests. One thread, as their commands use: sums in another order are other bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Machine(torch.device("cpu"), "fp32")
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
