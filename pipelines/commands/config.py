@@ -1,0 +1,39 @@
+"""`sim2real config`: look at experiment configs."""
+
+from pathlib import Path
+
+import click
+
+from pipelines.commands.options import (
+    A_PATH,
+    experiment_options,
+    first_seed,
+    open_workspace,
+    seed_option,
+)
+
+
+@click.group()
+def config() -> None:
+    """Look at experiment configs."""
+
+
+@config.command("show")
+@click.argument("config", type=A_PATH)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+def config_show(config: Path, overrides: tuple[str, ...]) -> None:
+    """Print every setting of an experiment, defaults included, as JSON."""
+    from pipelines.config import read_experiment
+
+    click.echo(read_experiment(config, overrides).model_dump_json(indent=2))
+
+
+@config.command("inputs")
+@experiment_options
+@seed_option
+def config_inputs(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None) -> None:
+    """Write what each stage depends on to RUN/inputs, touching only files whose content changes (for make)."""
+    from pipelines.stages.inputs import write_inputs
+
+    workspace = open_workspace(config, data, run, overrides)
+    write_inputs(workspace, first_seed(workspace, seed))

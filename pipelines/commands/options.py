@@ -1,0 +1,91 @@
+"""Options that several commands share, and what they stand for.
+
+Nothing heavy is imported at the top of any file here: `--help` must answer at once, and torch alone takes seconds.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.errors import SomeInputsFailedError
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator."""
+
+    def apply(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+A_PATH = click.Path(path_type=Path)
+A_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+experiment_options = options(
+    click.argument("config", type=A_PATH),
+    click.option(
+        "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
+    ),
+    click.option("--run", type=A_FOLDER, default=None, help="Where everything is written.  [default: runs/NAME]"),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: translator.steps=200."
+    ),
+)
+machine_options = options(
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …"),
+    click.option("--precision", type=click.Choice(("auto", "fp32", "bf16")), default="auto", show_default=True,
+                 help="auto is bf16 on a GPU, fp32 on a CPU."),
+    click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all]"),
+)  # fmt: skip
+training_options = options(
+    machine_options,
+    click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that read ahead."),
+    click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
+)
+seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
+checkpoint_option = click.option(
+    "--checkpoint", type=A_PATH, required=True, help="A run folder, or a checkpoints/step-N."
+)
+
+
+def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> Any:
+    """The experiment of a config file, with its folders."""
+    from pipelines.config import read_experiment
+    from pipelines.workspace import Workspace
+
+    experiment = read_experiment(config, overrides)
+    return Workspace(experiment, data, run or Path("runs") / experiment.name)
+
+
+def open_machine(device: str, precision: str, threads: int | None) -> Any:
+    """The machine to compute on."""
+    from pipelines.engine.launch import choose_machine, use_threads
+
+    use_threads(threads)
+    return choose_machine(device, precision)
+
+
+def typed_command() -> str:
+    """The command line as the user typed it, for the record."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def first_seed(workspace: Any, seed: int | None) -> int:
+    """The seed asked for, else the config's first."""
+    return workspace.experiment.compare.seeds[0] if seed is None else seed
+
+
+def finish_translation(summary: Any, output: Path) -> None:
+    """Print the count in = count out line; complain about what failed."""
+    click.echo(summary.count_line)
+    if summary.failed:
+        raise SomeInputsFailedError(f"frames failed: {summary.failed}; {output / 'failures.jsonl'} says which and why")
