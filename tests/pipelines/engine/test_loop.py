@@ -85,32 +85,38 @@ def test_a_run_explains_itself(tmp_path):
     assert sorted(p.name for p in (tmp_path / "run/previews").iterdir()) == ["step-00000003.jpg", "step-00000006.jpg"]
 
 
-def test_a_stopped_run_carries_on_to_the_same_bytes(tmp_path):
-    run_to(tmp_path / "whole")
+def at_step(wanted, action):
+    """A stream of batches in which something happens before a step."""
 
-    def stopping(first, last):
+    def stream(first, last):
         for step, batch in zip(range(first, last), batches(first, last), strict=True):
-            if step == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
+            if step == wanted:
+                action()
             yield batch
 
+    return stream
+
+
+def ask_to_stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run_out_of_memory():
+    raise MemoryError
+
+
+def test_a_stopped_run_carries_on_to_the_same_bytes(tmp_path):
+    run_to(tmp_path / "whole")
     with pytest.raises(Interrupted, match="SIGTERM at step 3 of 6"):
-        run_to(tmp_path / "stopped", stream=stopping)
+        run_to(tmp_path / "stopped", stream=at_step(2, ask_to_stop))
     run_to(tmp_path / "stopped")
     assert content(tmp_path / "stopped") == content(tmp_path / "whole")
 
 
 def test_a_signal_in_the_last_step_is_not_swallowed(tmp_path):
     """Else the next stage would begin, and be killed half a minute later by whoever sent it."""
-
-    def stopping(first, last):
-        for step, batch in zip(range(first, last), batches(first, last), strict=True):
-            if step == 5:
-                os.kill(os.getpid(), signal.SIGTERM)
-            yield batch
-
     with pytest.raises(Interrupted, match="SIGTERM at step 6 of 6"):
-        run_to(tmp_path / "run", stream=stopping)
+        run_to(tmp_path / "run", stream=at_step(5, ask_to_stop))
     run_to(tmp_path / "run")
     assert (tmp_path / "run/checkpoints/step-00000006").is_dir()
 
@@ -118,14 +124,8 @@ def test_a_signal_in_the_last_step_is_not_swallowed(tmp_path):
 def test_a_crash_between_checkpoints_loses_nothing_but_time(tmp_path):
     run_to(tmp_path / "whole")
 
-    def crashing(first, last):
-        for step, batch in zip(range(first, last), batches(first, last), strict=True):
-            if step == 5:
-                raise MemoryError
-            yield batch
-
     with pytest.raises(MemoryError):
-        run_to(tmp_path / "crashed", stream=crashing)
+        run_to(tmp_path / "crashed", stream=at_step(5, run_out_of_memory))
     run_to(tmp_path / "crashed")
     assert content(tmp_path / "crashed") == content(tmp_path / "whole")
 
@@ -217,11 +217,8 @@ def test_half_written_files_of_a_killed_run_are_swept_up(tmp_path):
 
 
 def test_a_run_does_not_change_its_precision_half_way(tmp_path):
-    def crashing(first, last):
-        yield from (batch for step, batch in zip(range(first, last), batches(first, last), strict=True) if step < 3)
-
-    with pytest.raises(StopIteration):
-        run_to(tmp_path / "run", stream=crashing)
+    with pytest.raises(MemoryError):
+        run_to(tmp_path / "run", stream=at_step(5, run_out_of_memory))
     run = RunFolder(tmp_path / "run", {"steps": 6})
     try:
         with pytest.raises(UserError, match="was begun in fp32 and would go on in bf16; add --precision fp32"):
