@@ -37,7 +37,7 @@ def predict_folder(predict_one: Predictor, source: Path, output: Path, overlays:
 
     Raises:
         UserError: `source` is no folder, `output` lies in `source` or holds it, or two images would have one output.
-        NoInputsError: There is no image below `source`.
+        NoInputsError: There is no image below `source`, or none could be read.
     """
     places = output_places(source)
     refuse_nested(source, output)
@@ -54,6 +54,8 @@ def predict_folder(predict_one: Predictor, source: Path, output: Path, overlays:
             write_atomically(output / "labels" / f"{name}.png", encode_png(prediction))
             if overlays:
                 write_image(output / "overlays" / f"{name}.jpg", overlay(image, prediction))
+    if len(failed) == len(places):
+        raise NoInputsError(f"None of {len(places)} images could be read; the first: {failed[0][1]}")
     return PredictionSummary(len(places) - len(failed), failed)
 
 

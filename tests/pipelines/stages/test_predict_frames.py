@@ -57,6 +57,13 @@ def test_a_bad_file_costs_one_image(source, tmp_path):
     assert path == source / "broken.png" and "broken.png" in reason and "\n" not in reason
 
 
+def test_nothing_but_bad_files_is_no_input(source, tmp_path):
+    for path in source.rglob("*.png"):
+        path.write_bytes(b"\x89PNG no more")
+    with pytest.raises(NoInputsError, match="None of 3 images could be read; the first: .*a.png"):
+        predict_folder(by_brightness, source, tmp_path / "out", overlays=False)
+
+
 def test_two_images_of_one_name_are_refused(source):
     write_image(source / "a.jpg", half(6, 8))
     with pytest.raises(UserError, match=r"same output a\.png; rename one"):
