@@ -8,8 +8,13 @@ All variants take turns, one step each per round, so that whatever else the mach
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+# Before this folder, in which `translate` would be a file.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from torch import Tensor
@@ -18,7 +23,8 @@ from pipelines.engine.launch import Machine, choose_machine, describe_machine
 from segment.methods.method import Method
 from segment.methods.supervised import LabelledBatch, Supervised
 from segment.networks import NETWORKS
-from translate.methods.cyclegan import CycleGAN, UnpairedBatch
+from translate.methods.batches import UnpairedBatch
+from translate.methods.cyclegan import CycleGAN
 
 
 def segmenter(device: torch.device) -> tuple[Method, LabelledBatch]:

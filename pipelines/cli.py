@@ -9,11 +9,14 @@ import sys
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from pipelines.commands.checkpoint import checkpoint
 from pipelines.commands.compare import compare
 from pipelines.commands.config import config
 from pipelines.commands.data import data
+from pipelines.commands.export import export
 from pipelines.commands.segment import segment
 from pipelines.commands.translate import translate
+from pipelines.commands.variants import variants
 from pipelines.errors import Interrupted, StorageError, UserError
 
 EXIT_CODES = """
@@ -80,5 +83,5 @@ def cli() -> None:
     """Close the gap between simulated and real driving scenes, and measure how much of it was closed."""
 
 
-for command in (data, config, translate, segment, compare):
+for command in (data, config, translate, segment, compare, variants, checkpoint, export):
     cli.add_command(command)

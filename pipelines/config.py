@@ -4,12 +4,15 @@ What belongs to the experiment is here; what belongs to the machine and the mome
 option of the command line.
 """
 
+import copy
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
+    JsonValue,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -21,41 +24,13 @@ from pydantic import (
 from pipelines.data.files import open_regular
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import UserError
-from pipelines.settings import Settings, explain
+from pipelines.settings import Fraction, Settings, explain
+from pipelines.translators import AnyTranslatorSettings, CycleGANSettings
 
 Size = tuple[PositiveInt, PositiveInt]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 LARGEST_CONFIG = 2**20
 """Bytes; what is larger was given by mistake."""
-
-
-class TranslatorSettings(Settings):
-    """Stage one's training. Defaults are those of Zhu et al., ICCV 2017, as their published code has them."""
-
-    method: Literal["cyclegan"] = "cyclegan"
-    generator: Literal["resnet6", "resnet9"] = "resnet9"
-    discriminator: Literal["patch"] = "patch"
-    generator_channels: PositiveInt = 64
-    """Width of the generators' first layer; 64 in the paper, 16 trains on a CPU in minutes."""
-    discriminator_channels: PositiveInt = 64
-    cycle_weight: PositiveFloat = 10.0
-    """Weight of both cycle terms; lambda in eq. 3."""
-    identity_weight: NonNegativeFloat = 0.5
-    """Weight of the identity terms relative to `cycle_weight` (sec. 5.2); 0 leaves them out."""
-    pool_size: NonNegativeInt = 50
-    """Past translations that the discriminators are shown again (sec. 4); 0 shows new ones only."""
-    learning_rate: PositiveFloat = 2e-4
-    steps: PositiveInt = 100_000
-    decay_fraction: Fraction = 0.5
-    """Last part of the steps in which the learning rate falls linearly; 100 of 200 epochs in the paper."""
-    batch: PositiveInt = 1
-    height: PositiveInt = 286
-    """Frames are brought to this height before cropping."""
-    crop: Annotated[int, Field(ge=24, multiple_of=4)] = 256
-    """Side of the square crops. The generators halve it twice; the discriminator sees no less than 24 pixels."""
-    checkpoint_every: PositiveInt = 500
-    preview_every: PositiveInt = 250
 
 
 class TranslationSettings(Settings):
@@ -113,6 +88,11 @@ class SegmenterSettings(Settings):
     """Draw frames by class, rare ones more often (Hoyer et al., CVPR 2022, sec. 3.3)."""
     rare_class_temperature: PositiveFloat = 0.01
     """T of eq. 11 there; smaller favours rare classes more."""
+    least_label_consistency: Fraction | None = None
+    """Leave out translated frames whose score in the manifest is below this (`sim2real translate audit` scores them);
+    absent: use all."""
+    weigh_by_consistency: bool = False
+    """Draw translated frames in proportion to that score."""
     checkpoint_every: PositiveInt = 500
     preview_every: PositiveInt = 250
 
@@ -145,6 +125,20 @@ class CompareSettings(Settings):
         return self
 
 
+class VariantSettings(Settings):
+    """A change to the experiment, to be compared with other changes and with none: `sim2real variants`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    """By dotted key, as `--set` takes them: { "translator.method" = "cut" }."""
+    start_from: str | None = None
+    """An earlier variant, whose finished translator this one's begins with (`translator.initial`)."""
+
+    def overrides(self) -> tuple[str, ...]:
+        """The settings as `--set` takes them."""
+        return tuple(f"{key}={_as_toml(value)}" for key, value in self.settings.items())
+
+
 class Experiment(Settings):
     """All that decides an experiment's outcome."""
 
@@ -155,10 +149,34 @@ class Experiment(Settings):
     """Real training frames. Their labels serve the oracle, and the translated net only if `shares.target` says so."""
     validation: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
     """Real labelled frames on which every net is evaluated."""
-    translator: TranslatorSettings = TranslatorSettings()
+    labelled_target: int | float | str | None = None
+    """How many labels of target frames may be used, the oracle apart: a count (14), a fraction (0.1) or a file that
+    lists frames, relative to --data. A smaller number's frames are among a larger's. Absent: all."""
+    translator: AnyTranslatorSettings = CycleGANSettings()
     translation: TranslationSettings = TranslationSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
     compare: CompareSettings = CompareSettings()
+    variant: tuple[VariantSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _variants_in_order(self) -> "Experiment":
+        earlier: list[str] = []
+        for variant in self.variant:
+            if variant.name in earlier:
+                raise ValueError(f"two variants are called {variant.name}; give each its own name")
+            if variant.start_from is not None and variant.start_from not in earlier:
+                raise ValueError(f"variant {variant.name} starts from {variant.start_from}, which is none before it")
+            earlier.append(variant.name)
+        return self
+
+    @model_validator(mode="after")
+    def _some_labelled_target(self) -> "Experiment":
+        wanted = self.labelled_target
+        if (isinstance(wanted, int) and wanted < 1) or (isinstance(wanted, float) and not 0 < wanted <= 1):
+            raise ValueError(
+                f"labelled_target is {wanted}; expected a count (14), a fraction above 0 and up to 1.0, or a file"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distinct_names(self) -> "Experiment":
@@ -170,19 +188,46 @@ class Experiment(Settings):
 
 
 def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
-    """Read an experiment's TOML file and apply `--set key=value` overrides.
+    """Read an experiment's TOML file and apply `--set key=value` overrides. Its variants are checked too.
 
     Raises:
         UserError: The file is missing or is not TOML, or a setting is unknown or wrong; one line that names it.
     """
+    return _read(path, overrides)[0]
+
+
+def read_variants(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Experiment]:
+    """The experiment as each of its variants has it, by name, in order.
+
+    Raises:
+        UserError: As `read_experiment`; or the experiment has no variants.
+    """
+    variants = _read(path, overrides)[1]
+    if not variants:
+        raise UserError(f"config {path}: has no [[variant]] to compare; pipelines/configs/toyworld.toml has some")
+    return variants
+
+
+def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str, Experiment]]:
     content = _read_toml(path)
     for override in overrides:
         _apply(content, override)
+    changed = f" with --set {' --set '.join(overrides)}" if overrides else ""
+    experiment = _validated(content, f"config {path}{changed}")
+    variants = {}
+    for variant in experiment.variant:
+        varied = copy.deepcopy(content)
+        for override in variant.overrides():
+            _apply(varied, override)
+        variants[variant.name] = _validated(varied, f"config {path}{changed}: variant {variant.name}")
+    return experiment, variants
+
+
+def _validated(content: dict[str, Any], where: str) -> Experiment:
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        changed = f" with --set {' --set '.join(overrides)}" if overrides else ""
-        raise UserError(f"config {path}{changed}: {explain(error, Experiment)}") from error
+        raise UserError(f"{where}: {explain(error, Experiment)}") from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -231,6 +276,15 @@ def _parsed(text: str) -> Any:
     except (ValueError, RecursionError):
         return text
     return parsed["value"] if len(parsed) == 1 else text
+
+
+def _as_toml(value: JsonValue) -> str:
+    """JSON's numbers, texts and truths are TOML's too; tables are written differently."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_as_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_as_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def _descend(place: Any, part: str, override: str, parent: str) -> Any:

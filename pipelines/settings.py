@@ -6,15 +6,20 @@ Settings are frozen and refuse unknown keys, so an hour of training never ends i
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 SHOWN = 3
 """Problems told in one message; the rest is counted."""
 
 CUTOFF = 0.6
 """Least likeness (difflib's ratio) of a key and the one that is suggested for it."""
+
+TELLING_APART = ("reader", "method")
+"""The keys by which settings of several kinds are told apart."""
 
 EXPECTED = {
     "int_parsing": "a whole number",
@@ -76,14 +81,8 @@ def _wording(item: Any, keys: tuple[str, ...], model: Any) -> str:
         return f"unknown key {where}: {_nearest(keys[-1], _valid_keys(item['loc'], model))}"
     if kind == "missing":
         return f"{where} is missing"
-    if kind == "union_tag_not_found":
-        if near := difflib.get_close_matches("reader", map(str, item["input"]), n=1, cutoff=CUTOFF):
-            return f"unknown key {'.'.join((*keys, near[0]))}: did you mean reader?"
-        valid = ", ".join(sorted(_all_tags(model)))
-        return f"{'.'.join((*keys, 'reader'))} is missing: expected one of {valid}"
-    if kind == "union_tag_invalid":
-        remedy = _nearest(context["tag"], _all_tags(model))
-        return f"{'.'.join((*keys, 'reader'))}: {context['tag']!r} is unknown: {remedy}"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _wrong_kind(item, keys, model)
     prefix = f"{where}: " if where else ""
     if kind == "value_error":  # of our own validators, which say what they got
         return prefix + str(context["error"])
@@ -92,6 +91,19 @@ def _wording(item: Any, keys: tuple[str, ...], model: Any) -> str:
     if kind in EXPECTED:
         return f"{prefix}expected {EXPECTED[kind]}, got {_short(item['input'])}"
     return f"{prefix}{re.sub('^[A-Z][a-z]+ should', 'must', item['msg'])}, got {_short(item['input'])}"
+
+
+def _wrong_kind(item: Any, keys: tuple[str, ...], model: Any) -> str:
+    """A table does not say, or not rightly, which of several kinds it is (which reader, which method)."""
+    kinds = _walk(item["loc"], model)[1]
+    key = next(name for name in TELLING_APART if all(name in kind.model_fields for kind in kinds))
+    tags = {tag for kind in kinds for tag in _tags(kind)}
+    if item["type"] == "union_tag_invalid":
+        tag = item["ctx"]["tag"]
+        return f"{'.'.join((*keys, key))}: {tag!r} is unknown: {_nearest(tag, tags)}"
+    if near := difflib.get_close_matches(key, map(str, item["input"]), n=1, cutoff=CUTOFF):
+        return f"unknown key {'.'.join((*keys, near[0]))}: did you mean {key}?"
+    return f"{'.'.join((*keys, key))} is missing: expected one of {', '.join(sorted(tags))}"
 
 
 def _short(value: Any) -> str:
@@ -134,16 +146,9 @@ def _walk(place: tuple[int | str, ...], model: Any) -> tuple[tuple[str, ...], se
     return tuple(keys), models
 
 
-def _all_tags(model: Any) -> set[str]:
-    """The readers that some union below `model` can be."""
-    models = _models_in(model)
-    below = {found for one in models for field in one.model_fields.values() for found in _models_in(field.annotation)}
-    return {tag for one in models | below for tag in _tags(one)}
-
-
 def _tags(model: type[BaseModel]) -> set[str]:
-    field = model.model_fields.get("reader")
-    return {str(value) for value in getattr(field.annotation, "__args__", ())} if field else set()
+    fields = [model.model_fields[name] for name in TELLING_APART if name in model.model_fields]
+    return {str(value) for field in fields for value in getattr(field.annotation, "__args__", ())}
 
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:

@@ -3,8 +3,10 @@
 RUN/frames/...               what toy world drew, where the experiment uses it
 RUN/seed-S/translator/       run folder
 RUN/seed-S/translated/       data set: the labelled source frames, translated
-RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net or oracle
+RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net, oracle or few_labels
+RUN/unguided/                translator and translated net without guidance, where the guided ones build on them
 RUN/results.json results.md report.html
+RUN/variants/NAME/           of each variant: translator, translated frames, translated net; the rest is shared
 """
 
 import hashlib
@@ -18,18 +20,33 @@ from pipelines.config import AnyFrameSetSettings, Experiment
 from pipelines.data.drawn import ToyWorldSettings
 from pipelines.data.files import sha256_of, storage_errors, write_atomically
 from pipelines.data.frames import FrameSet, open_frame_set
-from pipelines.errors import NoInputsError
+from pipelines.data.subset import labelled_subset
+from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
+from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress
+from pipelines.translators import UNGUIDED, GuidanceSettings
 
 ARMS = ("source_only", "translated", "oracle")
+"""The arms of a comparison."""
+
+TRAINED_ARMS = (*ARMS, "few_labels")
+"""All that can be trained; the last learns from the labelled subset of the target alone."""
 
 
 class Workspace:
-    """One experiment, the data folder, and the folder that everything is written to."""
+    """One experiment, the data folder, and the folder that everything is written to.
 
-    def __init__(self, experiment: Experiment, data: Path, run: Path) -> None:
-        self.experiment, self.data, self.run = experiment, data, run
-        self._hashes = HashCache(run / ".hashes.json")
+    Args:
+        experiment: The settings.
+        data: Folder that the sets' roots start from.
+        run: Folder of the experiment.
+        shared: Folder of what does not depend on the translator (drawn frames, arms without translated frames), where
+            several variants of an experiment share it; None: `run`.
+    """
+
+    def __init__(self, experiment: Experiment, data: Path, run: Path, shared: Path | None = None) -> None:
+        self.experiment, self.data, self.run, self.shared = experiment, data, run, shared or run
+        self._hashes = HashCache(self.shared / ".hashes.json")
 
     def translator(self, seed: int) -> Path:
         """Run folder of the translator that serves `seed`."""
@@ -42,7 +59,11 @@ class Workspace:
 
     def segmenter(self, seed: int, arm: str) -> Path:
         """Run folder of one arm's segmenter."""
-        return self.run / f"seed-{seed}" / ("translated_net" if arm == "translated" else arm)
+        if arm == "translated":
+            return self.run / f"seed-{seed}" / "translated_net"
+        if arm == "few_labels":  # a variant may have another number of labels
+            return self.run / f"seed-{seed}" / arm
+        return self.shared / f"seed-{seed}" / arm
 
     @cached_property
     def source(self) -> list[FrameSet]:
@@ -67,6 +88,15 @@ class Workspace:
         """The real training frames that have label maps; there may be none."""
         return _only_labelled(self.target)
 
+    def labelled_subset(self, seed: int) -> list[FrameSet]:
+        """The labelled target frames that anything but the oracle may learn from (`labelled_target`)."""
+        wanted = self.experiment.labelled_target
+        return labelled_subset(self.labelled_target, wanted, self.translator_seed(seed), self.data)
+
+    def target_labels(self, seed: int, arm: str) -> list[FrameSet]:
+        """The labelled target frames that an arm's share of them is drawn from."""
+        return self.labelled_target if arm == "oracle" else self.labelled_subset(seed)
+
     @cached_property
     def validation(self) -> list[FrameSet]:
         """The real labelled frames for evaluation."""
@@ -79,7 +109,7 @@ class Workspace:
         """Where a set's root is looked up: the data folder, or the run folder for what toy world draws."""
         if not isinstance(settings, ToyWorldSettings):
             return self.data
-        output = self.run / "frames"
+        output = self.shared / "frames"
         with Progress(f"draw {settings.name}", settings.frames, "frame") as progress:
             settings.draw(output, progress.reach)
         return output
@@ -100,13 +130,63 @@ class Workspace:
         return digest.hexdigest()
 
     def translator_inputs(self, seed: int) -> dict[str, Any]:
-        """What decides the translator's outcome: its settings, its frames, its seed."""
-        return {
+        """What decides the translator's outcome: its settings, frames, seed, and the runs that it builds on."""
+        settings = self.experiment.translator
+        inputs = {
             "stage": "translator",
             "seed": seed,
-            "settings": self.experiment.translator.model_dump(mode="json"),
-            "frames": {"source": self.fingerprint(self.source), "target": self.fingerprint(self.target)},
+            "settings": settings.model_dump(mode="json"),
+            "frames": self._translator_frames(seed),
         }
+        if settings.initial == UNGUIDED:
+            inputs["initial"] = self.unguided().translator_inputs(seed)
+        elif settings.initial is not None:
+            inputs["settings"]["initial"] = checkpoint_hash(resolve_checkpoint(Path(settings.initial)))
+        if settings.guided_by is not None:
+            inputs |= self._guidance_inputs(settings.guided_by, seed, inputs)
+        return inputs
+
+    def _translator_frames(self, seed: int) -> dict[str, str]:
+        """The frames that a translator learns from, by part."""
+        if self.experiment.translator.learns_from == "paired":
+            return {"labelled_target": self.fingerprint(self.labelled_subset(seed))}
+        return {"source": self.fingerprint(self.source), "target": self.fingerprint(self.target)}
+
+    def _guidance_inputs(self, guidance: GuidanceSettings, seed: int, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What guidance adds to a translator's inputs: the expert, by what it was made from, and the few labels."""
+        added: dict[str, Any] = {}
+        arm = self.expert_arm(guidance)
+        if arm is None:
+            inputs["settings"]["guidance"]["expert"] = checkpoint_hash(resolve_checkpoint(Path(guidance.expert)))
+        else:
+            added["expert"] = self.expert_workspace(arm).segmenter_inputs(seed, arm)
+        if guidance.task_weight > 0:
+            added["frames"] = inputs["frames"] | {"labelled_target": self.fingerprint(self.labelled_subset(seed))}
+        return added
+
+    def expert_arm(self, guidance: GuidanceSettings) -> str | None:
+        """The arm that guides; None for a segmenter from elsewhere.
+
+        Raises:
+            UserError: It is neither an arm nor a path.
+        """
+        if guidance.expert in TRAINED_ARMS:
+            return guidance.expert
+        if not Path(guidance.expert).exists():
+            raise UserError(
+                f"translator.guidance.expert is {guidance.expert!r}; expected one of {', '.join(TRAINED_ARMS)}, "
+                "or the run folder or checkpoint of a segmenter"
+            )
+        return None
+
+    def expert_workspace(self, arm: str) -> "Workspace":
+        """Where an arm that guides is trained: the one of translated frames learns from an unguided translator."""
+        return self.unguided() if arm == "translated" else self
+
+    def unguided(self) -> "Workspace":
+        """The same experiment with a translator that nothing guides, in a folder of its own."""
+        experiment = self.experiment.model_copy(update={"translator": self.experiment.translator.unguided()})
+        return Workspace(experiment, self.data, self.run / UNGUIDED, self.shared)
 
     def segmenter_inputs(self, seed: int, arm: str) -> dict[str, Any]:
         """What decides an arm's outcome: the settings, the frames of the shares it uses, its seed."""
@@ -115,11 +195,15 @@ class Workspace:
         if shares["source"] > 0:
             used["source"] = self.fingerprint(self.labelled_source)
         if shares["target"] > 0:
-            used["target"] = self.fingerprint(self.labelled_target)
+            used["target"] = self.fingerprint(self.target_labels(seed, arm))
         if shares["translated"] > 0:
             used["translator"] = self.translator_inputs(self.translator_seed(seed))
             used["translation"] = self.experiment.translation.model_dump(mode="json")
         settings = self.experiment.segmenter.model_dump(mode="json") | {"shares": shares}
+        if shares["translated"] == 0:  # what only concerns translated frames
+            settings = {
+                k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")
+            }
         return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used}
 
     def translator_seed(self, seed: int) -> int:
@@ -141,7 +225,7 @@ def _only_labelled(sets: Sequence[FrameSet]) -> list[FrameSet]:
 
 def arm_shares(experiment: Experiment, arm: str) -> dict[str, float]:
     """Of what an arm's batches are made: source frames, the experiment's mixture, or real labelled frames."""
-    alone = {"source_only": "source", "oracle": "target"}
+    alone = {"source_only": "source", "oracle": "target", "few_labels": "target"}
     if arm in alone:
         return {name: float(name == alone[arm]) for name in ("translated", "source", "target")}
     return experiment.segmenter.shares.model_dump()

@@ -8,14 +8,16 @@ from pipelines.commands.options import (
     experiment_options,
     open_machine,
     open_workspace,
+    seeds_option,
     training_options,
     typed_command,
+    with_seeds,
 )
 
 
 @click.command()
 @experiment_options
-@click.option("--seeds", type=click.IntRange(1), default=None, help="Use seeds 0 to N-1 instead of the config's.")
+@seeds_option
 @training_options
 def compare(
     config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seeds: int | None,
@@ -25,9 +27,7 @@ def compare(
     from pipelines.report.tables import format_table
     from pipelines.stages.compare import compare as run_comparison
 
-    if seeds is not None:
-        overrides = (*overrides, f"compare.seeds={list(range(seeds))}")
-    workspace = open_workspace(config, data, run, overrides)
+    workspace = open_workspace(config, data, run, with_seeds(overrides, seeds))
     study = run_comparison(workspace, open_machine(device, precision, threads), workers, typed_command(), restart)
     click.echo(format_table(study))
     click.echo(f"report: {workspace.run / 'report.html'}")

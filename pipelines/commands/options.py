@@ -52,6 +52,9 @@ training_options = options(
     click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
 )
 seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
+seeds_option = click.option(
+    "--seeds", type=click.IntRange(1), default=None, help="Use seeds 0 to N-1 instead of the config's."
+)
 checkpoint_option = click.option(
     "--checkpoint", type=A_PATH, required=True, help="A run folder, or a checkpoints/step-N."
 )
@@ -64,6 +67,11 @@ def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[
 
     experiment = read_experiment(config, overrides)
     return Workspace(experiment, data, run or Path("runs") / experiment.name)
+
+
+def with_seeds(overrides: tuple[str, ...], seeds: int | None) -> tuple[str, ...]:
+    """The overrides of settings, and the one that --seeds stands for."""
+    return overrides if seeds is None else (*overrides, f"compare.seeds={list(range(seeds))}")
 
 
 def open_machine(device: str, precision: str, threads: int | None) -> Any:

@@ -6,6 +6,7 @@ import click
 
 from pipelines.commands.options import (
     A_FOLDER,
+    A_PATH,
     checkpoint_option,
     experiment_options,
     first_seed,
@@ -28,10 +29,10 @@ def segment() -> None:
 @seed_option
 @click.option(
     "--arm",
-    type=click.Choice(("source_only", "translated", "oracle")),
+    type=click.Choice(("source_only", "translated", "oracle", "few_labels")),
     default="translated",
     show_default=True,
-    help="Which frames to learn from.",
+    help="Which frames to learn from; few_labels: those of labelled_target.",
 )
 @training_options
 def segment_train(
@@ -52,18 +53,32 @@ def segment_train(
 @experiment_options
 @checkpoint_option
 @click.option("--output", type=A_FOLDER, default=None, help="[default: an evaluation folder beside the checkpoint]")
+@click.option(
+    "--through", type=A_PATH, default=None, help="Also after translating the frames with this translator's run folder."
+)
+@click.option(
+    "--direction",
+    type=click.Choice(("source_to_target", "target_to_source")),
+    default="target_to_source",
+    show_default=True,
+    help="Of --through.",
+)
 @machine_options
 def segment_evaluate(
     config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], checkpoint: Path, output: Path | None,
-    device: str, precision: str, threads: int | None,
+    through: Path | None, direction: str, device: str, precision: str, threads: int | None,
 ) -> None:  # fmt: skip
-    """Evaluate a segmenter on an experiment's validation frames."""
+    """Evaluate a segmenter on an experiment's validation frames, as they are or also through a translator."""
     from pipelines.stages.evaluate import evaluate_checkpoint, format_summary
+    from pipelines.stages.evaluate_through import evaluate_through, format_both
 
     workspace = open_workspace(config, data, run, overrides)
-    click.echo(
-        format_summary(evaluate_checkpoint(workspace, checkpoint, output, open_machine(device, precision, threads)))
-    )
+    machine = open_machine(device, precision, threads)
+    if through is None:
+        click.echo(format_summary(evaluate_checkpoint(workspace, checkpoint, output, machine)))
+        return
+    translated = evaluate_through(workspace, checkpoint, through, direction, output, machine)
+    click.echo(format_both(evaluate_checkpoint(workspace, checkpoint, None, machine), translated))
 
 
 @segment.command("predict")

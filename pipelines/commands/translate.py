@@ -13,6 +13,7 @@ from pipelines.commands.options import (
     seed_option,
     training_options,
 )
+from pipelines.commands.quality import translate_audit, translate_quality
 from pipelines.commands.translate_run import translate_run
 
 
@@ -56,5 +57,5 @@ def translate_experiment_command(
     finish_translation(summary, workspace.translated(seed))
 
 
-for command in (translate_run,):
+for command in (translate_run, translate_audit, translate_quality):
     translate.add_command(command)

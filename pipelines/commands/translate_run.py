@@ -1,62 +1,169 @@
-"""`sim2real translate run`: any folder of images through a translator; the most used command."""
+"""`sim2real translate run`: any folder of images, list file or video through a translator; the most used command."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pipelines.commands.options import (
-    A_FOLDER,
+    A_PATH,
     checkpoint_option,
     finish_translation,
+    machine_options,
     open_machine,
-    training_options,
+    options,
 )
+from pipelines.errors import SomeInputsFailedError
+
+READERS = ("folder", "carla", "gta5", "synthia", "cityscapes", "camvid", "translated")
+WORTH_A_LINE = 20
+FORMATS = ("same", "png", "jpg", "webp", "tiff", "bmp")
+
+input_options = options(
+    click.option(
+        "--input", "source", type=A_PATH, required=True,
+        help="A folder tree of images, the root of a data set, a list file (one path a line), an image or a video.",
+    ),
+    click.option("--output", type=A_PATH, required=True, help="Gets the same tree, translated; for a video: a video."),
+    click.option(
+        "--reader", type=click.Choice(READERS), default="folder", show_default=True,
+        help="Kind of data set; other than folder, label maps are carried along.",
+    ),
+    click.option(
+        "--frames", "reader_settings", multiple=True, metavar="KEY=VALUE",
+        help="Setting of the reader: images='rgb/{name}.png', version=0.9.14, …",
+    ),
+    click.option(
+        "--carry", multiple=True, metavar="PATTERN",
+        help="Files that go along with each frame: 'instance/{name}.png'. May be repeated.",
+    ),
+)  # fmt: skip
+manner_options = options(
+    click.option(
+        "--direction", type=click.Choice(("source_to_target", "target_to_source")), default="source_to_target",
+        show_default=True,
+    ),
+    click.option("--height", type=click.IntRange(16), default=None,
+                 help="Translate at this height and come back to the image's own size."),
+    click.option("--size", type=click.IntRange(16), nargs=2, default=None, metavar="WIDTH HEIGHT",
+                 help="The same, at this width and height."),
+    click.option("--tile", type=click.IntRange(16), default=None,
+                 help="Translate in tiles of this side, for frames beyond memory."),
+    click.option("--batch", type=click.IntRange(1), default=1, show_default=True,
+                 help="Neighbours of equal size that go through the network together; else leave it at 1."),
+    click.option("--format", "format_name", type=click.Choice(FORMATS), default="same", show_default=True,
+                 help="Of the images written."),
+    click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG."),
+)  # fmt: skip
+run_options = options(
+    machine_options,
+    click.option("--fast", is_flag=True, help="In bf16 but for the first layers: deviates by a level or so of 255."),
+    click.option("--runtime", type=click.Choice(("torch", "compile", "openvino")), default="torch", show_default=True,
+                 help="compile takes a minute per size of image; openvino is an extra."),
+    click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
+                 help="Threads that read ahead and write behind."),
+    click.option("--shard", default=None, metavar="I/N",
+                 help="Do part I of N; others may be at work beside it.  [default: from torchrun]"),
+    click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing."),
+)  # fmt: skip
 
 
 @click.command("run")
 @checkpoint_option
-@click.option(
-    "--input", "source", type=A_FOLDER, required=True, help="Any folder tree of images, or the root of a data set."
-)
-@click.option("--output", type=A_FOLDER, required=True, help="Gets the same tree, translated.")
-@click.option(
-    "--direction",
-    type=click.Choice(("source_to_target", "target_to_source")),
-    default="source_to_target",
-    show_default=True,
-)
-@click.option(
-    "--reader",
-    type=click.Choice(("folder", "carla", "gta5", "synthia", "cityscapes", "camvid", "translated")),
-    default="folder",
-    show_default=True,
-    help="Kind of data set; other than folder, label maps are carried along.",
-)
-@click.option(
-    "--frames",
-    "reader_settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Setting of the reader: images='rgb/{name}.png', version=0.9.14, …",
-)
-@click.option(
-    "--height",
-    type=click.IntRange(16),
-    default=None,
-    help="Translate at this height and come back to the image's own size.",
-)
-@training_options
+@input_options
+@manner_options
+@run_options
 def translate_run(
-    checkpoint: Path, source: Path, output: Path, direction: str, reader: str, reader_settings: tuple[str, ...],
-    height: int | None, device: str, precision: str, threads: int | None, workers: int, restart: bool,
+    checkpoint: Path, source: Path, output: Path, reader: str, reader_settings: tuple[str, ...], carry: tuple[str, ...],
+    direction: Any, height: int | None, size: tuple[int, int] | None, tile: int | None, batch: int,
+    format_name: str, quality: int, device: str, precision: str, threads: int | None, workers: int, shard: str | None,
+    fast: bool, runtime: Any, restart: bool, dry_run: bool,
 ) -> None:  # fmt: skip
-    """Translate every image of a folder tree; names, sizes and label maps stay. Carries on after a kill."""
-    from pipelines.stages.translate_experiment import translate_folder
+    """Translate every image of a folder tree; names, sizes, formats and label maps stay. Carries on after a kill."""
+    from pipelines.data.video import is_video
+    from pipelines.stages.translation_inputs import plan_input
+    from pipelines.stages.translation_manner import Manner
+    from pipelines.stages.translation_shards import Part
 
-    machine = open_machine(device, precision, threads)
-    finish_translation(
-        translate_folder(
-            checkpoint, source, output, direction, reader, reader_settings, height, machine, workers, restart
-        ),
-        output,
-    )
+    part = Part.parse(shard) if shard else Part.of_environment()
+    manner = Manner(direction, height, size, batch, quality, part, tile, fast, runtime)
+    if is_video(source) and is_video(output):
+        run_on_video(checkpoint, source, output, manner, (device, precision, threads), restart, dry_run)
+        return
+    suffix = None if format_name == "same" else f".{format_name}"
+    plan, absent = plan_input(source, output, reader, reader_settings, suffix, carry)
+    for pattern, frames in absent.items():
+        if frames:
+            click.echo(f"{frames} of {len(plan)} frames have no {pattern}", err=True)
+    if dry_run:
+        say_what_would_be_done(plan, output, part)
+        return
+
+    from pipelines.stages.translate_experiment import run_translation
+
+    keep_memory()
+    machine = open_machine(own_device(device), precision, threads)
+    summary = run_translation(checkpoint, plan, output, manner, machine, max(workers, 1), restart)
+    say_network_share(summary.network_share, summary.translated)
+    if summary.part is not None and not shard:
+        # torchrun ends all processes when one reports an error; the one that finishes last reports for all.
+        click.echo(summary.count_line)
+        return
+    finish_translation(summary, output)
+
+
+def run_on_video(
+    checkpoint: Path, source: Path, output: Path, manner: Any, on: tuple[str, str, int | None], restart: bool,
+    dry_run: bool,
+) -> None:  # fmt: skip
+    """Translate one video, on the machine that `on` (device, precision, threads) names."""
+    if dry_run:
+        from pipelines.stages.translate_video import describe_video
+
+        for line in describe_video(source, output):
+            click.echo(line)
+        return
+
+    from pipelines.stages.translate_experiment import run_video
+
+    keep_memory()
+    summary = run_video(checkpoint, source, output, manner, open_machine(*on), restart)
+    say_network_share(summary.network_share, summary.frames - summary.resumed)
+    click.echo(summary.count_line)
+
+
+def say_network_share(share: float | None, frames: int) -> None:
+    """One line on stderr: how much of the time the network did not wait for files. Nothing for a handful of frames."""
+    if share is not None and frames >= WORTH_A_LINE:
+        click.echo(f"the network was at work {share:.0%} of the time", err=True)
+
+
+def say_what_would_be_done(plan: Any, output: Path, part: Any) -> None:
+    """Print a dry run's findings; complain about frames that cannot be read."""
+    from pipelines.stages.translation_preview import preview
+
+    found = preview(plan, output, part)
+    for line in found.lines:
+        click.echo(line)
+    if found.unreadable:
+        raise SomeInputsFailedError(f"frames that cannot be read: {len(found.unreadable)}; see above")
+
+
+def keep_memory() -> None:
+    """This process translates and does nothing else, so what a frame frees is kept for the next one."""
+    from pipelines.engine.acceleration import keep_freed_memory
+
+    keep_freed_memory()
+
+
+def own_device(device: str) -> str:
+    """Under torchrun each process of a machine takes the GPU of its own number."""
+    local = os.environ.get("LOCAL_RANK", "")
+    if device != "auto" or not local.isdigit():
+        return device
+    import torch
+
+    count = torch.cuda.device_count()
+    return f"cuda:{int(local) % count}" if count else device

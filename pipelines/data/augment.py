@@ -37,11 +37,6 @@ def crop_window(shape: tuple[int, ...], size: tuple[int, int], random: np.random
     return top, left
 
 
-def random_flip(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Mirror left to right half of the time."""
-    return image[:, ::-1] if random.random() < 0.5 else image
-
-
 @dataclass(frozen=True)
 class SegmenterAugmentation:
     """Scale, crop, flip, colour and blur, in this order.

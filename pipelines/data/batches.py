@@ -6,7 +6,7 @@ on with exactly the batches it would have had, whatever the number of worker pro
 
 import math
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -18,7 +18,6 @@ from pipelines.data.augment import (
     SegmenterAugmentation,
     crop_window,
     fit_height,
-    random_flip,
 )
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import to_tensor
@@ -26,7 +25,7 @@ from pipelines.data.random_keys import keyed_random
 from pipelines.errors import NoInputsError, UserError
 from segment.classes import IGNORE_INDEX
 from segment.methods.supervised import LabelledBatch
-from translate.methods.cyclegan import UnpairedBatch
+from translate.methods.batches import UnpairedBatch
 
 
 class FramePool:
@@ -60,13 +59,14 @@ class FramePool:
         return self._keep(self._images, index, fit_height(frames.read_image(position), self.height))
 
     def label_map(self, index: int) -> np.ndarray:
-        """uint8 (H, W) of train ids, of the size of `image(index)`."""
+        """uint8 (H, W) of train ids, of the size of `image(index)`; ignored throughout where the frame has none."""
         if index in self._label_maps:
             return self._label_maps[index]
         frames, position = self.places[index]
-        height, width = self.image(index).shape[:2]
-        reduced = cv2.resize(frames.read_label_map(position), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        return self._keep(self._label_maps, index, reduced)
+        shape = self.image(index).shape
+        if not frames.has_label_map(position):
+            return np.full(shape[:2], IGNORE_INDEX, np.uint8)
+        return self._keep(self._label_maps, index, _fit_labels(frames.read_label_map(position), shape))
 
     def read_all(self, labels: bool, progress: Callable[[int], None] = lambda done: None) -> None:
         """Read as many images as are kept, and every label map: a bad file shows itself now, not hours into training.
@@ -74,12 +74,11 @@ class FramePool:
         Worker processes that are forked afterwards share what is kept here.
 
         Args:
-            labels: Whether the label maps are wanted.
+            labels: Whether the label maps are wanted, of the frames that have any.
             progress: Called with the number of frames done.
 
         Raises:
             ImageError: A file cannot be used; it is named.
-            UserError: A label map is wanted and missing.
         """
         keeping = True
         for index, (frames, position) in enumerate(self.places):
@@ -88,7 +87,7 @@ class FramePool:
                 keeping = index in self._images
             if labels and keeping:
                 self.label_map(index)
-            elif labels:
+            elif labels and frames.has_label_map(position):
                 frames.read_label_map(position)
             progress(index + 1)
 
@@ -110,28 +109,86 @@ class FramePool:
 class UnpairedBatches:
     """Batches for a translator: source and target crops that have nothing to do with each other.
 
-    Every frame of a domain comes once before any comes again (a new order each round), as in the reference code.
+    Every frame of a domain comes once before any comes again (a new order each round), as in the reference code. What
+    guidance needs comes beside them: crops of label maps, and labelled target frames in rounds of their own.
+
+    Args:
+        source: Frames of the source.
+        target: Frames of the target.
+        seed: Of the run.
+        batch: Images of each domain in a batch.
+        height: Frames are brought to this height, times the random scale, before cropping.
+        crop: Side of the crops; smaller frames are enlarged to it.
+        scale: Range of the scale, drawn log-uniformly.
+        flip: Mirror half of the crops.
+        source_labels: Whether to crop label maps with the source; those that a frame lacks are ignored throughout.
+        labelled_target: Labelled target frames; None for none.
     """
 
-    def __init__(self, source: FramePool, target: FramePool, seed: int, batch: int, height: int, crop: int) -> None:
-        self.domains = {"source": source, "target": target}
-        self.seed, self.batch, self.height, self.crop = seed, batch, max(height, crop), crop
+    def __init__(
+        self,
+        source: FramePool,
+        target: FramePool,
+        seed: int,
+        batch: int,
+        height: int,
+        crop: int,
+        *,
+        scale: tuple[float, float] = (1.0, 1.0),
+        flip: bool = True,
+        source_labels: bool = False,
+        labelled_target: FramePool | None = None,
+    ) -> None:
+        self.source, self.target, self.labelled_target = source, target, labelled_target
+        self.seed, self.batch, self.height, self.crop = seed, batch, height, crop
+        self.scale, self.flip = scale, flip
+        self.source_labels = source_labels
 
     def __call__(self, step: int) -> UnpairedBatch:
         """The batch of a step."""
-        return UnpairedBatch(**{domain: self._crops(domain, step) for domain in self.domains})
+        source, source_label_map = self._crops("source", self.source, step, self.source_labels)
+        target, _ = self._crops("target", self.target, step)
+        labelled, target_label_map = None, None
+        if self.labelled_target is not None:
+            labelled, target_label_map = self._crops("labelled_target", self.labelled_target, step, labels=True)
+        return UnpairedBatch(source, target, source_label_map, labelled, target_label_map)
 
-    def _crops(self, domain: str, step: int) -> torch.Tensor:
-        pool = self.domains[domain]
-        crops = []
+    def _crops(
+        self, domain: str, pool: FramePool, step: int, labels: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        crops, label_maps = [], []
         for position in range(step * self.batch, (step + 1) * self.batch):
             rounds, place = divmod(position, len(pool))
-            order = keyed_random(self.seed, domain, "order", rounds).permutation(len(pool))
-            random = keyed_random(self.seed, domain, "crop", position)
-            image = fit_height(pool.image(int(order[place])), self.height, enlarge=True, least_width=self.crop)
-            top, left = crop_window(image.shape, (self.crop, self.crop), random)
-            crops.append(to_tensor(random_flip(image[top : top + self.crop, left : left + self.crop], random)))
-        return torch.stack(crops)
+            index = int(keyed_random(self.seed, domain, "order", rounds).permutation(len(pool))[place])
+            image = fit_height(pool.image(index), self._height(domain, position), enlarge=True, least_width=self.crop)
+            window = self._window(image.shape, keyed_random(self.seed, domain, "crop", position))
+            crops.append(to_tensor(image[window]))
+            if labels:
+                label_map = _fit_labels(pool.label_map(index), image.shape)[window]
+                label_maps.append(torch.from_numpy(label_map.astype(np.int64)))
+        return torch.stack(crops), torch.stack(label_maps) if labels else None
+
+    def _height(self, domain: str, position: int) -> int:
+        """What a frame is brought to before cropping."""
+        low, high = self.scale
+        if low == high:
+            return max(round(low * self.height), self.crop)
+        random = keyed_random(self.seed, domain, "scale", position)
+        return max(round(float(np.exp(random.uniform(math.log(low), math.log(high)))) * self.height), self.crop)
+
+    def _window(self, shape: tuple[int, ...], random: np.random.Generator) -> tuple[slice, slice]:
+        """Rows and columns of a random crop; the columns run backwards where it is mirrored."""
+        top, left = crop_window(shape, (self.crop, self.crop), random)
+        columns = slice(left, left + self.crop)
+        if self.flip and random.random() < 0.5:
+            columns = slice(left + self.crop - 1, left - 1 if left else None, -1)
+        return slice(top, top + self.crop), columns
+
+
+def _fit_labels(label_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A label map brought to the height and width of an image, nearest neighbour."""
+    height, width = shape[:2]
+    return cv2.resize(label_map, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 class LabelledBatches:
@@ -143,7 +200,9 @@ class LabelledBatches:
         seed: Of the run.
         batch: Slots in a batch.
         augmentation: Applied to every frame.
-        rare_class_sampler: Draws the frame of a pool; None draws evenly.
+        rare_class_sampler: Draws the frame of a pool; None draws by `weights`.
+        weights: How often each frame of a pool is drawn beside its others, by the pool's name; a pool without is drawn
+            evenly.
     """
 
     def __init__(
@@ -154,12 +213,14 @@ class LabelledBatches:
         batch: int,
         augmentation: SegmenterAugmentation,
         rare_class_sampler: Callable[[str, np.random.Generator], int] | None = None,
+        weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.names = [name for name, share in shares.items() if share > 0]
         self.shares = np.array([shares[name] for name in self.names])
         self.pools, self.seed, self.batch = pools, seed, batch
         self.augmentation = augmentation
         self.rare_class_sampler = rare_class_sampler
+        self.weights = weights or {}
 
     def __call__(self, step: int) -> LabelledBatch:
         """The batch of a step."""
@@ -170,8 +231,18 @@ class LabelledBatches:
         random = keyed_random(self.seed, "mixture", step, slot)
         name = self.names[int(random.choice(len(self.names), p=self.shares / self.shares.sum()))]
         pool = self.pools[name]
-        index = self.rare_class_sampler(name, random) if self.rare_class_sampler else int(random.integers(len(pool)))
+        if self.rare_class_sampler:
+            index = self.rare_class_sampler(name, random)
+        else:
+            index = drawn(np.arange(len(pool)), self.weights.get(name), random)
         return self.augmentation(pool.image(index), pool.label_map(index), random)
+
+
+def drawn(indices: np.ndarray, weights: np.ndarray | None, random: np.random.Generator) -> int:
+    """One of `indices`, in proportion to its weight among all weights of a pool; evenly without weights."""
+    if weights is None:
+        return int(random.choice(indices))
+    return int(random.choice(indices, p=weights[indices] / weights[indices].sum()))
 
 
 class RareClassSampler:
@@ -179,12 +250,19 @@ class RareClassSampler:
 
     P(c) is proportional to exp((1 - f_c) / T) with f_c the class's share of all labelled pixels: Hoyer et al.,
     DAFormer, CVPR 2022, eq. 11. A frame shows a class when it has at least `least_share` of it (3,000 of 1280x720
-    pixels there).
+    pixels there). With weights, which must not be 0, it is drawn in proportion to them among the frames that show it.
     """
 
     least_share = 3000 / (1280 * 720)
 
-    def __init__(self, pools: dict[str, FramePool], number_of_classes: int, temperature: float) -> None:
+    def __init__(
+        self,
+        pools: dict[str, FramePool],
+        number_of_classes: int,
+        temperature: float,
+        weights: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self.weights = weights or {}
         self.frames: dict[str, list[np.ndarray]] = {}
         self.probabilities: dict[str, np.ndarray] = {}
         for name, pool in pools.items():
@@ -204,7 +282,7 @@ class RareClassSampler:
     def __call__(self, name: str, random: np.random.Generator) -> int:
         """The index of a frame of pool `name`."""
         chosen = int(random.choice(len(self.probabilities[name]), p=self.probabilities[name]))
-        return int(random.choice(self.frames[name][chosen]))
+        return drawn(self.frames[name][chosen], self.weights.get(name), random)
 
 
 class _Steps(Dataset):
@@ -223,11 +301,12 @@ class _Steps(Dataset):
             return error  # DataLoader would wrap a worker's traceback around the message
 
 
-def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int) -> Iterator[Any]:
+def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int) -> Generator[Any, None, None]:
     """Batches of steps first..last-1, in order, made by `workers` processes (0: in this one).
 
     With workers, OpenCV in this process is left on one thread: its thread pool does not survive a fork, and a forked
-    worker that resizes that pool waits forever for threads it does not have.
+    worker that resizes that pool waits forever for threads it does not have. Close the stream (or exhaust it): that
+    ends the workers, which no signal does.
 
     Raises:
         UserError: As `make_batch` raised it, whichever process it was in.

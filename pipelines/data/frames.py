@@ -75,6 +75,10 @@ class FrameSet:
         """The frames that have a label map."""
         return replace(self, frames=[frame for frame in self.frames if frame.label is not None])
 
+    def has_label_map(self, index: int) -> bool:
+        """Whether the frame has a label map."""
+        return self.frames[index].label is not None
+
     def read_image(self, index: int) -> np.ndarray:
         """uint8 (H, W, 3) RGB; ImageError if the file cannot be used."""
         return read_image(self.frames[index].image)

@@ -158,9 +158,11 @@ def _pillow_header(stream: BinaryIO, magic: bytes) -> Header:
         raise ValueError("is no image that we read")
     stream.seek(0)
     image = Image.open(stream, formats=(name,))
+    orientation = image.getexif().get(274, 1)
+    orientation = orientation if orientation in range(1, 9) else 1
     # Pillow gives a TIFF's size as shown, that of other formats as stored.
-    orientation = 1 if name == "TIFF" else image.getexif().get(274, 1)
-    return Header(name, *image.size, orientation=orientation if orientation in range(1, 9) else 1)
+    size = image.size[::-1] if name == "TIFF" and orientation >= 5 else image.size
+    return Header(name, *size, orientation=orientation)
 
 
 def _orientation(exif: bytes) -> int:

@@ -2,13 +2,27 @@
 
 A bad file costs one frame and never the process: what is not a regular file, too large or cut off is refused before a
 decoder sees it, and then the decoders that were measured not to crash are used (kornia_rs for PNG, simplejpeg in its
-strict mode for JPEG, Pillow for the rest). Every refusal is an `ImageError` of one line. EXIF orientation is honoured
-in images and label maps alike: one decoder that rotates and one that does not would part a frame from its labels.
+strict mode for JPEG, Pillow for the rest). Every refusal is an `ImageError` of one line.
+
+What a file becomes, one rule each:
+
+    the format    read by its first bytes, whatever the name says; written by the name's suffix
+    grey          three equal channels; written as RGB
+    alpha         set apart, and written back untouched where the format has alpha (PNG, WebP, TIFF)
+    colour key    (tRNS of a grey or RGB PNG) ignored; a palette's transparency counts as alpha
+    16 bits       round(x / 257), written with 8 bits; TIFF in 16-bit colour keeps its upper 8 bits
+    32 bits       refused, as are 12-bit JPEG and every format but PNG, JPEG, WebP, BMP and TIFF
+    palette       its colours; 1 bit becomes 0 and 255
+    CMYK          Pillow's formula (inverted where Adobe's marker says so); written as RGB
+    orientation   (EXIF) applied to images and label maps alike; written upright, without the tag
+    several       (APNG, animated WebP, pages of a TIFF) the first
+    the rest      colour profiles, gamma and other metadata are not applied and not written
+    JPEG          written with quality 95 and full colour (4:4:4); WebP without loss; TIFF with LZW
 """
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,6 +65,11 @@ def read_image(path: Path) -> np.ndarray:
     return _read(path, _decode_image, "a whole PNG, JPEG, WebP, BMP or TIFF image")
 
 
+def read_image_and_alpha(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `read_image`, and the file's alpha, uint8 (H, W), of the same orientation; None where it has none."""
+    return _read(path, _decode_with_alpha, "a whole PNG, JPEG, WebP, BMP or TIFF image")
+
+
 def read_raw(path: Path) -> np.ndarray:
     """PNG label file -> its stored values: uint8 or uint16, (H, W) or (H, W, C).
 
@@ -67,11 +86,17 @@ def read_raw(path: Path) -> np.ndarray:
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) in pixels as `read_image` would return it, from the header alone; ImageError as `read_image`."""
 
-    def measure() -> tuple[int, int]:
+    return read_file_header(path).shown_size
+
+
+def read_file_header(path: Path) -> Header:
+    """What the file says about itself; ImageError as `read_image`, but for damage behind the header."""
+
+    def measure() -> Header:
         with open_regular(path) as stream:
             size = stream.seek(0, io.SEEK_END)
             stream.seek(0)
-            return read_header(stream.raw, size).shown_size
+            return read_header(stream.raw, size)
 
     return _refusing(path, measure, "a whole PNG, JPEG, WebP, BMP or TIFF image")
 
@@ -111,13 +136,17 @@ KORNIA_MODES = {0: "mono", 2: "rgb", 3: "mono", 6: "rgba"}
 
 
 def _decode_image(data: bytes, header: Header) -> np.ndarray:
+    return _decode_with_alpha(data, header)[0]
+
+
+def _decode_with_alpha(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     if header.format == "PNG" and header.depth >= 8 and header.colour_type != 3:
-        image = _to_rgb8(_decode_png(data, header))
+        image, alpha = _to_rgb8(_decode_png(data, header))
     elif header.format == "JPEG":
-        image = _decode_jpeg(data, header)
+        image, alpha = _decode_jpeg(data, header), None
     else:
         return _decode_with_pillow(data, header)
-    return _oriented(image, header.orientation)
+    return _oriented(image, header.orientation), None if alpha is None else _oriented(alpha, header.orientation)
 
 
 def _decode_raw(data: bytes, header: Header) -> np.ndarray:
@@ -157,7 +186,7 @@ def _decode_jpeg(data: bytes, header: Header) -> np.ndarray:
     return simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
 
 
-def _decode_with_pillow(data: bytes, header: Header) -> np.ndarray:
+def _decode_with_pillow(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     """What is rare: palettes, 1 to 4 bits, WebP, BMP, TIFF. Pillow knows each format's own orientation."""
     image = Image.open(io.BytesIO(data), formats=(header.format,))
     image.load()
@@ -166,17 +195,20 @@ def _decode_with_pillow(data: bytes, header: Header) -> np.ndarray:
         raise ValueError("has 32 bits per value, more than 16")
     if image.mode.startswith("I;16"):
         return _to_rgb8(np.asarray(image).astype(np.uint16))
-    return np.array(image.convert("RGB"))
+    if "A" in image.getbands() or (image.mode == "P" and "transparency" in image.info):
+        return _to_rgb8(np.array(image.convert("RGBA")))
+    return np.array(image.convert("RGB")), None
 
 
-def _to_rgb8(values: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 grey(-alpha) or RGB(A) -> uint8 (H, W, 3)."""
+def _to_rgb8(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """uint8 or uint16 grey(-alpha) or RGB(A) -> uint8 (H, W, 3) and alpha, uint8 (H, W), if there is one."""
     if values.ndim == 2:
         values = values[..., None]
+    if values.dtype == np.uint16:
+        values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     colour = values[..., :3] if values.shape[-1] >= 3 else np.repeat(values[..., :1], 3, axis=-1)
-    if colour.dtype == np.uint16:
-        colour = ((colour.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return np.ascontiguousarray(colour)
+    alpha = np.ascontiguousarray(values[..., -1]) if values.shape[-1] in (2, 4) else None
+    return np.ascontiguousarray(colour), alpha
 
 
 def _oriented(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -213,17 +245,85 @@ def encode_jpeg(array: np.ndarray, quality: int = 95) -> bytes:
     return simplejpeg.encode_jpeg(np.ascontiguousarray(array), quality, colorspace="RGB", colorsubsampling="444")
 
 
+def encode_webp(array: np.ndarray) -> bytes:
+    """WebP without loss of a uint8 (H, W, 3 or 4) RGB(A) array; the colour under clear pixels is kept.
+
+    Method 1: as small as the default and three times faster (46 ms for a noisy 1024x512 frame).
+    """
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "WEBP", lossless=True, exact=True, method=1, quality=0)
+    return stream.getvalue()
+
+
+def encode_tiff(array: np.ndarray) -> bytes:
+    """TIFF without loss (LZW) of a uint8 array (H, W) grey or (H, W, 3 or 4) RGB(A)."""
+    return _encode_with_opencv(array, ".tiff")
+
+
+def encode_bmp(array: np.ndarray) -> bytes:
+    """BMP of a uint8 array (H, W) grey or (H, W, 3) RGB."""
+    return _encode_with_opencv(array, ".bmp")
+
+
+def _encode_with_opencv(array: np.ndarray, suffix: str) -> bytes:
+    if array.ndim == 3:
+        array = array[..., [2, 1, 0, 3][: array.shape[2]]]
+    return cv2.imencode(suffix, np.ascontiguousarray(array))[1].tobytes()
+
+
+ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {
+    ".png": encode_png,
+    ".jpg": encode_jpeg,
+    ".jpeg": encode_jpeg,
+    ".webp": encode_webp,
+    ".bmp": encode_bmp,
+    ".tif": encode_tiff,
+    ".tiff": encode_tiff,
+}
+"""Suffix in lower case -> encoder of a uint8 (H, W, 3) RGB array."""
+
+LOSSY = (".jpg", ".jpeg")
+WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
+"""Formats that can hold an alpha channel; their encoders take (H, W, 4) too."""
+
+LONGEST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
+"""Pixels, where the format sets a limit below that of our readers."""
+
+
+def encode_image(array: np.ndarray, suffix: str, quality: int = 95, alpha: np.ndarray | None = None) -> bytes:
+    """An image in the format of a file's suffix.
+
+    Args:
+        array: uint8 (H, W, 3) RGB.
+        suffix: A key of ENCODERS, in any case.
+        quality: Of JPEG, 1 to 100.
+        alpha: uint8 (H, W); left out where the format has none.
+
+    Raises:
+        ValueError: The image is larger than the format allows.
+    """
+    suffix = suffix.lower()
+    height, width = array.shape[:2]
+    if max(height, width) > (limit := LONGEST_SIDE.get(suffix, 2**30)):
+        raise ValueError(f"{width}x{height} pixels do not fit into {suffix}, whose sides end at {limit}")
+    if suffix in LOSSY:
+        return encode_jpeg(array, quality)
+    if alpha is not None and suffix in WITH_ALPHA:
+        array = np.dstack([array, alpha])
+    return ENCODERS[suffix](array)
+
+
 def write_image(path: Path, array: np.ndarray) -> None:
-    """Write `array` as PNG or JPEG (quality 95) by the suffix of `path`, whole or not at all.
+    """Write `array` in the format of the suffix of `path`, whole or not at all.
 
     Raises:
         UserError: Another suffix.
         StorageError: The disk refuses.
     """
     suffix = path.suffix.lower()
-    if suffix not in (".png", ".jpg", ".jpeg"):
-        raise UserError(f"{path}: cannot write images with suffix {suffix!r}; use .png or .jpg")
-    write_atomically(path, encode_png(array) if suffix == ".png" else encode_jpeg(array))
+    if suffix not in ENCODERS:
+        raise UserError(f"{path}: cannot write images with suffix {suffix!r}; use one of {', '.join(ENCODERS)}")
+    write_atomically(path, ENCODERS[suffix](array))
 
 
 # --- tensors ---------------------------------------------------------------------------------------
@@ -235,6 +335,21 @@ def to_tensor(image: np.ndarray) -> "Tensor":
 
     channels_first = np.ascontiguousarray(image.transpose(2, 0, 1))
     return torch.from_numpy(channels_first).to(torch.float32).div_(255)
+
+
+def to_batch(arrays: Sequence[np.ndarray], device: str = "cpu") -> "Tensor":
+    """Arrays of one shape -> one tensor on `device`: uint8 RGB (H, W, 3) -> float32 (B, 3, H, W) in [0, 1], label maps
+    (H, W) -> int64 (B, H, W).
+    """
+    import torch
+
+    stacked = torch.from_numpy(np.stack(arrays))
+    if device.startswith("cuda"):  # a copy from pageable memory would wait for all the work queued before it
+        stacked = stacked.pin_memory()
+    stacked = stacked.to(device, non_blocking=True)
+    if stacked.ndim == 3:
+        return stacked.long()
+    return stacked.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def to_image(tensor: "Tensor") -> np.ndarray:

@@ -170,7 +170,15 @@ def files_below(folder: Path, ancestors: frozenset[tuple[int, int]] = frozenset(
     except OSError as error:
         raise UserError(f"{folder}: cannot list the folder: {error.strerror}. Check its permissions") from error
     for entry in visible:
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from files_below(folder / entry.name, ancestors | {(status.st_dev, status.st_ino)})
         else:
             yield folder / entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one. A link that leads to itself is neither; reading it will say so."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

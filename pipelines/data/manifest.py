@@ -28,6 +28,8 @@ from pipelines.errors import UserError
 
 MANIFEST = "manifest.jsonl"
 JOURNAL = ".journal.jsonl"
+SCORES = {"label_consistency", "structure", "expert_sha256"}
+"""Fields that an audit adds later. Lines of frames without them are as they were before there were audits."""
 
 
 def _inside_the_set(path: str) -> str:
@@ -61,11 +63,19 @@ class ManifestEntry(BaseModel):
     checkpoint_sha256: Sha256
     width: PositiveInt
     height: PositiveInt
+    label_consistency: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Mean IoU of an expert on the translated frame against its label map; null where no class could be scored."""
+    structure: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """How well edges were kept: SSIM of the gradients of source and translation; null where the source is not known."""
+    expert_sha256: Sha256 | None = None
+    """Checkpoint of the expert; null for a frame that no audit has seen since it was translated."""
 
     @model_validator(mode="after")
     def _label_is_whole(self) -> Self:
         if len({self.label is None, self.label_encoding is None, self.label_sha256 is None}) > 1:
             raise ValueError("label, label_encoding and label_sha256 must be all set or all null")
+        if self.expert_sha256 is None and (self.label_consistency, self.structure) != (None, None):
+            raise ValueError("label_consistency and structure need an expert_sha256 that says whose they are")
         return self
 
 
@@ -101,7 +111,8 @@ def write_manifest(path: Path, entries: Iterable[ManifestEntry]) -> None:
 
 def _line(entry: ManifestEntry) -> bytes:
     # ASCII, with everything else escaped: no name, however odd, can then hold what some reader takes for a line's end.
-    return json.dumps(entry.model_dump()).encode("ascii") + b"\n"
+    left_out = SCORES if entry.expert_sha256 is None else None
+    return json.dumps(entry.model_dump(exclude=left_out)).encode("ascii") + b"\n"
 
 
 def _parsed(line: bytes) -> ManifestEntry:

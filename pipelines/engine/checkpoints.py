@@ -254,7 +254,7 @@ def _lay_out_like_parameters(optimizer: Optimizer) -> None:
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            state = optimizer.state[parameter]
+            state = optimizer.state.get(parameter, {})  # [] would make an entry for a weight that has not learnt yet
             for field, value in state.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     state[field] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

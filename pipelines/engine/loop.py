@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -40,7 +40,7 @@ class Schedule:
 
 def train(
     method: Method,
-    batches: Callable[[int, int], Iterator[Any]],
+    batches: Callable[[int, int], Generator[Any, None, None]],
     run: RunFolder,
     schedule: Schedule,
     machine: Machine,
@@ -51,7 +51,8 @@ def train(
 
     Args:
         method: Freshly built; moved to the machine's device here.
-        batches: `batches(first, last)` yields the batches of steps first..last-1, each a pure function of its step.
+        batches: `batches(first, last)` yields the batches of steps first..last-1, each a pure function of its step;
+            closed at the end, however it comes, so that the processes behind it end too.
         run: Where everything is written.
         schedule: Its length and rhythm.
         machine: Where to compute.
@@ -85,7 +86,7 @@ def train(
         timings = stack.enter_context(run.open_log("timings.jsonl", done))
         progress = stack.enter_context(Progress(what, schedule.steps, "step", done))
         started = time.monotonic()
-        stream = batches(done, schedule.steps)
+        stream = stack.enter_context(contextlib.closing(batches(done, schedule.steps)))
         for step in range(done, schedule.steps):
             batch = next(stream)
             waited = time.monotonic() - started

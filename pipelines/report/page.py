@@ -5,22 +5,17 @@ of frames, classes and settings are other people's text, so everything is escape
 (Content-Security-Policy) lets no script run but the one whose hash it names and no address be fetched.
 """
 
-import base64
-import hashlib
 import json
 import math
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from pipelines.data.files import write_atomically
-from pipelines.report import charts, pictures, tables, wording
+from pipelines.report import charts, tables, wording
 from pipelines.report.pictures import Pictures
 from pipelines.report.study import ARM_TITLES, ARMS, Study, average
+from pipelines.report.templates import rendered
 
 STYLES = 6
 """Colours for curves that belong to no arm; `style.html` defines `.series-0` and so on."""
@@ -37,23 +32,22 @@ def write_report(study: Study, pictures: Pictures, path: Path) -> None:
 
 def render_page(study: Study, pictures: Pictures) -> str:
     """The page as HTML text; megabytes long, for the pictures are in it."""
-    script = resources.files("pipelines.report").joinpath("script.html").read_text("utf-8")
-    return (
-        _environment()
-        .get_template("template.html")
-        .render(
-            study=study,
-            ARM_MEANINGS=wording.arm_meanings(study),
-            pictures=pictures,
-            network=study.network,
-            groups=study.class_groups(),
-            settings=list(flattened(study.settings)),
-            frames=frame_rows(study),
-            curves=training_curves(study),
-            translator=translator_curves(pictures.translator_curve),
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
-        )
+    return rendered(
+        "template.html",
+        study=study,
+        ARMS=ARMS,
+        ARM_TITLES=ARM_TITLES,
+        ARM_MEANINGS=wording.arm_meanings(study),
+        average=average,
+        interval=tables.interval,
+        spread=tables.spread,
+        pictures=pictures,
+        network=study.network,
+        groups=study.class_groups(),
+        settings=list(flattened(study.settings)),
+        frames=frame_rows(study),
+        curves=training_curves(study),
+        translator=translator_curves(pictures.translator_curve),
     )
 
 
@@ -96,35 +90,3 @@ def translator_curves(curve: list[tuple[int, dict[str, float]]]) -> list[tuple[s
         )
         for index, name in enumerate(names)
     ]
-
-
-def _environment() -> Environment:
-    """Jinja2 that escapes everything and refuses a name the template gets wrong."""
-    environment = Environment(
-        loader=PackageLoader("pipelines.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: wording.printable(value) if type(value) is str else value,
-    )
-    environment.filters |= {
-        "score": wording.score,
-        "change": wording.change,
-        "percent": wording.percent,
-        "amount": wording.amount,
-        "duration": wording.duration,
-        "photograph": pictures.photograph,
-        "painting": pictures.painting,
-    }
-    environment.globals |= {
-        "ARMS": ARMS,
-        "ARM_TITLES": ARM_TITLES,
-        "average": average,
-        "charts": charts,
-        "colour": pictures.colour,
-        "interval": tables.interval,
-        "spread": tables.spread,
-        "wording": wording,
-    }
-    return environment

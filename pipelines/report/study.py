@@ -177,7 +177,7 @@ class Study:
 
     def to_json(self) -> str:
         """The study as indented ASCII JSON; NaN and infinities become null."""
-        return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False) + "\n"
+        return json.dumps(plain(asdict(self)), indent=1, allow_nan=False) + "\n"
 
     @staticmethod
     def from_json(text: str) -> "Study":
@@ -200,14 +200,14 @@ class Study:
 _STUDY = TypeAdapter(Study)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value as JSON can hold it: NumPy scalars unpacked, NaN as None, broken Unicode mended, else text."""
     if isinstance(value, dict):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int)):

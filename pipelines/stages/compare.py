@@ -28,9 +28,10 @@ from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.stages.evaluate import Evaluation, evaluate_checkpoint, read_prediction
-from pipelines.stages.train_segmenter import train_segmenter
+from pipelines.stages.train_segmenter import scores_count, train_segmenter
 from pipelines.stages.train_translator import train_translator
 from pipelines.stages.translate_experiment import translate_experiment
+from pipelines.stages.translation_audit import audit_experiment
 from pipelines.workspace import ARMS, Workspace
 from segment.classes import CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.complexity import count_flops, count_parameters, measure_latency
@@ -58,10 +59,14 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
     _refuse_missing_labels(workspace)
     results, evaluations = [], {}
     for seed in workspace.experiment.compare.seeds:
+        train_segmenter(workspace, seed, "source_only", machine, workers, restart)
+        train_segmenter(workspace, seed, "oracle", machine, workers, restart)
         train_translator(workspace, seed, machine, workers, restart)
         translate_experiment(workspace, seed, machine, workers, restart)
+        if scores_count(workspace, "translated"):  # the oracle is their judge
+            audit_experiment(workspace, seed, machine, command)
+        train_segmenter(workspace, seed, "translated", machine, workers, restart)
         for arm in ARMS:
-            train_segmenter(workspace, seed, arm, machine, workers, restart)
             evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
             results.append(_arm_result(workspace, seed, arm, evaluations[seed, arm]))
     first = evaluations[workspace.experiment.compare.seeds[0], "oracle"]
@@ -133,9 +138,12 @@ def _notes(workspace: Workspace) -> list[str]:
     settings = workspace.experiment.translator
     took = ", ".join(duration(training_seconds(workspace.translator(seed))) for seed in used)
     shared = "one translator, shared by all seeds" if len(used) < len(seeds) else "one translator per seed"
+    guidance = settings.guided_by
+    guided = "" if guidance is None else f", guided by the expert {guidance.expert}"
+    crop = settings.crop if isinstance(settings.crop, int) else "x".join(map(str, settings.crop))
     return [
-        f"Translator: {settings.method}, {settings.generator} with {settings.generator_channels} channels, "
-        f"{settings.steps} steps of {settings.crop}-pixel crops; {shared}; training took about {took}.",
+        f"Translator: {settings.method}, {settings.generator} with {settings.generator_channels} channels{guided}, "
+        f"{settings.steps} steps of {crop}-pixel crops; {shared}; training took about {took}.",
         "Every arm: same network, initial weights per seed, steps, batch, augmentation and evaluation; the last "
         "checkpoint is evaluated, none is chosen on the validation frames.",
     ]

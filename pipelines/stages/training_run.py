@@ -4,20 +4,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import SegmenterSettings, TranslatorSettings
+from pipelines.config import SegmenterSettings
 from pipelines.data.batches import FramePool, stream
 from pipelines.data.frames import FrameSet
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.runs import RunFolder
 from pipelines.progress import Progress
+from pipelines.translators import TranslatorTraining
 from segment.methods.method import Method
 
 
 def train_run(
     path: Path,
     inputs: dict[str, Any],
-    settings: TranslatorSettings | SegmenterSettings,
+    settings: TranslatorTraining | SegmenterSettings,
     build: Callable[[], Method],
     make_batches: Callable[[], Callable[[int], Any]],
     machine: Machine,

@@ -1,29 +1,36 @@
 """Stage one, use: a trained translator turns source frames into a translated data set on disk.
 
-The frames of an experiment, or any folder or data set that a person names; both take the same way.
+The frames of an experiment, or whatever a person names: a folder tree, a list file, a data set, an image.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
-from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
+from pipelines.engine.acceleration import accelerated
 from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
 from pipelines.errors import Interrupted, UserError
 from pipelines.progress import Progress
-from pipelines.settings import explain
-from pipelines.stages.train_translator import finished_translator, load_translator
+from pipelines.stages.layouts import layout_reader, translate_layout
+from pipelines.stages.trained_translator import finished_translator, load_translator
 from pipelines.stages.translate_frames import (
     FrameToTranslate,
     TranslationSummary,
     plan_sets,
     translate_frames,
 )
-from pipelines.stages.translation_plan import plan_set
+from pipelines.stages.translate_video import VideoSummary, translate_video
+from pipelines.stages.translation_manner import Manner
 from pipelines.workspace import Workspace
+from translate.methods.translator import Translator
+from translate.padding import pad_to_multiple
+from translate.tiling import translate_tiled
+from translate.value_range import to_signed, to_unit
+
+Translate = Callable[[torch.Tensor], torch.Tensor]
 
 
 def translate_experiment(
@@ -33,89 +40,50 @@ def translate_experiment(
     checkpoint = finished_translator(workspace, seed)
     output = workspace.translated(seed)
     plan = plan_sets(workspace.labelled_source, output)
-    height = workspace.experiment.translation.height
-    return run_translation(checkpoint, plan, output, "source_to_target", height, machine, workers, restart)
-
-
-def translate_folder(
-    checkpoint: Path,
-    source: Path,
-    output: Path,
-    direction: str,
-    reader: str,
-    reader_settings: Sequence[str],
-    height: int | None,
-    machine: Machine,
-    workers: int,
-    restart: bool = False,
-) -> TranslationSummary:
-    """Translate every image of a folder tree, or every frame of a data set with its label maps.
-
-    Args:
-        checkpoint: Of a translator; a run folder or one of its checkpoints.
-        source: The folder, or the data set's root.
-        output: Gets the same tree.
-        direction: "source_to_target" or "target_to_source".
-        reader: "folder", or the data set's kind.
-        reader_settings: KEY=VALUE settings of the reader, such as "version=0.9.14".
-        height: Translate at this height and come back; None for each frame's own size.
-        machine: Where to compute.
-        workers: Threads that read ahead and write behind.
-        restart: Set an output of another translation aside.
-    """
-    if not source.is_dir():
-        raise UserError(f"--input {source} is not a folder")
-    settings = {"reader": reader, "name": source.resolve().name, "root": "."}
-    plan = plan_set(open_frame_set(_reader_settings(settings, _pairs(reader_settings)), source), output)
-    return run_translation(checkpoint, plan, output, direction, height, machine, workers, restart)
-
-
-def _reader_settings(settings: dict[str, str], more: dict[str, str]) -> AnyFrameSetSettings:
-    for key, option in (("reader", "--reader"), ("root", "--input")):
-        if key in more:
-            raise UserError(f"--frames {key}={more[key]}: give it as {option}")
-    try:
-        return TypeAdapter(AnyFrameSetSettings).validate_python(settings | more)
-    except ValidationError as error:
-        problem = explain(error, AnyFrameSetSettings)
-        raise UserError(f"--reader {settings['reader']} with --frames: {problem}") from error
-
-
-def _pairs(settings: Sequence[str]) -> dict[str, str]:
-    wrong = [text for text in settings if "=" not in text]
-    if wrong:
-        raise UserError(f"--frames {wrong[0]}: expected KEY=VALUE, such as --frames version=0.9.14")
-    return dict(text.split("=", 1) for text in settings)
+    manner = Manner(height=workspace.experiment.translation.height)
+    return run_translation(checkpoint, plan, output, manner, machine, max(workers, 1), restart)
 
 
 def run_translation(
     checkpoint: Path,
     plan: Sequence[FrameToTranslate],
     output: Path,
-    direction: str,
-    height: int | None,
+    manner: Manner,
     machine: Machine,
     workers: int,
-    restart: bool,
+    restart: bool = False,
 ) -> TranslationSummary:
-    """Translate a plan's frames with a checkpoint; what is finished is left alone."""
+    """Translate a plan's frames with a checkpoint; what is finished is left alone.
+
+    Args:
+        checkpoint: Of a translator; a run folder or one of its checkpoints.
+        plan: All frames, also where only a part is done here.
+        output: Folder of the translated set.
+        manner: How to translate.
+        machine: Where to compute.
+        workers: Threads that read ahead and write behind.
+        restart: Set an output of another translation aside.
+    """
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
-    identity = {"checkpoint_sha256": checkpoint_hash(found), "direction": direction, "precision": machine.precision}
-
-    def translate(image: torch.Tensor) -> torch.Tensor:
-        with machine.autocast():
-            return method.translate(image.contiguous(memory_format=torch.channels_last), direction).float()
-
-    with StopRequest().listening() as stop, Progress("translate", len(plan), "frame") as progress:
+    if method.takes == "label_map" and any(frame.label is None for frame in plan):
+        raise UserError(f"{found} translates label maps, but not every frame has one; name the data set by --reader")
+    identity = {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision}
+    total = len(plan) if manner.part is None else len(manner.part.of(plan))
+    with StopRequest().listening() as stop, Progress("translate", total, "frame") as progress:
         summary = translate_frames(
             plan,
             output,
-            translate,
+            prepared(method, manner, machine),
             identity,
-            height=height,
-            device=str(machine.device),
-            workers=max(workers, 1),
+            read=layout_reader(method) if method.takes == "label_map" else None,
+            batch_size=manner.batch_size,
+            height=manner.height,
+            size=manner.size,
+            quality=manner.quality,
+            part=manner.part,
+            device=place(manner, machine),
+            workers=workers,
             restart=restart,
             progress=lambda done, total: progress.reach(done),
             stop_requested=lambda: bool(stop),
@@ -123,3 +91,80 @@ def run_translation(
         if stop:  # during the last frame: whoever sent it does not want the next stage to begin
             raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
     return summary
+
+
+def run_video(
+    checkpoint: Path, source: Path, output: Path, manner: Manner, machine: Machine, restart: bool = False
+) -> VideoSummary:
+    """Translate a video into a video with a checkpoint; arguments as of `run_translation`."""
+    if manner.part is not None:
+        raise UserError("--shard: a video is translated by one process; cut it into several to share the work")
+    make_deterministic()
+    method, found = load_translator(checkpoint, machine)
+    if method.takes == "label_map":
+        raise UserError(f"{found} translates label maps, which a video does not hold")
+    with StopRequest().listening() as stop, Progress("translate", 0, "frame") as progress:
+
+        def reach(done: int, total: int) -> None:
+            progress.total = total
+            progress.reach(done)
+
+        return translate_video(
+            source,
+            output,
+            prepared(method, manner, machine),
+            {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision},
+            batch_size=manner.batch_size,
+            height=manner.height,
+            size=manner.size,
+            device=place(manner, machine),
+            restart=restart,
+            progress=reach,
+            stop_requested=lambda: bool(stop),
+        )
+
+
+def place(manner: Manner, machine: Machine) -> str:
+    """Where `prepared` wants its images: a frame that is cut into tiles stays on the host, the tiles travel."""
+    return "cpu" if manner.tile is not None else str(machine.device)
+
+
+def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
+    """The translator as one function: images (B, 3, H, W) in [0, 1], or label maps (B, H, W), to images.
+
+    Raises:
+        UserError: The translator cannot be used in this manner, or does not learn this direction.
+    """
+    if manner.direction not in method.directions:
+        learnt = ", ".join(method.directions)
+        raise UserError(f"--direction {manner.direction}: this translator does not go that way; it has learnt {learnt}")
+    if method.takes == "label_map":
+        return _of_label_maps(method, manner, machine)
+    generator = method.generator(manner.direction)
+    if manner.fast or machine.precision == "fp32":  # else autocast chooses what is computed in bf16
+        generator = accelerated(generator, "fast" if manner.fast else "exact", manner.runtime)
+    elif manner.runtime != "torch":
+        raise UserError(f"--runtime {manner.runtime}: choose --fast or --precision fp32 with it")
+
+    def translate(image: torch.Tensor) -> torch.Tensor:
+        """As `Translator.translate`, by the accelerated generator."""
+        height, width = image.shape[-2:]
+        image = image.contiguous(memory_format=torch.channels_last)
+        with contextlib.nullcontext() if manner.fast else machine.autocast():
+            if manner.tile is not None:
+                return to_unit(translate_tiled(generator, to_signed(image), manner.tile))
+            padded = pad_to_multiple(image, generator.side_multiple, generator.smallest_side)
+            return to_unit(generator(to_signed(padded)))[..., :height, :width].float()
+
+    return translate
+
+
+def _of_label_maps(method: Translator, manner: Manner, machine: Machine) -> Translate:
+    if manner.tile is not None or manner.fast or manner.runtime != "torch":
+        raise UserError("this translator takes label maps; --tile, --fast and --runtime are for those of images")
+
+    def translate(things: torch.Tensor) -> torch.Tensor:
+        with machine.autocast():
+            return translate_layout(method, things).float()
+
+    return translate

@@ -5,11 +5,14 @@ frame: frames of two checkpoints in one folder would spoil a training set, and n
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import JsonValue
 
@@ -20,6 +23,8 @@ from pipelines.errors import UserError
 PLAN = "translation.json"
 PART = re.compile(r"\..+\.\d+\.part", re.DOTALL)
 """Names of files that are being written."""
+PATIENCE_S = 10.0
+"""How long a part waits for a process that has the folder to itself: joining parts takes a moment, a run hours."""
 WAY_OUT = "Choose another --output, or set the old translation aside with --restart"
 
 
@@ -44,11 +49,60 @@ def claimed(output: Path, plan: dict[str, JsonValue]) -> Iterator[Journal]:
     with storage_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     with Journal(output / JOURNAL) as journal:
-        _refuse_foreign(output, plan)  # again: someone may have been quicker
-        if not (output / PLAN).exists():
-            write_atomically(output / PLAN, json.dumps(plan, indent=2, sort_keys=True).encode() + b"\n")
-        _remove_parts(output)
+        _prepare(output, plan)
         yield journal
+
+
+@contextlib.contextmanager
+def shared(output: Path, plan: dict[str, JsonValue], journal: str) -> Iterator[Journal]:
+    """As `claimed`, for one part of several: the others may be at work in the folder, a whole run may not.
+
+    The parts hold the whole run's lock together, and each one its own journal's lock alone.
+    """
+    plan = json.loads(json.dumps(plan))
+    _refuse_foreign(output, plan)
+    with storage_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+    with _beside_others(output, plan), Journal(output / journal) as own:
+        yield own
+
+
+@contextlib.contextmanager
+def _beside_others(output: Path, plan: dict[str, JsonValue]) -> Iterator[None]:
+    path, until = output / JOURNAL, time.monotonic() + PATIENCE_S
+    while True:
+        with storage_errors(path):
+            stream = open(path, "a+b")  # noqa: SIM115 (closed two lines below, whatever happens)
+        with stream:
+            if _locked(stream, fcntl.LOCK_EX):  # the first one here: nobody writes what is swept up
+                _prepare(output, plan)
+            if _locked(stream, fcntl.LOCK_SH) and _is_still(path, stream) and (output / PLAN).exists():
+                _refuse_foreign(output, plan)
+                yield
+                return
+        if time.monotonic() > until:
+            raise UserError(f"{output}: another process is translating into it; choose another --output")
+        time.sleep(0.05)
+
+
+def _locked(stream: BinaryIO, kind: int) -> bool:
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still(path: Path, stream: BinaryIO) -> bool:
+    """Whether `path` names the open file yet: whoever joins the parts removes it."""
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+
+
+def _prepare(output: Path, plan: dict[str, JsonValue]) -> None:
+    _refuse_foreign(output, plan)  # again: someone may have been quicker
+    if not (output / PLAN).exists():
+        write_atomically(output / PLAN, json.dumps(plan, indent=2, sort_keys=True).encode() + b"\n")
+    remove_unfinished(output)
 
 
 def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue]) -> None:
@@ -66,7 +120,7 @@ def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue]) -> None:
         raise ForeignTranslationError(f"{output}: holds another translation: {differences}. {WAY_OUT}")
 
 
-def _remove_parts(output: Path) -> None:
+def remove_unfinished(output: Path) -> None:
     """Sweep up what killed runs were writing. The folder is locked: no living one writes here."""
     with storage_errors(output):
         for folder, _, names in os.walk(output):
@@ -75,19 +129,33 @@ def _remove_parts(output: Path) -> None:
                     os.unlink(os.path.join(folder, name))
 
 
-def set_translation_aside(output: Path) -> None:
+def plan_number(output: Path) -> int | None:
+    """What tells one translation's plan from the next one's under the same name; None where there is none."""
+    try:
+        return (output / PLAN).stat().st_ino
+    except OSError:
+        return None
+
+
+def set_translation_aside(output: Path, number: int | None) -> None:
     """Rename a translation to NAME.replaced-K, the first K that is free. What is no translation stays.
+
+    Args:
+        output: Its folder.
+        number: The `plan_number` of the translation meant; another part may have set it aside already.
 
     Raises:
         UserError: Another process is writing to it.
         StorageError: The disk refuses.
     """
-    if not (output / PLAN).exists():
+    if number is None or plan_number(output) != number:
         return
-    number, place = 1, Path(os.path.abspath(output))
-    while os.path.lexists(aside := place.with_name(f"{place.name}.replaced-{number}")):
-        number += 1
     with Journal(output / JOURNAL) as journal, storage_errors(output):  # refused while another process is at work there
+        if plan_number(output) != number:
+            return
         if not journal.entries:
             journal.path.unlink()
+        count, place = 1, Path(os.path.abspath(output))
+        while os.path.lexists(aside := place.with_name(f"{place.name}.replaced-{count}")):
+            count += 1
         place.rename(aside)

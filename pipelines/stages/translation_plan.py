@@ -5,20 +5,25 @@ Names are mirrored folder by folder. Tools that name their results after the bar
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 from pydantic import JsonValue, ValidationError
 
 from pipelines.data.folder import FolderSettings
 from pipelines.data.frames import FrameSet
-from pipelines.data.images import encode_jpeg, encode_png
+from pipelines.data.images import ENCODERS
+from pipelines.data.listing import read_listing
 from pipelines.errors import UserError
 
-ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {".png": encode_png, ".jpg": encode_jpeg}
-"""Suffix of the translated images -> their encoder; JPEG of quality 95."""
+
+@dataclass(frozen=True)
+class Sidecar:
+    """A file that goes along with a frame unread: where it is, and where its copy goes in the output folder."""
+
+    path: Path
+    output: PurePosixPath
 
 
 @dataclass(frozen=True)
@@ -32,20 +37,29 @@ class FrameToTranslate:
     label: Path | None = None
     label_encoding: Mapping[str, JsonValue] | None = None
     output_label: PurePosixPath | None = None
+    sidecars: tuple[Sidecar, ...] = ()
 
     def __post_init__(self) -> None:
         if len({self.label is None, self.label_encoding is None, self.output_label is None}) > 1:
             raise ValueError(f"Frame {self.name!r}: label, label_encoding and output_label go together")
 
+    @property
+    def ways(self) -> list[tuple[Path, PurePosixPath]]:
+        """Every file that is read, with the file that is made of it."""
+        label = [] if self.label is None or self.output_label is None else [(self.label, self.output_label)]
+        return [(self.image, self.output_image), *label, *((side.path, side.output) for side in self.sidecars)]
 
-def plan_folder(input: Path, output: Path, images: str = "{name}.*", suffix: str = ".png") -> list[FrameToTranslate]:
+
+def plan_folder(
+    input: Path, output: Path, images: str = "{name}.*", suffix: str | None = None
+) -> list[FrameToTranslate]:
     """Every image in a folder and below it, mirrored under its own relative path. Hidden files are left out.
 
     Args:
         input: Folder that is read.
         output: Folder that will be written; neither may hold the other.
         images: Pattern of the images, "{name}" for the frame's name and a final ".*" for any image suffix.
-        suffix: Of the translated images: ".png", or ".jpg" (quality 95, not lossless).
+        suffix: Of the translated images, a key of ENCODERS; None: each keeps its own.
 
     Raises:
         UserError: A bad pattern, folders within each other, or two images that would be written to one file.
@@ -65,7 +79,25 @@ def plan_folder(input: Path, output: Path, images: str = "{name}.*", suffix: str
     return frames
 
 
-def plan_set(frame_set: FrameSet, output: Path, suffix: str = ".png") -> list[FrameToTranslate]:
+def plan_listing(listing: Path, output: Path, suffix: str | None = None) -> list[FrameToTranslate]:
+    """The images that a list file names, mirrored under the paths that it gives; raises as `plan_folder`, and where
+    the list is wrong. A listed file that is missing fails when its turn comes.
+    """
+    frames = [_of_one_file(listing.parent, source, suffix) for source in read_listing(listing)]
+    _refuse_collisions(frames)
+    return frames
+
+
+def plan_image(image: Path, suffix: str | None = None) -> list[FrameToTranslate]:
+    """A single image."""
+    return [_of_one_file(image.parent, PurePosixPath(image.name), suffix)]
+
+
+def _of_one_file(root: Path, source: PurePosixPath, suffix: str | None) -> FrameToTranslate:
+    return FrameToTranslate(str(source.with_suffix("")), root / source, source, _with_suffix(source, suffix))
+
+
+def plan_set(frame_set: FrameSet, output: Path, suffix: str | None = None) -> list[FrameToTranslate]:
     """Every frame of one data set, images and label maps under their own paths relative to its root; raises as
     `plan_folder`.
     """
@@ -75,7 +107,7 @@ def plan_set(frame_set: FrameSet, output: Path, suffix: str = ".png") -> list[Fr
     return frames
 
 
-def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str = ".png") -> list[FrameToTranslate]:
+def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str | None = ".png") -> list[FrameToTranslate]:
     """Every frame of data sets, each set in a folder of its name, images and label maps under their own relative paths.
 
     Raises:
@@ -97,7 +129,7 @@ def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str = ".png") -> l
     return frames
 
 
-def _planned(frame_set: FrameSet, index: int, suffix: str, folder: PurePosixPath) -> FrameToTranslate:
+def _planned(frame_set: FrameSet, index: int, suffix: str | None, folder: PurePosixPath) -> FrameToTranslate:
     frame = frame_set.frames[index]
     source = PurePosixPath(frame.image.relative_to(frame_set.root))
     name, output_image = str(folder / frame.name), folder / _with_suffix(source, suffix)
@@ -109,10 +141,53 @@ def _planned(frame_set: FrameSet, index: int, suffix: str, folder: PurePosixPath
     )
 
 
-def _with_suffix(path: PurePosixPath, suffix: str) -> PurePosixPath:
+def _with_suffix(path: PurePosixPath, suffix: str | None) -> PurePosixPath:
+    if suffix is None:
+        return path
     if suffix not in ENCODERS:
-        raise UserError(f"suffix = {suffix!r}: translated images are written as {' or '.join(ENCODERS)}")
+        raise UserError(f"suffix = {suffix!r}: translated images are written as one of {', '.join(ENCODERS)}")
     return path.with_suffix(suffix)
+
+
+def with_sidecars(
+    frames: Sequence[FrameToTranslate], root: Path, patterns: Sequence[str]
+) -> tuple[list[FrameToTranslate], dict[str, int]]:
+    """Frames with the files that belong to them: instance maps, depth, boxes, whatever a pattern finds.
+
+    Args:
+        frames: From one of the plans above.
+        root: Folder that the patterns start from; the copies lie at the same places in the output folder.
+        patterns: Relative paths that hold "{name}" for the frame's name, such as "instance/{name}.png".
+
+    Returns:
+        The frames, and for each pattern the number of frames that have no such file.
+
+    Raises:
+        UserError: A pattern without "{name}" or leading out of `root`, one that no frame has a file for, or two files
+            that would be written to one.
+    """
+    absent: dict[str, int] = {}
+    for pattern in patterns:
+        if "{name}" not in pattern or pattern.startswith("/") or ".." in pattern.split("/"):
+            raise UserError(
+                f"--carry {pattern}: expected a path relative to the input with {{name}} in it, "
+                "such as --carry 'instance/{name}.png'"
+            )
+        carried = [_with_sidecar(frame, root, pattern) for frame in frames]
+        absent[pattern] = sum(before is after for before, after in zip(frames, carried, strict=True))
+        if absent[pattern] == len(frames):
+            example = root / pattern.replace("{name}", frames[0].name)
+            raise UserError(f"--carry {pattern}: no frame has such a file; {example} is not there, for one")
+        frames = carried
+    _refuse_collisions(frames)
+    return list(frames), absent
+
+
+def _with_sidecar(frame: FrameToTranslate, root: Path, pattern: str) -> FrameToTranslate:
+    output = PurePosixPath(pattern.replace("{name}", frame.name))
+    if not (root / output).is_file():
+        return frame
+    return replace(frame, sidecars=(*frame.sidecars, Sidecar(root / output, output)))
 
 
 def refuse_nested(input: Path, output: Path) -> None:
@@ -127,9 +202,7 @@ def _refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
     """No two files may get one name, not even on a disk that ignores case or composes accents; nor a folder's name."""
     owners: dict[str, Path] = {}
     for frame in frames:
-        for output, source in ((frame.output_image, frame.image), (frame.output_label, frame.label)):
-            if output is None or source is None:
-                continue
+        for source, output in frame.ways:
             if _folded(output) in owners:
                 other = owners[_folded(output)]
                 raise UserError(f"{other} and {source} would both be written to {output}; rename one, or leave one out")
@@ -152,11 +225,18 @@ def refuse_touching_inputs(frames: Sequence[FrameToTranslate], output: Path) -> 
     Raises:
         UserError: Naming the first such file.
     """
-    inputs = {path.resolve() for frame in frames for path in (frame.image, frame.label) if path is not None}
+    inputs = {_resolved(read) for frame in frames for read, _ in frame.ways}
     root = output.resolve()
-    outputs = [path for frame in frames for path in (frame.output_image, frame.output_label) if path is not None]
+    outputs = [written for frame in frames for _, written in frame.ways]
     folders = {folder: (root / folder).resolve() for folder in {path.parent for path in outputs}}
     for path in outputs:
         folder = folders[path.parent]
         if not folder.is_relative_to(root) or folder / path.name in inputs:
             raise UserError(f"{output / path}: would be written to {folder}, over other data; choose another --output")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a link that leads to itself; reading it will say so
+        return path.absolute()

@@ -71,7 +71,6 @@ def test_an_output_that_is_a_file_is_a_usage_error(here, tmp_path):
         ["compare", "x", "--run", tmp_path / "file"],
         ["data", "toyworld", "--renderer", "game", "--output", tmp_path / "file"],
         ["segment", "predict", "--checkpoint", "x", "--input", tmp_path, "--output", tmp_path / "file"],
-        ["translate", "run", "--checkpoint", "x", "--input", tmp_path / "file", "--output", tmp_path / "new"],
     ):
         code, stderr = here(*arguments)
         assert code == 2 and stderr.startswith("error: ") and "file' is a file" in stderr

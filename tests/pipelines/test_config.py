@@ -109,10 +109,13 @@ def test_what_is_no_file(tmp_path):
             "segmenter: warmup_steps is 1000 and steps 300; set warmup_steps below steps",
         ),
         ("[compare]\nseeds = [4, 4]", "compare: seeds [4, 4] hold one twice"),
+        ("labelled_target = 0", "labelled_target is 0; expected a count (14), a fraction above 0 and up to 1.0, or"),
+        ("labelled_target = 14.0", "labelled_target is 14.0; expected a count (14), a fraction"),
     ],
 )
 def test_contradictions_are_refused_at_construction(config, text, expected):
-    assert expected in refusal(config(f"{MINIMAL}\n{text}"))
+    # Before MINIMAL's tables, where a bare key is the experiment's own.
+    assert expected in refusal(config(f"{text}\n{MINIMAL}" if text[0] != "[" else f"{MINIMAL}\n{text}"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from translate.losses import cycle_consistency, identity, least_squares_discriminator, least_squares_gan
+from translate.losses import (
+    GAN_LOSSES,
+    cycle_consistency,
+    hinge_discriminator,
+    hinge_generator,
+    identity,
+    least_squares_discriminator,
+    least_squares_gan,
+    vanilla_discriminator,
+    vanilla_gan,
+)
 
 
 def test_least_squares_of_real():
@@ -27,6 +37,57 @@ def test_discriminator_pays_half_of_both():
     # 0.5 * ((0.8 - 1)^2 + 0.4^2) = 0.5 * (0.04 + 0.16)
     real, fake = torch.full((1, 1, 2, 2), 0.8), torch.full((1, 1, 3, 3), 0.4)
     assert least_squares_discriminator(real, fake).item() == pytest.approx(0.1)
+
+
+def test_vanilla_of_undecided():
+    # -log(1/2) either way
+    for real in (True, False):
+        assert vanilla_gan(torch.zeros(2, 1, 3, 3), real).item() == pytest.approx(0.693147, abs=1e-6)
+
+
+def test_vanilla_by_hand():
+    # A logit of log 3 is a probability of 3/4: -log(3/4) as real, -log(1/4) as fake.
+    judgement = torch.full((1, 1, 2, 2), 3.0).log()
+    assert vanilla_gan(judgement, real=True).item() == pytest.approx(0.287682, abs=1e-6)
+    assert vanilla_gan(judgement, real=False).item() == pytest.approx(1.386294, abs=1e-6)
+    # 0.5 * (0.287682 + 1.386294)
+    assert vanilla_discriminator(judgement, judgement).item() == pytest.approx(0.836988, abs=1e-6)
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_vanilla_is_the_cross_entropy_with_logits(real):
+    judgement = torch.linspace(-6, 6, 24).view(2, 1, 3, 4)
+    expected = torch.nn.BCEWithLogitsLoss()(judgement, torch.full_like(judgement, float(real)))
+    assert vanilla_gan(judgement, real).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_vanilla_survives_large_logits():
+    assert vanilla_gan(torch.tensor([200.0]), real=False).item() == pytest.approx(200)
+
+
+def test_hinge_by_hand():
+    real, fake = torch.tensor([0.5, 2.0]), torch.tensor([-2.0, 0.0])
+    # lacking: (0.5 + 0) / 2; exceeding: (0 + 1) / 2; half of their sum
+    assert hinge_discriminator(real, fake).item() == pytest.approx(0.5 * (0.25 + 0.5))
+    assert hinge_generator(fake).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", GAN_LOSSES)
+def test_gan_losses_pull_the_right_way(name):
+    generator, discriminator = GAN_LOSSES[name]
+    real, fake = (torch.full((1, 1, 2, 2), 0.5, requires_grad=True) for _ in range(2))
+    discriminator(real, fake).backward()
+    assert (real.grad < 0).all() and (fake.grad > 0).all()  # descent raises the real, lowers the fake
+    fake.grad = None
+    generator(fake).backward()
+    assert (fake.grad < 0).all()
+
+
+@pytest.mark.parametrize("name", GAN_LOSSES)
+def test_gan_losses_are_computed_in_single_precision(name):
+    judgement = torch.ones(1, 1, 2, 2, dtype=torch.bfloat16)
+    assert GAN_LOSSES[name].generator(judgement).dtype == torch.float32
+    assert GAN_LOSSES[name].discriminator(judgement, judgement).dtype == torch.float32
 
 
 @pytest.mark.parametrize("loss", [cycle_consistency, identity])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from translate.schedules import linear_decay
+from translate.schedules import SCHEDULES, cosine_decay, linear_decay, step_decay
 
 
 def rate(epoch):
@@ -42,3 +42,22 @@ def test_decay_from_the_start():
 def test_refuses_negative_steps(arguments):
     with pytest.raises(ValueError, match="cannot be negative"):
         linear_decay(*arguments)
+
+
+def test_cosine_by_hand():
+    # 1/4, 2/4, 3/4 of the way: (1 + cos) / 2 of 45, 90, 135 degrees
+    falling = [cosine_decay(step, 2, 3) for step in range(6)]
+    assert falling == pytest.approx([1, 1, 0.853553, 0.5, 0.146447, 0], abs=1e-6)
+
+
+def test_step_by_hand():
+    assert [step_decay(step, 2, 2) for step in range(4)] == [1, 1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_starts_full_never_rises_and_learns_to_the_last_step(name):
+    rates = [SCHEDULES[name](step, 4, 6) for step in range(10)]
+    assert rates[:4] == [1, 1, 1, 1]
+    assert rates == sorted(rates, reverse=True) and rates[-1] > 0
+    with pytest.raises(ValueError, match="cannot be negative"):
+        SCHEDULES[name](-1, 4, 6)

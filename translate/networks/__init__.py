@@ -10,19 +10,17 @@ from functools import partial
 from torch import nn
 
 from translate.networks.patch_discriminator import PatchDiscriminator
+from translate.networks.pixel_discriminator import PixelDiscriminator
 from translate.networks.resnet_generator import ResnetGenerator
+from translate.networks.unet_generator import UnetGenerator
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "resnet6": partial(ResnetGenerator, blocks=6),
     "resnet9": partial(ResnetGenerator, blocks=9),
+    "unet128": partial(UnetGenerator, halvings=7),
+    "unet256": partial(UnetGenerator, halvings=8),
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "patch": PatchDiscriminator,
+    "pixel": PixelDiscriminator,
 }
-
-
-def chosen(networks: dict[str, Callable[..., nn.Module]], name: str) -> Callable[..., nn.Module]:
-    """The constructor called `name` in GENERATORS or DISCRIMINATORS; ValueError with the valid names otherwise."""
-    if name not in networks:
-        raise ValueError(f"There is no network {name!r}; the valid names are {', '.join(sorted(networks))}.")
-    return networks[name]

@@ -7,25 +7,37 @@ about texture, which is what must change. Parameter names are those of the autho
 from torch import Tensor, nn
 
 from translate.networks.initialisation import draw_weights
+from translate.networks.normalisation import Norm, has_bias, normalisation
 
 
-def _judging_layer(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
+def _judging_layer(in_channels: int, out_channels: int, stride: int, norm: Norm) -> list[nn.Module]:
     return [
-        nn.Conv2d(in_channels, out_channels, kernel_size=4, stride=stride, padding=1),
-        nn.InstanceNorm2d(out_channels),
+        nn.Conv2d(in_channels, out_channels, kernel_size=4, stride=stride, padding=1, bias=has_bias(norm)),
+        normalisation(norm, out_channels),
         nn.LeakyReLU(0.2, inplace=True),
     ]
 
 
 class PatchDiscriminator(nn.Module):
-    """Image (B, 3, H, W) in [-1, 1] to one unbounded judgement per patch, (B, 1, h, w); high means real.
+    """Image (B, C, H, W) in [-1, 1] to one unbounded judgement per patch, (B, 1, h, w); high means real.
 
     Args:
         layers: Halvings; 1, 2, 3, 4, 5 see patches of 16, 34, 70, 142, 286 pixels. h is H / 2^layers - 2, rounded down.
         base_channels: Channels of the first layer; doubled by each further layer, up to eight times.
+        in_channels: 3 for an image, more where it judges an image beside what it was made of (pix2pix).
+        norm: "instance" or "batch".
+        initialisation: Key of INITIALISATIONS.
     """
 
-    def __init__(self, *, layers: int = 3, base_channels: int = 64) -> None:
+    def __init__(
+        self,
+        *,
+        layers: int = 3,
+        base_channels: int = 64,
+        in_channels: int = 3,
+        norm: Norm = "instance",
+        initialisation: str = "normal",
+    ) -> None:
         super().__init__()
         if layers < 1:
             raise ValueError(f"A patch discriminator has at least 1 layer, not {layers}.")
@@ -33,14 +45,14 @@ class PatchDiscriminator(nn.Module):
         widths = [base_channels * min(2**depth, 8) for depth in range(layers + 1)]
         middle: list[nn.Module] = []
         for depth in range(1, layers + 1):
-            middle += _judging_layer(widths[depth - 1], widths[depth], stride=2 if depth < layers else 1)
+            middle += _judging_layer(widths[depth - 1], widths[depth], 2 if depth < layers else 1, norm)
         self.model = nn.Sequential(
-            nn.Conv2d(3, base_channels, kernel_size=4, stride=2, padding=1),
+            nn.Conv2d(in_channels, base_channels, kernel_size=4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
             *middle,
             nn.Conv2d(widths[-1], 1, kernel_size=4, stride=1, padding=1),
         )
-        draw_weights(self)
+        draw_weights(self, initialisation)
 
     def forward(self, image: Tensor) -> Tensor:
         """Judge every patch.

@@ -4,48 +4,56 @@ Architecture of Johnson et al. (ECCV 2016, arXiv:1603.08155) as Zhu et al. (ICCV
 it. Parameter names are those of the authors' published checkpoints, so that these load without a translation table.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from translate.networks.antialiasing import BlurredDoubling, BlurredHalving
 from translate.networks.initialisation import draw_weights
+from translate.networks.normalisation import Norm, has_bias, normalisation
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions added to their input; size and channels stay."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Norm = "instance", dropout: bool = False) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3),
-            nn.InstanceNorm2d(channels),
+            nn.Conv2d(channels, channels, kernel_size=3, bias=has_bias(norm)),
+            normalisation(norm, channels),
             nn.ReLU(inplace=True),
+            *([nn.Dropout(0.5)] if dropout else []),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3),
-            nn.InstanceNorm2d(channels),
+            nn.Conv2d(channels, channels, kernel_size=3, bias=has_bias(norm)),
+            normalisation(norm, channels),
         )
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.conv_block(features)
 
 
-def _halve(channels: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1),
-        nn.InstanceNorm2d(2 * channels),
+def _halve(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:
+    stride = 1 if antialias else 2
+    layers = [
+        nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=stride, padding=1, bias=has_bias(norm)),
+        normalisation(norm, 2 * channels),
         nn.ReLU(inplace=True),
     ]
+    return [*layers, BlurredHalving(2 * channels)] if antialias else layers
 
 
-def _double(channels: int) -> list[nn.Module]:
-    return [
-        nn.ConvTranspose2d(channels, channels // 2, kernel_size=3, stride=2, padding=1, output_padding=1),
-        nn.InstanceNorm2d(channels // 2),
-        nn.ReLU(inplace=True),
-    ]
+def _double(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:
+    half, bias = channels // 2, has_bias(norm)
+    if antialias:
+        grow = [BlurredDoubling(channels), nn.Conv2d(channels, half, kernel_size=3, padding=1, bias=bias)]
+    else:
+        grow = [nn.ConvTranspose2d(channels, half, kernel_size=3, stride=2, padding=1, output_padding=1, bias=bias)]
+    return [*grow, normalisation(norm, half), nn.ReLU(inplace=True)]
 
 
 class ResnetGenerator(nn.Module):
-    """Image to image of the same size, (B, 3, H, W) in [-1, 1] on both sides.
+    """Image to image of the same size, (B, C, H, W) in [-1, 1] on both sides.
 
     Instance normalisation keeps no running statistics: each image is normalised by its own mean and variance, in
     training and evaluation alike. The output of one image is thus independent of the batch it came in, but depends on
@@ -54,6 +62,12 @@ class ResnetGenerator(nn.Module):
     Args:
         blocks: Residual blocks; 9 for crops of 256 and more, 6 for 128 (Zhu et al., app. 7.2).
         base_channels: Channels at full resolution; the blocks work on four times as many.
+        norm: "instance" or "batch".
+        initialisation: Key of INITIALISATIONS.
+        dropout: Within the blocks, as pix2pix has it.
+        antialias: Blur before halving and after doubling, as CUT's published generators do (Park et al., ECCV 2020).
+        in_channels: 3 for an image.
+        out_channels: 3 for an image.
     """
 
     side_multiple = 4
@@ -61,41 +75,80 @@ class ResnetGenerator(nn.Module):
     smallest_side = 8
     """Reflection by one pixel at a quarter of the resolution needs two pixels there."""
 
-    def __init__(self, *, blocks: int = 9, base_channels: int = 64) -> None:
+    def __init__(
+        self,
+        *,
+        blocks: int = 9,
+        base_channels: int = 64,
+        norm: Norm = "instance",
+        initialisation: str = "normal",
+        dropout: bool = False,
+        antialias: bool = False,
+        in_channels: int = 3,
+        out_channels: int = 3,
+    ) -> None:
         super().__init__()
         width = base_channels
         self.model = nn.Sequential(
             nn.ReflectionPad2d(3),
-            nn.Conv2d(3, width, kernel_size=7),
-            nn.InstanceNorm2d(width),
+            nn.Conv2d(in_channels, width, kernel_size=7, bias=has_bias(norm)),
+            normalisation(norm, width),
             nn.ReLU(inplace=True),
-            *_halve(width),  # (B, 2C, H/2, W/2)
-            *_halve(2 * width),  # (B, 4C, H/4, W/4)
-            *(ResidualBlock(4 * width) for _ in range(blocks)),
-            *_double(4 * width),  # (B, 2C, H/2, W/2)
-            *_double(2 * width),  # (B, C, H, W)
+            *_halve(width, norm, antialias),  # (B, 2C, H/2, W/2)
+            *_halve(2 * width, norm, antialias),  # (B, 4C, H/4, W/4)
+            *(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)),
+            *_double(4 * width, norm, antialias),  # (B, 2C, H/2, W/2)
+            *_double(2 * width, norm, antialias),  # (B, C, H, W)
             nn.ReflectionPad2d(3),
-            nn.Conv2d(width, 3, kernel_size=7),
+            nn.Conv2d(width, out_channels, kernel_size=7),
             nn.Tanh(),
         )
-        draw_weights(self)
+        draw_weights(self, initialisation)
 
     def forward(self, image: Tensor) -> Tensor:
         """Translate.
 
         Args:
-            image: (B, 3, H, W) in [-1, 1]; sides divide by 4 and are at least 8.
+            image: (B, C, H, W) in [-1, 1]; sides divide by 4 and are at least 8.
 
         Returns:
-            (B, 3, H, W) in [-1, 1].
+            (B, C, H, W) in [-1, 1].
 
         Raises:
             ValueError: A side does not divide by 4, or is below 8.
         """
+        self._check_sides(image)
+        return self.model(image)
+
+    def features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """What the given layers of `model` put out, in ascending order; nothing is computed beyond the last of them.
+
+        Args:
+            image: As for `forward`.
+            layers: Positions in `model`, from 0.
+
+        Returns:
+            One (B, C, h, w) per layer.
+
+        Raises:
+            ValueError: There is no such layer, or as for `forward`.
+        """
+        self._check_sides(image)
+        if not layers or min(layers) < 0 or max(layers) >= len(self.model):
+            raise ValueError(f"Layers are {list(layers)}; expected positions from 0 to {len(self.model) - 1}.")
+        found = []
+        for place, layer in enumerate(self.model[: max(layers) + 1]):
+            # The activations work in place, which must not change what was just found.
+            changes_it = isinstance(layer, nn.ReLU) and place - 1 in layers
+            image = layer(image.clone() if changes_it else image)
+            if place in layers:
+                found.append(image)
+        return found
+
+    def _check_sides(self, image: Tensor) -> None:
         height, width = image.shape[-2:]
         if height % self.side_multiple or width % self.side_multiple or min(height, width) < self.smallest_side:
             raise ValueError(
                 f"Image is {width}x{height}; sides must divide by {self.side_multiple} and be at least "
                 f"{self.smallest_side}. Pad it with translate.padding.pad_to_multiple."
             )
-        return self.model(image)

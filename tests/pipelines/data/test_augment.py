@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.data.augment import SegmenterAugmentation, adjust_contrast, crop_window, fit_height, random_flip
+from pipelines.data.augment import SegmenterAugmentation, adjust_contrast, crop_window, fit_height
 from pipelines.data.random_keys import keyed_random
 
 STEP = 12
@@ -190,9 +190,3 @@ def test_crop_windows_lie_inside(shape, size, key):
 def test_crop_windows_reach_both_borders():
     tops = {crop_window((10, 10), (8, 8), keyed_random(key))[0] for key in range(50)}
     assert tops == {0, 1, 2}
-
-
-def test_random_flip_mirrors_left_to_right():
-    image = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
-    results = {random_flip(image, keyed_random(key)).tobytes() for key in range(20)}
-    assert results == {image.tobytes(), image[:, ::-1].tobytes()}

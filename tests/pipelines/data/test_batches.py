@@ -1,5 +1,6 @@
 """Batches by step number: the same whoever makes them and in whatever order, in the shares and rounds asked for."""
 
+import multiprocessing
 from collections import Counter
 
 import cv2
@@ -30,12 +31,16 @@ class Painted:
 
     name = "painted"
 
-    def __init__(self, count=0, first=0, size=(16, 24), label_maps=None):
+    def __init__(self, count=0, first=0, size=(16, 24), label_maps=None, without=()):
         self.label_maps = label_maps or [np.full(size, i % 19, np.uint8) for i in range(count)]
+        self.without = without
         self.first, self.reads = first, Counter()
 
     def __len__(self):
         return len(self.label_maps)
+
+    def has_label_map(self, index):
+        return index not in self.without
 
     def read_image(self, index):
         self.reads[index] += 1
@@ -65,7 +70,7 @@ def labelled(seed=3, shares=None, augmentation=RICH):
 
 
 def fields(batch):
-    return list(vars(batch).values())
+    return [tensor for tensor in vars(batch).values() if tensor is not None]
 
 
 def assert_equal(one, other):
@@ -106,6 +111,16 @@ def test_workers_start_whatever_threads_opencv_has():
             assert len(list(stream(labelled(), 0, 2, 1))) == 2
     finally:
         cv2.setNumThreads(threads)
+
+
+def test_closing_a_stream_ends_its_workers():
+    """They ignore SIGTERM, so nothing else would, and the process could not exit."""
+    batches = stream(labelled(), 0, 50, 1)
+    next(batches)
+    workers = multiprocessing.active_children()
+    assert workers
+    batches.close()
+    assert not any(worker.is_alive() for worker in workers)
 
 
 def test_making_batches_leaves_torchs_generator_alone():
@@ -157,6 +172,80 @@ def test_crops_are_square_floats_of_both_domains():
     assert batch.source.dtype == torch.float32 and batch.source.max() <= 1
 
 
+class Coded(Painted):
+    """Every pixel's class tells its place and its frame, and so does its colour: grey = 4 x class."""
+
+    def read_image(self, index):
+        return np.repeat(self.label_maps[index][..., None] * np.uint8(4), 3, axis=2)
+
+
+def coded(first, count=3, size=(16, 24)):
+    rows, columns = np.indices(size)
+    return Coded(label_maps=[((rows // 4 * 6 + columns // 4 + first + i) % 60).astype(np.uint8) for i in range(count)])
+
+
+def guided(**settings):
+    pools = [FramePool([coded(first)], 32) for first in (0, 10, 20)]
+    return UnpairedBatches(pools[0], pools[1], 3, 2, 16, 8, source_labels=True, labelled_target=pools[2], **settings)
+
+
+def test_labels_follow_the_crop_and_the_flip_of_their_image():
+    mirrored = set()
+    for step in range(12):
+        batch = guided()(step)
+        for image, label_map in (
+            (batch.source, batch.source_label_map),
+            (batch.labelled_target, batch.target_label_map),
+        ):
+            assert label_map.dtype == torch.int64 and label_map.shape == (2, 8, 8)
+            assert torch.equal((image[:, 0] * 255 / 4).round().long(), label_map)
+            mirrored |= {bool((row.diff() < 0).any()) for row in label_map[:, 0]}
+    assert mirrored == {True, False}
+
+
+def test_labels_follow_the_scale_of_their_image():
+    """Twice the height: every place is eight pixels wide, and bicubic edges apart each has its own class."""
+    batch = guided(scale=(2.0, 2.0))(0)
+    exact = (batch.source[:, 0] * 255 / 4 - batch.source_label_map).abs() < 0.1
+    assert exact.float().mean() >= 0.25  # the inner half of each place, both ways
+    assert all(len(label_map.unique()) <= 4 for label_map in batch.source_label_map)
+
+
+def test_labels_leave_the_images_as_they_are():
+    plain, with_labels = UnpairedBatches(guided().source, guided().target, 3, 2, 16, 8), guided()
+    for step in range(4):
+        assert torch.equal(plain(step).source, with_labels(step).source)
+        assert torch.equal(plain(step).target, with_labels(step).target)
+        assert plain(step).source_label_map is plain(step).labelled_target is plain(step).target_label_map is None
+
+
+def test_frames_without_labels_are_ignored_throughout():
+    source = FramePool([Painted(2, without=(0, 1))], 16)
+    source.read_all(labels=True)
+    batch = UnpairedBatches(source, FramePool([Painted(2)], 16), 0, 2, 16, 8, source_labels=True)(0)
+    assert batch.source_label_map.unique().tolist() == [255]
+
+
+def test_few_labelled_frames_come_in_rounds_of_their_own():
+    batches = guided()
+    seen = [batches(step).target_label_map.unique().max().item() for step in range(6)]
+    assert len(set(seen)) > 1
+
+
+def test_without_flip_nothing_is_mirrored():
+    for step in range(6):
+        label_maps = guided(flip=False)(step).source_label_map
+        assert (label_maps.diff(dim=2) >= 0).all()
+
+
+def test_scales_are_drawn_log_uniformly_and_never_below_the_crop():
+    batches = UnpairedBatches(FramePool([Painted(2)], 64), FramePool([Painted(2)], 64), 0, 1, 32, 20, scale=(0.5, 2.0))
+    heights = [batches._height("source", position) for position in range(400)]
+    assert min(heights) == 20 and 60 < max(heights) <= 64
+    assert np.median(heights) == pytest.approx(32, abs=3)
+    assert batches(0).source.shape == (1, 3, 20, 20)
+
+
 def test_frames_of_any_size_and_shape_fill_the_crop():
     sizes = [(4, 40), (40, 4), (8, 8), (100, 90)]
     frames = Painted(label_maps=[np.zeros(size, np.uint8) for size in sizes])
@@ -201,6 +290,25 @@ def test_frames_of_a_pool_are_drawn_evenly():
     assert max(counts.values()) < 1.4 * min(counts.values())
 
 
+def test_weights_decide_how_often_a_frame_of_a_pool_is_drawn():
+    """Weights 1 and 3 of two frames: of 800 draws 3/4, with a standard deviation of 1.5 %; a weight of 0 is never."""
+    pools = {"translated": FramePool([Painted(3)], 16), "source": FramePool([Painted(2, first=100)], 16)}
+    weights = {"translated": np.array([1.0, 3.0, 0.0])}
+    shares = {"translated": 0.5, "source": 0.5}
+    batches = LabelledBatches(pools, shares, 0, 8, PLAIN, weights=weights)
+    drawn = Counter(grey for step in range(200) for grey in greys(batches(step).image))
+    assert drawn[1] / (drawn[0] + drawn[1]) == pytest.approx(0.75, abs=0.05) and drawn[2] == 0
+    assert drawn[100] / (drawn[100] + drawn[101]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_equal_weights_change_the_draws_of_no_other_pool():
+    plain, weighted = (
+        LabelledBatches({"source": FramePool([Painted(5)], 16)}, {"source": 1.0}, 0, 4, PLAIN, weights=weights)
+        for weights in (None, {"translated": np.ones(3)})
+    )
+    assert all(torch.equal(plain(step).image, weighted(step).image) for step in range(10))
+
+
 # --- rare classes ------------------------------------------------------------------------------------------
 
 
@@ -241,6 +349,14 @@ def test_ignored_pixels_do_not_count():
     sampler = RareClassSampler({"a": pool}, 19, temperature=1.0)
     ratio = np.exp(0.6 - 0.4)  # f = (0.6, 0.4)
     assert sampler.probabilities["a"][:2] == pytest.approx([1 / (1 + ratio), ratio / (1 + ratio)])
+
+
+def test_weights_hold_among_the_frames_that_show_a_class():
+    """Both frames show class 1, which alone is drawn at this temperature: weights 1 and 4 give 1/5 and 4/5."""
+    pool = FramePool([Painted(label_maps=[two_classes(20), two_classes(20)])], 10)
+    sampler = RareClassSampler({"source": pool}, 3, 1e-3, {"source": np.array([1.0, 4.0])})
+    drawn = Counter(sampler("source", keyed_random(draw)) for draw in range(1000))
+    assert drawn[1] / 1000 == pytest.approx(0.8, abs=0.04)
 
 
 @pytest.mark.parametrize("temperature", [1e-6, 1e-3, 1e3])

@@ -55,6 +55,16 @@ def test_holds_networks_and_optimizers(saved):
                 assert torch.equal(torch.as_tensor(theirs["state"][index][field]), torch.as_tensor(value)), field
 
 
+def test_weights_that_have_not_learnt_yet_get_no_empty_moments(tmp_path):
+    """Else the next checkpoint would differ from that of a run that was never stopped."""
+    network, optimizers = trained(steps=0)
+    saved = save_checkpoint(tmp_path, 0, network, optimizers, {"stage": "test"})
+    other, other_optimizers = trained(steps=0)
+    load_into(saved, other, other_optimizers)
+    for optimizer in other_optimizers.values():
+        assert optimizer.state_dict()["state"] == {}
+
+
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("make", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
 def test_a_channels_last_network_goes_on_as_if_never_saved(tmp_path, make, fused):

@@ -130,6 +130,24 @@ def test_a_crash_between_checkpoints_loses_nothing_but_time(tmp_path):
     assert content(tmp_path / "crashed") == content(tmp_path / "whole")
 
 
+def test_the_stream_is_closed_however_training_ends(tmp_path):
+    closed = []
+
+    def stream(first, last):
+        try:
+            yield from batches(first, last)
+        finally:
+            closed.append(first)
+
+    class Faulty(Toy):
+        def step(self, batch, update):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_to(tmp_path / "run", method=Faulty(), stream=stream)
+    assert closed == [0]
+
+
 def test_a_finished_run_is_left_alone(tmp_path):
     run_to(tmp_path / "run")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"}

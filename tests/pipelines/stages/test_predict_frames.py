@@ -60,7 +60,7 @@ def test_a_bad_file_costs_one_image(source, tmp_path):
 def test_nothing_but_bad_files_is_no_input(source, tmp_path):
     for path in source.rglob("*.png"):
         path.write_bytes(b"\x89PNG no more")
-    with pytest.raises(NoInputsError, match="None of 3 images could be read; the first: .*a.png"):
+    with pytest.raises(NoInputsError, match=r"None of 3 images could be read; the first: .*a\.png"):
         predict_folder(by_brightness, source, tmp_path / "out", overlays=False)
 
 

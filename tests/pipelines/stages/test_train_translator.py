@@ -8,7 +8,8 @@ import torch
 from pipelines.engine.checkpoints import list_checkpoints, newest_checkpoint, read_state
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.stages.train_segmenter import load_segmenter
-from pipelines.stages.train_translator import build_translator, finished_translator, load_translator, train_translator
+from pipelines.stages.train_translator import train_translator
+from pipelines.stages.trained_translator import build_translator, finished_translator, load_translator
 from pipelines.workspace import Workspace
 
 LOSSES = {

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from torch import nn
 from pipelines.data.encodings import cityscapes
 from pipelines.data.files import sha256_of
 from pipelines.data.frames import open_frame_set
-from pipelines.data.images import encode_png, read_image, write_image
+from pipelines.data.images import encode_png, read_image, read_raw, write_image
 from pipelines.data.manifest import read_manifest
 from pipelines.data.translated import TranslatedSettings
 from pipelines.errors import NoInputsError, NumericalError, UserError
 from pipelines.stages.translate_frames import translate_frames
+from pipelines.stages.translation_shards import Part
+from tests.pipelines.data.test_images import chunk, exif, make_png
 from tests.pipelines.stages.translating import IDENTITY, NAMES, Counting, negative, paint, run, run_folder, tree
 from translate.methods.cyclegan import CycleGAN
 
@@ -74,7 +77,7 @@ def test_a_plain_folder_needs_no_labels_and_no_pairs(tmp_path):
     write_image(tmp_path / "in/photo.jpg", np.full((16, 16, 3), 200, np.uint8))
     write_image(tmp_path / "in/deep/er/photo.png", paint(1))
     run_folder(tmp_path / "in", tmp_path / "out")
-    assert read_image(tmp_path / "out/photo.png").mean() == 55
+    assert read_image(tmp_path / "out/photo.jpg").mean() == 55
     assert [entry.label for entry in read_manifest(tmp_path / "out/manifest.jsonl")] == [None, None]
 
 
@@ -82,10 +85,15 @@ def test_a_plain_folder_needs_no_labels_and_no_pairs(tmp_path):
 def test_threads_and_batches_do_not_show_in_the_result(source, tmp_path, options):
     run(source, tmp_path / "one")
     run(source, tmp_path / "other", **options)
-    assert tree(tmp_path / "other") == tree(tmp_path / "one")
+    one, other = tree(tmp_path / "one"), tree(tmp_path / "other")
+    plan = json.loads(other["translation.json"])
+    assert plan.pop("batch", 1) == options.get("batch_size", 1)
+    assert plan == json.loads(one.pop("translation.json"))
+    assert other.pop("translation.json") and other == one
 
 
-def test_a_batch_holds_neighbours_of_one_size(source, tmp_path):
+def test_a_batch_holds_neighbours_of_one_size_and_is_always_full(source, tmp_path):
+    """Sums are taken in another order in a smaller batch; a run that was killed would show in the last level."""
     shapes = []
 
     def translate(image):
@@ -93,7 +101,7 @@ def test_a_batch_holds_neighbours_of_one_size(source, tmp_path):
         return image
 
     run(source, tmp_path / "out", translate, batch_size=2)
-    assert shapes == [(2, 3, 6, 8), (1, 3, 6, 8), (2, 3, 5, 7)]
+    assert shapes == [(2, 3, 6, 8), (2, 3, 6, 8), (2, 3, 5, 7)]
 
 
 def test_a_real_generator_keeps_sizes_that_do_not_divide_by_four(tmp_path):
@@ -127,6 +135,89 @@ def test_the_network_sees_the_height_asked_for_and_the_file_keeps_its_own(tmp_pa
         run_folder(tmp_path / "in", tmp_path / "out")
 
 
+def test_a_size_asked_for_and_the_way_back(tmp_path):
+    shapes = []
+
+    def translate(image):
+        shapes.append(tuple(image.shape))
+        return negative(image)
+
+    write_image(tmp_path / "in/a.png", np.full((40, 60, 3), 50, np.uint8))
+    run_folder(tmp_path / "in", tmp_path / "out", translate, size=(32, 16))
+    assert shapes == [(1, 3, 16, 32)]
+    assert (read_image(tmp_path / "out/a.png") == np.full((40, 60, 3), 205)).all()
+    with pytest.raises(UserError, match=r"size was \[32, 16\] and is None"):
+        run_folder(tmp_path / "in", tmp_path / "out")
+
+
+def test_the_quality_is_that_of_jpeg(tmp_path):
+    write_image(tmp_path / "in/a.jpg", paint(0, 64, 64))
+    sizes = []
+    for quality in (20, 95):
+        run_folder(tmp_path / "in", tmp_path / f"out{quality}", quality=quality)
+        sizes.append((tmp_path / f"out{quality}/a.jpg").stat().st_size)
+    assert 2 * sizes[0] < sizes[1]
+    with pytest.raises(UserError, match="quality = 101: must be 1 to 100"):
+        run_folder(tmp_path / "in", tmp_path / "out", quality=101)
+
+
+def test_a_reader_may_give_label_maps(source, tmp_path):
+    """The network gets int64 (B, H, W), shrunk without mixing ids, and makes images of the frames' own size."""
+    seen = []
+
+    def translate(label_map):
+        seen.append((label_map.dtype, tuple(label_map.shape), label_map.unique().tolist()))
+        return (label_map[:, None].float() / 255).expand(-1, 3, -1, -1)
+
+    def read(frame):
+        label_map = read_raw(frame.label)
+        label_map[:3] = 255
+        return label_map
+
+    run(source, tmp_path / "out", translate, read=read, height=4)
+    assert seen[0] == (torch.int64, (1, 4, 5), [7, 255])
+    image = read_image(tmp_path / "out/toy/rgb/-rf.png")
+    assert image.shape == (6, 8, 3) and (image[0] == 255).all() and (image[-1] == 7).all()
+
+
+def test_a_turned_image_whose_label_map_is_not_is_refused(source, tmp_path):
+    """The translation is written upright, the label map as it was: read together, they would not fit."""
+    turned = make_png(paint(0), 8, 2, chunk(b"eXIf", exif(3)))
+    (source / "rgb/-rf.png").write_bytes(turned)
+    summary = run(source, tmp_path / "out")
+    assert summary.failed == 1 and "has EXIF orientation 3, its label map" in summary.failures[0].reason
+    label = make_png(np.full((6, 8), 7, np.uint8), 8, 0, chunk(b"eXIf", exif(3)))
+    (source / "ids/-rf.png").write_bytes(label)
+    assert run(source, tmp_path / "out").failed == 0
+    upright = 255 - paint(0)[::-1, ::-1]
+    np.testing.assert_array_equal(read_image(tmp_path / "out/toy/rgb/-rf.png"), upright)
+    assert (tmp_path / "out/toy/ids/-rf.png").read_bytes() == label
+
+
+def test_bytes_do_not_depend_on_what_else_there_was_to_do(tmp_path):
+    """A real generator, batches of three: killed and resumed, in parts, or at once."""
+    torch.manual_seed(0)
+    method = CycleGAN(steps=1, generator="resnet6", generator_channels=8, discriminator_channels=4).eval()
+    for number in range(7):
+        write_image(tmp_path / f"in/{number}.png", paint(number, 20, 28))
+    run_folder(tmp_path / "in", tmp_path / "once", method.translate, batch_size=3)
+    for part in (Part(1, 2), Part(2, 2)):
+        run_folder(tmp_path / "in", tmp_path / "parts", method.translate, batch_size=3, part=part, workers=3)
+    assert tree(tmp_path / "parts") == tree(tmp_path / "once")
+
+
+def test_the_network_that_never_waits_is_seen_as_busy(tmp_path):
+    for index in range(6):
+        write_image(tmp_path / f"in/{index}.png", paint(index))
+
+    def slow(image):
+        time.sleep(0.05)
+        return image
+
+    assert 0.8 < run_folder(tmp_path / "in", tmp_path / "out", slow).network_share <= 1
+    assert run_folder(tmp_path / "in", tmp_path / "out", slow).network_share is None
+
+
 def test_gradients_are_off(source, tmp_path):
     network = nn.Conv2d(3, 3, 1)
     seen = []
@@ -147,12 +238,12 @@ def test_progress_ends_at_the_number_of_frames(source, tmp_path):
 
 def test_memory_is_bounded(tmp_path, monkeypatch):
     """With 40 frames and a slow network, no more than a handful may be read ahead."""
-    import pipelines.stages.translate_frames as stage
+    from pipelines.stages import translation_flow as stage
 
     for index in range(40):
         write_image(tmp_path / f"in/{index:02}.png", paint(index))
     read, translated, ahead = [], [], []
-    monkeypatch.setattr(stage, "read_image", lambda path: read.append(path) or read_image(path))
+    monkeypatch.setattr(stage, "read_image_and_alpha", lambda path: (read.append(path) or read_image(path), None))
 
     def translate(image):
         translated.append(1)

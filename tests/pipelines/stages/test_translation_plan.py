@@ -22,10 +22,9 @@ def test_a_tree_is_mirrored_name_for_name(tmp_path):
     odd = ["-rf.png", "a b.png", "ä/ö ü.JPG", "seq1/frame.png", "seq2/frame.png", "v1.2/x.y.webp", "new\nline.png"]
     touch(tmp_path / "in", *odd, ".hidden.png", ".cache/x.png", "notes.txt", "seq1/.DS_Store")
     frames = plan_folder(tmp_path / "in", tmp_path / "out")
-    mirrored = ["-rf.png", "a b.png", "ä/ö ü.png", "seq1/frame.png", "seq2/frame.png", "v1.2/x.y.png", "new\nline.png"]
-    assert sorted(outputs(frames)) == sorted(mirrored)
+    assert sorted(outputs(frames)) == sorted(odd)
     assert {str(frame.source) for frame in frames} == set(odd)
-    assert {frame.name for frame in frames} == {name.rsplit(".", 1)[0] for name in mirrored}
+    assert {frame.name for frame in frames} == {name.rsplit(".", 1)[0] for name in odd}
     assert not (tmp_path / "out").exists()
 
 
@@ -33,8 +32,8 @@ def test_the_suffix_and_the_pattern_are_settings(tmp_path):
     touch(tmp_path / "in", "rgb/0.png", "rgb/1.png", "semantic/0.png")
     frames = plan_folder(tmp_path / "in", tmp_path / "out", images="rgb/{name}.png", suffix=".jpg")
     assert outputs(frames) == ["rgb/0.jpg", "rgb/1.jpg"]
-    with pytest.raises(UserError, match=r"'\.webp': translated images are written as \.png or \.jpg"):
-        plan_folder(tmp_path / "in", tmp_path / "out", suffix=".webp")
+    with pytest.raises(UserError, match=r"'\.gif': translated images are written as one of \.png, \.jpg"):
+        plan_folder(tmp_path / "in", tmp_path / "out", suffix=".gif")
     with pytest.raises(UserError, match=r"must hold \{name\} once"):
         plan_folder(tmp_path / "in", tmp_path / "out", images="*.png")
 
@@ -54,7 +53,7 @@ def test_the_suffix_and_the_pattern_are_settings(tmp_path):
 def test_two_files_for_one_name_are_refused_up_front(tmp_path, names):
     touch(tmp_path / "in", *names)
     with pytest.raises(UserError, match=r"two files for the frame|would (both )?be written to") as caught:
-        plan_folder(tmp_path / "in", tmp_path / "out")
+        plan_folder(tmp_path / "in", tmp_path / "out", suffix=".png")
     assert all(name in str(caught.value) for name in names)
 
 

@@ -6,7 +6,8 @@ from torch import nn
 
 from tests.translate.methods.method_tester import MethodTester, PerformedUpdate, changed, snapshot
 from translate.methods import METHODS
-from translate.methods.cyclegan import CycleGAN, UnpairedBatch
+from translate.methods.batches import UnpairedBatch
+from translate.methods.cyclegan import CycleGAN
 
 GENERATORS = ("source_to_target.", "target_to_source.")
 DISCRIMINATORS = ("target_discriminator.", "source_discriminator.")
@@ -232,7 +233,11 @@ class TestSchedule:
         ({"cycle_weight": -1}, "cannot be negative: cycle -1"),
         ({"identity_weight": -1}, "identity -1"),
         ({"generator": "unet"}, "no network 'unet'"),
-        ({"discriminator": "pixel"}, "no network 'pixel'"),
+        ({"discriminator": "voxel"}, "no network 'voxel'"),
+        ({"gan_loss": "wgangp"}, "no GAN loss 'wgangp'; the valid names are hinge, least_squares, vanilla"),
+        ({"schedule": "plateau"}, "no schedule 'plateau'; the valid names are constant, cosine, linear, step"),
+        ({"norm": "layer"}, "no norm 'layer'"),
+        ({"initialisation": "zeros"}, "no initialisation 'zeros'"),
         ({"pool_size": -1}, "cannot be negative: -1"),
     ],
 )
@@ -244,3 +249,97 @@ def test_refuses_at_construction(settings, message):
 def test_refuses_domains_of_different_size():
     with pytest.raises(ValueError, match=r"\(1, 3, 8, 8\).*\(1, 3, 16, 8\).*Crop both domains to one size"):
         UnpairedBatch(source=torch.zeros(1, 3, 8, 8), target=torch.zeros(1, 3, 16, 8))
+
+
+class TestAverages:
+    def test_follow_the_generators_and_translate(self):
+        method, plain = tiny(ema_decay=0.5), tiny()
+        image = torch.rand(1, 3, 16, 16)
+        assert torch.equal(method.translate(image), plain.translate(image))  # they begin where the generators are
+        for one in (method, plain):
+            one.step(batch(), PerformedUpdate(one))
+        assert torch.equal(method.source_to_target(image), plain.source_to_target(image))
+        for direction in method.directions:
+            average = method.averages[direction].network
+            assert method.generator(direction) is average
+            assert not torch.equal(method.translate(image, direction), plain.translate(image, direction))
+
+    def test_worked_out_by_hand(self):
+        """The first update moves by 1 - min(0.5, 1/10) = 0.9 of the way."""
+        method = tiny(ema_decay=0.5)
+        name = "model.1.weight"
+        before = method.averages["target_to_source"].network.state_dict()[name].clone()
+        method.step(batch(), PerformedUpdate(method))
+        now = method.target_to_source.state_dict()[name]
+        average = method.averages["target_to_source"].network.state_dict()[name]
+        torch.testing.assert_close(average, 0.1 * before + 0.9 * now)
+
+    def test_previews_show_what_translates(self):
+        method = tiny(ema_decay=0.5)
+        method.step(batch(), PerformedUpdate(method))
+        given = batch()
+        torch.testing.assert_close(method.preview(given)["fake_target"], method.translate(given.source))
+
+    def test_begin_anew_at_a_warm_start(self):
+        trained, method = tiny(), tiny(ema_decay=0.9)
+        trained.step(batch(), PerformedUpdate(trained))
+        method.start_from(trained.state_dict())
+        image = torch.rand(1, 3, 16, 16)
+        assert torch.equal(method.translate(image), trained.translate(image))
+        assert int(method.averages["source_to_target"].updates) == 0
+
+
+class TestAveragedCycleGAN(MethodTester):
+    def method(self):
+        return tiny(ema_decay=0.5)
+
+    def batch(self):
+        return batch()
+
+
+class TestCycleGANWithBatchNorm(MethodTester):
+    """Statistics depend on what is in a batch: domains go through the generators apart, previews leave no trace."""
+
+    def method(self):
+        return tiny(norm="batch", gan_loss="hinge", discriminator="pixel", initialisation="xavier", schedule="cosine")
+
+    def batch(self):
+        return batch(images=2)
+
+    def test_images_of_two_domains_are_never_normalised_together(self):
+        method, seen = self.method(), []
+        method.source_to_target.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
+        method.step(self.batch(), PerformedUpdate(method))
+        assert seen == [2, 2, 2]  # translated, kept, cycled
+
+
+class TestCycleGANWithUnet(MethodTester):
+    def method(self):
+        return tiny(generator="unet128", generator_channels=1, gan_loss="vanilla", discriminator_layers=1)
+
+    def batch(self):
+        return batch(size=(128, 128))
+
+
+@pytest.mark.parametrize(("gan_loss", "expected"), [("least_squares", 0.09), ("hinge", -0.7), ("vanilla", 0.4032)])
+def test_the_adversarial_loss_is_the_one_asked_for(gan_loss, expected):
+    """A judgement of 0.7: (0.7 - 1)^2 = 0.09; -0.7; log(1 + exp(-0.7)) = 0.4032."""
+    method = tiny(gan_loss=gan_loss)
+    method.target_discriminator = method.source_discriminator = Constant(0.7, adds=False)
+    fakes = torch.zeros(1, 3, 8, 8)
+    for loss in method.adversarial_losses(fakes, fakes).values():
+        assert loss.item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("linear", 1 / 101), ("step", 0.1), ("constant", 1.0)])
+def test_the_learning_rate_follows_the_schedule_asked_for(schedule, last):
+    method = tiny(steps=200, schedule=schedule)
+    assert method.learning_rate_scale(99) == 1.0
+    assert method.learning_rate_scale(199) == pytest.approx(last)
+
+
+def test_counts_its_steps():
+    method = tiny()
+    for _ in range(3):
+        method.step(batch(), PerformedUpdate(method))
+    assert int(method.steps_taken) == 3

@@ -2,7 +2,8 @@
 
 import pytest
 
-from translate.networks import DISCRIMINATORS, GENERATORS, chosen
+from translate.choices import chosen
+from translate.networks import DISCRIMINATORS, GENERATORS
 
 
 def test_finds_what_there_is():

@@ -46,6 +46,64 @@ class TestResnet6(GeneratorTester):
         assert {"model.19.bias", "model.23.weight"} <= names
 
 
+class TestResnet9WithBatchNorm(GeneratorTester):
+    name = "resnet9"
+    settings = {"norm": "batch"}  # noqa: RUF012
+    parameters = 11_383_427
+    tensors = 140
+    depends_on_batch = True
+
+    def test_convolutions_leave_the_bias_to_the_norms(self):
+        names = set(self.tiny().state_dict())
+        assert "model.1.bias" not in names and "model.26.bias" in names
+        assert {"model.2.running_mean", "model.10.conv_block.2.weight", "model.20.num_batches_tracked"} <= names
+
+
+class TestAntialiasedResnet9(GeneratorTester):
+    name = "resnet9"
+    settings = {"antialias": True}  # noqa: RUF012
+    parameters = 11_378_179
+    tensors = 52
+
+    def test_names_are_those_of_published_checkpoints(self):
+        names = set(self.tiny().state_dict())
+        assert {f"model.{layer}.filt" for layer in (7, 11, 21, 25)} <= names
+        assert {"model.8.weight", "model.12.conv_block.1.weight", "model.20.conv_block.5.bias"} <= names
+        assert {"model.22.weight", "model.26.weight", "model.30.bias"} <= names
+
+
+def test_dropout_moves_the_second_convolution():
+    names = set(GENERATORS["resnet9"](base_channels=1, dropout=True).state_dict())
+    assert "model.10.conv_block.6.weight" in names and "model.10.conv_block.5.weight" not in names
+    assert len(names) == 48
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_features_are_what_the_layers_put_out(antialias):
+    torch.manual_seed(0)
+    generator = GENERATORS["resnet6"](base_channels=2, antialias=antialias)
+    image, layers = torch.rand(1, 3, 16, 16), (0, 2, 4, 8, 12)
+    found = generator.features(image, layers)
+    for place, features in zip(layers, found, strict=True):
+        expected = image
+        for layer in generator.model[: place + 1]:
+            expected = layer(expected.clone())
+        assert torch.equal(features, expected)
+    assert torch.equal(found[0], nn.functional.pad(image, (3, 3, 3, 3), mode="reflect"))
+
+
+def test_features_stop_at_the_last_wanted_layer():
+    generator = GENERATORS["resnet6"](base_channels=2)
+    generator.model[5].register_forward_hook(lambda *_: pytest.fail("layer 5 is beyond layer 4"))
+    assert len(generator.features(torch.rand(1, 3, 16, 16), [1, 4])) == 2
+
+
+@pytest.mark.parametrize("layers", [[], [-1], [0, 25]])
+def test_refuses_layers_that_there_are_not(layers):
+    with pytest.raises(ValueError, match=r"expected positions from 0 to 24"):
+        GENERATORS["resnet6"](base_channels=1).features(torch.zeros(1, 3, 16, 16), layers)
+
+
 @pytest.mark.parametrize(("name", "expected"), [("resnet6", 117), ("resnet9", 165)])
 def test_receptive_field(name, expected):
     assert receptive_field(GENERATORS[name](base_channels=1), side=224) == expected

@@ -1,0 +1,55 @@
+"""`sim2real checkpoint`: other people's trained networks."""
+
+from pathlib import Path
+
+import click
+
+from pipelines.commands.options import A_FOLDER, A_PATH
+
+
+@click.group()
+def checkpoint() -> None:
+    """Published checkpoints of other projects."""
+
+
+@checkpoint.command("import")
+@click.argument("file", type=A_PATH)
+@click.option("--output", type=A_FOLDER, required=True, help="The run folder to write, for `translate run`.")
+@click.option(
+    "--direction",
+    type=click.Choice(("source_to_target", "target_to_source")),
+    default="source_to_target",
+    show_default=True,
+    help="What the generator translates.",
+)
+@click.option("--reverse", type=A_PATH, default=None, help="The generator the other way.")
+@click.option(
+    "--discriminator",
+    "discriminators",
+    type=A_PATH,
+    multiple=True,
+    help="Of target images, then of source images; needed only to train on.",
+)
+@click.option("--encoder", type=A_PATH, default=None, help="pix2pixHD's encoder of instances.")
+@click.option(
+    "--labels",
+    type=click.IntRange(1, 255),
+    default=None,
+    help="Label ids that a pix2pixHD network knows.  [default: 35]",
+)
+@click.option("--restart", is_flag=True, help="Set aside (rename) another run that is in the output folder.")
+def checkpoint_import(
+    file: Path, output: Path, direction: str, reverse: Path | None, discriminators: tuple[Path, ...],
+    encoder: Path | None, labels: int | None, restart: bool,
+) -> None:  # fmt: skip
+    """Make a run folder of a published .pth FILE: CycleGAN, pix2pix, CUT, pix2pixHD, TLlib.
+
+    What the file holds is found out from the names and shapes of its tensors. It is unpickled in a process of its own,
+    with limits, and never runs code. Networks with batch norm use their saved statistics, and none uses dropout.
+    """
+    from pipelines.authors import import_published
+
+    imported = import_published(file, output, direction, reverse, discriminators, encoder, labels, restart)
+    for line in imported.lines:
+        click.echo(line)
+    click.echo(f"translator in {imported.run}")

@@ -1,0 +1,144 @@
+"""`sim2real translate quality` and `translate audit`: what a translation is worth before anything learns from it."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.commands.options import (
+    A_FOLDER,
+    A_PATH,
+    first_seed,
+    machine_options,
+    open_machine,
+    open_workspace,
+    options,
+    seed_option,
+    typed_command,
+)
+from pipelines.errors import UserError
+
+TOLD = 8
+"""Flips that the terminal is told about."""
+
+translation_options = options(
+    click.argument("config", type=A_PATH, required=False),
+    click.option(
+        "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
+    ),
+    click.option("--run", type=A_FOLDER, default=None, help="The experiment's folder.  [default: runs/NAME]"),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the experiment."),
+    seed_option,
+    click.option("--translated", type=A_FOLDER, default=None, help="Translated frames.  [default: the experiment's]"),
+    click.option(
+        "--source", type=A_FOLDER, default=None,
+        help="Folder that they were translated from.  [default: the experiment's source sets]",
+    ),
+    click.option(
+        "--expert", type=A_PATH, default=None,
+        help="A segmenter: run folder or checkpoint.  [default: the experiment's oracle, if trained]",
+    ),
+)  # fmt: skip
+
+
+@click.command("quality")
+@translation_options
+@click.option(
+    "--target", type=A_FOLDER, multiple=True, help="Folder of real images.  [default: the experiment's target sets]"
+)
+@click.option("--inception", type=A_PATH, default=None, help="torchvision's inception_v3 weights, a local file.")
+@click.option("--sequence", is_flag=True, help="Frames are a video in name order: also measure flicker.")
+@click.option("--height", type=click.IntRange(16), default=None, help="Compare at this height.  [default: at most 256]")
+@click.option("--most", type=click.IntRange(4), default=None, help="Use so many frames of each side, evenly spread.")
+@click.option("--output", type=A_PATH, default=None, help="[default: quality.json in the translated folder]")
+@machine_options
+def translate_quality(
+    config: Path | None, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
+    translated: Path | None, source: Path | None, expert: Path | None, target: tuple[Path, ...],
+    inception: Path | None, sequence: bool, height: int | None, most: int | None, output: Path | None,
+    device: str, precision: str, threads: int | None,
+) -> None:  # fmt: skip
+    """Measure how near translated frames came to real ones.
+
+    Give an experiment's CONFIG, or --translated and --target folders; options replace what the experiment says. Lower
+    is better but for edges and label consistency. Distances over learnt features bear the network's name: none of them
+    is the FID of a paper.
+    """
+    from pipelines.engine.runs import environment
+    from pipelines.stages.quality_inputs import find_inputs
+    from pipelines.stages.translation_quality import evenly, format_quality, measure_quality, write_quality
+
+    workspace, seed = _experiment(config, data, run, overrides, seed)
+    inputs = find_inputs(workspace, seed, translated, source, target, expert)
+    machine = open_machine(device, precision, threads)
+    judge, extractors = inputs.networks(inception, machine)
+    if not extractors:
+        click.echo("no KID and FID: name a segmenter with --expert, or Inception's weights with --inception", err=True)
+    frames = inputs.frames[:most] if sequence else evenly(inputs.frames, most)  # a sequence must have no gaps
+    real = evenly(inputs.target_images(), most)
+    figures = measure_quality(frames, real, machine, extractors, judge, inputs.expert_encodings, sequence, height)
+    about = {
+        "command": typed_command(),
+        "translated": str(inputs.folder),
+        "frames": {"translated": len(frames), "target": len(real)},
+        "environment": environment(machine),
+    }
+    path = output or inputs.folder / "quality.json"
+    write_quality(path, figures, about)
+    click.echo(format_quality(figures))
+    click.echo(f"{len(frames)} translated and {len(real)} target frames; also in {path}")
+
+
+@click.command("audit")
+@translation_options
+@click.option("--shown", type=click.IntRange(1), default=6, show_default=True, help="Frames of each kind on the page.")
+@click.option("--output", type=A_PATH, default=None, help="[default: audit.html in the translated folder]")
+@machine_options
+def translate_audit(
+    config: Path | None, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
+    translated: Path | None, source: Path | None, expert: Path | None, shown: int, output: Path | None,
+    device: str, precision: str, threads: int | None,
+) -> None:  # fmt: skip
+    """Score every translated frame with an expert, and make a page of the worst.
+
+    Label consistency and structure enter the set's manifest, where segmenter.least_label_consistency and
+    segmenter.weigh_by_consistency find them.
+    """
+    from pipelines.report.wording import score
+    from pipelines.stages.quality_inputs import find_inputs
+    from pipelines.stages.translation_audit import audit_translation
+
+    workspace, seed = _experiment(config, data, run, overrides, seed)
+    inputs = find_inputs(workspace, seed, translated, source, (), expert)
+    machine = open_machine(device, precision, threads)
+    judge, _ = inputs.networks(None, machine)
+    if judge is None:
+        raise UserError("no expert to look at the frames; name a segmenter with --expert (a run folder or checkpoint)")
+    audit, page = audit_translation(
+        inputs.folder, inputs.frames, judge, machine, typed_command(), inputs.expert_encodings, shown, output
+    )
+    for flip in audit.flips[:TOLD]:
+        click.echo(
+            f"{audit.titles[flip.label]} seen as {audit.titles[flip.seen_as]}: {flip.translated:.1%} of its pixels, "
+            f"{flip.source:.1%} in the sources"
+        )
+    if len(audit.flips) > TOLD:
+        click.echo(f"and {len(audit.flips) - TOLD} more flips, all on the page")
+    click.echo(
+        f"label consistency {score(audit.mean('label_consistency'))} (sources "
+        f"{score(audit.mean('source_consistency'))}), edges kept {score(audit.mean('structure'))}; "
+        f"{len(audit.frames)} frames"
+    )
+    click.echo(f"page: {page}")
+
+
+def _experiment(
+    config: Path | None, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None
+) -> tuple[Any, int]:
+    """The experiment, if one is given, and the seed whose translation is meant."""
+    if config is None:
+        if overrides or run or seed is not None:
+            raise UserError("--run, --set and --seed belong to an experiment; give its config")
+        return None, 0
+    workspace = open_workspace(config, data, run, overrides)
+    return workspace, first_seed(workspace, seed)

@@ -1,0 +1,115 @@
+"""What a comparison of variants found, and its table: a variant per row, every seed shown, the gap closed beside it."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines.report.study import average, deviation, gap_closed, plain
+from pipelines.report.tables import spread
+from pipelines.report.wording import percent, score
+
+REFERENCES = ("source_only", "oracle")
+"""The nets that no variant changes; the gap is the one between them."""
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One variant (or reference) with one seed.
+
+    `iou` has one entry per train id, None where the class does not count; `figures` are measures of the translated
+    frames by title; `translator_seconds` is the time of the translator's training steps.
+    """
+
+    name: str
+    seed: int
+    mean_iou: float
+    interval: tuple[float, float]
+    iou: list[float | None]
+    translator_seconds: float | None
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class VariantStudy:
+    """A whole comparison. `settings` is the resolved config of each variant."""
+
+    name: str
+    command: str
+    date: str
+    machine: str
+    versions: dict[str, str]
+    settings: dict[str, Any]
+    validation: str
+    results: list[VariantResult]
+
+    def names(self) -> list[str]:
+        """Source-only, the variants in the order of the config, the oracle."""
+        variants = [name for name in dict.fromkeys(result.name for result in self.results) if name not in REFERENCES]
+        return ["source_only", *variants, "oracle"]
+
+    def seeds(self) -> list[int]:
+        """All seeds, ascending."""
+        return sorted({result.seed for result in self.results})
+
+    def of(self, name: str) -> list[VariantResult]:
+        """A variant's results by ascending seed."""
+        return sorted((result for result in self.results if result.name == name), key=lambda result: result.seed)
+
+    def gap(self, name: str) -> float | None:
+        """Share of the gap that a variant closes, by the scores averaged over the seeds that it and both references
+        have; None where there is no gap.
+        """
+        low, high = ({result.seed: result.mean_iou for result in self.of(reference)} for reference in REFERENCES)
+        both = [(low[one.seed], one.mean_iou, high[one.seed]) for one in self.of(name) if one.seed in low.keys() & high]
+        return gap_closed(*map(average, zip(*both, strict=True))) if both else None
+
+    def figure_titles(self) -> list[str]:
+        """Titles of all figures, in the order in which they first appear."""
+        return list(dict.fromkeys(title for result in self.results for title in result.figures))
+
+    def to_json(self) -> str:
+        """The record as indented JSON; a number that is none becomes null."""
+        return json.dumps(plain(asdict(self)), indent=1, allow_nan=False) + "\n"
+
+
+def markdown_table(study: VariantStudy) -> str:
+    """Two tables in Markdown: scores with a variant per row, figures of the translated frames with a variant per
+    column; then the command, machine and date that they come from.
+    """
+    scores = [["", *(f"seed {seed}" for seed in study.seeds()), "mean ± std", "gap closed"]]
+    scores += [_scores(study, name) for name in study.names()]
+    variants = [name for name in study.names() if name not in REFERENCES]
+    figures = [["", *map(_title, variants)]]
+    figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
+    origin = f"Command: `{study.command}`; machine: {study.machine}; date: {study.date}."
+    parts = [f"Mean IoU on {study.validation}:", _table(scores)]
+    if len(figures) > 1:
+        parts += ["The translated frames, mean ± std over seeds:", _table(figures)]
+    return "\n\n".join([*parts, origin]) + "\n"
+
+
+def _table(rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def _title(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _scores(study: VariantStudy, name: str) -> list[str]:
+    results = {result.seed: result for result in study.of(name)}
+    scores = [score(results[seed].mean_iou) if seed in results else "not run" for seed in study.seeds()]
+    gap = study.gap(name) if name not in REFERENCES else None
+    mean = spread([result.mean_iou for result in results.values()])
+    return [_title(name), *scores, mean, "" if gap is None else percent(gap)]
+
+
+def _figure(results: Iterable[VariantResult], title: str) -> str:
+    """Four digits that count, whatever the scale."""
+    values = [result.figures[title] for result in results if title in result.figures]
+    if not values:
+        return ""
+    beside = deviation(values)
+    return f"{average(values):.4g}" + ("" if beside is None else f" ± {beside:.2g}")

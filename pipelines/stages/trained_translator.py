@@ -1,0 +1,62 @@
+"""A translator that is on disk: made from its settings, filled with its weights, and known to be the one asked for."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipelines.engine.checkpoints import load_method, read_state, resolve_checkpoint
+from pipelines.engine.launch import Machine, seed_weights
+from pipelines.engine.runs import as_json, read_json
+from pipelines.errors import CheckpointError
+from pipelines.translators import AnyTranslatorSettings, LoadableTranslatorSettings
+from pipelines.workspace import Workspace
+from translate.methods import METHODS
+from translate.methods.translator import Translator
+
+
+def build_translator(settings: AnyTranslatorSettings, seed: int = 0, **collaborators: Any) -> Translator:
+    """The method with freshly drawn weights, a function of the seed; `collaborators` (guidance) are handed to it."""
+    seed_weights(seed, "translator")
+    return METHODS[settings.method](**settings.arguments(), **collaborators)
+
+
+def finished_translator(workspace: Workspace, seed: int) -> Path:
+    """The last checkpoint of the translator that serves `seed`, trained to its end with today's settings and frames.
+
+    Raises:
+        CheckpointError: There is none: not trained yet, stopped half-way, or trained with other settings or frames.
+    """
+    run = workspace.translator(seed)
+    if not (run / "final.json").exists():
+        state = "stopped half-way" if run.exists() else "not there yet"
+        raise CheckpointError(f"translator {run} is {state}; run `sim2real translate train` first")
+    if read_json(run / "config.json") != as_json(workspace.translator_inputs(workspace.translator_seed(seed))):
+        raise CheckpointError(
+            f"translator {run} was trained with other settings or frames; "
+            "run `sim2real translate train --restart` first"
+        )
+    return resolve_checkpoint(run / read_json(run / "final.json")["checkpoint"])
+
+
+def load_translator(path: Path, machine: Machine) -> tuple[Translator, Path]:
+    """The translator of a run folder or checkpoint, ready for inference, and the checkpoint used.
+
+    What guided it is not needed any more and not looked for.
+
+    Raises:
+        CheckpointError: Damaged, or not a translator.
+    """
+    checkpoint = resolve_checkpoint(path)
+    settings = TypeAdapter(LoadableTranslatorSettings).validate_python(settings_in(checkpoint, "translator"))
+    method = build_translator(settings)
+    load_method(checkpoint, method)
+    return method.to(machine.device).eval(), checkpoint
+
+
+def settings_in(checkpoint: Path, stage: str) -> dict[str, Any]:
+    """The settings that a checkpoint of the expected stage was trained with."""
+    about = read_state(checkpoint)["about"]
+    if about.get("stage") != stage:
+        raise CheckpointError(f"{checkpoint} is a {about.get('stage')}, expected a {stage}")
+    return about["settings"]

@@ -1,0 +1,141 @@
+"""Parts of one translation, done by processes that know nothing of each other, and how they become one set.
+
+Part i of n takes every n-th frame in name order. Each part keeps its own journal and its own list of failures; all
+may write into one folder, from one machine or many. Whoever finishes last, or any later run, joins the lists.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+from pydantic import ValidationError
+
+from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.manifest import JOURNAL, MANIFEST, ManifestEntry, read_manifest
+from pipelines.errors import UserError
+
+LISTED = ".journal.0-of-0.jsonl"
+"""A manifest that is out of date, put where it counts as a journal."""
+JOURNALS = re.compile(r"\.journal\.\d+-of-\d+\.jsonl")
+FAILURE_LISTS = re.compile(r"\.failures\.\d+-of-\d+\.jsonl")
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part `index` of `count`, counted from 1."""
+
+    index: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise UserError(f"part {self}: expected I/N with I from 1 to N, such as 2/8")
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Part of a text such as "2/8"; UserError for any other."""
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+        if match is None:
+            raise UserError(f"--shard {text}: expected I/N, such as 2/8 for the second of eight")
+        return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
+        """The part of a process that torchrun started, by RANK and WORLD_SIZE; None where there is but one process."""
+        rank, count = environment.get("RANK", ""), environment.get("WORLD_SIZE", "")
+        if not (rank.isdigit() and count.isdigit()) or int(count) < 2:
+            return None
+        return cls(int(rank) + 1, int(count))
+
+    def of(self, items: Sequence[Item]) -> list[Item]:
+        """This part's items."""
+        return list(items[self.index - 1 :: self.count])
+
+    @property
+    def journal(self) -> str:
+        """Name of the file in which this part notes what it finished."""
+        return f".journal.{self.index}-of-{self.count}.jsonl"
+
+    @property
+    def failures(self) -> str:
+        """Name of the file in which this part lists what failed."""
+        return f".failures.{self.index}-of-{self.count}.jsonl"
+
+
+def candidates(output: Path) -> dict[str, list[ManifestEntry]]:
+    """Every entry that any run or part has noted in a folder, by frame. More than one: a frame was done again."""
+    found: dict[str, list[ManifestEntry]] = {}
+    manifest = output / MANIFEST
+    listed = read_manifest(manifest) if manifest.exists() else []
+    for entry in [entry for path in _journals(output) for entry in _noted(path)] + listed:
+        entries = found.setdefault(entry.frame, [])
+        if entry not in entries:
+            entries.insert(0, entry)
+    return found
+
+
+def _journals(output: Path) -> list[Path]:
+    paths = sorted(path for path in _hidden(output) if JOURNALS.fullmatch(path.name))
+    return [*paths, output / JOURNAL]
+
+
+def _hidden(output: Path) -> list[Path]:
+    with storage_errors(output):
+        return [output / name for name in os.listdir(output) if name.startswith(".")]
+
+
+def _noted(path: Path) -> list[ManifestEntry]:
+    """Entries of a journal that another process may be writing. A torn line only means that its frame is done again."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    entries = []
+    for line in lines:
+        with contextlib.suppress(ValidationError):
+            entries.append(ManifestEntry.model_validate_json(line))
+    return entries
+
+
+def demote_manifest(output: Path) -> None:
+    """What the manifest lists stays known, but it no longer says "complete". Several parts may come to it at once."""
+    with storage_errors(output / MANIFEST), contextlib.suppress(FileNotFoundError):
+        os.replace(output / MANIFEST, output / LISTED)
+
+
+def write_failures(path: Path, lines: Sequence[Mapping[str, str]]) -> None:
+    """One JSON line for each failed frame; no file where there is none. ASCII, so that no name can break a line."""
+    if lines:
+        write_atomically(path, b"".join(json.dumps(line).encode("ascii") + b"\n" for line in lines))
+        return
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
+
+
+def read_failures(output: Path) -> dict[str, str]:
+    """Frame -> reason, of all parts."""
+    reasons = {}
+    for path in sorted(path for path in _hidden(output) if FAILURE_LISTS.fullmatch(path.name)):
+        with storage_errors(path):
+            lines = path.read_bytes().splitlines()
+        for line in map(json.loads, lines):
+            reasons[line["frame"]] = line["reason"]
+    return reasons
+
+
+def remove_part_files(output: Path) -> None:
+    """Drop journals and failure lists of parts, whose contents are in the manifest by now."""
+    for path in _hidden(output):
+        if JOURNALS.fullmatch(path.name) or FAILURE_LISTS.fullmatch(path.name):
+            with storage_errors(path):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,58 @@
+"""`translate quality` and `translate audit` as a person types them."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from pipelines.commands.quality import translate_audit, translate_quality
+from pipelines.data.manifest import MANIFEST, read_manifest
+from pipelines.errors import UserError
+
+MACHINE = ("--device", "cpu", "--threads", 1)
+
+
+def typed(command, *arguments):
+    """Run a command in this process; errors meant for people are raised."""
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def test_quality_of_an_experiment(copied_run, tiny_config, cpu):
+    output = typed(translate_quality, tiny_config, "--run", copied_run, *MACHINE)
+    folder = copied_run / "seed-0/translated"
+    assert "KID-ddrnet23_slim@" in output and "5 translated and 4 target frames" in output
+    written = json.loads((folder / "quality.json").read_text())
+    assert written["about"]["frames"] == {"translated": 5, "target": 4}
+    assert {"translated", "source", "target_halves", "better"} < written["figures"][0].keys()
+
+
+def test_quality_of_folders(copied_run, tiny_config, tmp_path, cpu):
+    folder = copied_run / "seed-0/translated"
+    target = next(tiny_config.parent.glob("frames/camera"))
+    output = typed(
+        translate_quality, "--translated", folder, "--target", target, "--output", tmp_path / "q.json", *MACHINE
+    )
+    assert "no KID and FID" in output and "–" in output and (tmp_path / "q.json").exists()
+
+
+def test_audit_of_an_experiment(copied_run, tiny_config, cpu):
+    output = typed(translate_audit, tiny_config, "--run", copied_run, "--shown", 2, *MACHINE)
+    folder = copied_run / "seed-0/translated"
+    assert f"page: {folder / 'audit.html'}" in output and "label consistency 0." in output
+    assert all(entry.expert_sha256 for entry in read_manifest(folder / MANIFEST))
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (translate_quality, (), "which translated frames"),
+        (translate_audit, ("--seed", 1), "belong to an experiment"),
+        (translate_audit, ("--translated", "{run}/seed-0/translated"), "no expert to look at the frames"),
+    ],
+)
+def test_what_is_missing_is_said(tiny_run, command, arguments, message):
+    with pytest.raises(UserError, match=message):
+        typed(command, *(str(argument).format(run=tiny_run) for argument in arguments))

@@ -1,0 +1,242 @@
+"""What the authors' checkpoints look like and what their networks compute, written down without our networks.
+
+Names and shapes are those of the published files, one line per layer; the forward passes are plain calls of torch on
+such a state. So a mistake in our networks, or in how they are filled, cannot hide in the test that looks for it.
+"""
+
+from collections import OrderedDict
+from itertools import pairwise
+
+import torch
+from torch.nn import functional
+
+
+def drawn(shapes, seed=0):
+    """A state dict with numbers in it, as torch.save finds it in a module: ordered, with `_metadata`."""
+    numbers = torch.Generator().manual_seed(seed)
+    state = OrderedDict()
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.tensor(7)
+        elif name.endswith("filt"):
+            state[name] = blur(shape)
+        elif name.endswith("running_var"):
+            state[name] = 0.5 + torch.rand(shape, generator=numbers)
+        else:
+            state[name] = 0.1 * torch.randn(shape, generator=numbers)
+    state._metadata = OrderedDict({"": {"version": 1}, "model": {"version": 1}})
+    return state
+
+
+def blur(shape):
+    """The fixed filters of antialiased networks: binomial, of size 3 for halving and 4 for doubling."""
+    line = torch.tensor({3: [1.0, 2.0, 1.0], 4: [1.0, 3.0, 3.0, 1.0]}[shape[-1]])
+    kernel = torch.outer(line, line) / line.sum() ** 2
+    return (kernel * (4 if shape[-1] == 4 else 1)).repeat(shape[0], 1, 1, 1)
+
+
+def convolution(name, outs, ins, size, bias=True):
+    return {f"{name}.weight": (outs, ins, size, size)} | ({f"{name}.bias": (outs,)} if bias else {})
+
+
+def batch_norm(name, channels):
+    affine = {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
+    return affine | statistics(name, channels)
+
+
+def statistics(name, channels):
+    """All that an instance norm of 2017 kept, and what a batch norm has beside its weights."""
+    counted = {f"{name}.running_mean": (channels,), f"{name}.running_var": (channels,)}
+    return counted | {f"{name}.num_batches_tracked": ()}
+
+
+def resnet(width=4, blocks=9, norm="instance", dropout=False, stale=False):
+    """CycleGAN's generator: model.1, 4, 7, the blocks from 10 on, 19, 22 and 26 for nine of them."""
+
+    def norms(name, channels):
+        return batch_norm(name, channels) if norm == "batch" else statistics(name, channels) if stale else {}
+
+    bias = norm == "instance"
+    second = 6 if dropout else 5
+    shapes = convolution("model.1", width, 3, 7, bias) | norms("model.2", width)
+    shapes |= convolution("model.4", 2 * width, width, 3, bias) | norms("model.5", 2 * width)
+    shapes |= convolution("model.7", 4 * width, 2 * width, 3, bias) | norms("model.8", 4 * width)
+    for block in range(10, 10 + blocks):
+        for place in (1, second):
+            shapes |= convolution(f"model.{block}.conv_block.{place}", 4 * width, 4 * width, 3, bias)
+            shapes |= norms(f"model.{block}.conv_block.{place + 1}", 4 * width)
+    up = 10 + blocks
+    for place, ins in ((up, 4 * width), (up + 3, 2 * width)):
+        shapes |= {f"model.{place}.weight": (ins, ins // 2, 3, 3)}
+        shapes |= ({f"model.{place}.bias": (ins // 2,)} if bias else {}) | norms(f"model.{place + 1}", ins // 2)
+    return shapes | convolution(f"model.{up + 7}", 3, width, 7)
+
+
+def antialiased_resnet(width=4, blocks=9):
+    """CUT's generator: filters at 7 and 11, the blocks from 12 on, filters again at 21 and 25, then 30."""
+    shapes = convolution("model.1", width, 3, 7)
+    shapes |= convolution("model.4", 2 * width, width, 3) | {"model.7.filt": (2 * width, 1, 3, 3)}
+    shapes |= convolution("model.8", 4 * width, 2 * width, 3) | {"model.11.filt": (4 * width, 1, 3, 3)}
+    for block in range(12, 12 + blocks):
+        for place in (1, 5):
+            shapes |= convolution(f"model.{block}.conv_block.{place}", 4 * width, 4 * width, 3)
+    up = 12 + blocks
+    shapes |= {f"model.{up}.filt": (4 * width, 1, 4, 4)} | convolution(f"model.{up + 1}", 2 * width, 4 * width, 3)
+    shapes |= {f"model.{up + 4}.filt": (2 * width, 1, 4, 4)} | convolution(f"model.{up + 5}", width, 2 * width, 3)
+    return shapes | convolution(f"model.{up + 9}", 3, width, 7)
+
+
+def unet(width=2, halvings=8, norm="batch"):
+    """pix2pix's generator: model.model.0, model.model.1.model.1, model.model.1.model.3.model.1, and so on inwards."""
+    bias = norm == "instance"
+    widths = [width * min(2**depth, 8) for depth in range(halvings)]
+    shapes = convolution("model.model.0", width, 3, 4, bias)
+    inside = "model.model.1"
+    for depth in range(1, halvings):
+        innermost = depth == halvings - 1
+        shapes |= convolution(f"{inside}.model.1", widths[depth], widths[depth - 1], 4, bias)
+        up = 3 if innermost else 5
+        if norm == "batch":
+            shapes |= {} if innermost else batch_norm(f"{inside}.model.2", widths[depth])
+            shapes |= batch_norm(f"{inside}.model.{up + 1}", widths[depth - 1])
+        # Above the innermost level, what comes from below has been joined to what was kept.
+        ins = widths[depth] * (1 if innermost else 2)
+        shapes |= {f"{inside}.model.{up}.weight": (ins, widths[depth - 1], 4, 4)}
+        shapes |= {f"{inside}.model.{up}.bias": (widths[depth - 1],)} if bias else {}
+        inside += ".model.3"
+    return shapes | {"model.model.3.weight": (2 * width, 3, 4, 4), "model.model.3.bias": (3,)}
+
+
+def patch_discriminator(width=4, ins=3):
+    widths = [width, 2 * width, 4 * width, 8 * width]
+    shapes = convolution("model.0", width, ins, 4)
+    for place, (narrow, wide) in zip((2, 5, 8), pairwise(widths), strict=True):
+        shapes |= convolution(f"model.{place}", wide, narrow, 4)
+    return shapes | convolution("model.11", 1, 8 * width, 4)
+
+
+def pix2pixhd_global(width=4, ins=36, halvings=4, blocks=9, closing=True):
+    """model.1, 4, 7, 10, 13, the blocks from 16 on, 25, 28, 31, 34 and 38, for four halvings and nine blocks."""
+    shapes = convolution("model.1", width, ins, 7)
+    for depth in range(halvings):
+        shapes |= convolution(f"model.{4 + 3 * depth}", width * 2 ** (depth + 1), width * 2**depth, 3)
+    first, deep = 4 + 3 * halvings, width * 2**halvings
+    for block in range(first, first + blocks):
+        for place in (1, 5):
+            shapes |= convolution(f"model.{block}.conv_block.{place}", deep, deep, 3)
+    for depth in range(halvings):
+        name, ins_here = f"model.{first + blocks + 3 * depth}", deep // 2**depth
+        shapes |= {f"{name}.weight": (ins_here, ins_here // 2, 3, 3), f"{name}.bias": (ins_here // 2,)}
+    return shapes | (convolution(f"model.{first + blocks + 3 * halvings + 1}", 3, width, 7) if closing else {})
+
+
+def pix2pixhd_local(width=2, ins=36, halvings=4, blocks=9):
+    """The global network without its closing, and model1_1 and model1_2 around it."""
+    shapes = pix2pixhd_global(2 * width, ins, halvings, blocks, closing=False)
+    shapes |= convolution("model1_1.1", width, ins, 7) | convolution("model1_1.4", 2 * width, width, 3)
+    for block in range(3):
+        for place in (1, 5):
+            shapes |= convolution(f"model1_2.{block}.conv_block.{place}", 2 * width, 2 * width, 3)
+    shapes |= {"model1_2.3.weight": (2 * width, width, 3, 3), "model1_2.3.bias": (width,)}
+    return shapes | convolution("model1_2.7", 3, width, 7)
+
+
+def pix2pixhd_discriminator(width=4, ins=39, scales=2, features=True):
+    widths = [width, 2 * width, 4 * width, 8 * width]
+    channels = [(width, ins), *zip(widths[1:], widths, strict=False), (1, 8 * width)]
+    shapes = {}
+    for scale in range(scales):
+        for layer, place in enumerate((0, 2, 5, 8, 11)):
+            name = f"scale{scale}_layer{layer}.0" if features else f"layer{scale}.{place}"
+            shapes |= convolution(name, *channels[layer], 4)
+    return shapes
+
+
+# --- what they compute ------------------------------------------------------------------------------------------------
+
+
+def normalised(state, name, features):
+    """Instance norm; where there are weights, batch norm with the statistics of training."""
+    if f"{name}.weight" not in state:
+        return functional.instance_norm(features)
+    parts = (state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+    return functional.batch_norm(features, *parts)
+
+
+def convolved(state, name, features, **how):
+    return functional.conv2d(features, state[f"{name}.weight"], state.get(f"{name}.bias"), **how)
+
+
+def doubled(state, name, features, **how):
+    return functional.conv_transpose2d(features, state[f"{name}.weight"], state.get(f"{name}.bias"), stride=2, **how)
+
+
+def mirrored(features, pixels):
+    return functional.pad(features, (pixels,) * 4, mode="reflect")
+
+
+def block(state, name, features, second=5):
+    inner = convolved(state, f"{name}.1", mirrored(features, 1))
+    inner = functional.relu(normalised(state, f"{name}.2", inner))
+    inner = convolved(state, f"{name}.{second}", mirrored(inner, 1))
+    return features + normalised(state, f"{name}.{second + 1}", inner)
+
+
+def of_resnet(state, image, blocks=9, halvings=2, second=5, prefix="model"):
+    """CycleGAN's and pix2pixHD's global generator: (B, C, H, W) to (B, 3, H, W)."""
+    x = functional.relu(normalised(state, f"{prefix}.2", convolved(state, f"{prefix}.1", mirrored(image, 3))))
+    for depth in range(halvings):
+        place = 4 + 3 * depth
+        x = convolved(state, f"{prefix}.{place}", x, stride=2, padding=1)
+        x = functional.relu(normalised(state, f"{prefix}.{place + 1}", x))
+    first = 4 + 3 * halvings
+    for place in range(first, first + blocks):
+        x = block(state, f"{prefix}.{place}.conv_block", x, second)
+    for depth in range(halvings):
+        place = first + blocks + 3 * depth
+        x = doubled(state, f"{prefix}.{place}", x, padding=1, output_padding=1)
+        x = functional.relu(normalised(state, f"{prefix}.{place + 1}", x))
+    last = f"{prefix}.{first + blocks + 3 * halvings + 1}"
+    return torch.tanh(convolved(state, last, mirrored(x, 3))) if f"{last}.weight" in state else x
+
+
+def of_antialiased_resnet(state, image, blocks=9):
+    x = functional.relu(functional.instance_norm(convolved(state, "model.1", mirrored(image, 3))))
+    for place in (4, 8):
+        x = functional.relu(functional.instance_norm(convolved(state, f"model.{place}", x, padding=1)))
+        kernel = state[f"model.{place + 3}.filt"]
+        x = functional.conv2d(mirrored(x, 1), kernel, stride=2, groups=len(kernel))
+    for place in range(12, 12 + blocks):
+        x = block(state, f"model.{place}.conv_block", x)
+    for place in (12 + blocks, 16 + blocks):
+        kernel = state[f"model.{place}.filt"]
+        x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+        x = functional.conv_transpose2d(x, kernel, stride=2, padding=2, groups=len(kernel))[:, :, 1:-1, 1:-1]
+        x = functional.relu(functional.instance_norm(convolved(state, f"model.{place + 1}", x, padding=1)))
+    return torch.tanh(convolved(state, f"model.{21 + blocks}", mirrored(x, 3)))
+
+
+def of_unet(state, image, halvings=8):
+    def level(inside, features, depth):
+        x = convolved(state, f"{inside}.model.1", functional.leaky_relu(features, 0.2), stride=2, padding=1)
+        if depth == halvings - 1:
+            x = doubled(state, f"{inside}.model.3", functional.relu(x), padding=1)
+            return torch.cat([features, normalised(state, f"{inside}.model.4", x)], 1)
+        x = level(f"{inside}.model.3", normalised(state, f"{inside}.model.2", x), depth + 1)
+        x = doubled(state, f"{inside}.model.5", functional.relu(x), padding=1)
+        return torch.cat([features, normalised(state, f"{inside}.model.6", x)], 1)
+
+    x = level("model.model.1", convolved(state, "model.model.0", image, stride=2, padding=1), 1)
+    return torch.tanh(doubled(state, "model.model.3", functional.relu(x), padding=1))
+
+
+def of_local_enhancer(state, layout, halvings=4, blocks=9):
+    coarse = functional.avg_pool2d(layout, 3, stride=2, padding=1, count_include_pad=False)
+    deep = of_resnet(state, coarse, blocks, halvings)
+    x = functional.relu(functional.instance_norm(convolved(state, "model1_1.1", mirrored(layout, 3))))
+    x = functional.relu(functional.instance_norm(convolved(state, "model1_1.4", x, stride=2, padding=1))) + deep
+    for place in range(3):
+        x = block(state, f"model1_2.{place}.conv_block", x)
+    x = doubled(state, "model1_2.3", x, padding=1, output_padding=1)
+    x = functional.relu(functional.instance_norm(x))
+    return torch.tanh(convolved(state, "model1_2.7", mirrored(x, 3)))

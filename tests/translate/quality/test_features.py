@@ -1,0 +1,47 @@
+"""Feature extractors: what is pooled, and that weights are loaded whole or not at all."""
+
+import pytest
+import torch
+from torch import nn
+
+from segment.networks import NETWORKS
+from translate.quality.features import InceptionFeatures, PooledStage
+
+
+class Tiny(nn.Module):
+    """Twice the image in its middle, nothing at its end."""
+
+    def __init__(self):
+        super().__init__()
+        self.middle = nn.Conv2d(3, 3, 1, bias=False)
+        self.middle.weight.data = 2 * torch.eye(3)[:, :, None, None]
+
+    def forward(self, image):
+        return self.middle(image).sum()
+
+
+def test_the_stage_is_pooled():
+    image = torch.rand(2, 3, 4, 5)
+    pooled = PooledStage(Tiny(), "middle")(image)
+    assert torch.allclose(pooled, 2 * image.mean((2, 3))) and not pooled.requires_grad
+
+
+def test_the_deepest_stage_of_our_segmenter():
+    extractor = PooledStage(NETWORKS["ddrnet23_slim"](), "layer5")
+    assert not extractor.network.training
+    assert extractor(torch.rand(1, 3, 64, 128)).shape == (1, 512)
+
+
+def test_an_unknown_stage_is_refused():
+    with pytest.raises(AttributeError, match="layer9"):
+        PooledStage(Tiny(), "layer9")
+
+
+def test_inception_takes_torchvisions_file_and_gives_2048_features():
+    from torchvision.models import inception_v3
+
+    state = inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict()
+    extractor = InceptionFeatures(state | {"AuxLogits.fc.weight": torch.zeros(1)})
+    assert extractor(torch.rand(2, 3, 40, 60)).shape == (2, 2048)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        InceptionFeatures({"fc.weight": torch.zeros(1)})
