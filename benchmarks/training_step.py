@@ -1,7 +1,7 @@
 """Which precision and memory layout make a training step fast here? Decides the defaults of
 `pipelines/engine/launch.py`.
 
-    .venv/bin/python benchmarks/training_step.py [--device cuda] [--rounds 12]
+    .venv/bin/python benchmarks/training_step.py [--device cuda] [--rounds 10]
 
 All variants take turns, one step each per round, so that whatever else the machine does falls on all of them alike.
 """
@@ -17,14 +17,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from torch import Tensor
 
 from pipelines.engine.launch import Machine, choose_machine, describe_machine
+from pipelines.engine.loop import performed
 from segment.methods.method import Method
 from segment.methods.supervised import LabelledBatch, Supervised
 from segment.networks import NETWORKS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN
+
+
+WARM_UP = 2
+"""First rounds, which do not count."""
 
 
 def segmenter(device: torch.device) -> tuple[Method, LabelledBatch]:
@@ -45,10 +49,7 @@ def stepper(make: Callable, machine: Machine, layout: torch.memory_format) -> Ca
     method, batch = make(machine.device)
     method.to(memory_format=layout)
 
-    def update(name: str, losses: dict[str, Tensor]) -> None:
-        method.optimizers()[name].zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
-        method.optimizers()[name].step()
+    update = performed(method.optimizers(), step=0)
 
     def step() -> float:
         start = time.perf_counter()
@@ -65,7 +66,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()
     layouts = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
     print(describe_machine(choose_machine(arguments.device)), f"torch {torch.__version__}")
@@ -76,11 +77,11 @@ def main() -> None:
             for layout in layouts
         }
         seconds = {variant: [] for variant in variants}
-        for _ in range(arguments.rounds):
+        for _ in range(WARM_UP + arguments.rounds):
             for variant, step in variants.items():
                 seconds[variant].append(step())
         for variant, values in seconds.items():
-            timed = values[2:]
+            timed = values[WARM_UP:]
             print(f"{name:<11} {' '.join(variant):<20} median {statistics.median(timed):.3f} s, min {min(timed):.3f} s")
 
 

@@ -29,6 +29,7 @@ from torch.nn import functional
 
 from pipelines.engine.acceleration import keep_freed_memory
 from pipelines.engine.launch import choose_machine, describe_machine
+from pipelines.engine.loop import performed
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN
 from translate.networks import DISCRIMINATORS, GENERATORS
@@ -81,12 +82,7 @@ def our_step(channels: int, device: torch.device, precision: str, channels_last:
         method.to(memory_format=torch.channels_last)
     machine = choose_machine(str(device), precision)
 
-    def update(name: str, losses: dict[str, Tensor]) -> None:
-        optimizer = method.optimizers()[name]
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, enabled=False):
-            sum(losses.values()).backward()
-        optimizer.step()
+    update = performed(method.optimizers(), step=0)
 
     def step(source: Tensor, target: Tensor) -> None:
         with machine.autocast():

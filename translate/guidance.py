@@ -66,56 +66,58 @@ class Guidance:
         self.alpha = alpha
         self.start_step = start_step
 
-    def labelled_target(self, batch: UnpairedBatch) -> Tensor | None:
-        """The batch's labelled target images (B, 3, H, W) in [0, 1] if the task loss wants their translation.
+    def labelled_images(self, batch: UnpairedBatch, domain: str) -> Tensor | None:
+        """Further images of `domain` whose translation the task loss wants: the labelled ones (B, 3, H, W) in [0, 1] of
+        the target; None where it wants none.
 
         Raises:
             ValueError: It does, and there are none.
         """
-        if self.task_weight == 0:
+        if self.task_weight == 0 or domain == "source":
             return None
         return _needed(batch.labelled_target, "task", "target")
 
     def losses(
-        self, batch: UnpairedBatch, fake_source: Tensor, fake_target: Tensor, labelled_fake_source: Tensor | None
+        self, batch: UnpairedBatch, domain: str, fake: Tensor, labelled_fake: Tensor | None
     ) -> dict[str, Tensor]:
-        """What the generators pay for images that the expert cannot read.
+        """What the generator that translates from `domain` pays for images that the expert cannot read.
 
         Args:
             batch: What was translated, with the labels that the forms in use need.
-            fake_source: (B, 3, H, W) in [-1, 1], translated from `batch.target`; gradients flow.
-            fake_target: The same, from `batch.source`.
-            labelled_fake_source: The same, from `labelled_target(batch)`.
+            domain: "source" or "target".
+            fake: (B, 3, H, W) in [-1, 1], translated from the batch's images of the domain; gradients flow.
+            labelled_fake: The same, from `labelled_images(batch, domain)`.
 
         Returns:
-            Weighted scalars: "task", "label", "consistency_source" (of source images) and "consistency_target", as
-            far as they are in use. `labelled_fake_source` and `fake_source` reach the generator target_to_source,
-            `fake_target` the other one; nothing reaches the expert.
+            Weighted scalars as far as they are in use: "label" and "consistency_source" from source images, "task" and
+            "consistency_target" from target images. Nothing reaches the expert.
 
         Raises:
             ValueError: Labels are missing.
         """
-        self.follow(batch.source.device)
-        translated = {"source": fake_source, "target": fake_target, "labelled": labelled_fake_source}
-        wanted = self._wanted(batch)
-        names = sorted({name for _, name, _, _ in wanted})
+        self.follow(fake.device)
+        wanted = self._wanted(batch, domain, fake, labelled_fake)
+        if not wanted:
+            return {}
         # One pass over all images, exact in evaluation mode, where statistics are constants.
-        images = [to_unit(translated[name]) for name in names]
-        logits = self.expert(torch.cat(images)).split([len(image) for image in images])
-        seen = dict(zip(names, logits, strict=True))
-        return {term: weight * cross_entropy(seen[name], truth) for term, name, truth, weight in wanted}
+        judged = list({id(image): image for _, image, _, _ in wanted}.values())
+        logits = self.expert(torch.cat([to_unit(image) for image in judged])).split([len(image) for image in judged])
+        seen = {id(image): one for image, one in zip(judged, logits, strict=True)}
+        return {term: weight * cross_entropy(seen[id(image)], truth) for term, image, truth, weight in wanted}
 
-    def _wanted(self, batch: UnpairedBatch) -> list[tuple[str, str, Tensor, float]]:
+    def _wanted(
+        self, batch: UnpairedBatch, domain: str, fake: Tensor, labelled_fake: Tensor | None
+    ) -> list[tuple[str, Tensor, Tensor, float]]:
         """Per term: its name, the translation that it judges, what the expert ought to see there, and the weight."""
         wanted = []
-        if self.task_weight > 0:
-            wanted.append(("task", "labelled", _needed(batch.target_label_map, "task", "target"), self.task_weight))
-        if self.label_weight > 0:
-            wanted.append(("label", "target", _needed(batch.source_label_map, "label", "source"), self.label_weight))
+        if self.task_weight > 0 and labelled_fake is not None:
+            truth = _needed(batch.target_label_map, "task", "target")
+            wanted.append(("task", labelled_fake, truth, self.task_weight))
+        if self.label_weight > 0 and domain == "source":
+            wanted.append(("label", fake, _needed(batch.source_label_map, "label", "source"), self.label_weight))
         if self.consistency_weight > 0:
-            seen_source, seen_target = self._predict(torch.cat([batch.source, batch.target])).chunk(2)
-            wanted.append(("consistency_source", "target", seen_source, self.consistency_weight))
-            wanted.append(("consistency_target", "source", seen_target, self.consistency_weight))
+            before = self._predict(batch.source if domain == "source" else batch.target)
+            wanted.append((f"consistency_{domain}", fake, before, self.consistency_weight))
         return wanted
 
     @torch.no_grad()

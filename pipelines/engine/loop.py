@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -24,7 +24,7 @@ from pipelines.engine.previews import write_preview
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import Interrupted, NumericalError
 from pipelines.progress import Progress
-from segment.methods.method import Method
+from segment.methods.method import Method, Update, parts_of
 
 
 @dataclass(frozen=True)
@@ -128,22 +128,28 @@ def _take_step(
         for group, rate in zip(optimizer.param_groups, initial_rates[name], strict=True):
             group["lr"] = rate * scale
 
-    def update(name: str, losses: dict[str, Tensor]) -> None:
-        """See `segment.methods.method.Update`."""
-        for term, value in losses.items():
-            if not math.isfinite(value.item()):
-                raise NumericalError(
-                    f'loss "{term}" is {value.item()} at step {step + 1}; the last checkpoint is from before. '
-                    "Lower the learning rate, or look at the frames of this step with `sim2real data check`"
-                )
+    with machine.autocast():
+        return method.step(batch, performed(optimizers, step))
+
+
+def performed(optimizers: dict[str, torch.optim.Optimizer], step: int) -> Update:
+    """What a method's step is given to learn by: see `segment.methods.method.Update`; `step` is told in errors."""
+
+    def update(name: str, losses: dict[str, Tensor] | Iterable[dict[str, Tensor]]) -> None:
         optimizers[name].zero_grad(set_to_none=True)
-        torch.stack([value.float() for value in losses.values()]).sum().backward()
+        for part in parts_of(losses):
+            for term, value in part.items():
+                if not math.isfinite(value.item()):
+                    raise NumericalError(
+                        f'loss "{term}" is {value.item()} at step {step + 1}; the last checkpoint is from before. '
+                        "Lower the learning rate, or look at the frames of this step with `sim2real data check`"
+                    )
+            torch.stack([value.float() for value in part.values()]).sum().backward()
         optimizers[name].step()
         # Autocast keeps bf16 copies of weights until the step ends; a method may use these weights again before that.
         torch.clear_autocast_cache()
 
-    with machine.autocast():
-        return method.step(batch, update)
+    return update
 
 
 def _append(log: IO[str], row: dict[str, Any]) -> None:

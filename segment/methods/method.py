@@ -4,6 +4,7 @@ A method is all that a paper says: its networks, its losses, and how one step is
 devices, precision, processes, data order, checkpoints, logs. Neither knows the other's insides.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -14,13 +15,20 @@ from torch.optim import Optimizer
 class Update(Protocol):
     """Given by the engine to `Method.step`: back-propagate the sum of the losses and step one optimizer."""
 
-    def __call__(self, optimizer: str, losses: dict[str, Tensor]) -> None:
-        """Zero the gradients of `optimizers()[optimizer]`, back-propagate `sum(losses.values())`, and step.
+    def __call__(self, optimizer: str, losses: dict[str, Tensor] | Iterable[dict[str, Tensor]]) -> None:
+        """Zero the gradients of `optimizers()[optimizer]`, back-propagate the sum of all losses, and step.
 
         Args:
             optimizer: A key of `Method.optimizers()`.
-            losses: Scalars by name, already weighted. The engine stops the run, naming the term, if one is not finite.
+            losses: Scalars by name, already weighted; or several such parts, one after the other. Each part is
+                back-propagated before the next is asked for, so that a generator needs the memory of one graph at a
+                time. The engine stops the run, naming the term, if one is not finite.
         """
+
+
+def parts_of(losses: dict[str, Tensor] | Iterable[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+    """The parts that an `Update` was given."""
+    yield from [losses] if isinstance(losses, dict) else losses
 
 
 class Method(nn.Module):

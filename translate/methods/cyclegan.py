@@ -4,7 +4,7 @@ Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consis
 (arXiv:1703.10593). Images are in [0, 1] outside this file and in [-1, 1] within it, where the published weights hold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import torch
@@ -118,32 +118,48 @@ class CycleGAN(Translator):
 
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """Translate both ways and back, let the generators learn, then the discriminators. Zhu et al., sec. 3 and 4."""
-        guidance = self._guidance_now()
-        source, target = to_signed(batch.source), to_signed(batch.target)
-        own_source, own_target = (source, target) if self.identity_weight > 0 else (None, None)
-        labelled = None if guidance is None else guidance.labelled_target(batch)
-        fake_target, same_target = self._translate(self.source_to_target, source, own_target)
-        fake_source, same_source, labelled_fake_source = self._translate(
-            self.target_to_source, target, own_source, None if labelled is None else to_signed(labelled)
-        )
-        cycled_source = self.target_to_source(fake_target)
-        cycled_target = self.source_to_target(fake_source)
+        fakes: dict[str, Tensor] = {}
+        losses: dict[str, Tensor] = {}
+        update("generators", self.generator_losses(batch, fakes, losses))
 
-        generator_losses = self.adversarial_losses(fake_source, fake_target)
-        generator_losses |= self.cycle_losses(source, target, cycled_source, cycled_target)
-        if same_source is not None and same_target is not None:
-            generator_losses |= self.identity_losses(source, target, same_source, same_target)
-        if guidance is not None:
-            guiding = guidance.losses(batch, fake_source, fake_target, labelled_fake_source)
-            generator_losses = guidance.mixed_with(generator_losses, guiding)
-        update("generators", generator_losses)
-
-        discriminator_losses = self.discriminator_losses(source, target, fake_source.detach(), fake_target.detach())
+        discriminator_losses = self.discriminator_losses(batch, fakes["source"], fakes["target"])
         update("discriminators", discriminator_losses)
 
         self._follow_with_averages()
         self.steps_taken += 1
-        return generator_losses | discriminator_losses
+        return losses | discriminator_losses
+
+    def generator_losses(
+        self, batch: UnpairedBatch, fakes: dict[str, Tensor], losses: dict[str, Tensor]
+    ) -> Iterator[dict[str, Tensor]]:
+        """The generators' objective in two parts, one per direction, with a graph each. Zhu et al., eq. 3.
+
+        Args:
+            batch: The images.
+            fakes: Gets the translations into each domain, without gradient.
+            losses: Gets all losses.
+        """
+        guidance = self._guidance_now()
+        images = {"source": to_signed(batch.source), "target": to_signed(batch.target)}
+        for domain, other in (("source", "target"), ("target", "source")):
+            there, back = self._generator_into(other), self._generator_into(domain)
+            own = images[other] if self.identity_weight > 0 else None
+            labelled = guidance.labelled_images(batch, domain) if guidance is not None else None
+            fake, same, labelled_fake = self._translate(
+                there, images[domain], own, None if labelled is None else to_signed(labelled)
+            )
+            part = {f"adversarial_{other}": self.adversarial(other, fake)}
+            part[f"cycle_{domain}"] = self.cycle_weight * cycle_consistency(back(fake), images[domain])
+            if same is not None:
+                part[f"identity_{other}"] = self.cycle_weight * self.identity_weight * identity(same, images[other])
+            if guidance is not None:
+                part = guidance.mixed_with(part, guidance.losses(batch, domain, fake, labelled_fake))
+            fakes[other] = fake.detach()
+            losses |= part
+            yield part
+
+    def _generator_into(self, domain: str) -> nn.Module:
+        return self.source_to_target if domain == "target" else self.target_to_source
 
     def _guidance_now(self) -> Guidance | None:
         """The guidance, once it has begun."""
@@ -164,37 +180,15 @@ class CycleGAN(Translator):
             translated = map(generator, given)
         return [None if image is None else next(translated) for image in images]
 
-    def adversarial_losses(self, fake_source: Tensor, fake_target: Tensor) -> dict[str, Tensor]:
-        """What the generators pay for every fake patch that is recognised. Zhu et al., eq. 1."""
-        with frozen(self.target_discriminator, self.source_discriminator):
-            return {
-                "adversarial_source": self.gan_loss.generator(self.source_discriminator(fake_source)),
-                "adversarial_target": self.gan_loss.generator(self.target_discriminator(fake_target)),
-            }
+    def adversarial(self, domain: str, fake: Tensor) -> Tensor:
+        """What a generator pays for every fake patch that its domain's discriminator recognises. Zhu et al., eq. 1."""
+        judge = self.target_discriminator if domain == "target" else self.source_discriminator
+        with frozen(judge):
+            return self.gan_loss.generator(judge(fake))
 
-    def cycle_losses(
-        self, source: Tensor, target: Tensor, cycled_source: Tensor, cycled_target: Tensor
-    ) -> dict[str, Tensor]:
-        """What the generators pay for not finding the way back. Zhu et al., eq. 2, weighted as in eq. 3."""
-        return {
-            "cycle_source": self.cycle_weight * cycle_consistency(cycled_source, source),
-            "cycle_target": self.cycle_weight * cycle_consistency(cycled_target, target),
-        }
-
-    def identity_losses(
-        self, source: Tensor, target: Tensor, same_source: Tensor, same_target: Tensor
-    ) -> dict[str, Tensor]:
-        """What the generators pay for changing images that need no translation. Zhu et al., sec. 5.2."""
-        weight = self.cycle_weight * self.identity_weight
-        return {
-            "identity_source": weight * identity(same_source, source),
-            "identity_target": weight * identity(same_target, target),
-        }
-
-    def discriminator_losses(
-        self, source: Tensor, target: Tensor, fake_source: Tensor, fake_target: Tensor
-    ) -> dict[str, Tensor]:
+    def discriminator_losses(self, batch: UnpairedBatch, fake_source: Tensor, fake_target: Tensor) -> dict[str, Tensor]:
         """What the discriminators pay for mistaking real images and remembered fakes for each other."""
+        source, target = to_signed(batch.source), to_signed(batch.target)
         judge_source, judge_target = self.source_discriminator, self.target_discriminator
         past_source, past_target = self.fake_source_pool(fake_source), self.fake_target_pool(fake_target)
         return {

@@ -6,6 +6,8 @@ import math
 import pytest
 import torch
 
+from segment.methods.method import parts_of
+
 
 class PerformedUpdate:
     """The engine's part of a step, reduced to what the contract in segment/methods/method.py says."""
@@ -17,9 +19,18 @@ class PerformedUpdate:
     def __call__(self, optimizer, losses):
         chosen = self.method.optimizers()[optimizer]
         chosen.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
+        values = {}
+        for part in parts_of(losses):
+            sum(part.values()).backward()
+            values |= {name: loss.item() for name, loss in part.items()}
         chosen.step()
-        self.calls.append((optimizer, {name: loss.item() for name, loss in losses.items()}))
+        self.calls.append((optimizer, values))
+
+
+def look_only(optimizer, losses):
+    """An update that computes all losses and changes nothing."""
+    for part in parts_of(losses):
+        assert part
 
 
 def changed(before, method):
