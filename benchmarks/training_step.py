@@ -26,7 +26,6 @@ from segment.networks import NETWORKS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN
 
-
 WARM_UP = 2
 """First rounds, which do not count."""
 
