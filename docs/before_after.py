@@ -1,6 +1,7 @@
-"""Draw the README's picture from a toy world run: source frames, the same frames translated, real frames.
+"""Draw a picture from a toy world run: source frames, the same frames translated (by each variant), real frames.
 
 .venv/bin/python docs/before_after.py runs/demo docs/toyworld.png
+.venv/bin/python docs/before_after.py runs/toyworld docs/results/toyworld_variants.jpg     (of `sim2real variants`)
 """
 
 import sys
@@ -8,27 +9,34 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.config import read_experiment
+from pipelines.config import read_experiment, read_variants
 from pipelines.data.images import read_image, write_image
 from pipelines.data.manifest import read_manifest
+from pipelines.stages.compare_variants import Variants
 from pipelines.workspace import Workspace
 
 SHOWN = 4
+CONFIG = Path("pipelines/configs/toyworld.toml")
 
 
 def main() -> None:
-    """Read the run's translated set and write the sheet."""
+    """Read the run's translated sets and write the sheet."""
     run, output = Path(sys.argv[1]), Path(sys.argv[2])
-    workspace = Workspace(read_experiment(Path("pipelines/configs/toyworld.toml")), Path("data"), run)
+    workspace = Workspace(read_experiment(CONFIG), Path("data"), run)
     seed = workspace.experiment.compare.seeds[0]
-    folder = workspace.translated(seed)
-    entries = read_manifest(folder / "manifest.jsonl")
-    chosen = [entries[i] for i in np.linspace(0, len(entries) - 1, SHOWN).astype(int)]
+    folders = [workspace.translated(seed)]
+    if (run / "variants").exists():
+        variants = Variants(workspace, read_variants(CONFIG))
+        folders = [variants.workspace(name, seed).translated(seed) for name in variants.experiments]
+    manifests = [{entry.frame: folder / entry.image for entry in read_manifest(folder / "manifest.jsonl")}
+                 for folder in folders]  # fmt: skip
+    names = sorted(manifests[0])
+    chosen = [names[i] for i in np.linspace(0, len(names) - 1, SHOWN).astype(int)]
     game, camera = workspace.source[0], workspace.target[0]
-    names = {f"{game.name}/{frame.name}": i for i, frame in enumerate(game.frames)}
+    sources = {f"{game.name}/{frame.name}": frame.image for frame in game.frames}
     rows = [
-        [game.read_image(names[entry.frame]) for entry in chosen],
-        [read_image(folder / entry.image) for entry in chosen],
+        [read_image(sources[name]) for name in chosen],
+        *([read_image(images[name]) for name in chosen] for images in manifests),
         [camera.read_image(i) for i in np.linspace(0, len(camera) - 1, SHOWN).astype(int)],
     ]
     write_image(output, np.concatenate([np.concatenate(row, axis=1) for row in rows]))
