@@ -136,6 +136,7 @@ def performed(optimizers: dict[str, torch.optim.Optimizer], step: int) -> Update
     """What a method's step is given to learn by: see `segment.methods.method.Update`; `step` is told in errors."""
 
     def update(name: str, losses: dict[str, Tensor] | Iterable[dict[str, Tensor]]) -> None:
+        """Learn from one part after the other; refuse what is no number before it reaches a weight."""
         optimizers[name].zero_grad(set_to_none=True)
         for part in parts_of(losses):
             for term, value in part.items():

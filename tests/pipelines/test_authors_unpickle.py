@@ -48,7 +48,7 @@ def archive(path, files, compression=zipfile.ZIP_STORED):
     return path
 
 
-def refused(path, message):
+def assert_refused(path, message):
     with pytest.raises(Refused, match=message):
         read(path)
 
@@ -163,7 +163,7 @@ def quantised():
     ],
 )
 def test_what_is_no_plain_state_dict_is_refused(tmp_path, content, message):
-    refused(saved(tmp_path / "x.pth", content()), message)
+    assert_refused(saved(tmp_path / "x.pth", content()), message)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -172,7 +172,7 @@ def test_what_is_cut_short_is_refused_the_same_way(tmp_path, legacy, part):
     path = saved(tmp_path / "x.pth", state(), legacy)
     content = path.read_bytes()
     path.write_bytes(content[: max(3, int(part * len(content)))])
-    refused(path, "cut short or damaged|damaged archive|no file of torch.save")
+    assert_refused(path, "cut short or damaged|damaged archive|no file of torch.save")
 
 
 def test_a_missing_or_short_storage_is_refused(tmp_path):
@@ -180,8 +180,10 @@ def test_a_missing_or_short_storage_is_refused(tmp_path):
     with zipfile.ZipFile(whole) as source:
         files = {name: source.read(name) for name in source.namelist()}
     numbers = next(name for name in files if name.endswith("/data/0"))
-    refused(archive(tmp_path / "missing.pth", {n: c for n, c in files.items() if n != numbers}), "cut short or damaged")
-    refused(archive(tmp_path / "short.pth", files | {numbers: files[numbers][:8]}), "cut short|claims more")
+    assert_refused(
+        archive(tmp_path / "missing.pth", {n: c for n, c in files.items() if n != numbers}), "cut short or damaged"
+    )
+    assert_refused(archive(tmp_path / "short.pth", files | {numbers: files[numbers][:8]}), "cut short|claims more")
 
 
 # --- bombs ------------------------------------------------------------------------------------------------------------
@@ -192,14 +194,14 @@ def test_a_compressed_archive_is_refused_unread(tmp_path):
     content = {"x/data.pkl": b"\x80\x02}q\x00.", "x/data/0": bytes(10**7)}
     path = archive(tmp_path / "bomb.pth", content, zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 20_000
-    refused(path, "compressed archive, which torch.save never writes")
+    assert_refused(path, "compressed archive, which torch.save never writes")
 
 
 def test_an_archive_that_claims_more_than_its_size_is_refused(tmp_path):
     path = archive(tmp_path / "x.pth", {"x/data.pkl": b"\x80\x02}q\x00.", "x/data/0": bytes(100)})
     # The sizes in the directory at the end: 100 bytes become 0x7fffff64.
     path.write_bytes(path.read_bytes().replace((100).to_bytes(4, "little"), b"\x64\xff\xff\x7f"))
-    refused(path, "claims to hold more than its own size")
+    assert_refused(path, "claims to hold more than its own size")
 
 
 @pytest.mark.parametrize("container", ["archive", "legacy"])
@@ -210,17 +212,17 @@ def test_two_million_marks_are_refused_in_half_a_second(tmp_path, container):
         archive(path, {"x/data.pkl": marks, "x/version": b"3"})
     else:
         path.write_bytes(marks)
-    refused(path, "more instructions than any state dict has")
+    assert_refused(path, "more instructions than any state dict has")
 
 
 def test_a_large_description_is_refused(tmp_path):
-    refused(archive(tmp_path / "x.pth", {"x/data.pkl": bytes(9 * 2**20)}), "in 9437184 bytes")
+    assert_refused(archive(tmp_path / "x.pth", {"x/data.pkl": bytes(9 * 2**20)}), "in 9437184 bytes")
 
 
 def test_a_string_longer_than_its_file_is_refused(tmp_path):
     path = tmp_path / "x.pth"
     path.write_bytes(b"\x80\x04\x8e" + (2**30).to_bytes(8, "little") + b"xx")
-    refused(path, "cut short or damaged")
+    assert_refused(path, "cut short or damaged")
 
 
 @pytest.mark.parametrize(
@@ -233,12 +235,12 @@ def test_a_string_longer_than_its_file_is_refused(tmp_path):
     ],
 )
 def test_other_archives_are_refused(tmp_path, files, message):
-    refused(archive(tmp_path / "x.zip", files), message)
+    assert_refused(archive(tmp_path / "x.zip", files), message)
 
 
 def test_text_is_refused(tmp_path):
     (tmp_path / "x.pth").write_text("<html>not found</html>")
-    refused(tmp_path / "x.pth", "no file of torch.save")
+    assert_refused(tmp_path / "x.pth", "no file of torch.save")
 
 
 # --- the process itself -----------------------------------------------------------------------------------------------
