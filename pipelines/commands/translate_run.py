@@ -83,9 +83,9 @@ def translate_run(
 ) -> None:  # fmt: skip
     """Translate every image of a folder tree; names, sizes, formats and label maps stay. Carries on after a kill."""
     from pipelines.data.video import is_video
-    from pipelines.stages.translation_inputs import plan_input
-    from pipelines.stages.translation_manner import Manner
-    from pipelines.stages.translation_shards import Part
+    from pipelines.translation.inputs import plan_input
+    from pipelines.translation.manner import Manner
+    from pipelines.translation.shards import Part
 
     part = Part.parse(shard) if shard else Part.of_environment()
     manner = Manner(direction, height, size, batch, quality, part, tile, fast, runtime)
@@ -142,7 +142,7 @@ def say_network_share(share: float | None, frames: int) -> None:
 
 def say_what_would_be_done(plan: Any, output: Path, part: Any) -> None:
     """Print a dry run's findings; complain about frames that cannot be read."""
-    from pipelines.stages.translation_preview import preview
+    from pipelines.translation.preview import preview
 
     found = preview(plan, output, part)
     for line in found.lines:

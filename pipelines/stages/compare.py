@@ -9,6 +9,7 @@ import datetime
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,7 +57,7 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
     Returns:
         The record behind the report.
     """
-    _refuse_missing_labels(workspace)
+    refuse_missing_labels(workspace)
     results, evaluations = [], {}
     for seed in workspace.experiment.compare.seeds:
         train_segmenter(workspace, seed, "source_only", machine, workers, restart)
@@ -70,20 +71,12 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
             evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
             results.append(_arm_result(workspace, seed, arm, evaluations[seed, arm]))
     first = evaluations[workspace.experiment.compare.seeds[0], "oracle"]
-    facts = environment(machine)
     study = Study(
-        name=workspace.experiment.name,
-        command=command,
-        date=datetime.date.today().isoformat(),
-        machine=describe_machine(machine),
-        versions={"python": facts["python"], **facts["packages"]},
+        **origin(workspace, machine, command),
         settings=workspace.experiment.model_dump(mode="json"),
         notes=[*_notes(workspace), _counted(first)],
         classes=list(CLASS_NAMES),
         groups=first.groups,
-        validation=", ".join(
-            f"{frames.name} ({len(frames.only_labelled())} frames)" for frames in workspace.validation
-        ),
         results=results,
         network=network_facts(workspace, machine),
     )
@@ -93,7 +86,20 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
     return study
 
 
-def _refuse_missing_labels(workspace: Workspace) -> None:
+def origin(workspace: Workspace, machine: Machine, command: str) -> dict[str, Any]:
+    """What a record says of where its numbers come from."""
+    facts = environment(machine)
+    return {
+        "name": workspace.experiment.name,
+        "command": command,
+        "date": datetime.date.today().isoformat(),
+        "machine": describe_machine(machine),
+        "versions": {"python": facts["python"], **facts["packages"]},
+        "validation": ", ".join(f"{one.name} ({len(one.only_labelled())} frames)" for one in workspace.validation),
+    }
+
+
+def refuse_missing_labels(workspace: Workspace) -> None:
     """Before hours of training, not after them."""
     if not workspace.labelled_source or not workspace.labelled_target:
         raise NoInputsError("no target frame has a label map; the oracle has nothing to learn from")

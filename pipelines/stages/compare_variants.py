@@ -4,26 +4,25 @@ Each variant is the experiment with a few settings changed. Whatever is already 
 is used as it is, so a variant can be added later and costs only itself.
 """
 
-import datetime
 from dataclasses import dataclass
 
 from pipelines.config import Experiment
 from pipelines.data.files import sha256_of, write_atomically
 from pipelines.data.manifest import MANIFEST
-from pipelines.engine.launch import Machine, describe_machine
-from pipelines.engine.runs import environment, read_json
+from pipelines.engine.launch import Machine
+from pipelines.engine.runs import read_json
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
-from pipelines.stages.compare import training_seconds
+from pipelines.stages.compare import origin, refuse_missing_labels, training_seconds
 from pipelines.stages.evaluate import Evaluation, evaluate_checkpoint
 from pipelines.stages.evaluate_through import evaluate_through
 from pipelines.stages.quality_inputs import find_inputs
 from pipelines.stages.train_segmenter import train_segmenter
 from pipelines.stages.train_translator import train_translator
-from pipelines.stages.trained_translator import load_translator
 from pipelines.stages.translate_experiment import translate_experiment
 from pipelines.stages.translation_audit import audit_experiment
 from pipelines.stages.translation_quality import evenly, measure_quality, write_quality
 from pipelines.workspace import Workspace
+from translate.methods import METHODS
 
 MEASURED = 100
 """Frames of each side that quality is measured on."""
@@ -63,6 +62,7 @@ def compare_variants(
         The record behind the table.
     """
     base = variants.base
+    refuse_missing_labels(base)
     results = []
     for seed in base.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):
@@ -71,15 +71,9 @@ def compare_variants(
         for name in variants.experiments:
             its = variants.workspace(name, seed)
             results.append(_run_variant(name, its, seed, machine, workers, restart, command))
-    facts = environment(machine)
     study = VariantStudy(
-        name=base.experiment.name,
-        command=command,
-        date=datetime.date.today().isoformat(),
-        machine=describe_machine(machine),
-        versions={"python": facts["python"], **facts["packages"]},
+        **origin(base, machine, command),
         settings={name: one.model_dump(mode="json") for name, one in variants.experiments.items()},
-        validation=", ".join(f"{frames.name} ({len(frames.only_labelled())} frames)" for frames in base.validation),
         results=results,
     )
     write_atomically(base.run / "variants.json", study.to_json().encode())
@@ -100,11 +94,10 @@ def _run_variant(
 
 def _expert_after_translator(workspace: Workspace, seed: int, machine: Machine) -> dict[str, float]:
     """The source-only net on real frames that were translated to source first, where the method learns that way."""
-    translator = workspace.translator(seed)
-    method, _ = load_translator(translator, machine)
+    method = METHODS[workspace.experiment.translator.method]
     if "target_to_source" not in method.directions or method.takes != "image":
         return {}
-    segmenter = workspace.segmenter(seed, "source_only")
+    segmenter, translator = workspace.segmenter(seed, "source_only"), workspace.translator(seed)
     evaluation = evaluate_through(workspace, segmenter, translator, "target_to_source", None, machine)
     return {"source-only net on frames translated to source, mIoU": evaluation.mean_iou()}
 

@@ -16,12 +16,9 @@ from pipelines.data.augment import fit_height
 from pipelines.data.files import sha256_of
 from pipelines.data.images import to_tensor
 from pipelines.engine.launch import Machine
-from pipelines.errors import CheckpointError, UserError
+from pipelines.errors import CheckpointError
 from pipelines.stages.translated_pairs import Expert
 from translate.quality.features import InceptionFeatures, PooledStage
-
-DEEPEST_STAGES = {"ddrnet23_slim": "layer5"}
-"""Network -> the submodule with its deepest features, before any pooling of context."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +30,8 @@ class Extractor:
 
 
 def segmenter_extractor(expert: Expert, machine: Machine) -> Extractor:
-    """The pooled deepest stage of one of our segmenters, at the height that it was trained at.
-
-    Raises:
-        UserError: It is not known which stage of the network is the deepest.
-    """
-    if expert.network_name not in DEEPEST_STAGES:
-        known = ", ".join(DEEPEST_STAGES)
-        raise UserError(f"features of {expert.network_name} are not known; use a segmenter of {known}, or --inception")
-    features = PooledStage(expert.network, DEEPEST_STAGES[expert.network_name])
+    """The pooled deepest stage of one of our segmenters, at the height that it was trained at."""
+    features = PooledStage(expert.network, expert.network.encoder)
 
     def extract(image: np.ndarray) -> torch.Tensor:
         tensor = to_tensor(fit_height(image, expert.height, enlarge=True))[None].to(machine.device)

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipelines.data.encodings import LabelEncoding
 from pipelines.data.images import image_error
-from pipelines.stages.translation_plan import FrameToTranslate
+from pipelines.translation.plan import FrameToTranslate
 
 
 def read_label_map(frame: FrameToTranslate) -> np.ndarray:

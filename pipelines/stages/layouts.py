@@ -24,7 +24,7 @@ from pipelines.engine.runs import read_json, write_json
 from pipelines.errors import NoInputsError, UserError
 from pipelines.stages.label_reader import read_label_map
 from pipelines.stages.training_run import filled_pool
-from pipelines.stages.translation_plan import FrameToTranslate
+from pipelines.translation.plan import FrameToTranslate
 from pipelines.translators import Pix2pixHDSettings
 from pipelines.workspace import Workspace
 from segment.classes import IGNORE_INDEX

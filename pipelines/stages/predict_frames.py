@@ -12,7 +12,7 @@ from pipelines.data.layout import files_below
 from pipelines.errors import ImageError, NoInputsError, UserError
 from pipelines.progress import Progress
 from pipelines.stages.evaluate import Predictor
-from pipelines.stages.translation_plan import refuse_nested
+from pipelines.translation.plan import refuse_nested
 from segment.classes import PALETTE
 
 OVERLAY_STRENGTH = 0.55

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import SegmenterSettings
 from pipelines.data.augment import SegmenterAugmentation
 from pipelines.data.batches import LabelledBatches, RareClassSampler, largest_height
 from pipelines.data.frames import FrameSet, open_frame_set
@@ -18,9 +17,10 @@ from pipelines.engine.checkpoints import checkpoint_hash, load_method, resolve_c
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError, UserError
+from pipelines.segmenters import SegmenterSettings
 from pipelines.stages.trained_translator import finished_translator, settings_in
 from pipelines.stages.training_run import filled_pool, train_run
-from pipelines.stages.translation_folder import PLAN
+from pipelines.translation.folder import PLAN
 from pipelines.workspace import Workspace, arm_shares
 from segment.classes import CLASS_NAMES
 from segment.methods import METHODS

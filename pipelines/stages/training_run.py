@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import SegmenterSettings
 from pipelines.data.batches import FramePool, stream
 from pipelines.data.frames import FrameSet
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.runs import RunFolder
 from pipelines.progress import Progress
+from pipelines.segmenters import SegmenterSettings
 from pipelines.translators import TranslatorTraining
 from segment.methods.method import Method
 

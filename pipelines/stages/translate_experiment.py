@@ -23,10 +23,9 @@ from pipelines.stages.translate_frames import (
     translate_frames,
 )
 from pipelines.stages.translate_video import VideoSummary, translate_video
-from pipelines.stages.translation_manner import Manner
+from pipelines.translation.manner import Manner
 from pipelines.workspace import Workspace
-from translate.methods.translator import Translator
-from translate.padding import pad_to_multiple
+from translate.methods.translator import Translator, translate_padded
 from translate.tiling import translate_tiled
 from translate.value_range import to_signed, to_unit
 
@@ -148,13 +147,11 @@ def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
 
     def translate(image: torch.Tensor) -> torch.Tensor:
         """As `Translator.translate`, by the accelerated generator."""
-        height, width = image.shape[-2:]
         image = image.contiguous(memory_format=torch.channels_last)
         with contextlib.nullcontext() if manner.fast else machine.autocast():
             if manner.tile is not None:
                 return to_unit(translate_tiled(generator, to_signed(image), manner.tile))
-            padded = pad_to_multiple(image, generator.side_multiple, generator.smallest_side)
-            return to_unit(generator(to_signed(padded)))[..., :height, :width].float()
+            return translate_padded(generator, image)
 
     return translate
 

@@ -14,20 +14,20 @@ from pydantic import JsonValue
 
 from pipelines.errors import NoInputsError, UserError
 from pipelines.stages.network_clock import NetworkClock
-from pipelines.stages.translation_flow import translate_all
-from pipelines.stages.translation_folder import (
+from pipelines.translation.flow import translate_all
+from pipelines.translation.folder import (
     ForeignTranslationError,
     claimed,
     plan_number,
     set_translation_aside,
     shared,
 )
-from pipelines.stages.translation_manner import QUALITY
-from pipelines.stages.translation_network import Network
-from pipelines.stages.translation_plan import FrameToTranslate, plan_folder, plan_sets, refuse_touching_inputs
-from pipelines.stages.translation_record import FAILURES, Failure, Record, join
-from pipelines.stages.translation_shards import Part
-from pipelines.stages.translation_write import FrameWriter
+from pipelines.translation.manner import QUALITY
+from pipelines.translation.network import Network
+from pipelines.translation.plan import FrameToTranslate, plan_folder, plan_sets, refuse_touching_inputs
+from pipelines.translation.record import FAILURES, Failure, Record, join
+from pipelines.translation.shards import Part
+from pipelines.translation.write import FrameWriter
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
     from torch import Tensor

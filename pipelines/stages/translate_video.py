@@ -25,7 +25,7 @@ from pipelines.data.images import to_image
 from pipelines.data.video import VideoFacts, encoder_of, join_pieces, read_facts, read_frames, write_piece
 from pipelines.errors import Interrupted, UserError
 from pipelines.stages.network_clock import NetworkClock
-from pipelines.stages.translation_network import Network
+from pipelines.translation.network import Network
 
 if TYPE_CHECKING:
     from torch import Tensor

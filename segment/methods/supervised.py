@@ -48,7 +48,7 @@ class Supervised(Method):
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
         loss: Literal["ohem", "cross_entropy"] = "ohem",
-        auxiliary_weight: float = 0.4,
+        auxiliary_weight: float | None = None,
         ema_decay: float | None = None,
     ) -> None:
         """Build the optimizer around `network`, which stays where it is.
@@ -62,7 +62,7 @@ class Supervised(Method):
             momentum: Of SGD; AdamW keeps its own defaults.
             weight_decay: On all weights but biases and batch normalisation.
             loss: A key of `segment.losses.LOSSES`, for both heads.
-            auxiliary_weight: Factor on the loss of the auxiliary head.
+            auxiliary_weight: Factor on the loss of each auxiliary head; None for the network's own.
             ema_decay: Of the moving average that is then evaluated instead of the network; None for no average.
 
         Raises:
@@ -76,7 +76,7 @@ class Supervised(Method):
         self.average = None if ema_decay is None else MovingAverage(network, ema_decay)
         self.steps, self.warmup_steps = steps, warmup_steps
         self.loss = LOSSES[loss]
-        self.auxiliary_weight = auxiliary_weight
+        self.auxiliary_weight = network.auxiliary_weight if auxiliary_weight is None else auxiliary_weight
         groups = parameter_groups(network, weight_decay)
         self._optimizer = build_optimizer(optimizer, groups, learning_rate, momentum)
 
@@ -97,11 +97,12 @@ class Supervised(Method):
         return losses
 
     def losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
-        """Weighted loss per head: "main" and, if the network has the head, "auxiliary"."""
+        """Weighted losses: "main", "auxiliary" (the sum over such heads, if there are any), and the network's own."""
         losses = {"main": self.loss(output.main, label_map)}
-        if output.auxiliary is not None:
-            losses["auxiliary"] = self.auxiliary_weight * self.loss(output.auxiliary, label_map)
-        return losses
+        if output.auxiliary:
+            parts = [self.loss(logits, label_map) for logits in output.auxiliary]
+            losses["auxiliary"] = self.auxiliary_weight * torch.stack(parts).sum()
+        return losses | self.network.own_losses(output, label_map)
 
     def evaluated_network(self) -> Segmenter:
         """The network to evaluate and to hand on: the moving average if there is one, else the trained network."""

@@ -143,6 +143,8 @@ class DDRNet(Segmenter):
     """
 
     stride = 8
+    encoder = "layer5"
+    classifier = "final_layer"
 
     def __init__(
         self, num_classes: int, planes: int, pooling_planes: int, head_planes: int, auxiliary: bool = True
@@ -216,7 +218,7 @@ class DDRNet(Segmenter):
         main = self.final_layer(high + resize(context, like=high))
 
         needs_auxiliary = self.training and self.seghead_extra is not None
-        return SegmenterOutput(main, self.seghead_extra(first_high) if needs_auxiliary else None)
+        return SegmenterOutput(main, (self.seghead_extra(first_high),) if needs_auxiliary else ())
 
     def _check_batch(self, image: Tensor) -> None:
         # SyncBatchNorm, which pools the statistics of several processes, is no BatchNorm2d and may see single images.

@@ -13,17 +13,29 @@ from torch.nn import functional as F
 
 
 class SegmenterOutput(NamedTuple):
-    """What a network returns in training mode: logits (B, K, H, W) of its head and, if any, its auxiliary head."""
+    """What a network returns in training mode; logits have the size of the image."""
 
     main: Tensor
-    auxiliary: Tensor | None
+    """(B, K, H, W)."""
+    auxiliary: tuple[Tensor, ...] = ()
+    """The same of each head that only training uses."""
+    boundary: Tensor | None = None
+    """(B, 1, H, W): of a head that tells boundaries between classes from all else."""
 
 
 class Segmenter(nn.Module, ABC):
-    """Base of all segmentation networks; a subclass sets `stride` and says how `coarse_logits` come about."""
+    """Base of all segmentation networks; a subclass says how `coarse_logits` come about, and sets what differs."""
 
     stride: int
-    """The coarse logits have 1/stride of the height and width of the padded image."""
+    """The sides of the image are padded to a multiple of it."""
+    align_corners: bool = False
+    """How logits are brought to the size of the image; the published networks differ."""
+    auxiliary_weight: float = 0.4
+    """Of the loss of each auxiliary head in the network's own recipe."""
+    encoder: str
+    """The submodule whose output is the deepest map of features, before any pooling of context."""
+    classifier: str
+    """The submodule whose input is the map of features that pixels are classified by."""
 
     image_mean: Tensor
     image_std: Tensor
@@ -37,10 +49,19 @@ class Segmenter(nn.Module, ABC):
 
     @abstractmethod
     def coarse_logits(self, normalised: Tensor) -> SegmenterOutput:
-        """Logits (B, K, H / stride, W / stride) of a normalised image whose sides divide by the stride.
+        """Logits, of any height and width, of a normalised image whose sides divide by the stride.
 
-        The auxiliary logits are needed in training mode only and may be None at any time.
+        Those of auxiliary and boundary heads are needed in training mode only and may be left out at any time.
         """
+
+    def own_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
+        """Weighted losses, by name, that the network's paper adds to those of its main and auxiliary heads; none here.
+
+        Args:
+            output: Of the network in training mode.
+            label_map: (B, H, W) int64 train ids; 255 = ignore.
+        """
+        return {}
 
     def forward(self, image: Tensor) -> SegmenterOutput | Tensor:
         """Classify every pixel.
@@ -49,15 +70,20 @@ class Segmenter(nn.Module, ABC):
             image: (B, 3, H, W) RGB in [0, 1], any height and width.
 
         Returns:
-            In training mode a `SegmenterOutput`, in evaluation mode the main logits alone; all (B, K, H, W).
+            In training mode a `SegmenterOutput`, in evaluation mode the main logits alone; all of the image's size.
         """
         height, width = image.shape[-2:]
         padded = self._pad((image - self.image_mean) / self.image_std)
-        main, auxiliary = self.coarse_logits(padded)
-        main = self._upsample(main)[..., :height, :width]
+        size = tuple(padded.shape[-2:])
+        main, auxiliary, boundary = self.coarse_logits(padded)
+        main = self._upsample(main, size)[..., :height, :width]
         if not self.training:
             return main
-        return SegmenterOutput(main, None if auxiliary is None else self._upsample(auxiliary)[..., :height, :width])
+        return SegmenterOutput(
+            main,
+            tuple(self._upsample(logits, size)[..., :height, :width] for logits in auxiliary),
+            None if boundary is None else self._upsample(boundary, size)[..., :height, :width],
+        )
 
     def _pad(self, image: Tensor) -> Tensor:
         """Repeat the last row and column until both sides divide by the stride, so that upsampling is in register."""
@@ -67,7 +93,7 @@ class Segmenter(nn.Module, ABC):
             return image
         return F.pad(image, (0, right, 0, bottom), mode="replicate")
 
-    def _upsample(self, logits: Tensor) -> Tensor:
-        height, width = logits.shape[-2:]
-        size = (height * self.stride, width * self.stride)
-        return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+    def _upsample(self, logits: Tensor, size: tuple[int, ...]) -> Tensor:
+        if tuple(logits.shape[-2:]) == size:
+            return logits
+        return F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)

@@ -277,6 +277,6 @@ def test_refuses_batches_without_labels(form, message):
 
 def test_stand_ins_need_what_segmenters_have():
     """The judge above is called as a segmenter in evaluation mode is: images in, logits of their size out."""
-    assert issubclass(type(expert()), Segmenter) and SegmenterOutput._fields == ("main", "auxiliary")
+    assert issubclass(type(expert()), Segmenter) and SegmenterOutput._fields[0] == "main"
     logits = expert().eval()(grey(0.5))
     assert logits.shape == (1, 19, 8, 8) and Judge().eval()(grey(0.5)).shape == (1, 2, 8, 8)

@@ -140,9 +140,10 @@ class CycleGAN(Translator):
             losses: Gets all losses.
         """
         guidance = self._guidance_now()
+        generators = self._generators()
         images = {"source": to_signed(batch.source), "target": to_signed(batch.target)}
         for domain, other in (("source", "target"), ("target", "source")):
-            there, back = self._generator_into(other), self._generator_into(domain)
+            there, back = generators[f"{domain}_to_{other}"], generators[f"{other}_to_{domain}"]
             own = images[other] if self.identity_weight > 0 else None
             labelled = guidance.labelled_images(batch, domain) if guidance is not None else None
             fake, same, labelled_fake = self._translate(
@@ -157,9 +158,6 @@ class CycleGAN(Translator):
             fakes[other] = fake.detach()
             losses |= part
             yield part
-
-    def _generator_into(self, domain: str) -> nn.Module:
-        return self.source_to_target if domain == "target" else self.target_to_source
 
     def _guidance_now(self) -> Guidance | None:
         """The guidance, once it has begun."""

@@ -54,10 +54,8 @@ class Translator(Method):
             ValueError: The direction is not learnt, or `image` is not (B, 3, H, W).
         """
         generator = self.generator(direction)
-        height, width = image.shape[-2:]
-        padded = pad_to_multiple(image, generator.side_multiple, generator.smallest_side)
         with evaluating(generator):
-            return to_unit(generator(to_signed(padded)))[..., :height, :width]
+            return translate_padded(generator, image)
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Take over the weights of all trained networks from the state dict of a method of the same kind.
@@ -70,6 +68,13 @@ class Translator(Method):
         for name, network in self.named_children():
             if any(parameter.requires_grad for parameter in network.parameters()):
                 _fill(network, name, state)
+
+
+def translate_padded(generator: nn.Module, image: Tensor) -> Tensor:
+    """Image (B, 3, H, W) in [0, 1] of any size through a generator of signed images, and cropped back; float32."""
+    height, width = image.shape[-2:]
+    padded = pad_to_multiple(image, generator.side_multiple, generator.smallest_side)
+    return to_unit(generator(to_signed(padded)))[..., :height, :width].float()
 
 
 def _fill(network: nn.Module, name: str, state: Mapping[str, Tensor]) -> None:

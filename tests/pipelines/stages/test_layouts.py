@@ -18,7 +18,7 @@ from pipelines.stages.layouts import label_table, note, perceptual_loss, read_la
 from pipelines.stages.train_translator import train_translator
 from pipelines.stages.trained_translator import load_translator
 from pipelines.stages.translate_experiment import translate_experiment
-from pipelines.stages.translation_plan import FrameToTranslate, plan_set
+from pipelines.translation.plan import FrameToTranslate, plan_set
 from pipelines.translators import Pix2pixHDSettings
 from tests.pipelines.test_end_to_end import assert_same
 

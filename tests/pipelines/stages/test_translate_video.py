@@ -17,7 +17,7 @@ from pipelines.data.video import is_video, read_facts, read_frames
 from pipelines.errors import ImageError, Interrupted, UserError
 from pipelines.stages import translate_video as stage
 from pipelines.stages.translate_video import describe_video, translate_video
-from tests.pipelines.stages.translating import IDENTITY, Counting, negative, tree
+from tests.pipelines.translation.translating import IDENTITY, Counting, in_a_process, killing, negative, tree
 
 av = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
 
@@ -147,18 +147,6 @@ def test_a_finished_video_is_left_alone_and_another_is_not_overwritten(tmp_path)
 # --- killed, and run again --------------------------------------------------------------------------------------------
 
 
-def in_a_process(action):
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        try:
-            action()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
-
-
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 def test_killed_around_every_call_to_the_file_system(tmp_path, monkeypatch, call):
     monkeypatch.setattr(stage, "PIECE_FRAMES", 3)
@@ -170,15 +158,7 @@ def test_killed_around_every_call_to_the_file_system(tmp_path, monkeypatch, call
         output = tmp_path / "out" / "undisturbed.mp4"
 
         def until_killed():
-            real, calls = getattr(os, call), []
-
-            def killing(*args, **options):
-                calls.append(1)
-                if len(calls) == at:  # noqa: B023
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real(*args, **options)
-
-            setattr(os, call, killing)
+            setattr(os, call, killing(getattr(os, call), at))  # noqa: B023
             run(source, output, negative)  # noqa: B023
 
         status = in_a_process(until_killed)

@@ -24,7 +24,7 @@ from pipelines.stages.translation_audit import (
     worst_frames,
 )
 from segment.classes import CLASS_NAMES
-from tests.pipelines.stages.translating import NAMES, as_sets, run, run_folder
+from tests.pipelines.translation.translating import NAMES, as_sets, run, run_folder
 
 ROAD, TREE, SKY = CLASS_NAMES.index("road"), CLASS_NAMES.index("vegetation"), CLASS_NAMES.index("sky")
 

@@ -62,12 +62,12 @@ def test_each_head_has_its_weighted_loss():
     output = method.network.train()(batch.image)
     losses = method.losses(output, batch.label_map)
     torch.testing.assert_close(losses["main"], ohem_cross_entropy(output.main, batch.label_map))
-    torch.testing.assert_close(losses["auxiliary"], 0.4 * ohem_cross_entropy(output.auxiliary, batch.label_map))
+    torch.testing.assert_close(losses["auxiliary"], 0.4 * ohem_cross_entropy(output.auxiliary[0], batch.label_map))
 
 
 def test_the_loss_is_the_one_that_was_asked_for():
     method, batch = supervised(loss="cross_entropy"), bright_and_dark()
-    output = method.network.train()(batch.image)._replace(auxiliary=None)
+    output = method.network.train()(batch.image)._replace(auxiliary=())
     assert method.losses(output, batch.label_map) == {"main": cross_entropy(output.main, batch.label_map)}
 
 

@@ -16,6 +16,8 @@ class TinySegmenter(Segmenter):
     """Two convolutions and two heads at half resolution: quick, and all that a method may rely on."""
 
     stride = 2
+    encoder = "features"
+    classifier = "main"
 
     def __init__(self):
         super().__init__()
@@ -25,7 +27,7 @@ class TinySegmenter(Segmenter):
 
     def coarse_logits(self, normalised):
         features = self.features(normalised)
-        return SegmenterOutput(self.main(features), self.auxiliary(features) if self.training else None)
+        return SegmenterOutput(self.main(features), (self.auxiliary(features),) if self.training else ())
 
 
 def learn(method):

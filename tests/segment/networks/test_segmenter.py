@@ -15,7 +15,7 @@ class Means(Segmenter):
 
     def coarse_logits(self, normalised):
         means = F.avg_pool2d(normalised[:, :1], 4)
-        return SegmenterOutput(means, -means)
+        return SegmenterOutput(means, (-means,))
 
 
 def red_ramp(height, width):
@@ -37,8 +37,8 @@ def test_logits_are_in_register_with_the_image(width):
 
 def test_training_mode_answers_with_both_heads():
     output = Means().train()(red_ramp(10, 61))
-    torch.testing.assert_close(output.main, -output.auxiliary)
-    assert output.auxiliary.shape == (1, 1, 10, 61)
+    torch.testing.assert_close(output.main, -output.auxiliary[0])
+    assert output.auxiliary[0].shape == (1, 1, 10, 61)
 
 
 def test_statistics_of_imagenet_follow_the_network_but_are_not_saved():

@@ -20,11 +20,13 @@ class NetworkTester:
     name: str
     """Key of NETWORKS."""
     parameters: tuple[int, int]
-    """With the auxiliary head and without."""
+    """With the heads that only training uses, and without."""
     state_dict_keys: tuple[int, int]
-    """With the auxiliary head and without."""
+    """With the heads that only training uses, and without."""
     gigaflops: tuple[float, float]
     """At 512x1024 and at 1024x2048, two per multiply-add."""
+    auxiliary_heads: int = 1
+    has_boundary_head: bool = False
 
     def narrow(self, auxiliary=True):
         """The same architecture for NUM_CLASSES classes, a few channels wide."""
@@ -57,14 +59,18 @@ class NetworkTester:
         assert logits.shape == (1, NUM_CLASSES, *size)
         assert logits.isfinite().all()
 
-    def test_in_training_mode_both_heads_answer_at_the_size_of_the_image(self, network):
+    def test_in_training_mode_every_head_answers_at_the_size_of_the_image(self, network):
         output = network.train()(torch.rand(2, 3, 70, 90))
-        assert output.main.shape == output.auxiliary.shape == (2, NUM_CLASSES, 70, 90)
+        assert output.main.shape == (2, NUM_CLASSES, 70, 90)
+        assert len(output.auxiliary) == self.auxiliary_heads
+        assert all(logits.shape == output.main.shape for logits in output.auxiliary)
+        assert (output.boundary is not None) == self.has_boundary_head
+        assert output.boundary is None or output.boundary.shape == (2, 1, 70, 90)
 
     def test_without_auxiliary_head_there_is_no_auxiliary_answer(self):
         output = self.narrow(auxiliary=False).train()(torch.rand(2, 3, 64, 64))
         assert output.main.shape == (2, NUM_CLASSES, 64, 64)
-        assert output.auxiliary is None
+        assert output.auxiliary == () and output.boundary is None
 
     def test_the_auxiliary_head_is_of_no_consequence_in_evaluation(self, network):
         lean = self.narrow(auxiliary=False)
@@ -75,7 +81,8 @@ class NetworkTester:
 
     def test_a_gradient_reaches_every_parameter(self, network):
         output = network.train()(torch.rand(2, 3, 128, 128))
-        (output.main.square().sum() + output.auxiliary.square().sum()).backward()
+        answers = [output.main, *output.auxiliary, *([] if output.boundary is None else [output.boundary])]
+        sum(logits.square().sum() for logits in answers).backward()
         without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
         # A bias in front of a batch normalisation has no effect, so only weights must have a gradient above zero.
         still = [name for name, p in network.named_parameters() if p.ndim > 1 and p.grad.abs().max() == 0]
@@ -105,6 +112,24 @@ class NetworkTester:
         network.eval()(mean)
         torch.testing.assert_close(seen[-1], torch.zeros(1, 3, 64, 64), atol=1e-6, rtol=0)
         assert not {"image_mean", "image_std"} & set(network.state_dict())
+
+    def test_it_names_its_deepest_features_and_its_classifier(self, network):
+        seen = {}
+        network.get_submodule(network.encoder).register_forward_hook(
+            lambda module, inputs, output: seen.update(encoder=output)
+        )
+        network.get_submodule(network.classifier).register_forward_pre_hook(
+            lambda module, inputs: seen.update(classifier=inputs[0])
+        )
+        with torch.no_grad():
+            network.eval()(torch.rand(1, 3, 128, 128))
+        assert seen["encoder"].ndim == seen["classifier"].ndim == 4
+        assert seen["encoder"].shape[-1] <= seen["classifier"].shape[-1] < 128
+
+    def test_own_losses_of_ignored_pixels_are_finite(self, network):
+        output = network.train()(torch.rand(2, 3, 64, 64))
+        losses = network.own_losses(output, torch.full((2, 64, 64), IGNORE_INDEX))
+        assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
 
     def test_memory_format_does_not_change_the_answer(self, network):
         image = torch.rand(1, 3, 72, 64)

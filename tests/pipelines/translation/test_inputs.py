@@ -8,10 +8,10 @@ import pytest
 from pipelines.data.images import encode_jpeg, encode_png, write_image
 from pipelines.errors import NoInputsError, UserError
 from pipelines.stages.translate_frames import translate_frames
-from pipelines.stages.translation_inputs import plan_input
-from pipelines.stages.translation_preview import preview
-from pipelines.stages.translation_shards import Part
-from tests.pipelines.stages.translating import IDENTITY, Counting, negative, paint, tree
+from pipelines.translation.inputs import plan_input
+from pipelines.translation.preview import preview
+from pipelines.translation.shards import Part
+from tests.pipelines.translation.translating import IDENTITY, Counting, negative, paint, tree
 
 
 @pytest.fixture

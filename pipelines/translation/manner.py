@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from pipelines.errors import UserError
-from pipelines.stages.translation_shards import Part
+from pipelines.translation.shards import Part
 
 if TYPE_CHECKING:  # an option is refused before torch is loaded
     from pipelines.engine.acceleration import Runtime

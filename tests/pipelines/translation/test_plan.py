@@ -5,7 +5,7 @@ import pytest
 from pipelines.data.encodings import cityscapes
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.errors import NoInputsError, UserError
-from pipelines.stages.translation_plan import FrameToTranslate, plan_folder, plan_sets, refuse_touching_inputs
+from pipelines.translation.plan import FrameToTranslate, plan_folder, plan_sets, refuse_touching_inputs
 
 
 def touch(root, *names):

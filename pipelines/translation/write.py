@@ -12,7 +12,7 @@ from pipelines.data.files import storage_errors, sync_folder, write_atomically
 from pipelines.data.images import encode_image, image_error, to_image
 from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import NumericalError
-from pipelines.stages.translation_plan import FrameToTranslate
+from pipelines.translation.plan import FrameToTranslate
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
     from torch import Tensor

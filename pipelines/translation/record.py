@@ -13,9 +13,9 @@ from pathlib import Path
 from pipelines.data.files import sha256_of, storage_errors
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.errors import ImageError, StorageError, UserError
-from pipelines.stages.translation_folder import WAY_OUT, ForeignTranslationError, remove_unfinished
-from pipelines.stages.translation_plan import FrameToTranslate
-from pipelines.stages.translation_shards import (
+from pipelines.translation.folder import WAY_OUT, ForeignTranslationError, remove_unfinished
+from pipelines.translation.plan import FrameToTranslate
+from pipelines.translation.shards import (
     Part,
     candidates,
     demote_manifest,
@@ -23,7 +23,7 @@ from pipelines.stages.translation_shards import (
     remove_part_files,
     write_failures,
 )
-from pipelines.stages.translation_write import carry_along
+from pipelines.translation.write import carry_along
 
 FAILURES = "failures.jsonl"
 

@@ -15,10 +15,10 @@ from pipelines.data.files import sha256_of
 from pipelines.data.images import image_error, read_file_header, read_image_and_alpha
 from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import ImageError, Interrupted, StorageError
-from pipelines.stages.translation_network import Network
-from pipelines.stages.translation_plan import FrameToTranslate
-from pipelines.stages.translation_record import Failure, Record
-from pipelines.stages.translation_write import FrameWriter, Loaded
+from pipelines.translation.network import Network
+from pipelines.translation.plan import FrameToTranslate
+from pipelines.translation.record import Failure, Record
+from pipelines.translation.write import FrameWriter, Loaded
 
 Reader = Callable[[FrameToTranslate], np.ndarray]
 

@@ -19,9 +19,9 @@ from pipelines.data.manifest import read_manifest
 from pipelines.data.translated import TranslatedSettings
 from pipelines.errors import NoInputsError, NumericalError, UserError
 from pipelines.stages.translate_frames import translate_frames
-from pipelines.stages.translation_shards import Part
+from pipelines.translation.shards import Part
 from tests.pipelines.data.test_images import chunk, exif, make_png
-from tests.pipelines.stages.translating import IDENTITY, NAMES, Counting, negative, paint, run, run_folder, tree
+from tests.pipelines.translation.translating import IDENTITY, NAMES, Counting, negative, paint, run, run_folder, tree
 from translate.methods.cyclegan import CycleGAN
 
 # --- one whole run ----------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_progress_ends_at_the_number_of_frames(source, tmp_path):
 
 def test_memory_is_bounded(tmp_path, monkeypatch):
     """With 40 frames and a slow network, no more than a handful may be read ahead."""
-    from pipelines.stages import translation_flow as stage
+    from pipelines.translation import flow as stage
 
     for index in range(40):
         write_image(tmp_path / f"in/{index:02}.png", paint(index))

@@ -15,9 +15,20 @@ import pytest
 from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, read_manifest
 from pipelines.errors import NoInputsError, UserError
-from pipelines.stages import translation_folder
-from pipelines.stages.translation_shards import Part
-from tests.pipelines.stages.translating import IDENTITY, Counting, negative, paint, run, run_folder, tree
+from pipelines.translation import folder as translation_folder
+from pipelines.translation.shards import Part
+from tests.pipelines.translation.translating import (
+    IDENTITY,
+    Counting,
+    forked,
+    in_a_process,
+    killing,
+    negative,
+    paint,
+    run,
+    run_folder,
+    tree,
+)
 
 
 @pytest.fixture
@@ -29,19 +40,6 @@ def undisturbed(source, tmp_path):
 
 def parts(count):
     return [Part(index, count) for index in range(1, count + 1)]
-
-
-def in_a_process(action):
-    """The process id of a forked child that does something, with exit code 1 where it fails."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        try:
-            action()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return child
 
 
 # --- which frames -----------------------------------------------------------------------------------------------------
@@ -156,7 +154,7 @@ def test_parts_at_the_same_time(source, tmp_path, undisturbed, count):
         time.sleep(0.05)
         return negative(image)
 
-    children = [in_a_process(lambda: run(source, tmp_path / "out", slow, part=part)) for part in parts(count)]  # noqa: B023
+    children = [forked(lambda: run(source, tmp_path / "out", slow, part=part)) for part in parts(count)]  # noqa: B023
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * count
     assert tree(tmp_path / "out") == undisturbed
 
@@ -173,7 +171,7 @@ def test_parts_that_are_killed_again_and_again(tmp_path):
         return negative(image)
 
     def start(part):
-        return in_a_process(lambda: run_folder(tmp_path / "in", tmp_path / "out", slow, part=part))
+        return forked(lambda: run_folder(tmp_path / "in", tmp_path / "out", slow, part=part))
 
     killed = 0
     for count in [2, 3] * 10:
@@ -198,18 +196,10 @@ def test_the_last_part_killed_around_every_call_to_the_file_system(source, tmp_p
         output = Path(shutil.copytree(tmp_path / "begun", tmp_path / "out"))
 
         def until_killed():
-            real, calls = getattr(os, call), []
-
-            def killing(*args, **options):
-                calls.append(1)
-                if len(calls) == at:  # noqa: B023
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return real(*args, **options)
-
-            setattr(os, call, killing)
+            setattr(os, call, killing(getattr(os, call), at))  # noqa: B023
             run(source, output, part=Part(2, 2), workers=1)  # noqa: B023
 
-        status = os.waitpid(in_a_process(until_killed), 0)[1]
+        status = in_a_process(until_killed)
         sizes.add(len(tree(output)))
         run(source, output, part=Part(2, 2) if at % 2 else None)
         assert tree(output) == undisturbed
@@ -261,7 +251,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from pipelines.stages.translate_frames import plan_folder, translate_frames
-from pipelines.stages.translation_shards import Part
+from pipelines.translation.shards import Part
 source, output = Path(sys.argv[1]), Path(sys.argv[2])
 part = Part.of_environment()
 identity = {"checkpoint_sha256": "c" * 64}

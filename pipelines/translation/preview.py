@@ -10,8 +10,8 @@ from pathlib import Path
 from pipelines.data.headers import Header
 from pipelines.data.images import read_file_header
 from pipelines.errors import ImageError
-from pipelines.stages.translation_plan import FrameToTranslate, refuse_touching_inputs
-from pipelines.stages.translation_shards import Part, candidates
+from pipelines.translation.plan import FrameToTranslate, refuse_touching_inputs
+from pipelines.translation.shards import Part, candidates
 
 BYTES_PER_PIXEL = {".png": 1.9, ".webp": 1.6, ".jpg": 0.45, ".jpeg": 0.45, ".bmp": 3.0, ".tif": 2.3, ".tiff": 2.3}
 """Measured on driving frames of 2 megapixels; what is simpler (toy world, label-like pictures) takes less."""

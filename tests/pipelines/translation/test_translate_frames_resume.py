@@ -16,41 +16,19 @@ from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, Journal, read_manifest
 from pipelines.errors import Interrupted, StorageError, UserError
 from pipelines.stages.translate_frames import plan_folder, translate_frames
-from tests.pipelines.stages.translating import IDENTITY, Counting, negative, paint, run, run_folder, tree
+from tests.pipelines.translation.translating import (
+    IDENTITY,
+    Counting,
+    in_a_process,
+    killing,
+    negative,
+    paint,
+    run,
+    run_folder,
+    tree,
+)
 
 # --- killed, and run again --------------------------------------------------------------------------------------------
-
-
-def in_a_process(action):
-    """Run in a child process; its wait status. Fork, for a fresh interpreter would spend seconds on importing torch."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        try:
-            action()
-        except StorageError:
-            os._exit(6)
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
-
-
-def killing(function, at, after):
-    """`function`, whose call number `at` kills the process: before it acts, or after."""
-    calls = []
-
-    def call(*args, **options):
-        calls.append(1)
-        if len(calls) != at:
-            return function(*args, **options)
-        try:
-            return function(*args, **options) if after else None
-        finally:
-            os.kill(os.getpid(), signal.SIGKILL)
-            signal.pause()
-
-    return call
 
 
 def finished(output):

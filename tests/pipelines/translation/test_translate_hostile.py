@@ -19,7 +19,7 @@ from pipelines.data.images import encode_jpeg, encode_png, image_size, read_imag
 from pipelines.data.manifest import read_manifest
 from pipelines.stages.translate_frames import plan_folder, translate_frames
 from tests.pipelines.data.test_images import PHOTO, chunk, exif, make_png, saved
-from tests.pipelines.stages.translating import IDENTITY, negative, run_folder, tree
+from tests.pipelines.translation.translating import IDENTITY, negative, run_folder, tree
 
 
 def cut(data, share):

@@ -1,9 +1,15 @@
-"""A translation in miniature, for every test of translating frames: five frames, and a network that inverts them."""
+"""A translation in miniature, for every test of translating frames: five frames, a network that inverts them, and
+processes that die on the way.
+"""
+
+import os
+import signal
 
 import numpy as np
 
 from pipelines.data.encodings import cityscapes
 from pipelines.data.frames import Frame, FrameSet
+from pipelines.errors import StorageError
 from pipelines.stages.translate_frames import plan_folder, plan_sets, translate_frames
 
 IDENTITY = {"checkpoint_sha256": "c" * 64, "direction": "source_to_target", "precision": "float32"}
@@ -44,3 +50,40 @@ def run_folder(source, output, translate=negative, **options):
 
 def tree(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def forked(action):
+    """The id of a child process that does something. Fork, for a fresh interpreter would spend seconds on torch."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        try:
+            action()
+        except StorageError:
+            os._exit(6)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+def in_a_process(action):
+    """The wait status of a child process that does something."""
+    return os.waitpid(forked(action), 0)[1]
+
+
+def killing(function, at, after=False):
+    """`function`, whose call number `at` kills the process: before it acts, or after."""
+    calls = []
+
+    def call(*args, **options):
+        calls.append(1)
+        if len(calls) != at:
+            return function(*args, **options)
+        try:
+            return function(*args, **options) if after else None
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+
+    return call

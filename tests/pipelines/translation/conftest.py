@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.images import write_image
-from tests.pipelines.stages.translating import NAMES, paint
+from tests.pipelines.translation.translating import NAMES, paint
 
 
 @pytest.fixture

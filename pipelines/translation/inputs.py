@@ -14,7 +14,7 @@ from pipelines.data.images import IMAGE_SUFFIXES
 from pipelines.data.video import is_video
 from pipelines.errors import UserError
 from pipelines.settings import explain
-from pipelines.stages.translation_plan import (
+from pipelines.translation.plan import (
     FrameToTranslate,
     plan_image,
     plan_listing,
