@@ -27,7 +27,7 @@ def main() -> None:
     folders = [workspace.translated(seed)]
     if (run / "variants").exists():
         variants = Variants(workspace, read_variants(CONFIG))
-        folders = [variants.workspace(name, seed).translated(seed) for name in variants.experiments]
+        folders = [its.translated(seed) for _, its in variants.workspaces(seed)]
     manifests = [{entry.frame: folder / entry.image for entry in read_manifest(folder / "manifest.jsonl")}
                  for folder in folders]  # fmt: skip
     names = sorted(manifests[0])

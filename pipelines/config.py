@@ -59,6 +59,8 @@ class VariantSettings(Settings):
     """By dotted key, as `--set` takes them: { "translator.method" = "cut" }."""
     start_from: str | None = None
     """An earlier variant, whose finished translator this one's begins with (`translator.initial`)."""
+    train_segmenter: bool = True
+    """Whether stage two learns from its frames; without, the translator alone is measured."""
 
     def overrides(self) -> tuple[str, ...]:
         """The settings as `--set` takes them."""

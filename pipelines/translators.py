@@ -118,6 +118,8 @@ class CycleGANSettings(TranslatorTraining):
     generator_channels: PositiveInt = 64
     """Width of the generators' first layer; 64 in the paper, 16 trains on a CPU in minutes."""
     discriminator_channels: PositiveInt = 64
+    antialias: bool = False
+    """Blur before halving and after doubling, as CUT's ResNets do: no checkerboard, smoother pictures."""
     cycle_weight: PositiveFloat = 10.0
     """Weight of both cycle terms; lambda in eq. 3."""
     identity_weight: NonNegativeFloat = 0.5
@@ -139,6 +141,12 @@ class CycleGANSettings(TranslatorTraining):
             raise ValueError(
                 f"crop is {self.crop}; a discriminator of {self.discriminator_layers} layers needs {least} or more"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _antialias_suits_the_generator(self) -> "CycleGANSettings":
+        if self.antialias and not self.generator.startswith("resnet"):
+            raise ValueError(f"antialias is for resnet6 and resnet9; the generator is {self.generator}")
         return self
 
     @model_validator(mode="after")

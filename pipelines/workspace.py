@@ -6,7 +6,7 @@ RUN/seed-S/translated/       data set: the labelled source frames, translated
 RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net, oracle or few_labels
 RUN/unguided/                translator and translated net without guidance, where the guided ones build on them
 RUN/results.json results.md report.html
-RUN/variants/NAME/           of each variant: translator, translated frames, translated net; the rest is shared
+RUN/variants/NAME/           of each variant: translator, translated frames, translated net; what is the same is shared
 """
 
 import hashlib
@@ -42,16 +42,20 @@ class Workspace:
         run: Folder of the experiment.
         shared: Folder of what does not depend on the translator (drawn frames, arms without translated frames), where
             several variants of an experiment share it; None: `run`.
+        stage_one: Folder of translator and translated frames, where another variant has the same; None: `run`.
     """
 
-    def __init__(self, experiment: Experiment, data: Path, run: Path, shared: Path | None = None) -> None:
-        self.experiment, self.data, self.run, self.shared = experiment, data, run, shared or run
+    def __init__(
+        self, experiment: Experiment, data: Path, run: Path, shared: Path | None = None, stage_one: Path | None = None
+    ) -> None:
+        self.experiment, self.data, self.run = experiment, data, run
+        self.shared, self.stage_one = shared or run, stage_one or run
         self._hashes = HashCache(self.shared / ".hashes.json")
 
     def translator(self, seed: int) -> Path:
         """Run folder of the translator that serves `seed`."""
         first = self.experiment.compare.seeds[0]
-        return self.run / f"seed-{first if self.experiment.compare.one_translator else seed}" / "translator"
+        return self.stage_one / f"seed-{first if self.experiment.compare.one_translator else seed}" / "translator"
 
     def translated(self, seed: int) -> Path:
         """The translated data set that serves `seed`."""
@@ -62,7 +66,7 @@ class Workspace:
         if arm == "translated":
             return self.run / f"seed-{seed}" / "translated_net"
         if arm == "few_labels":  # a variant may have another number of labels
-            return self.run / f"seed-{seed}" / arm
+            return self.stage_one / f"seed-{seed}" / arm
         return self.shared / f"seed-{seed}" / arm
 
     @cached_property
@@ -186,7 +190,7 @@ class Workspace:
     def unguided(self) -> "Workspace":
         """The same experiment with a translator that nothing guides, in a folder of its own."""
         experiment = self.experiment.model_copy(update={"translator": self.experiment.translator.unguided()})
-        return Workspace(experiment, self.data, self.run / UNGUIDED, self.shared)
+        return Workspace(experiment, self.data, self.stage_one / UNGUIDED, self.shared)
 
     def segmenter_inputs(self, seed: int, arm: str) -> dict[str, Any]:
         """What decides an arm's outcome: the settings, the frames of the shares it uses, its seed."""
@@ -197,8 +201,7 @@ class Workspace:
         if shares["target"] > 0:
             used["target"] = self.fingerprint(self.target_labels(seed, arm))
         if shares["translated"] > 0:
-            used["translator"] = self.translator_inputs(self.translator_seed(seed))
-            used["translation"] = self.experiment.translation.model_dump(mode="json")
+            used |= self.translation_inputs(seed)
         settings = self.experiment.segmenter.model_dump(mode="json") | {"shares": shares}
         if shares["translated"] == 0:  # what only concerns translated frames
             settings = {
@@ -209,6 +212,13 @@ class Workspace:
     def translator_seed(self, seed: int) -> int:
         """The seed of the translator that serves `seed`."""
         return self.experiment.compare.seeds[0] if self.experiment.compare.one_translator else seed
+
+    def translation_inputs(self, seed: int) -> dict[str, Any]:
+        """What decides the translated frames."""
+        return {
+            "translator": self.translator_inputs(self.translator_seed(seed)),
+            "translation": self.experiment.translation.model_dump(mode="json"),
+        }
 
     def report_inputs(self) -> dict[str, Any]:
         """What decides the report: every arm's inputs and the frames that it is evaluated on."""

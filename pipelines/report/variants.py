@@ -17,15 +17,16 @@ REFERENCES = ("source_only", "oracle")
 class VariantResult:
     """One variant (or reference) with one seed.
 
-    `iou` has one entry per train id, None where the class does not count; `figures` are measures of the translated
-    frames by title; `translator_seconds` is the time of the translator's training steps.
+    `iou` has one entry per train id, None where the class does not count; it, the mean and its interval are None where
+    no segmenter was trained. `figures` are measures of the translated frames by title; `translator_seconds` is the time
+    of the translator's training steps.
     """
 
     name: str
     seed: int
-    mean_iou: float
-    interval: tuple[float, float]
-    iou: list[float | None]
+    mean_iou: float | None
+    interval: tuple[float, float] | None
+    iou: list[float | None] | None
     translator_seconds: float | None
     figures: dict[str, float]
 
@@ -56,12 +57,17 @@ class VariantStudy:
         """A variant's results by ascending seed."""
         return sorted((result for result in self.results if result.name == name), key=lambda result: result.seed)
 
+    def has_scores(self, name: str) -> bool:
+        """Whether a segmenter was trained on a variant's frames."""
+        return any(result.mean_iou is not None for result in self.of(name))
+
     def gap(self, name: str) -> float | None:
         """Share of the gap that a variant closes, by the scores averaged over the seeds that it and both references
         have; None where there is no gap.
         """
         low, high = ({result.seed: result.mean_iou for result in self.of(reference)} for reference in REFERENCES)
-        both = [(low[one.seed], one.mean_iou, high[one.seed]) for one in self.of(name) if one.seed in low.keys() & high]
+        own = {result.seed: result.mean_iou for result in self.of(name) if result.mean_iou is not None}
+        both = [(low[seed], own[seed], high[seed]) for seed in own if seed in low.keys() & high]
         return gap_closed(*map(average, zip(*both, strict=True))) if both else None
 
     def figure_titles(self) -> list[str]:
@@ -78,7 +84,7 @@ def markdown_table(study: VariantStudy) -> str:
     column; then the command, machine and date that they come from.
     """
     scores = [["", *(f"seed {seed}" for seed in study.seeds()), "mean ± std", "gap closed"]]
-    scores += [_scores(study, name) for name in study.names()]
+    scores += [_scores(study, name) for name in study.names() if study.has_scores(name)]
     variants = [name for name in study.names() if name not in REFERENCES]
     figures = [["", *map(_title, variants)]]
     figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
@@ -99,10 +105,10 @@ def _title(name: str) -> str:
 
 
 def _scores(study: VariantStudy, name: str) -> list[str]:
-    results = {result.seed: result for result in study.of(name)}
-    scores = [score(results[seed].mean_iou) if seed in results else "not run" for seed in study.seeds()]
+    results = {result.seed: result.mean_iou for result in study.of(name) if result.mean_iou is not None}
+    scores = [score(results[seed]) if seed in results else "not run" for seed in study.seeds()]
     gap = study.gap(name) if name not in REFERENCES else None
-    mean = spread([result.mean_iou for result in results.values()])
+    mean = spread(list(results.values()))
     return [_title(name), *scores, mean, "" if gap is None else percent(gap)]
 
 

@@ -4,9 +4,11 @@ Each variant is the experiment with a few settings changed. Whatever is already 
 is used as it is, so a variant can be added later and costs only itself.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from pipelines.config import Experiment
+from pipelines.config import Experiment, VariantSettings
 from pipelines.data.files import sha256_of, write_atomically
 from pipelines.data.manifest import MANIFEST
 from pipelines.engine.launch import Machine
@@ -35,15 +37,27 @@ class Variants:
     base: Workspace
     experiments: dict[str, Experiment]
 
-    def workspace(self, name: str, seed: int) -> Workspace:
-        """A variant's own folders for what depends on its translator; all else is the experiment's."""
-        experiment = self.experiments[name]
-        start_from = {variant.name: variant.start_from for variant in self.base.experiment.variant}[name]
-        if start_from is not None:
-            initial = self.workspace(start_from, seed).translator(seed).absolute()
-            translator = experiment.translator.model_copy(update={"initial": str(initial)})
-            experiment = experiment.model_copy(update={"translator": translator})
-        return Workspace(experiment, self.base.data, self.base.run / "variants" / name, shared=self.base.run)
+    def workspaces(self, seed: int) -> Iterator[tuple[VariantSettings, Workspace]]:
+        """Each variant's folders, in order; ask for the next when one's translator is trained.
+
+        What depends on the translator is a variant's own, unless an earlier one has the same translator and frames.
+        """
+        earlier: dict[str, Workspace] = {}
+        for variant in self.base.experiment.variant:
+            experiment = self.experiments[variant.name]
+            if variant.start_from is not None:
+                initial = str(earlier[variant.start_from].translator(seed).absolute())
+                translator = experiment.translator.model_copy(update={"initial": initial})
+                experiment = experiment.model_copy(update={"translator": translator})
+            its = self._workspace(variant.name, experiment)
+            inputs = its.translation_inputs(seed)
+            same = [one for one in earlier.values() if one.translation_inputs(seed) == inputs]
+            its = self._workspace(variant.name, experiment, same[0].stage_one) if same else its
+            earlier[variant.name] = its
+            yield variant, its
+
+    def _workspace(self, name: str, experiment: Experiment, stage_one: Path | None = None) -> Workspace:
+        return Workspace(experiment, self.base.data, self.base.run / "variants" / name, self.base.run, stage_one)
 
 
 def compare_variants(
@@ -68,9 +82,8 @@ def compare_variants(
         for arm in ("source_only", "oracle"):
             evaluation = _trained_and_evaluated(base, seed, arm, machine, workers, restart)
             results.append(_result(arm, seed, evaluation))
-        for name in variants.experiments:
-            its = variants.workspace(name, seed)
-            results.append(_run_variant(name, its, seed, machine, workers, restart, command))
+        for variant, its in variants.workspaces(seed):
+            results.append(_run_variant(variant, its, seed, machine, workers, restart, command))
     study = VariantStudy(
         **origin(base, machine, command),
         settings={name: one.model_dump(mode="json") for name, one in variants.experiments.items()},
@@ -82,14 +95,16 @@ def compare_variants(
 
 
 def _run_variant(
-    name: str, workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool, command: str
+    variant: VariantSettings, its: Workspace, seed: int, machine: Machine, workers: int, restart: bool, command: str
 ) -> VariantResult:
-    train_translator(workspace, seed, machine, workers, restart)
-    translate_experiment(workspace, seed, machine, workers, restart)
-    audit_experiment(workspace, seed, machine, command)
-    evaluation = _trained_and_evaluated(workspace, seed, "translated", machine, workers, restart)
-    figures = _expert_after_translator(workspace, seed, machine) | _quality(workspace, seed, machine)
-    return _result(name, seed, evaluation, training_seconds(workspace.translator(seed)), figures)
+    train_translator(its, seed, machine, workers, restart)
+    translate_experiment(its, seed, machine, workers, restart)
+    audit_experiment(its, seed, machine, command)
+    evaluation = None
+    if variant.train_segmenter:
+        evaluation = _trained_and_evaluated(its, seed, "translated", machine, workers, restart)
+    figures = _expert_after_translator(its, seed, machine) | _quality(its, seed, machine)
+    return _result(variant.name, seed, evaluation, training_seconds(its.translator(seed)), figures)
 
 
 def _expert_after_translator(workspace: Workspace, seed: int, machine: Machine) -> dict[str, float]:
@@ -127,16 +142,16 @@ def _trained_and_evaluated(
 def _result(
     name: str,
     seed: int,
-    evaluation: Evaluation,
+    evaluation: Evaluation | None,
     translator_seconds: float | None = None,
     figures: dict[str, float] | None = None,
 ) -> VariantResult:
     return VariantResult(
         name=name,
         seed=seed,
-        mean_iou=evaluation.mean_iou(),
-        interval=evaluation.interval(),
-        iou=evaluation.iou(),
+        mean_iou=evaluation.mean_iou() if evaluation else None,
+        interval=evaluation.interval() if evaluation else None,
+        iou=evaluation.iou() if evaluation else None,
         translator_seconds=translator_seconds,
         figures=figures or {},
     )

@@ -65,6 +65,7 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
             "guidance.start_step is 100 and steps 100; set start_step below steps",
         ),
         (guided(lable_weight=1), "unknown key guidance.lable_weight: did you mean label_weight?"),
+        ({"generator": "unet128", "antialias": True}, "antialias is for resnet6 and resnet9; the generator is unet128"),
         ({"generator": "unet256", "crop": 128}, "crop is 128; unet256 takes multiples of 256"),
         ({"discriminator_layers": 5, "crop": 92}, "crop is 92; a discriminator of 5 layers needs 96 or more"),
         ({"ema_decay": 1.0}, "ema_decay: must be less than 1, got 1.0"),

@@ -41,6 +41,7 @@ class CycleGAN(Translator):
         generator_channels: Channels of a generator at full resolution.
         discriminator_channels: Channels of a discriminator's first layer.
         discriminator_layers: Halvings of the discriminator "patch"; 3 see patches of 70 pixels.
+        antialias: Blur before halving and after doubling, of ResNet generators; not in the paper.
         learning_rate: Initial rate of both Adam optimizers.
         betas: Decay rates of Adam's two moments.
         cycle_weight: Weight of both cycle terms; lambda in eq. 3.
@@ -67,6 +68,7 @@ class CycleGAN(Translator):
         generator_channels: int = 64,
         discriminator_channels: int = 64,
         discriminator_layers: int = 3,
+        antialias: bool = False,
         learning_rate: float = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
         cycle_weight: float = 10.0,
@@ -87,6 +89,10 @@ class CycleGAN(Translator):
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
 
         make_generator = chosen(GENERATORS, generator)
+        if antialias:
+            if not generator.startswith("resnet"):
+                raise ValueError(f"generator is {generator!r}; antialias is for resnet6 and resnet9.")
+            make_generator = partial(make_generator, antialias=True)
         self.source_to_target, self.target_to_source = (
             make_generator(base_channels=generator_channels, norm=norm, initialisation=initialisation) for _ in range(2)
         )

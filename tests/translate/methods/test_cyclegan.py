@@ -262,6 +262,7 @@ class TestSchedule:
         ({"cycle_weight": -1}, "cannot be negative: cycle -1"),
         ({"identity_weight": -1}, "identity -1"),
         ({"generator": "unet"}, "no network 'unet'"),
+        ({"generator": "unet128", "antialias": True}, "antialias is for resnet6 and resnet9"),
         ({"discriminator": "voxel"}, "no network 'voxel'"),
         ({"gan_loss": "wgangp"}, "no GAN loss 'wgangp'; the valid names are hinge, least_squares, vanilla"),
         ({"schedule": "plateau"}, "no schedule 'plateau'; the valid names are constant, cosine, linear, step"),
@@ -340,6 +341,19 @@ class TestCycleGANWithBatchNorm(MethodTester):
         method.source_to_target.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
         method.step(self.batch(), PerformedUpdate(method))
         assert seen == [2, 2, 2]  # translated, kept, cycled
+
+
+class TestAntialiasedCycleGAN(MethodTester):
+    def method(self):
+        return tiny(antialias=True)
+
+    def batch(self):
+        return batch()
+
+    def test_no_generator_halves_or_doubles_by_a_convolution(self):
+        generator = self.method().source_to_target
+        assert {m.stride for m in generator.modules() if isinstance(m, nn.Conv2d)} == {(1, 1)}
+        assert not any(isinstance(m, nn.ConvTranspose2d) for m in generator.modules())
 
 
 class TestCycleGANWithUnet(MethodTester):
