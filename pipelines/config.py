@@ -22,7 +22,7 @@ from pydantic import (
 from pipelines.data.files import open_regular
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import UserError
-from pipelines.segmenters import SegmenterSettings
+from pipelines.segmenters import NetworkName, SegmenterSettings
 from pipelines.settings import Settings, explain
 from pipelines.translators import AnyTranslatorSettings, CycleGANSettings
 
@@ -67,6 +67,20 @@ class VariantSettings(Settings):
         return tuple(f"{key}={_as_toml(value)}" for key, value in self.settings.items())
 
 
+class NetworkStudySettings(Settings):
+    """What `sim2real segment study` compares."""
+
+    networks: tuple[NetworkName, ...] = Field(min_length=1)
+    augmentation: dict[str, JsonValue] = Field(default_factory=dict)
+    """Settings of the segmenter, by name, that the augmented source frames are trained with: { blur = 0.3 }."""
+
+    @model_validator(mode="after")
+    def _distinct_networks(self) -> "NetworkStudySettings":
+        if len(set(self.networks)) < len(self.networks):
+            raise ValueError(f"networks {', '.join(self.networks)} name one twice")
+        return self
+
+
 class Experiment(Settings):
     """All that decides an experiment's outcome."""
 
@@ -85,6 +99,7 @@ class Experiment(Settings):
     segmenter: SegmenterSettings = SegmenterSettings()
     compare: CompareSettings = CompareSettings()
     variant: tuple[VariantSettings, ...] = ()
+    study: NetworkStudySettings | None = None
 
     @model_validator(mode="after")
     def _variants_in_order(self) -> "Experiment":
@@ -134,6 +149,23 @@ def read_variants(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Expe
     if not variants:
         raise UserError(f"config {path}: has no [[variant]] to compare; pipelines/configs/toyworld.toml has some")
     return variants
+
+
+def read_study(path: Path, overrides: tuple[str, ...] = ()) -> tuple[Experiment, Experiment]:
+    """The experiment, and the same with the study's augmentation in the segmenter's settings.
+
+    Raises:
+        UserError: As `read_experiment`; or the experiment has no study.
+    """
+    experiment = read_experiment(path, overrides)
+    if experiment.study is None:
+        raise UserError(f"config {path}: has no [study] of networks; pipelines/configs/carla_to_camvid.toml has one")
+    content = _read_toml(path)
+    for override in overrides:
+        _apply(content, override)
+    for key, value in experiment.study.augmentation.items():
+        _apply(content, f"segmenter.{key}={_as_toml(value)}")
+    return experiment, _validated(content, f"config {path}: study.augmentation")
 
 
 def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str, Experiment]]:

@@ -16,6 +16,7 @@ from pipelines.commands.options import (
     seed_option,
     training_options,
 )
+from pipelines.commands.segment_study import study
 from pipelines.errors import SomeInputsFailedError
 
 
@@ -105,3 +106,6 @@ def segment_predict(
         for _, reason in summary.failed:
             click.echo(reason, err=True)
         raise SomeInputsFailedError(f"images that could not be read: {len(summary.failed)}; they are listed above")
+
+
+segment.add_command(study)

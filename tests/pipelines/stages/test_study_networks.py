@@ -1,0 +1,66 @@
+"""The study of networks: every network, arm and seed trained once, one table, costs beside scores."""
+
+import json
+
+import pytest
+
+STUDY = """
+[study]
+networks = ["ddrnet23_slim"]
+augmentation = { colour_jitter = 0.3 }
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config, tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "tiny.toml"
+    path.write_text(tiny_config.read_text() + STUDY)
+    return path
+
+
+def test_every_arm_of_a_network_is_trained_once_and_told_beside_its_costs(config, commands, tmp_path):
+    run = tmp_path / "run"
+    arguments = ("segment", "study", config, "--run", run, "--workers", 0, "--threads", 1)
+    finished = commands(*arguments)
+    assert finished.code == 0, finished.stderr
+    finals = {path.parent.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("final.json")}
+    folder = "networks/ddrnet23_slim"
+    assert finals.keys() == {f"{folder}/seed-0/{arm}" for arm in ("oracle", "source_only")} | {
+        f"{folder}/augmented/seed-0/source_only"
+    }
+    record = json.loads((run / "networks.json").read_text())
+    assert [(one["network"], one["arm"]) for one in record["results"]] == [
+        ("ddrnet23_slim", arm) for arm in ("oracle", "source_only", "augmented")
+    ]
+    assert record["facts"]["ddrnet23_slim"]["parameters"] == 5_695_987
+    table = (run / "networks.md").read_text()
+    assert "| ddrnet23_slim | 5.70 | " in table and table in finished.stdout
+
+    assert commands(*arguments).code == 0
+    assert {path.parent.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("final.json")} == finals
+
+
+def test_the_augmentation_is_the_augmented_arms_alone(config, commands, tmp_path):
+    run = tmp_path / "run"
+    assert commands("segment", "study", config, "--run", run, "--workers", 0, "--threads", 1).code == 0
+    jitter = {
+        path.relative_to(run).parts[2]: json.loads(path.read_text())["settings"]["colour_jitter"]
+        for path in run.rglob("source_only/config.json")
+    }
+    assert jitter == {"seed-0": pytest.approx(jitter["seed-0"]), "augmented": 0.3} and jitter["seed-0"] != 0.3
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ("", "has no [study] of networks"),
+        ('[study]\nnetworks = ["ddrnet"]', "study.networks"),
+        ('[study]\nnetworks = ["ddrnet23_slim", "ddrnet23_slim"]', "name one twice"),
+        ('[study]\nnetworks = ["ddrnet23_slim"]\naugmentation = { blurr = 1 }', "study.augmentation: "),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(tiny_config, commands, tmp_path, tables, said):
+    path = tmp_path / "config.toml"
+    path.write_text(tiny_config.read_text() + tables)
+    finished = commands("segment", "study", path, "--run", tmp_path / "run")
+    assert finished.code == 2 and said in finished.stderr and "Traceback" not in finished.stderr
