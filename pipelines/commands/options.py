@@ -3,9 +3,11 @@
 Nothing heavy is imported at the top of any file here: `--help` must answer at once, and torch alone takes seconds.
 """
 
+import functools
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +71,47 @@ def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[
     return Workspace(experiment, data, run or Path("runs") / experiment.name)
 
 
-def with_seeds(overrides: tuple[str, ...], seeds: int | None) -> tuple[str, ...]:
-    """The overrides of settings, and the one that --seeds stands for."""
-    return overrides if seeds is None else (*overrides, f"compare.seeds={list(range(seeds))}")
-
-
 def open_machine(device: str, precision: str, threads: int | None) -> Any:
     """The machine to compute on."""
     from pipelines.engine.launch import choose_machine, use_threads
 
     use_threads(threads)
     return choose_machine(device, precision)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a command that trains and evaluates a whole experiment was given; `overrides` holds --seeds too."""
+
+    config: Path
+    overrides: tuple[str, ...]
+    workspace: Any
+    device: tuple[str, str, int | None]
+    workers: int
+    restart: bool
+
+    def machine(self) -> Any:
+        """The machine to compute on, asked for when the settings have proved good."""
+        return open_machine(*self.device)
+
+
+def comparing(function: Callable[[Comparison], None]) -> Callable[..., None]:
+    """The options of such a command."""
+
+    @experiment_options
+    @seeds_option
+    @training_options
+    @functools.wraps(function)
+    def command(
+        config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seeds: int | None,
+        device: str, precision: str, threads: int | None, workers: int, restart: bool,
+    ) -> None:  # fmt: skip
+        if seeds is not None:
+            overrides = (*overrides, f"compare.seeds={list(range(seeds))}")
+        workspace = open_workspace(config, data, run, overrides)
+        function(Comparison(config, overrides, workspace, (device, precision, threads), workers, restart))
+
+    return command
 
 
 def typed_command() -> str:

@@ -1,10 +1,9 @@
 """What a study of networks found, and its table: what each costs beside what it reaches from which frames."""
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from pipelines.report.study import NetworkFacts, average, plain
+from pipelines.report.record import Record
+from pipelines.report.study import NetworkFacts, average
 from pipelines.report.tables import spread
 from pipelines.report.wording import score
 
@@ -26,16 +25,9 @@ class NetworkResult:
 
 
 @dataclass(frozen=True)
-class NetworkStudy:
-    """A whole study. `settings` is the resolved config; `facts` tells each network's size and speed, by name."""
+class NetworkStudy(Record):
+    """A whole study. `facts` tells each network's size and speed, by name."""
 
-    name: str
-    command: str
-    date: str
-    machine: str
-    versions: dict[str, str]
-    settings: dict[str, Any]
-    validation: str
     facts: dict[str, NetworkFacts]
     results: list[NetworkResult]
 
@@ -43,10 +35,6 @@ class NetworkStudy:
         """Mean IoU of every seed, ascending."""
         found = [one for one in self.results if (one.network, one.arm) == (network, arm)]
         return [one.mean_iou for one in sorted(found, key=lambda one: one.seed)]
-
-    def to_json(self) -> str:
-        """The record as indented JSON; a number that is none becomes null."""
-        return json.dumps(plain(asdict(self)), indent=1, allow_nan=False) + "\n"
 
 
 def networks_table(study: NetworkStudy) -> str:
@@ -60,10 +48,9 @@ def networks_table(study: NetworkStudy) -> str:
     rows = ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
     rows += ["| " + " | ".join([network, *_cells(study, network)]) + " |" for network in order]
     seeds = len({one.seed for one in study.results})
-    origin = f"Command: `{study.command}`; machine: {study.machine}; date: {study.date}."
     measured = next(iter(study.facts.values())).measurement
     said = f"Mean IoU on {study.validation}, mean ± std over {seeds} seed{'s' * (seeds > 1)}. Speed: {measured}."
-    return "\n\n".join([said, "\n".join(rows), origin]) + "\n"
+    return "\n\n".join([said, "\n".join(rows), study.origin()]) + "\n"
 
 
 def _cells(study: NetworkStudy, network: str) -> list[str]:

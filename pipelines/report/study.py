@@ -5,16 +5,15 @@ frames, and on labelled real frames (the oracle). *Gap closed* relates the three
 is made from these values, so the page can be drawn again without training anything.
 """
 
-import json
 import math
 import statistics
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from pipelines.errors import UserError
+from pipelines.report.record import Record
 from segment import metrics
 
 Arm = Literal["source_only", "translated", "oracle"]
@@ -75,19 +74,12 @@ class NetworkFacts:
 
 
 @dataclass(frozen=True)
-class Study:
-    """A whole comparison. `settings` is the resolved config; `groups` lists the train ids that are scored as one."""
+class Study(Record):
+    """A whole comparison. `groups` lists the train ids that are scored as one."""
 
-    name: str
-    command: str
-    date: str
-    machine: str
-    versions: dict[str, str]
-    settings: dict[str, Any]
     notes: list[str]
     classes: list[str]
     groups: list[list[int]]
-    validation: str
     results: list[ArmResult]
     network: NetworkFacts
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -175,10 +167,6 @@ class Study:
                 scores.setdefault(frame.name, []).append(frame.mean_iou)
         return {name: average(values) for name, values in scores.items()}
 
-    def to_json(self) -> str:
-        """The study as indented ASCII JSON; NaN and infinities become null."""
-        return json.dumps(plain(asdict(self)), indent=1, allow_nan=False) + "\n"
-
     @staticmethod
     def from_json(text: str) -> "Study":
         """Read back what `to_json` wrote.
@@ -198,21 +186,6 @@ class Study:
 
 
 _STUDY = TypeAdapter(Study)
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON can hold it: NumPy scalars unpacked, NaN as None, broken Unicode mended, else text."""
-    if isinstance(value, dict):
-        return {plain(str(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def gap_closed(source_only: float, translated: float, oracle: float) -> float | None:

@@ -1,11 +1,10 @@
 """What a comparison of variants found, and its table: a variant per row, every seed shown, the gap closed beside it."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from pipelines.report.study import average, deviation, gap_closed, plain
+from pipelines.report.record import Record
+from pipelines.report.study import average, deviation, gap_closed
 from pipelines.report.tables import spread
 from pipelines.report.wording import percent, score
 
@@ -32,16 +31,9 @@ class VariantResult:
 
 
 @dataclass(frozen=True)
-class VariantStudy:
+class VariantStudy(Record):
     """A whole comparison. `settings` is the resolved config of each variant."""
 
-    name: str
-    command: str
-    date: str
-    machine: str
-    versions: dict[str, str]
-    settings: dict[str, Any]
-    validation: str
     results: list[VariantResult]
 
     def names(self) -> list[str]:
@@ -74,10 +66,6 @@ class VariantStudy:
         """Titles of all figures, in the order in which they first appear."""
         return list(dict.fromkeys(title for result in self.results for title in result.figures))
 
-    def to_json(self) -> str:
-        """The record as indented JSON; a number that is none becomes null."""
-        return json.dumps(plain(asdict(self)), indent=1, allow_nan=False) + "\n"
-
 
 def markdown_table(study: VariantStudy) -> str:
     """Two tables in Markdown: scores with a variant per row, figures of the translated frames with a variant per
@@ -88,11 +76,10 @@ def markdown_table(study: VariantStudy) -> str:
     variants = [name for name in study.names() if name not in REFERENCES]
     figures = [["", *map(_title, variants)]]
     figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
-    origin = f"Command: `{study.command}`; machine: {study.machine}; date: {study.date}."
     parts = [f"Mean IoU on {study.validation}:", _table(scores)]
     if len(figures) > 1:
         parts += ["The translated frames, mean ± std over seeds:", _table(figures)]
-    return "\n\n".join([*parts, origin]) + "\n"
+    return "\n\n".join([*parts, study.origin()]) + "\n"
 
 
 def _table(rows: list[list[str]]) -> str:

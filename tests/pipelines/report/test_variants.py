@@ -26,7 +26,7 @@ def study():
     ]
     versions = {"python": "3.11"}
     return VariantStudy(
-        "toy", "sim2real variants toy.toml", "2026-11-21", "a machine", versions, {}, "val (9 frames)", results
+        "toy", "sim2real variants toy.toml", "2026-11-21", "a machine", versions, "val (9 frames)", {}, results
     )
 
 
