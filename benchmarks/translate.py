@@ -6,11 +6,13 @@ The reference, written out below: Pillow decodes, the network runs in float32 as
 truncated to bytes, Pillow encodes. Ours is `translate_frames` with the layers of `pipelines/engine/acceleration.py`.
 Network: ResNet-9 of 64 channels, fresh weights. Every variant has a process of its own, so that allocator settings and
 peaks of memory are its own; processes take turns, and the fastest round of each counts. Needs all cores to itself.
+`--rounds 0 --long 500` measures nothing but the memory along 500 frames.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import resource
 import statistics
@@ -38,6 +40,10 @@ from translate.value_range import to_signed, to_unit
 
 TARGETS = {("fast", "512x256"): 6.0, ("fast", "1024x512"): 5.0, ("exact", "512x256"): 1.5, ("exact", "1024x512"): 1.5}
 MEAN_LEVELS = 1.5
+POINTS = 10
+"""At so many points of a long run its memory is looked at."""
+DIFFERENT = 12
+"""Frames drawn for a long run; the others are links to them."""
 OURS = {
     "exact": {"mode": "exact", "runtime": "torch"},
     "fast": {"mode": "fast", "runtime": "torch"},
@@ -69,7 +75,7 @@ def reference_loop(source: Path, output: Path, channels: int, device: str) -> Ca
     return translate_all
 
 
-def our_loop(source: Path, output: Path, channels: int, device: str, mode: str, runtime: str) -> Callable[[], None]:
+def our_loop(source: Path, output: Path, channels: int, device: str, mode: str, runtime: str) -> Callable[[], Any]:
     """The command's own stage with an accelerated network."""
     keep_freed_memory()
     network = accelerated(generator(channels).to(device), mode, runtime)
@@ -78,10 +84,26 @@ def our_loop(source: Path, output: Path, channels: int, device: str, mode: str, 
     def translate(image: Tensor) -> Tensor:
         return to_unit(network(to_signed(image)))
 
-    def translate_all() -> None:
-        translate_frames(frames, output, translate, {"checkpoint_sha256": "0" * 64}, device=device)
+    def translate_all() -> list[tuple[int, float]]:
+        resident: list[tuple[int, float]] = []
+
+        def look(done: int, total: int) -> None:
+            if done * POINTS // total > (done - 1) * POINTS // total:
+                resident.append((done, resident_mb()))
+
+        translate_frames(frames, output, translate, {"checkpoint_sha256": "0" * 64}, device=device, progress=look)
+        return resident
 
     return translate_all
+
+
+def resident_mb() -> float:
+    """Memory of this process that is in use now; the peak so far where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def serve(pipe: Any, arguments: dict[str, Any]) -> None:
@@ -95,13 +117,14 @@ def serve(pipe: Any, arguments: dict[str, Any]) -> None:
     while (round_ := pipe.recv()) is not None:
         translate_all = make(source, folder / f"round-{round_}", **arguments)
         start, before = time.perf_counter(), time.process_time()
-        translate_all()
+        resident = translate_all()
         pipe.send(
             {
                 "wall_s": time.perf_counter() - start,
                 "cpu_s": time.process_time() - before,
                 "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 "output": str(folder / f"round-{round_}"),
+                "resident": resident,
             }
         )
 
@@ -190,20 +213,26 @@ def row_of(
     return row
 
 
-def memory_over(frames: int, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Peak memory after a tenth of `frames` frames and after all of them, fast, at the first size."""
+def memory_over(frames: int, arguments: argparse.Namespace, folder: Path) -> list[tuple[int, float]]:
+    """Frames done and MB in use, at points along a run over `frames` frames: fast, at the first size."""
     size = tuple(map(int, arguments.sizes[0].split("x")))
-    few = draw_frames(folder / "long" / "few", max(1, frames // 10), size)
-    many = draw_frames(folder / "long" / "many", frames, size)
-    peaks = {}
-    for name, source in (("tenth_mb", few), ("all_mb", many)):
-        variant = Variant(
-            make=our_loop, source=source, warm=few, threads=arguments.threads, channels=arguments.channels,
-            device=arguments.device, **OURS["fast"],
-        )  # fmt: skip
-        peaks[name] = variant.run(0)["peak_mb"]
-        variant.close()
-    return peaks | {"frames": frames}
+    drawn = draw_frames(folder / "long" / "frames", min(frames, DIFFERENT), size)
+    for number in range(DIFFERENT, frames):
+        os.link(drawn / f"{number % DIFFERENT:04d}.png", drawn / f"{number:04d}.png")
+    variant = Variant(
+        make=our_loop, source=drawn, warm=draw_frames(folder / "long" / "warm", 2, size), threads=arguments.threads,
+        channels=arguments.channels, device=arguments.device, **OURS["fast"],
+    )  # fmt: skip
+    resident = variant.run(0)["resident"]
+    variant.close()
+    return resident
+
+
+def show_memory(resident: list[tuple[int, float]]) -> None:
+    """The table of a long run."""
+    print(f"\n{'frames done':>11} {'MB in use':>9}   fast")
+    for done, megabytes in resident:
+        print(f"{done:>11} {megabytes:9.0f}")
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -231,7 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["512x256", "1024x512"])
     parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: only what --long asks for.")
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
@@ -243,12 +272,13 @@ def main() -> None:
     machine = f"{describe_machine(choose_machine(arguments.device))}, torch {torch.__version__}, {platform.platform()}"
     print(machine)
     with tempfile.TemporaryDirectory() as folder:
-        rows = [row for size in arguments.sizes for row in measure(size, arguments, Path(folder))]
+        compared = arguments.sizes if arguments.rounds else []
+        rows = [row for size in compared for row in measure(size, arguments, Path(folder))]
         memory = memory_over(arguments.long, arguments, Path(folder)) if arguments.long else None
-    show(rows)
+    if rows:
+        show(rows)
     if memory:
-        print(f"peak memory, fast: {memory['tenth_mb']:.0f} MB over {arguments.long // 10} frames, "
-              f"{memory['all_mb']:.0f} MB over {arguments.long}")  # fmt: skip
+        show_memory(memory)
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "rows": rows, "memory": memory}, indent=1) + "\n")
 

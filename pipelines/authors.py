@@ -78,6 +78,7 @@ def import_published(
     encoder: Path | None = None,
     labels: int | None = None,
     restart: bool = False,
+    networks: Mapping[str, State] | None = None,
 ) -> Imported:
     """Turn published .pth files into a run folder with one checkpoint.
 
@@ -90,13 +91,15 @@ def import_published(
         encoder: pix2pixHD's encoder of instances.
         labels: Label ids of pix2pixHD's networks; None for those of the authors' checkpoints.
         restart: Set a folder that holds another run aside instead of refusing it.
+        networks: What `generator` holds, where it has been read already.
 
     Raises:
         CheckpointError: A file is unreadable, unsafe, of an unknown architecture, or does not fill its network.
         UserError: The folder holds another run.
     """
     files = [generator, *([reverse] if reverse else []), *discriminators, *([encoder] if encoder else [])]
-    given = _roles(generator, direction, reverse, discriminators, encoder, labels)
+    networks = read_published(generator) if networks is None else networks
+    given = _roles(generator, networks, direction, reverse, discriminators, encoder, labels)
     settings = _settings(given)
     method = _build(settings, files[0])
     lines = [_fill(method, role, one) for role, one in given.items()]
@@ -109,12 +112,13 @@ def import_published(
         "networks": {role: one.network.title for role, one in given.items()},
         "settings": settings,
     }
-    _write(output, content, method, restart)
+    write_run(output, content, method, restart)
     return Imported(output, tuple(lines))
 
 
 def _roles(
     generator: Path,
+    networks: Mapping[str, State],
     direction: Direction,
     reverse: Path | None,
     discriminators: Sequence[Path],
@@ -122,7 +126,6 @@ def _roles(
     labels: int | None,
 ) -> dict[str, Given]:
     """Every network by the name that it has in our methods."""
-    networks = read_published(generator)
     if set(networks) >= {"netG_S2T", "netG_T2S"}:
         if reverse or discriminators or direction != "source_to_target":
             raise CheckpointError(
@@ -284,8 +287,8 @@ def _is_trained(network: nn.Module) -> bool:
     return any(True for _ in network.parameters())
 
 
-def _write(output: Path, content: dict[str, Any], method: Translator, restart: bool) -> None:
-    """The run folder; one that holds the same import already is left as it is."""
+def write_run(output: Path, content: dict[str, Any], method: nn.Module, restart: bool) -> None:
+    """The run folder of an import, with one checkpoint; one that holds the same import already is left as it is."""
     run = RunFolder(output, content, restart)
     try:
         if run.newest() is None:

@@ -51,7 +51,7 @@ def recognise(state: Mapping[str, Tensor], labels: int | None = None) -> Recogni
     shown = ", ".join(sorted(plain)[:3])
     raise CheckpointError(
         f"no architecture that is known here (tensors called {shown}, …); expected a generator or discriminator "
-        "of pytorch-CycleGAN-and-pix2pix, CUT or pix2pixHD"
+        "of pytorch-CycleGAN-and-pix2pix, CUT or pix2pixHD, or a whole segmenter in its authors' own names"
     )
 
 

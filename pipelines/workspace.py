@@ -202,12 +202,27 @@ class Workspace:
             used["target"] = self.fingerprint(self.target_labels(seed, arm))
         if shares["translated"] > 0:
             used |= self.translation_inputs(seed)
-        settings = self.experiment.segmenter.model_dump(mode="json") | {"shares": shares}
+        segmenter = self.experiment.segmenter
+        if segmenter.style_from_target > 0 and shares["target"] < 1:
+            used["style"] = self.fingerprint(self.target)
+        settings = segmenter.model_dump(mode="json") | {"shares": shares}
+        settings["encoder_weights"] = self._encoder_weights(segmenter.encoder_weights)
         if shares["translated"] == 0:  # what only concerns translated frames
             settings = {
                 k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")
             }
         return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used}
+
+    def _encoder_weights(self, source: str | None) -> str | None:
+        """The hash of the file that an encoder starts from. The names of torchvision's files hold theirs already."""
+        if source is None or source == "torchvision":
+            return source
+        if not Path(source).is_file():
+            raise UserError(
+                f"segmenter.encoder_weights: {source} does not exist; give a file of weights, or leave it out for "
+                "random ones"
+            )
+        return self._hashes.of(Path(source))
 
     def translator_seed(self, seed: int) -> int:
         """The seed of the translator that serves `seed`."""

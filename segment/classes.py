@@ -40,3 +40,14 @@ TRAIN_IDS_16: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 15, 
 
 TRAIN_IDS_13: tuple[int, ...] = (0, 1, 2, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18)
 """The 16 without wall, fence and pole: the older of the two SYNTHIA protocols."""
+
+CATEGORIES: dict[str, tuple[int, ...]] = {
+    "flat": (0, 1),
+    "construction": (2, 3, 4),
+    "object": (5, 6, 7),
+    "nature": (8, 9),
+    "sky": (10,),
+    "human": (11, 12),
+    "vehicle": (13, 14, 15, 16, 17, 18),
+}
+"""The seven categories of Cityscapes, each with its train ids."""

@@ -5,7 +5,9 @@ measured, so it comes with everything that it depends on.
 """
 
 import copy
+import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -69,22 +71,42 @@ def measure_latency(
     device = torch.device(device)
     dtype = next(network.parameters()).dtype
     image = torch.rand(1, 3, *size, device=device, dtype=dtype)
-    durations_ms = []
     with torch.inference_mode():
-        for run in range(warmup + repeats):
-            duration_ms = _timed_run_ms(network, image)
-            if run >= warmup:
-                durations_ms.append(duration_ms)
-    p50, p90 = torch.tensor(durations_ms, dtype=torch.float64).quantile(torch.tensor([0.5, 0.9]).double()).tolist()
-    return Latency(p50, p90, repeats, _device_name(device), torch.get_num_threads(), str(dtype), size)
+        taken = time_calls(lambda: network(image), device, warmup, repeats)
+    return Latency(taken.p50_ms, taken.p90_ms, repeats, device_name(device), torch.get_num_threads(), str(dtype), size)
 
 
-def _timed_run_ms(network: nn.Module, image: torch.Tensor) -> float:
-    _synchronise(image.device)
-    start = time.perf_counter()
-    network(image)
-    _synchronise(image.device)
-    return (time.perf_counter() - start) * 1000
+@dataclass(frozen=True)
+class CallTimes:
+    """Time of one call."""
+
+    p50_ms: float
+    p90_ms: float
+    cpu_ms: float
+    """Median of the process' CPU time over the number of PyTorch's threads: on a CPU that others use too, about the
+    time that a free one would take."""
+
+
+def time_calls(call: Callable[[], object], device: torch.device, warmup: int = 5, repeats: int = 30) -> CallTimes:
+    """Time calls, each from start to finish: queued work is waited for before either clock reading.
+
+    Args:
+        call: What is timed.
+        device: Where it queues work.
+        warmup: Calls before the first one that counts; they choose kernels and fill caches.
+        repeats: Calls that count.
+    """
+    wall_ms, cpu_ms = [], []
+    for run in range(warmup + repeats):
+        _synchronise(device)
+        start, before = time.perf_counter(), time.process_time()
+        call()
+        _synchronise(device)
+        if run >= warmup:
+            wall_ms.append((time.perf_counter() - start) * 1000)
+            cpu_ms.append((time.process_time() - before) * 1000 / torch.get_num_threads())
+    p50, p90 = torch.tensor(wall_ms, dtype=torch.float64).quantile(torch.tensor([0.5, 0.9]).double()).tolist()
+    return CallTimes(p50, p90, statistics.median(cpu_ms))
 
 
 def _synchronise(device: torch.device) -> None:
@@ -92,5 +114,6 @@ def _synchronise(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """The GPU's name, else the kind of device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

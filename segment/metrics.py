@@ -9,6 +9,7 @@ Functions that take one also take a stack (..., K, K + 1), and then return one s
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ def confusion_matrix(label_map: Tensor, prediction: Tensor, num_classes: int = l
     Args:
         label_map: Train ids, any shape and integer type; 255 = ignore.
         prediction: Of the same shape; whatever is not a class, 255 say, is counted in the last column.
-        num_classes: K.
+        num_classes: K, at most 255.
 
     Returns:
         (K, K + 1) int64, exact for any number of pixels.
@@ -37,16 +38,38 @@ def confusion_matrix(label_map: Tensor, prediction: Tensor, num_classes: int = l
             f"The prediction is {tuple(prediction.shape)}, the label map {tuple(label_map.shape)}. "
             "Upsample the logits to the size of the label map."
         )
-    truth = label_map.flatten().long()
-    valid = truth != IGNORE_INDEX
-    truth, column = truth[valid], prediction.flatten().long()[valid]
-    strange = (truth < 0) | (truth >= num_classes)
-    if strange.any():
-        ids = ", ".join(str(value) for value in truth[strange].unique().tolist())
+    truth, column = label_map.flatten(), prediction.flatten()
+    if truth.dtype != torch.uint8:
+        known = ((truth >= 0) & (truth < num_classes)) | (truth == IGNORE_INDEX)
+        _refuse(truth[~known].unique(), num_classes)
+        truth = truth.to(torch.uint8)
+    if column.dtype != torch.uint8:
+        column = column.where((column >= 0) & (column < num_classes), IGNORE_INDEX).to(torch.uint8)
+    counts = joint_counts(truth, column)
+    _refuse(counts[num_classes:IGNORE_INDEX].any(1).nonzero().flatten() + num_classes, num_classes)
+    hits_and_misses, void = counts[:num_classes, :num_classes], counts[:num_classes, num_classes:]
+    return torch.cat([hits_and_misses, void.sum(1, keepdim=True)], 1)
+
+
+def joint_counts(first: Tensor, second: Tensor) -> Tensor:
+    """How often each pair of values occurs.
+
+    Args:
+        first: uint8, any shape.
+        second: uint8, of the same shape.
+
+    Returns:
+        (256, 256) int64; `first` by rows.
+    """
+    # One int32 number a pixel. Picking the valid pixels in int64 first takes twenty times as long.
+    code = first.flatten().to(torch.int32).mul_(256).add_(second.flatten())
+    return torch.bincount(code, minlength=256 * 256).reshape(256, 256)
+
+
+def _refuse(strange: Tensor, num_classes: int) -> None:
+    if strange.numel():
+        ids = ", ".join(str(value) for value in strange.tolist())
         raise ValueError(f"The label map holds {ids}; train ids are 0 to {num_classes - 1}, and {IGNORE_INDEX}.")
-    column = torch.where((column < 0) | (column >= num_classes), num_classes, column)
-    counts = torch.bincount(truth * (num_classes + 1) + column, minlength=num_classes * (num_classes + 1))
-    return counts.reshape(num_classes, num_classes + 1)
 
 
 def merge_classes(confusion: Tensor, groups: Sequence[Collection[int]]) -> Tensor:
@@ -71,6 +94,21 @@ def merge_classes(confusion: Tensor, groups: Sequence[Collection[int]]) -> Tenso
         merged[..., :, first] += merged[..., :, others].sum(-1)
         merged[..., :, others] = 0
     return merged
+
+
+def count_groups(confusion: Tensor, groups: Sequence[Collection[int]]) -> Tensor:
+    """The matrix of groups of classes: what is confused inside a group is right.
+
+    Args:
+        confusion: (..., K, K + 1) int64.
+        groups: Train ids of each of G groups, such as the values of CATEGORIES; groups do not overlap.
+
+    Returns:
+        (..., G, G + 1) int64. A pixel predicted as a class of no group counts in the last column.
+    """
+    rows = torch.stack([confusion[..., list(group), :].sum(-2) for group in groups], -2)  # (..., G, K + 1)
+    columns = torch.stack([rows[..., list(group)].sum(-1) for group in groups], -1)  # (..., G, G)
+    return torch.cat([columns, (rows.sum(-1) - columns.sum(-1)).unsqueeze(-1)], -1)
 
 
 # -------------------------------------------------------------------------------------------------------------- scores
@@ -110,6 +148,27 @@ def accuracy_per_class(confusion: Tensor) -> Tensor:
     return confusion.diagonal(dim1=-2, dim2=-1).double() / confusion.sum(-1)
 
 
+def precision_per_class(confusion: Tensor) -> Tensor:
+    """Share of the pixels predicted as a class that are of it, (..., K) float64; NaN for a class never predicted.
+
+    As in the IoU, only pixels that have a class count.
+    """
+    return confusion.diagonal(dim1=-2, dim2=-1).double() / confusion[..., :-1].sum(-2)
+
+
+def f1_per_class(confusion: Tensor) -> Tensor:
+    """Harmonic mean of precision and recall, (..., K) float64; NaN where the IoU is. Equals 2 IoU / (1 + IoU)."""
+    ious = iou_per_class(confusion)
+    return 2 * ious / (1 + ious)
+
+
+def frequency_weighted_iou(confusion: Tensor) -> Tensor:
+    """Mean of the IoUs, each weighted by its class's share of the valid pixels, (...) float64; NaN without a pixel."""
+    labelled = confusion.sum(-1)
+    weighted = iou_per_class(confusion).nan_to_num(0.0) * labelled  # an absent class weighs nothing
+    return weighted.sum(-1) / labelled.sum(-1)
+
+
 def mean_accuracy(confusion: Tensor) -> Tensor:
     """Mean over the classes that have pixels of the share that was found, (...) float64."""
     return accuracy_per_class(confusion).nanmean(-1)
@@ -142,9 +201,67 @@ def bootstrap_interval(
     Returns:
         (low, high); NaN for fewer than two images, which say nothing about other images.
     """
-    images = confusions.shape[0]
-    if images < 2:
+    if confusions.shape[0] < 2:
         return math.nan, math.nan
+    scores = mean_iou(_resampled(confusions, seed, samples), train_ids)
+    low, high = scores.nanquantile(_tails(level)).tolist()
+    return low, high
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Scores of one network minus those of another on the same images; each with the interval of its bootstrap."""
+
+    iou: Tensor
+    """(K,) float64; NaN for a class that one of the two has no IoU of."""
+    iou_interval: Tensor
+    """(2, K): low and high."""
+    mean_iou: float
+    mean_iou_interval: tuple[float, float]
+
+
+def paired_differences(
+    confusions: Tensor,
+    reference: Tensor,
+    seed: int,
+    train_ids: Sequence[int] | None = None,
+    samples: int = 1000,
+    level: float = 0.95,
+) -> Differences:
+    """How far one network is ahead of another, and how far that could have moved with other images of the same kind.
+
+    Both are resampled by the same draws. What makes an image hard is so for both and leaves the difference, which is
+    why this interval is far narrower than the two of `bootstrap_interval`, and overlapping ones prove nothing.
+
+    Args:
+        confusions: (N, K, K + 1) int64, one matrix per image.
+        reference: Of the network that is subtracted, on the same images in the same order.
+        seed: Of the resampling.
+        train_ids: Of the mean, as in `mean_iou`.
+        samples: Number of resampled sets of N images.
+        level: Share of them that lie inside each interval.
+
+    Raises:
+        ValueError: The two are not counted on the same labels.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: percentile intervals.
+    """
+    if confusions.shape != reference.shape or not torch.equal(confusions.sum(-1), reference.sum(-1)):
+        raise ValueError("The two are not counted on the same labels: they differ in the pixels of some class.")
+    iou = iou_per_class(confusions.sum(0)) - iou_per_class(reference.sum(0))
+    mean = float(mean_iou(confusions.sum(0), train_ids) - mean_iou(reference.sum(0), train_ids))
+    if confusions.shape[0] < 2:
+        return Differences(iou, torch.full((2, len(iou)), math.nan, dtype=torch.float64), mean, (math.nan, math.nan))
+    first, second = (_resampled(counts, seed, samples) for counts in (confusions, reference))
+    interval = (iou_per_class(first) - iou_per_class(second)).nanquantile(_tails(level), dim=0)
+    interval = interval.where(iou.isfinite(), math.nan)
+    low, high = (mean_iou(first, train_ids) - mean_iou(second, train_ids)).nanquantile(_tails(level)).tolist()
+    return Differences(iou, interval, mean, (low, high))
+
+
+def _resampled(confusions: Tensor, seed: int, samples: int) -> Tensor:
+    """(samples, K, K + 1) float64: matrices of sets of images drawn with replacement; the seed tells the draws."""
+    images = confusions.shape[0]
     generator = torch.Generator().manual_seed(seed)
     draws = torch.randint(images, (samples, images), generator=generator)
     times_drawn = torch.zeros(samples, images, dtype=torch.float64).scatter_add_(
@@ -152,9 +269,11 @@ def bootstrap_interval(
     )
     # Counts up to 2 ** 53 are exact in float64, for which, unlike for int64, matrix products are fast.
     resampled = times_drawn @ confusions.cpu().flatten(1).double()
-    scores = mean_iou(resampled.reshape(samples, *confusions.shape[1:]), train_ids)
-    low, high = scores.nanquantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
-    return low, high
+    return resampled.reshape(samples, *confusions.shape[1:])
+
+
+def _tails(level: float) -> Tensor:
+    return torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
 
 
 def gap_closed(source_only: float, adapted: float, oracle: float) -> float:

@@ -51,11 +51,11 @@ def translate_tiled(generator: nn.Module, image: Tensor, tile: int, overlap: int
     normalisation of a stage costs one more, shortened pass over the stage. Any other generator is one stage, with as
     many passes as it has normalisations.
 
-    Measured (fresh ResNet-9 of 16 channels, frame of 512x256, mean deviation from the untiled result in levels of 255):
-    0.00004 here, at 1.7 (tiles of 128) to 2.9 times (of 64) the untiled time, mean step across seams equal to that of
-    the untiled result in five digits. Tiles of 232 with an overlap of 84 that are normalised by their own moments: 25;
-    by the moments of the frame shrunk to a tile: 4.7; by moments pooled from the former of n passes: 10 (n = 1), 3.2
-    (n = 4), 1.1 (n = 8), and not always less with more.
+    Measured by `benchmarks/tiling.py` (fresh ResNet-9 of 16 channels, frame of 512x256, mean deviation from the untiled
+    result in levels of 255): 0.00005 here, at 2.7 (tiles of 128) to 4.4 times (of 64) the untiled CPU time, mean step
+    across seams equal to that of the untiled result in six digits. Tiles of 64 with 84 pixels around them that are
+    normalised by their own moments: 27; by the moments of the frame shrunk to a tile: 9.5; by moments pooled over all
+    tiles of a pass before: 18.
 
     Args:
         generator: Signed image to signed image of the same size; each of its `InstanceNorm2d` layers without running

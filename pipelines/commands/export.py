@@ -1,24 +1,36 @@
-"""`sim2real export`: a trained translator for other runtimes."""
+"""`sim2real export`: a trained translator or segmenter for other runtimes."""
 
 from pathlib import Path
 
 import click
 
 from pipelines.commands.options import A_PATH, checkpoint_option
+from pipelines.errors import UserError
 
 
 @click.command("export")
 @checkpoint_option
-@click.option("--output", type=A_PATH, required=True, help="NAME.onnx, or NAME.xml for OpenVINO.")
+@click.option(
+    "--output", type=A_PATH, required=True, help="NAME.onnx, or NAME.xml for OpenVINO, or NAME.pt2 for torch.export."
+)
 @click.option(
     "--direction",
     type=click.Choice(("source_to_target", "target_to_source")),
-    default="source_to_target",
-    show_default=True,
+    default=None,
+    help="Of a translator.  [default: source_to_target]",
 )
-def export(checkpoint: Path, output: Path, direction: str) -> None:
-    """Write a translator as ONNX or OpenVINO, any size of image; refused unless both sides agree."""
+@click.option("--with-argmax", is_flag=True, help="A segmenter gives a label map (uint8 train ids) instead of logits.")
+def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool) -> None:
+    """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
+    from pipelines.engine.checkpoints import read_state, resolve_checkpoint
     from pipelines.stages.export import export_translator
+    from pipelines.stages.export_segmenter import export_segmenter
 
-    parity = export_translator(checkpoint, output, direction)
-    click.echo(f"{output}: {parity}")
+    if read_state(resolve_checkpoint(checkpoint))["about"].get("stage") == "segmenter":
+        if direction is not None:
+            raise UserError(f"--direction {direction}: {checkpoint} is a segmenter; leave it out")
+        click.echo(f"{output}: {export_segmenter(checkpoint, output, with_argmax)}")
+        return
+    if with_argmax:
+        raise UserError(f"--with-argmax: {checkpoint} is a translator; leave it out")
+    click.echo(f"{output}: {export_translator(checkpoint, output, direction or 'source_to_target')}")

@@ -106,6 +106,7 @@ def comparing(function: Callable[[Comparison], None]) -> Callable[..., None]:
         config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seeds: int | None,
         device: str, precision: str, threads: int | None, workers: int, restart: bool,
     ) -> None:  # fmt: skip
+        # No docstring: the function's own is the command's help.
         if seeds is not None:
             overrides = (*overrides, f"compare.seeds={list(range(seeds))}")
         workspace = open_workspace(config, data, run, overrides)

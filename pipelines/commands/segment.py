@@ -5,19 +5,18 @@ from pathlib import Path
 import click
 
 from pipelines.commands.options import (
-    A_FOLDER,
-    A_PATH,
-    checkpoint_option,
     experiment_options,
     first_seed,
-    machine_options,
     open_machine,
     open_workspace,
     seed_option,
     training_options,
 )
+from pipelines.commands.segment_bench import segment_bench
+from pipelines.commands.segment_evaluate import segment_evaluate
+from pipelines.commands.segment_features import segment_features
+from pipelines.commands.segment_predict import segment_predict
 from pipelines.commands.segment_study import study
-from pipelines.errors import SomeInputsFailedError
 
 
 @click.group()
@@ -50,62 +49,8 @@ def segment_train(
     )
 
 
-@segment.command("evaluate")
-@experiment_options
-@checkpoint_option
-@click.option("--output", type=A_FOLDER, default=None, help="[default: an evaluation folder beside the checkpoint]")
-@click.option(
-    "--through", type=A_PATH, default=None, help="Also after translating the frames with this translator's run folder."
-)
-@click.option(
-    "--direction",
-    type=click.Choice(("source_to_target", "target_to_source")),
-    default="target_to_source",
-    show_default=True,
-    help="Of --through.",
-)
-@machine_options
-def segment_evaluate(
-    config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], checkpoint: Path, output: Path | None,
-    through: Path | None, direction: str, device: str, precision: str, threads: int | None,
-) -> None:  # fmt: skip
-    """Evaluate a segmenter on an experiment's validation frames, as they are or also through a translator."""
-    from pipelines.stages.evaluate import evaluate_checkpoint, format_summary
-    from pipelines.stages.evaluate_through import evaluate_through, format_both
-
-    workspace = open_workspace(config, data, run, overrides)
-    machine = open_machine(device, precision, threads)
-    if through is None:
-        click.echo(format_summary(evaluate_checkpoint(workspace, checkpoint, output, machine)))
-        return
-    translated = evaluate_through(workspace, checkpoint, through, direction, output, machine)
-    click.echo(format_both(evaluate_checkpoint(workspace, checkpoint, None, machine), translated))
-
-
-@segment.command("predict")
-@checkpoint_option
-@click.option("--input", "source", type=A_FOLDER, required=True, help="Any folder tree of images.")
-@click.option("--output", type=A_FOLDER, required=True, help="Gets labels/ and overlays/.")
-@click.option("--overlays/--no-overlays", default=True, show_default=True, help="Also write pictures for people.")
-@machine_options
-def segment_predict(
-    checkpoint: Path, source: Path, output: Path, overlays: bool, device: str, precision: str, threads: int | None
-) -> None:
-    """Write a label map (train ids) and an overlay for every image of a folder tree."""
-    from pipelines.stages.evaluate import predictor
-    from pipelines.stages.predict_frames import predict_folder
-    from pipelines.stages.train_segmenter import load_segmenter
-
-    machine = open_machine(device, precision, threads)
-    network, settings, _ = load_segmenter(checkpoint, machine)
-    summary = predict_folder(predictor(network, settings.height, machine), source, output, overlays)
-    click.echo(
-        f"{summary.predicted + len(summary.failed)} images in, {summary.predicted} label maps out in {output}/labels"
-    )
-    if summary.failed:
-        for _, reason in summary.failed:
-            click.echo(reason, err=True)
-        raise SomeInputsFailedError(f"images that could not be read: {len(summary.failed)}; they are listed above")
-
-
+segment.add_command(segment_evaluate)
+segment.add_command(segment_features)
+segment.add_command(segment_bench)
+segment.add_command(segment_predict)
 segment.add_command(study)

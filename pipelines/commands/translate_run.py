@@ -52,6 +52,8 @@ manner_options = options(
                  help="Translate in tiles of this side, for frames beyond memory."),
     click.option("--batch", type=click.IntRange(1), default=1, show_default=True,
                  help="Neighbours of equal size that go through the network together; else leave it at 1."),
+    click.option("--style-seed", type=click.IntRange(0), default=0, show_default=True,
+                 help="Other looks of cars, houses, …, for a translator of label maps that was trained with styles."),
     click.option("--format", "format_name", type=click.Choice(FORMATS), default="same", show_default=True,
                  help="Of the images written."),
     click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG."),
@@ -78,8 +80,8 @@ run_options = options(
 def translate_run(
     checkpoint: Path, source: Path, output: Path, reader: str, reader_settings: tuple[str, ...], carry: tuple[str, ...],
     direction: Any, height: int | None, size: tuple[int, int] | None, tile: int | None, batch: int,
-    format_name: str, quality: int, device: str, precision: str, threads: int | None, workers: int, shard: str | None,
-    fast: bool, runtime: Any, restart: bool, dry_run: bool,
+    style_seed: int, format_name: str, quality: int, device: str, precision: str, threads: int | None, workers: int,
+    shard: str | None, fast: bool, runtime: Any, restart: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Translate every image of a folder tree; names, sizes, formats and label maps stay. Carries on after a kill."""
     from pipelines.data.video import is_video
@@ -88,7 +90,7 @@ def translate_run(
     from pipelines.translation.shards import Part
 
     part = Part.parse(shard) if shard else Part.of_environment()
-    manner = Manner(direction, height, size, batch, quality, part, tile, fast, runtime)
+    manner = Manner(direction, height, size, batch, quality, part, tile, fast, runtime, style_seed)
     if is_video(source) and is_video(output):
         run_on_video(checkpoint, source, output, manner, (device, precision, threads), restart, dry_run)
         return
@@ -106,7 +108,7 @@ def translate_run(
     keep_memory()
     machine = open_machine(own_device(device), precision, threads)
     summary = run_translation(checkpoint, plan, output, manner, machine, max(workers, 1), restart)
-    say_network_share(summary.network_share, summary.translated)
+    say_network_share(summary.network_share, summary.made)
     if summary.part is not None and not shard:
         # torchrun ends all processes when one reports an error; the one that finishes last reports for all.
         click.echo(summary.count_line)

@@ -1,8 +1,10 @@
-"""Augmentation on the host, image and label map in step.
+"""Augmentation on the host, frame by frame, image and label map in step.
 
-Everything random comes from the generator handed in, which is keyed by (seed, step, slot).
+Everything random comes from the generator handed in, which is keyed by (seed, step, slot). What moves pixels is drawn
+before what changes colours, so that the settings of the latter leave crops and flips as they are.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -10,8 +12,10 @@ import numpy as np
 import torch
 from torchvision.transforms.v2 import functional
 
-from pipelines.data.images import to_tensor
+from pipelines.data.images import through_jpeg, to_image, to_tensor
 from segment.classes import IGNORE_INDEX
+from segment.sensor import sensor_noise, shot_and_read
+from segment.style import transfer_amplitude, transfer_colour
 
 
 def fit_height(image: np.ndarray, height: int, enlarge: bool = False, least_width: int = 0) -> np.ndarray:
@@ -39,7 +43,7 @@ def crop_window(shape: tuple[int, ...], size: tuple[int, int], random: np.random
 
 @dataclass(frozen=True)
 class SegmenterAugmentation:
-    """Scale, crop, flip, colour and blur, in this order.
+    """Scale, crop, flip, the target's looks, colour, gamma, grey, blur, noise and JPEG, in this order: a camera's.
 
     Args:
         height: Frames are brought to this height, times the random scale.
@@ -48,6 +52,14 @@ class SegmenterAugmentation:
         flip: Mirror half of the time.
         colour_jitter: Half-width of the factors of brightness, contrast and saturation; a tenth of it for hue.
         blur: Probability of a Gaussian blur, sigma 0.3 to 2 pixels.
+        gamma: Probability of an exponent between 1/2 and 2, drawn log-uniformly.
+        grey: Probability of a frame without colour.
+        noise: Probability of a sensor's noise.
+        jpeg: Probability of a JPEG compression.
+        jpeg_quality: Lowest and highest quality.
+        style_from_target: Probability that a frame takes the looks of the style image, where it is given one.
+        style: "colour", "fourier" or "either".
+        style_window: Of "fourier": see `segment.style.transfer_amplitude`.
     """
 
     height: int
@@ -56,9 +68,21 @@ class SegmenterAugmentation:
     flip: bool
     colour_jitter: float
     blur: float
+    gamma: float = 0.0
+    grey: float = 0.0
+    noise: float = 0.0
+    jpeg: float = 0.0
+    jpeg_quality: tuple[int, int] = (40, 95)
+    style_from_target: float = 0.0
+    style: str = "colour"
+    style_window: float = 0.01
 
     def __call__(
-        self, image: np.ndarray, label_map: np.ndarray, random: np.random.Generator
+        self,
+        image: np.ndarray,
+        label_map: np.ndarray,
+        random: np.random.Generator,
+        style: Callable[[], np.ndarray] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Augment one frame.
 
@@ -66,6 +90,7 @@ class SegmenterAugmentation:
             image: uint8 (H, W, 3).
             label_map: uint8 (H, W).
             random: Keyed to this slot.
+            style: Reads a target frame, uint8 (h, w, 3); None for a frame that keeps its own looks.
 
         Returns:
             Image (3, h, w) in [0, 1] and label map int64 (h, w), of the crop's size.
@@ -76,10 +101,14 @@ class SegmenterAugmentation:
         # "Exact", for OpenCV's plain nearest neighbour takes corners of pixels for centres: half a pixel off the image.
         label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST_EXACT)
         image, label_map = self._crop(image, label_map, random)
+        shown = self._shown(size)
         if self.flip and random.random() < 0.5:
-            image, label_map = image[:, ::-1], label_map[:, ::-1]
-        tensor = self._colour(to_tensor(np.ascontiguousarray(image)), random)
-        return tensor, torch.from_numpy(label_map.astype(np.int64))
+            image, label_map, shown = image[:, ::-1], label_map[:, ::-1], shown[:, ::-1]
+        tensor = to_tensor(np.ascontiguousarray(image))
+        if style is not None and random.random() < self.style_from_target:
+            tensor = self._styled(tensor, torch.from_numpy(np.ascontiguousarray(shown)), style(), random)
+        tensor = self._colour(tensor, random)
+        return self._camera(tensor, random), torch.from_numpy(label_map.astype(np.int64))
 
     def _crop(
         self, image: np.ndarray, label_map: np.ndarray, random: np.random.Generator
@@ -93,6 +122,20 @@ class SegmenterAugmentation:
         window = (slice(top, top + height), slice(left, left + width))
         return image[window], label_map[window]
 
+    def _shown(self, size: tuple[int, int]) -> np.ndarray:
+        """bool (h, w) of the crop: what shows the scaled frame of `size` (width, height), and is not filled up."""
+        shown = np.zeros((self.crop[1], self.crop[0]), bool)
+        shown[: size[1], : size[0]] = True  # a frame that leaves something to fill lies at the crop's upper left
+        return shown
+
+    def _styled(
+        self, image: torch.Tensor, shown: torch.Tensor, style: np.ndarray, random: np.random.Generator
+    ) -> torch.Tensor:
+        target = to_tensor(fit_style(style, self.crop))[None]
+        if self.style == "colour" or (self.style == "either" and random.random() < 0.5):
+            return transfer_colour(image[None], target, shown[None])[0]
+        return transfer_amplitude(image[None], target, self.style_window, shown[None])[0]
+
     def _colour(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         if self.colour_jitter > 0:
             low, high = 1 - self.colour_jitter, 1 + self.colour_jitter
@@ -100,9 +143,29 @@ class SegmenterAugmentation:
             image = adjust_contrast(image, random.uniform(low, high))
             image = functional.adjust_saturation(image, random.uniform(low, high))
             image = functional.adjust_hue(image, random.uniform(-0.1, 0.1) * self.colour_jitter)
+        if self.gamma > 0 and random.random() < self.gamma:
+            image = functional.adjust_gamma(image, 2 ** random.uniform(-1, 1))
+        if self.grey > 0 and random.random() < self.grey:
+            image = functional.rgb_to_grayscale(image, num_output_channels=3)
+        return image
+
+    def _camera(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+        """What lens, sensor and file do to a picture."""
         if self.blur > 0 and random.random() < self.blur:
             image = functional.gaussian_blur(image, kernel_size=[9, 9], sigma=[random.uniform(0.3, 2.0)])
+        if self.noise > 0 and random.random() < self.noise:
+            shot, read = shot_and_read(random.random(), random.standard_normal())
+            normal = torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
+            image = sensor_noise(image, normal, shot, read)
+        if self.jpeg > 0 and random.random() < self.jpeg:
+            quality = int(random.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
+            image = to_tensor(through_jpeg(to_image(image), quality))
         return image
+
+
+def fit_style(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A target frame as style: the whole of it at the crop's `size` (width, height), stretched if need be."""
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def adjust_contrast(image: torch.Tensor, factor: float) -> torch.Tensor:

@@ -6,7 +6,7 @@ on with exactly the batches it would have had, whatever the number of worker pro
 
 import math
 import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import cv2
@@ -14,17 +14,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pipelines.data.augment import (
-    SegmenterAugmentation,
-    crop_window,
-    fit_height,
-)
+from pipelines.data.augment import crop_window, fit_height
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import to_tensor
 from pipelines.data.random_keys import keyed_random
 from pipelines.errors import NoInputsError, UserError
 from segment.classes import IGNORE_INDEX
-from segment.methods.supervised import LabelledBatch
 from translate.methods.batches import UnpairedBatch
 
 
@@ -189,100 +184,6 @@ def _fit_labels(label_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A label map brought to the height and width of an image, nearest neighbour."""
     height, width = shape[:2]
     return cv2.resize(label_map, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-class LabelledBatches:
-    """Batches for a segmenter: each slot first draws one of the pools by its share, then a frame of it.
-
-    Args:
-        pools: Frames by the name of their share.
-        shares: Probability of each pool; those of 0 are never read.
-        seed: Of the run.
-        batch: Slots in a batch.
-        augmentation: Applied to every frame.
-        rare_class_sampler: Draws the frame of a pool; None draws by `weights`.
-        weights: How often each frame of a pool is drawn beside its others, by the pool's name; a pool without is drawn
-            evenly.
-    """
-
-    def __init__(
-        self,
-        pools: dict[str, FramePool],
-        shares: dict[str, float],
-        seed: int,
-        batch: int,
-        augmentation: SegmenterAugmentation,
-        rare_class_sampler: Callable[[str, np.random.Generator], int] | None = None,
-        weights: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        self.names = [name for name, share in shares.items() if share > 0]
-        self.shares = np.array([shares[name] for name in self.names])
-        self.pools, self.seed, self.batch = pools, seed, batch
-        self.augmentation = augmentation
-        self.rare_class_sampler = rare_class_sampler
-        self.weights = weights or {}
-
-    def __call__(self, step: int) -> LabelledBatch:
-        """The batch of a step."""
-        slots = [self._slot(step, slot) for slot in range(self.batch)]
-        return LabelledBatch(torch.stack([image for image, _ in slots]), torch.stack([labels for _, labels in slots]))
-
-    def _slot(self, step: int, slot: int) -> tuple[torch.Tensor, torch.Tensor]:
-        random = keyed_random(self.seed, "mixture", step, slot)
-        name = self.names[int(random.choice(len(self.names), p=self.shares / self.shares.sum()))]
-        pool = self.pools[name]
-        if self.rare_class_sampler:
-            index = self.rare_class_sampler(name, random)
-        else:
-            index = drawn(np.arange(len(pool)), self.weights.get(name), random)
-        return self.augmentation(pool.image(index), pool.label_map(index), random)
-
-
-def drawn(indices: np.ndarray, weights: np.ndarray | None, random: np.random.Generator) -> int:
-    """One of `indices`, in proportion to its weight among all weights of a pool; evenly without weights."""
-    if weights is None:
-        return int(random.choice(indices))
-    return int(random.choice(indices, p=weights[indices] / weights[indices].sum()))
-
-
-class RareClassSampler:
-    """Draw a class, rare ones more often, then a frame that shows it.
-
-    P(c) is proportional to exp((1 - f_c) / T) with f_c the class's share of all labelled pixels: Hoyer et al.,
-    DAFormer, CVPR 2022, eq. 11. A frame shows a class when it has at least `least_share` of it (3,000 of 1280x720
-    pixels there). With weights, which must not be 0, it is drawn in proportion to them among the frames that show it.
-    """
-
-    least_share = 3000 / (1280 * 720)
-
-    def __init__(
-        self,
-        pools: dict[str, FramePool],
-        number_of_classes: int,
-        temperature: float,
-        weights: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        self.weights = weights or {}
-        self.frames: dict[str, list[np.ndarray]] = {}
-        self.probabilities: dict[str, np.ndarray] = {}
-        for name, pool in pools.items():
-            counts = pool.classes_by_frame(number_of_classes)
-            frequency = counts.sum(0) / max(counts.sum(), 1)
-            shown = counts >= self.least_share * np.maximum(counts.sum(1, keepdims=True), 1)
-            drawable = shown.any(0)
-            if not drawable.any():
-                raise NoInputsError(f"no {name} frame shows a class: every label map is ignored throughout")
-            # Relative to the rarest, so that a low temperature cannot round every weight to zero.
-            weights = np.exp(
-                (frequency[drawable].min() - frequency) / temperature, where=drawable, out=np.zeros(len(frequency))
-            )
-            self.frames[name] = [np.flatnonzero(shown[:, c]) for c in range(number_of_classes)]
-            self.probabilities[name] = weights / weights.sum()
-
-    def __call__(self, name: str, random: np.random.Generator) -> int:
-        """The index of a frame of pool `name`."""
-        chosen = int(random.choice(len(self.probabilities[name]), p=self.probabilities[name]))
-        return drawn(self.frames[name][chosen], self.weights.get(name), random)
 
 
 class _Steps(Dataset):

@@ -8,11 +8,15 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.errors import StorageError
+
+PART = re.compile(r"\..+\.(\d+)\.part", re.DOTALL)
+"""Names of files that are being written, with the process that writes."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -34,6 +38,30 @@ def write_atomically(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def remove_abandoned_parts(folder: Path) -> None:
+    """Sweep up, in a folder and below it, what killed processes of this machine were writing; those alive are spared.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    with storage_errors(folder):
+        for place, _, names in os.walk(folder):
+            for name in names:
+                match = PART.fullmatch(name)
+                if match is not None and not _is_alive(int(match[1])):
+                    Path(place, name).unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return process != 0
 
 
 @contextlib.contextmanager

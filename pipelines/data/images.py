@@ -65,6 +65,15 @@ def read_image(path: Path) -> np.ndarray:
     return _read(path, _decode_image, "a whole PNG, JPEG, WebP, BMP or TIFF image")
 
 
+def decode_image(data: bytes) -> np.ndarray:
+    """The bytes of an image file -> uint8 (H, W, 3) RGB; all else as `read_image`."""
+
+    def decode() -> np.ndarray:
+        return _decode_image(data, read_header(io.BytesIO(data), len(data)))
+
+    return _refusing(Path("image in memory"), decode, "a whole PNG, JPEG, WebP, BMP or TIFF image")
+
+
 def read_image_and_alpha(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """As `read_image`, and the file's alpha, uint8 (H, W), of the same orientation; None where it has none."""
     return _read(path, _decode_with_alpha, "a whole PNG, JPEG, WebP, BMP or TIFF image")
@@ -243,6 +252,12 @@ def encode_jpeg(array: np.ndarray, quality: int = 95) -> bytes:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(f"Cannot write {array.dtype} {array.shape} as JPEG; expected uint8 (H, W, 3)")
     return simplejpeg.encode_jpeg(np.ascontiguousarray(array), quality, colorspace="RGB", colorsubsampling="444")
+
+
+def through_jpeg(array: np.ndarray, quality: int) -> np.ndarray:
+    """What a JPEG leaves of a uint8 (H, W, 3) RGB array; with halved colour (4:2:0), as cameras and videos store it."""
+    data = simplejpeg.encode_jpeg(np.ascontiguousarray(array), quality, colorspace="RGB", colorsubsampling="420")
+    return simplejpeg.decode_jpeg(data, colorspace="RGB")
 
 
 def encode_webp(array: np.ndarray) -> bytes:

@@ -1,19 +1,23 @@
 """Instance maps, where a data set has them beside its label maps: which pixels are one car and which the next.
 
 Cityscapes writes them as *_instanceIds.png (Cordts et al., CVPR 2016). Layouts need no more than where one thing ends,
-so label and instance are kept as one number.
+so label and instance are kept as one number; evaluation weighs each instance alike, so it needs its class too.
 """
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.data.encodings import IGNORE, cityscapes
 from pipelines.data.images import image_error, read_raw
 
 LABEL_FILES = ("_labelIds.png", "_labelTrainIds.png")
 INSTANCE_FILE = "_instanceIds.png"
 LARGEST_ID = 2**16 - 2
 """So that a thing's number stays below 2^24 and survives a float32."""
+PER_CLASS = 1000
+"""A stored id is label id * 1000 + number, or the bare label id where things are not told apart."""
 
 
 def instance_file(label: Path) -> Path | None:
@@ -41,13 +45,44 @@ def number_things(label_map: np.ndarray, instances: Path | None) -> np.ndarray:
     things = label_map.astype(np.int32)
     if instances is None:
         return things
-    ids = read_raw(instances)
-    if ids.shape != label_map.shape:
-        raise image_error(
-            instances,
-            f"the instance map has shape {ids.shape}, its label map {label_map.shape}; both must have one size and "
-            "one channel",
-        )
+    ids = _read(instances, label_map.shape)
     if ids.max(initial=0) > LARGEST_ID:
         raise image_error(instances, f"holds instance id {int(ids.max())}; the largest that fits is {LARGEST_ID}")
     return things + ((ids.astype(np.int32) + 1) << 8)
+
+
+def read_instance_map(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """The instances of the classes that count.
+
+    Args:
+        path: Of a *_instanceIds.png.
+        shape: (height, width) of the label map that it belongs to.
+
+    Returns:
+        int32 (H, W): train id * 1000 + number; -1 where there is no instance of one of the 19 classes.
+
+    Raises:
+        ImageError: As `number_things`.
+    """
+    return _instances_of_ids()[_read(path, shape)]
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    ids = read_raw(path)
+    if ids.shape != shape:
+        raise image_error(
+            path,
+            f"the instance map has shape {ids.shape}, its label map {shape}; both must have one size and one channel",
+        )
+    return ids
+
+
+@lru_cache
+def _instances_of_ids() -> np.ndarray:
+    """int32 (65536,), from a stored id to what `read_instance_map` returns."""
+    table = np.full(2**16, -1, np.int32)
+    for label_id, train_id in cityscapes().ids.items():
+        first = label_id * PER_CLASS
+        if first and train_id != IGNORE:
+            table[first : first + PER_CLASS] = train_id * PER_CLASS + np.arange(PER_CLASS)
+    return table

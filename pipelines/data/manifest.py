@@ -30,6 +30,8 @@ MANIFEST = "manifest.jsonl"
 JOURNAL = ".journal.jsonl"
 SCORES = {"label_consistency", "structure", "expert_sha256"}
 """Fields that an audit adds later. Lines of frames without them are as they were before there were audits."""
+OVERLAY = {"overlay", "overlay_sha256"}
+"""Fields of predictions."""
 
 
 def _inside_the_set(path: str) -> str:
@@ -69,6 +71,9 @@ class ManifestEntry(BaseModel):
     """How well edges were kept: SSIM of the gradients of source and translation; null where the source is not known."""
     expert_sha256: Sha256 | None = None
     """Checkpoint of the expert; null for a frame that no audit has seen since it was translated."""
+    overlay: RelativePath | None = None
+    """A picture for people that was made beside the image; of predictions."""
+    overlay_sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _label_is_whole(self) -> Self:
@@ -111,7 +116,7 @@ def write_manifest(path: Path, entries: Iterable[ManifestEntry]) -> None:
 
 def _line(entry: ManifestEntry) -> bytes:
     # ASCII, with everything else escaped: no name, however odd, can then hold what some reader takes for a line's end.
-    left_out = SCORES if entry.expert_sha256 is None else None
+    left_out = (SCORES if entry.expert_sha256 is None else set()) | (OVERLAY if entry.overlay is None else set())
     return json.dumps(entry.model_dump(exclude=left_out)).encode("ascii") + b"\n"
 
 
@@ -184,9 +189,7 @@ def _open_locked(path: Path) -> BinaryIO:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             stream.close()
-            raise UserError(
-                f"{path.parent}: another process is translating into it; choose another --output"
-            ) from error
+            raise UserError(f"{path.parent}: another process is at work in it; choose another --output") from error
         if path.exists() and os.path.samestat(path.stat(), os.fstat(stream.fileno())):
             return stream
         stream.close()  # its owner finished and removed it between our opening and our locking

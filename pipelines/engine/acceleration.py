@@ -1,17 +1,14 @@
 """What makes a generator fast at inference: another algorithm, layout, precision, runtime and memory allocator.
 
-Each measure stands by itself and with its figure. They were taken on one core of an AMD EPYC (Zen 4: bf16 products at
-twice the rate of float32, no matrix unit) with a ResNet-9 of 64 channels at 256x128, in CPU time, torch 2.15; the plain
-network needs 0.53 s there. `benchmarks/translate.py` measures the whole.
+Each measure stands by itself and with its figure, from `benchmarks/layers.py`: one core of an AMD EPYC (Zen 4: bf16
+products at twice the rate of float32, no matrix unit), CPU time, a ResNet-9 of 64 channels at 256x128, torch 2.15; the
+plain network needs 0.59 s there. `benchmarks/translate.py` measures the whole.
 """
 
-import contextlib
 import copy
 import ctypes
-import importlib.util
 import shutil
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -19,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.engine.conversion import compiled_for_openvino, converted_to_openvino
 from pipelines.errors import UserError
 from translate.tiling import chain
 from translate.winograd import WinogradConv2d
@@ -28,8 +26,8 @@ Runtime = Literal["torch", "compile", "openvino"]
 
 CAREFUL_SHARE = 0.2
 """First part of the convolutions that stays float32 in the fast mode. A rounding error in them is passed on by all that
-follows: in a fresh ResNet-9, bf16 in the first convolution alone moves the result by 0.65 levels of 255, in the last
-residual block by 0.10."""
+follows: in a fresh ResNet-9, bf16 in the first convolution alone moves the result by 0.62 levels of 255, in the last
+residual block by 0.05 each."""
 WORTHWHILE_CHANNELS = 32
 """Below, transforming the features costs more than the products saved."""
 
@@ -42,9 +40,9 @@ def accelerated(generator: nn.Module, mode: Mode = "exact", runtime: Runtime = "
 
     Args:
         generator: Signed image to signed image.
-        mode: "exact" computes in float32: the same network, summed in another order (mean deviation 0.0004 levels of
-            255). "fast" computes in bf16 but for the first convolutions: mean deviation 1.0 to 1.3 levels for fresh
-            networks, the most that any of three seeds showed; plain bf16 weights give 1.1 to 1.4.
+        mode: "exact" computes in float32: the same network, summed in another order (mean deviation 0.0003 to
+            0.0005 levels of 255 in three fresh networks). "fast" computes in bf16 but for the first convolutions: mean
+            deviation 0.9 to 1.1 levels; plain bf16 weights give 1.2 to 1.5.
         runtime: "torch"; "compile" for torch.compile, which needs a C++ compiler and compiles anew for new sizes of
             image; or "openvino", an extra, on the CPU only, which cannot be tiled.
 
@@ -87,8 +85,8 @@ def keep_freed_memory() -> bool:
     """Tell glibc's allocator to keep what is freed, for this process and from now on; True if it did.
 
     A network allocates and frees the same large tensors for every frame. By default each is mapped from the system anew
-    and every page of it faults and is zeroed: of a frame of 1024x512 that is 2.5 s of 11.2 plain, 1.9 of 6.9 in the
-    exact mode and 0.7 of 4.0 in the fast one, and next to nothing (0.03 s) after this call. Freed memory is given back
+    and every page of it faults and is zeroed: of a frame of 1024x512 that is 2.6 s of 12.6 plain, 1.5 of 6.1 in the
+    exact mode and 0.5 of 3.7 in the fast one, and next to nothing (0.05 s) after this call. Freed memory is given back
     when the process ends. Call it before the first frame, in a process that translates and nothing else.
     """
     if not sys.platform.startswith("linux"):
@@ -104,8 +102,8 @@ def keep_freed_memory() -> bool:
 class QuickInstanceNorm2d(nn.InstanceNorm2d):
     """Instance normalisation without running statistics, as group normalisation with groups of one channel.
 
-    The same mathematics. torch's own copies channels-last features to another layout and back: 1.9 ms against 0.13 at
-    (1, 256, 32, 64), 6.8 against 0.57 at (1, 64, 128, 256).
+    The same mathematics. torch's own copies channels-last features to another layout and back: 1.9 ms against 0.12 at
+    (1, 256, 32, 64), 8.1 against 0.60 at (1, 64, 128, 256).
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -116,7 +114,7 @@ class NarrowConv2d(nn.Module):
     """A large convolution to few channels, as one along the columns and a sum of shifted results along the rows.
 
     A convolution computes 16 channels at least, of which an image needs 3. Giving every column of the kernel its own
-    channels fills them: 7x7, 64 to 3 channels at 256x128, 10.3 ms instead of 29.7.
+    channels fills them: 7x7, 64 to 3 channels at 256x128, 10.5 ms instead of 29.7.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -167,9 +165,9 @@ def _convolutions(network: nn.Module) -> list[nn.Module]:
 def _exchange_layers(network: nn.Module, mode: Mode) -> None:
     """Exchange layers, in place, for those that are faster on a CPU.
 
-    3x3 convolutions at 256 channels (88% of a ResNet-9's products) take, per call: direct 21.5 ms in float32 and 10.7
-    in bf16; Winograd's 11.0 in float32 with tiles of 4x4 and 5.8 in bf16 with 2x4. Tiles of 4x4 in bf16 take 5.2 but
-    double the deviation.
+    3x3 convolutions at 256 channels (88% of a ResNet-9's products) take, per call: direct 21.9 ms in float32 and 10.8
+    in bf16; Winograd's 11.5 in float32 with tiles of 4x4 and 6.6 in bf16 with 2x4. Tiles of 4x4 in bf16 take 5.8 and
+    deviate by 1.6 % instead of 0.9 %.
     """
     convolutions = _convolutions(network)
     careful = set(convolutions[: round(len(convolutions) * CAREFUL_SHARE)]) if mode == "fast" else set(convolutions)
@@ -230,7 +228,7 @@ class OpenVinoGenerator(nn.Module):
     """A generator run by OpenVINO on the CPU; any size, compiled once.
 
     Meant for processors with matrix units (Intel's AMX). Without, on the machine above, it takes 0.48 s in float32 and
-    0.24 in bf16, where `Accelerated` takes 0.28 and 0.19.
+    0.24 in bf16, where `Accelerated` takes 0.30 and 0.20.
     """
 
     def __init__(self, generator: nn.Module, mode: Mode) -> None:
@@ -243,39 +241,3 @@ class OpenVinoGenerator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.from_numpy(self.model([image.float().contiguous().numpy()])[0].copy())
-
-
-def converted_to_openvino(network: nn.Module) -> Any:
-    """The OpenVINO model of a network from image to image, height and width free.
-
-    Raises:
-        UserError: OpenVINO is not installed.
-    """
-    require("openvino", "openvino")
-    import openvino
-
-    example = torch.zeros(1, 3, 256, 256)
-    program = copy.deepcopy(network).cpu().float().eval()
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the converter, about its own use of torch
-        model = openvino.convert_model(program, example_input=example, input=[-1, 3, -1, -1])
-    model.inputs[0].get_tensor().set_names({"image"})
-    model.outputs[0].get_tensor().set_names({"translation"})
-    return model
-
-
-def compiled_for_openvino(model: Any, mode: Mode) -> Any:
-    """Ready to run on the CPU. The precision is pinned: left to itself, OpenVINO takes bf16 where the processor can."""
-    import openvino
-
-    precision = "f32" if mode == "exact" else "bf16"
-    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    with contextlib.suppress(RuntimeError):  # a processor without bf16 refuses the hint; float32 then, and exact
-        return openvino.Core().compile_model(model, "CPU", settings)
-    return openvino.Core().compile_model(model, "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"})
-
-
-def require(package: str, extra: str) -> None:
-    """UserError, naming the extra to install, unless `package` is there."""
-    if importlib.util.find_spec(package) is None:
-        raise UserError(f"{package} is not installed; pip install 'sim2real[{extra}]'")

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree as Tree
 
 from markupsafe import Markup
@@ -82,13 +83,24 @@ def class_bars(study: Study, group: list[int]) -> Markup:
 
 def confusion_heatmap(study: Study, arm: str) -> Markup:
     """Where the pixels of each class went, in percent of the class: a row per class in the labels, void last."""
-    groups, matrix = study.class_groups(), study.confusion(arm)
-    titles = [*(study.group_title(group) for group in groups), "void"]
-    columns = [j for j in range(len(titles)) if j < len(groups) or any(row[j] for row in matrix)]
+    titles = [study.group_title(group) for group in study.class_groups()]
+    return heatmap(titles, study.confusion(arm), f"Confusion matrix of the {ARM_TITLES[arm].lower()} arm")
+
+
+def heatmap(titles: list[str], matrix: list[list[int]], said: str) -> Markup:
+    """A confusion matrix in percent of its rows; classes without a labelled pixel have no row, and void comes last.
+
+    Args:
+        titles: Of K classes.
+        matrix: (K or K + 1, K + 1) counts, labels by rows; the last column is void.
+        said: What it is, for those who do not see it.
+    """
+    titles = [*titles, "void"]
+    columns = [j for j in range(len(titles)) if j < len(titles) - 1 or any(row[j] for row in matrix)]
     rows = [i for i, counts in enumerate(matrix) if sum(counts)]
     left, top = 8 + 6.4 * max(map(len, titles)), 12 + 5.6 * max(map(len, titles))
     width, height = left + CELL * len(columns) + 8, top + CELL * len(rows) + 4
-    svg = _drawing(None, f"Confusion matrix of the {ARM_TITLES[arm].lower()} arm, rows normalised", "heatmap")
+    svg = _drawing(None, f"{said}, rows normalised", "heatmap")
     svg.set("viewBox", f"0 0 {width:.0f} {height:.0f}")
     svg.set("style", f"max-width:{width * 1.15:.0f}px")
     for x, j in enumerate(columns):
@@ -99,6 +111,44 @@ def confusion_heatmap(study: Study, arm: str) -> Markup:
         for x, j in enumerate(columns):
             share = matrix[i][j] / sum(matrix[i])
             _cell(svg, left + CELL * x, top + CELL * y, share, f"{titles[i]} seen as {titles[j]}")
+    return _written(svg)
+
+
+def bar(said: str, value: float | None, style: str = "translated") -> Markup:
+    """One bar on a scale of 0..1, with marks at every quarter; none where there is no value."""
+    svg = _drawing(18, f"{said}: {score(value)}", "bars")
+    for mark in (25, 50, 75, 100):
+        _add(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=18, class_="grid")
+    if value is not None and math.isfinite(value):
+        _add(svg, "rect", x=0, y=4, width=_percentage(value), height=10, rx=1.5, class_=f"bar {style}")
+    return _written(svg)
+
+
+def reliability_diagram(bins: list[dict[str, Any]], height: int = 260) -> Markup:
+    """How often pixels were right (bars) by how sure the network was of them; on the dashed line it can be believed.
+
+    Args:
+        bins: Of equal width from 0 to 1, each with "pixels", "accuracy", "confidence" and its upper end "up_to".
+        height: In pixels.
+    """
+    svg = _drawing(height, "Share of right pixels by the network's confidence", "plot")
+    total = sum(one["pixels"] for one in bins) or 1
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y = height * (1 - tick)
+        _add(svg, "line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
+        _add(svg, "text", f"{tick:g}", x=-8, y=y + 4, class_="tick right")
+        _add(svg, "text", f"{tick:g}", x=_percentage(tick), y=height + 19, class_="tick middle")
+    low = 0.0
+    for one in bins:
+        if one["pixels"]:
+            right = one["accuracy"]
+            mark = _add(svg, "g", class_="translated", fill_opacity="0.75")
+            share = f"{one['pixels'] / total * 100:.1f} % of pixels"
+            _add(mark, "title", f"Confidence {score(one['confidence'])}, right {score(right)}: {share}")
+            place = {"x": _percentage(low + 0.003), "width": _percentage(one["up_to"] - low - 0.006)}
+            _add(mark, "rect", **place, y=height * (1 - right), height=height * right, class_="bar translated")
+        low = one["up_to"]
+    _add(svg, "line", x1="0", x2="100%", y1=height, y2="0", class_="end oracle")
     return _written(svg)
 
 

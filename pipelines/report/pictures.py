@@ -6,12 +6,16 @@ sharp, the reader may change the blending, and the photograph is stored once and
 
 import base64
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from pipelines.data.images import encode_jpeg, encode_png
 from segment.classes import IGNORE_INDEX, PALETTE
+
+if TYPE_CHECKING:  # error maps are painted with what is here
+    from pipelines.report.error_maps import ErrorPicture
 
 WIDEST = 640
 """Pixels across of a picture in the report; larger ones are scaled down so that the page stays a few megabytes."""
@@ -44,13 +48,15 @@ class PredictionPicture:
 class Pictures:
     """All that the page shows beside the numbers; any part may be empty.
 
-    `translator_curve` has one entry per logged step of the translator: the step and its losses by name.
+    `translator_curve` has one entry per logged step of the translator: the step and its losses by name. `errors` has
+    the best, median and worst frame of each arm.
     """
 
     translations: list[Translation] = field(default_factory=list)
     best: list[PredictionPicture] = field(default_factory=list)
     worst: list[PredictionPicture] = field(default_factory=list)
     translator_curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    errors: dict[str, list["ErrorPicture"]] = field(default_factory=dict)
 
 
 def photograph(image: np.ndarray) -> str:

@@ -127,6 +127,10 @@ class Study(Record):
         """What a scoring unit is called: 'car', or 'car + truck + bus'."""
         return " + ".join(self.classes[train_id] for train_id in group)
 
+    def titled(self, train_id: int) -> str:
+        """What the scoring unit of a train id is called."""
+        return next(self.group_title(group) for group in self.class_groups() if train_id in group)
+
     def group_iou(self, arm: str, group: list[int]) -> list[float | None]:
         """IoU of a scoring unit by seed of the arm; None where the labels do not hold it."""
         return [

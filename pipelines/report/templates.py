@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.report import charts, pictures, wording
+from pipelines.report import charts, error_maps, pictures, wording
 
 FILTERS = {
     "score": wording.score,
@@ -20,6 +20,9 @@ FILTERS = {
     "duration": wording.duration,
     "photograph": pictures.photograph,
     "painting": pictures.painting,
+    "small_photograph": error_maps.small_photograph,
+    "small_painting": error_maps.small_painting,
+    "error_painting": error_maps.error_painting,
 }
 
 

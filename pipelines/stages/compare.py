@@ -24,6 +24,7 @@ from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.runs import environment
 from pipelines.errors import NoInputsError
 from pipelines.progress import duration
+from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
 from pipelines.report.page import write_report
 from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
@@ -199,6 +200,9 @@ def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Eva
         best=[_prediction(workspace, seed, here, int(i)) for i in order[::-1][:count]],
         worst=[_prediction(workspace, seed, here, int(i)) for i in order[:count]],
         translator_curve=[(row["step"], {k: v for k, v in row.items() if k != "step"}) for row in losses],
+        errors={
+            arm: _errors(workspace, workspace.segmenter(seed, arm), evaluation) for arm, evaluation in here.items()
+        },
     )
 
 
@@ -234,6 +238,27 @@ def _prediction(workspace: Workspace, seed: int, evaluations: dict[str, Evaluati
         predictions={arm: read_prediction(workspace.segmenter(seed, arm) / "evaluation", name) for arm in ARMS},
         scores={arm: evaluation.frame_scores()[place] for arm, evaluation in evaluations.items()},
     )
+
+
+def _errors(workspace: Workspace, run: Path, evaluation: Evaluation) -> list[ErrorPicture]:
+    """The best, median and worst frame of one arm."""
+    scores = evaluation.frame_scores()
+    found = []
+    for rank, place in ranked_frames(scores).items():
+        name = evaluation.names[place]
+        frames, index = _validation_frame(workspace.validation, name)
+        picture = ErrorPicture(
+            rank=rank,
+            name=name,
+            score=scores[place],
+            image=frames.read_image(index),
+            label=frames.read_label_map(index),
+            prediction=read_prediction(run / "evaluation", name),
+            confused=most_confused(evaluation.merged[place].tolist()),
+            groups=evaluation.groups,
+        )
+        found.append(picture)
+    return found
 
 
 def _validation_frame(sets: list[FrameSet], name: str) -> tuple[FrameSet, int]:

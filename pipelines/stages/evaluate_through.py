@@ -5,6 +5,7 @@ protocol is that of `evaluate`; figures stand beside those of the same segmenter
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipelines.data.images import to_image, to_tensor
 from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
-from pipelines.stages.evaluate import Evaluation, Predictor, evaluate, predictor
+from pipelines.stages.evaluate import ONE_LOOK, PLAIN, Evaluation, Looks, Measures, evaluate, looking, predictor
 from pipelines.stages.train_segmenter import load_segmenter
 from pipelines.stages.trained_translator import load_translator
 from pipelines.workspace import Workspace
@@ -33,6 +34,8 @@ def evaluate_through(
     direction: Direction,
     output: Path | None,
     machine: Machine,
+    looks: Looks = ONE_LOOK,
+    measures: Measures = PLAIN,
 ) -> Evaluation:
     """Evaluate a segmenter on the experiment's validation frames after their translation.
 
@@ -46,6 +49,8 @@ def evaluate_through(
         direction: "target_to_source" brings real frames to a segmenter of synthetic ones.
         output: Where to keep the evaluation; None for a folder in the segmenter's run folder, one per translator.
         machine: Where to compute.
+        looks: How the segmenter looks at a translated frame.
+        measures: What to measure beside the confusion matrix.
 
     Raises:
         UserError: The translator does not learn this direction, or takes label maps.
@@ -65,15 +70,11 @@ def evaluate_through(
         "height": settings.height,
         "precision": machine.precision,
     }
-    name = f"{direction}-{identity['translator'][:12]}"
+    name = "_".join(filter(None, (f"{direction}-{identity['translator'][:12]}", looks.name)))
     folder = output or checkpoint.parent.parent / "evaluation_through" / name
     translate = array_translation(method, direction, height, machine)
-    predict_one = predictor(network, settings.height, machine)
-    return evaluate(_translated_first(translate, predict_one), workspace.validation, folder, identity)
-
-
-def _translated_first(translate: ArrayTranslation, predict_one: Predictor) -> Predictor:
-    return lambda image, size: predict_one(translate(image), size)
+    ready = replace(predictor(network, settings.height, machine, looks), before=translate)
+    return evaluate(ready, workspace.validation, folder, identity | looking(looks), measures)
 
 
 def array_translation(method: Translator, direction: Direction, height: int, machine: Machine) -> ArrayTranslation:

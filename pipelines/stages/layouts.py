@@ -16,22 +16,19 @@ import torch
 from torch import Tensor
 
 from pipelines.data.batches import largest_height
-from pipelines.data.encodings import label_maps
 from pipelines.data.files import sha256_of
 from pipelines.data.instances import instance_file, number_things
+from pipelines.data.label_formats import label_id_table
 from pipelines.data.paired_batches import PairedBatches
-from pipelines.engine.runs import read_json, write_json
 from pipelines.errors import NoInputsError, UserError
 from pipelines.stages.label_reader import read_label_map
-from pipelines.stages.training_run import filled_pool
+from pipelines.stages.training_run import filled_pool, note
 from pipelines.translation.plan import FrameToTranslate
 from pipelines.translators import Pix2pixHDSettings
 from pipelines.workspace import Workspace
-from segment.classes import IGNORE_INDEX
 from translate.methods.pix2pixhd import Pix2pixHD
 from translate.networks.perceptual import PerceptualLoss, VGG19Features
 
-NOTES = "notes.json"
 VGG_FILE = "vgg19-dcbb9e9d.pth"
 """What torchvision calls the weights of `vgg19` in its cache."""
 
@@ -120,30 +117,6 @@ def torch_cache() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def note(run: Path, key: str, value: object) -> bool:
-    """Note in a run folder what was found on this machine; whether it is new there.
-
-    Raises:
-        UserError: The run was begun with something else.
-    """
-    path = run / NOTES
-    notes = read_json(path) if path.exists() else {}
-    if key not in notes:
-        write_json(path, notes | {key: value})
-        return True
-    if notes[key] != value:
-        raise UserError(
-            f"{run} was begun with other files ({key}: {_short(notes[key])} then, {_short(value)} now); make them "
-            "what they were, or choose another --run"
-        )
-    return False
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 32 else f"{text[:12]}…"
-
-
 # --- translation -----------------------------------------------------------------------------------
 
 
@@ -185,8 +158,4 @@ def label_table(labels: int) -> np.ndarray | None:
         return None
     if labels != 35:
         raise UserError(f"no label space has {labels} labels; expected 19 (train ids) or 35 (Cityscapes labelIds)")
-    table = np.zeros(IGNORE_INDEX + 1, np.uint8)
-    for label_id, entry in label_maps()["cityscapes"]["ids"].items():
-        if entry["train_id"] != IGNORE_INDEX and int(label_id) >= 0:
-            table[entry["train_id"]] = int(label_id)
-    return table
+    return label_id_table()

@@ -1,85 +1,200 @@
-"""Prediction for a folder: one label map and, if wanted, one overlay per image, the folder tree mirrored."""
+"""Predict the frames of a folder, a list or a data set: a label map and, if wanted, an overlay for each.
 
-from dataclasses import dataclass
-from pathlib import Path
+The machinery is that of batch translation: reading, network and writing overlap; a killed run is carried on by the same
+command and leaves the same bytes; a bad file costs one frame; `manifest.jsonl` and `failures.jsonl` tell all.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
+from pydantic import JsonValue
 
+from pipelines.data.augment import fit_height
 from pipelines.data.files import write_atomically
-from pipelines.data.images import encode_png, read_image, write_image
-from pipelines.data.layout import files_below
-from pipelines.errors import ImageError, NoInputsError, UserError
-from pipelines.progress import Progress
-from pipelines.stages.evaluate import Predictor
-from pipelines.translation.plan import refuse_nested
+from pipelines.data.images import encode_image, encode_png, image_error, read_image, to_batch
+from pipelines.data.label_formats import LabelFormat, coloured, in_format
+from pipelines.data.manifest import ManifestEntry
+from pipelines.errors import NoInputsError, UserError
+from pipelines.stages.network_clock import NetworkClock
+from pipelines.translation.plan import FrameToTranslate, refuse_collisions
+from pipelines.translation.work import Outcome, Work, work_through
+from pipelines.translation.write import Loaded
 from segment.classes import PALETTE
 
+if TYPE_CHECKING:  # an option is refused before torch is loaded
+    from torch import Tensor
+
+WHAT, DEED = "prediction", "predicted"
 OVERLAY_STRENGTH = 0.55
+MOST_PIXELS = 2**25
+"""A frame of 8K has 33 million. What is larger at the network's height is a stripe, and would take all memory."""
+
+
+class Segments(Protocol):
+    """What predicts; `pipelines.engine.segmenter_runtime.SegmenterRuntime` for one."""
+
+    def label_map(self, image: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """Image (1, 3, h, w) in [0, 1] -> uint8 train ids at `size` (height, width)."""
+        ...
 
 
 @dataclass(frozen=True)
-class PredictionSummary:
-    """How many images were predicted, and which failed, with the reason."""
+class SegmentingNetwork:
+    """A segmenter that is given each frame at one height, and gives a label map at the frame's own size."""
 
-    predicted: int
-    failed: list[tuple[Path, str]]
+    segmenter: Segments
+    height: int
+    device: str
+    clock: NetworkClock
+    batch_size: int = 1
+
+    def __call__(self, batch: Sequence[np.ndarray], source: Path) -> "list[Tensor]":
+        """The label map, uint8 (H, W) on the device, of a batch of one frame."""
+        import torch
+
+        (frame,) = batch
+        size = (frame.shape[0], frame.shape[1])
+        try:
+            with torch.inference_mode(), self.clock.working():
+                image = to_batch([fit_height(frame, self.height, enlarge=True, least_width=1)], self.device)
+                return [self.segmenter.label_map(image, size).reshape(size)]
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{source}: out of memory for a frame of {size[1]}x{size[0]} on {self.device}; set a smaller --height"
+            ) from error
+
+    def read(self, frame: FrameToTranslate) -> np.ndarray:
+        """A frame's image; ImageError where it is damaged, or so long that the network cannot be given it."""
+        image = read_image(frame.image)
+        height, width = image.shape[:2]
+        if self.height * max(1.0, width * self.height / height) > MOST_PIXELS:
+            raise image_error(frame.image, f"{width}x{height} pixels are too long a stripe at height {self.height}")
+        return image
 
 
-def predict_folder(predict_one: Predictor, source: Path, output: Path, overlays: bool) -> PredictionSummary:
-    """Predict every image below `source`.
+@dataclass(frozen=True)
+class PredictionWriter:
+    """Writes the label map of a frame and, where the frame has a place for it, the overlay."""
 
-    Args:
-        predict_one: The network.
-        source: Any folder tree; hidden files are passed over.
-        output: `labels/` gets label maps of train ids (8-bit PNG) at the image's own size, `overlays/` JPEGs.
-        overlays: Whether to write overlays.
+    output: Path
+    checkpoint_sha256: str
+    labels: LabelFormat
+
+    def write(self, loaded: Loaded, result: "Tensor") -> ManifestEntry:
+        """Write a frame's files; they count once the returned entry is in a journal.
+
+        Args:
+            loaded: The frame.
+            result: uint8 (H, W) train ids.
+
+        Raises:
+            ImageError: The overlay does not fit into its format.
+            StorageError: The disk refuses.
+        """
+        frame, label_map = loaded.frame, result.cpu().numpy()
+        data = encode_png(in_format(label_map, self.labels))
+        picture = None if frame.output_overlay is None else self._overlay(loaded, label_map)
+        write_atomically(self.output / frame.output_image, data)
+        if frame.output_overlay is not None and picture is not None:
+            write_atomically(self.output / frame.output_overlay, picture)
+        height, width = loaded.size
+        return ManifestEntry(
+            frame=frame.name,
+            image=str(frame.output_image),
+            label=None,
+            label_encoding=None,
+            source=str(frame.source),
+            source_sha256=loaded.source_sha256,
+            image_sha256=hashlib.sha256(data).hexdigest(),
+            label_sha256=None,
+            checkpoint_sha256=self.checkpoint_sha256,
+            width=width,
+            height=height,
+            overlay=None if frame.output_overlay is None else str(frame.output_overlay),
+            overlay_sha256=None if picture is None else hashlib.sha256(picture).hexdigest(),
+        )
+
+    def _overlay(self, loaded: Loaded, label_map: np.ndarray) -> bytes:
+        try:
+            return encode_image(overlay(loaded.pixels, label_map), ".jpg")
+        except ValueError as error:
+            raise image_error(loaded.frame.image, str(error)) from error
+
+
+def to_predict(frames: Sequence[FrameToTranslate], overlays: bool) -> list[FrameToTranslate]:
+    """A translation's plan as a prediction's: `labels/NAME.png` and `overlays/NAME.jpg`; label maps stay behind.
 
     Raises:
-        UserError: `source` is no folder, `output` lies in `source` or holds it, or two images would have one output.
-        NoInputsError: There is no image below `source`, or none could be read.
+        UserError: Two frames would be written to one file.
     """
-    places = output_places(source)
-    refuse_nested(source, output)
-    failed = []
-    with Progress("predict", len(places), "image") as progress:
-        for done, (name, image_path) in enumerate(places.items(), 1):
-            progress.reach(done)
-            try:
-                image = read_image(image_path)
-            except ImageError as error:
-                failed.append((image_path, str(error)))
-                continue
-            prediction = predict_one(image, image.shape[:2])
-            write_atomically(output / "labels" / f"{name}.png", encode_png(prediction))
-            if overlays:
-                write_image(output / "overlays" / f"{name}.jpg", overlay(image, prediction))
-    if len(failed) == len(places):
-        raise NoInputsError(f"None of {len(places)} images could be read; the first: {failed[0][1]}")
-    return PredictionSummary(len(places) - len(failed), failed)
+    planned = [
+        replace(
+            frame,
+            output_image=PurePosixPath("labels") / frame.source.with_suffix(".png"),
+            output_overlay=PurePosixPath("overlays") / frame.source.with_suffix(".jpg") if overlays else None,
+            label=None,
+            label_encoding=None,
+            output_label=None,
+        )
+        for frame in frames
+    ]
+    refuse_collisions(planned)
+    return planned
 
 
-def output_places(source: Path) -> dict[str, Path]:
-    """Images below a folder by their path without suffix, in name order."""
-    if not source.is_dir():
-        raise UserError(f"--input {source} is not a folder")
-    suffixes = {f".{s}" for s in ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff")}
-    places: dict[str, Path] = {}
-    for path in sorted(files_below(source)):
-        if path.suffix.lower() not in suffixes:
-            continue
-        name = path.relative_to(source).with_suffix("").as_posix()
-        if name in places:
-            raise UserError(f"{path} and {places[name]} would have the same output {name}.png; rename one")
-        places[name] = path
-    if not places:
-        raise NoInputsError(f"{source} holds no image ({', '.join(sorted(suffixes))})")
-    return places
+def predict_frames(
+    frames: Sequence[FrameToTranslate],
+    output: Path,
+    network: SegmentingNetwork,
+    identity: Mapping[str, JsonValue],
+    *,
+    labels: LabelFormat = "train_ids",
+    workers: int = 2,
+    restart: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Predict what is not finished yet, in name order, and write the manifest.
+
+    Args:
+        frames: As `to_predict` makes them.
+        output: Gets `labels/` and `overlays/`; made if missing.
+        network: What predicts.
+        identity: What decides the result: "checkpoint_sha256", and whatever else (runtime, precision). A folder that
+            holds predictions of another identity is refused.
+        labels: How label maps are written. Part of the identity.
+        workers: Threads that read ahead and write behind.
+        restart: As of `work_through`, as `progress` and `stop_requested`.
+
+    Raises:
+        NoInputsError: There are no frames, or every one failed.
+        UserError, StorageError, Interrupted: As of `work_through`.
+    """
+    if not frames:
+        raise NoInputsError(f"There are no frames to predict into {output}")
+    work = Work(
+        frames=sorted(frames, key=lambda frame: frame.name),
+        output=output,
+        plan={"format": 1, **identity, "height": network.height, "labels": labels},
+        network=network,
+        writer=PredictionWriter(output, str(identity["checkpoint_sha256"]), labels),
+        read=network.read,
+        workers=workers,
+        what=WHAT,
+        deed=DEED,
+    )
+    return work_through(work, lambda: network.clock.share, restart, progress, stop_requested)
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray) -> np.ndarray:
     """The image under its classes' colours; uint8 (H, W, 3), ignored pixels left as they are."""
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(PALETTE)] = PALETTE
-    blended = cv2.addWeighted(image, 1 - OVERLAY_STRENGTH, table[label_map], OVERLAY_STRENGTH, 0)
-    return np.where((label_map < len(PALETTE))[..., None], blended, image)
+    blended = cv2.addWeighted(image, 1 - OVERLAY_STRENGTH, coloured(label_map), OVERLAY_STRENGTH, 0)
+    ignored = label_map >= len(PALETTE)
+    if ignored.any():  # a network names a class everywhere; label maps of people do not
+        blended[ignored] = image[ignored]
+    return blended

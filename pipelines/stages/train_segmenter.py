@@ -2,14 +2,20 @@
 out.
 """
 
+import sys
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pipelines.data.augment import SegmenterAugmentation
-from pipelines.data.batches import LabelledBatches, RareClassSampler, largest_height
+from pipelines.data.batches import largest_height
 from pipelines.data.frames import FrameSet, open_frame_set
+from pipelines.data.labelled_batches import LabelledBatches, RareClassSampler
 from pipelines.data.manifest import MANIFEST
 from pipelines.data.scores import read_scores, select_by_consistency
 from pipelines.data.translated import TranslatedSettings
@@ -19,14 +25,16 @@ from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError, UserError
 from pipelines.segmenters import SegmenterSettings
 from pipelines.stages.trained_translator import finished_translator, settings_in
-from pipelines.stages.training_run import filled_pool, train_run
+from pipelines.stages.training_run import filled_pool, note, train_run
 from pipelines.translation.folder import PLAN
 from pipelines.workspace import Workspace, arm_shares
 from segment.classes import CLASS_NAMES
+from segment.losses import inverse_log_weights
 from segment.methods import METHODS
-from segment.methods.supervised import Supervised
+from segment.methods.supervised import BatchAugmentation, Supervised
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
+from segment.normalisation import refusal_of_single_images
 
 
 def train_segmenter(
@@ -34,12 +42,18 @@ def train_segmenter(
 ) -> Path:
     """Train (or carry on training) one arm's segmenter with one seed; return its run folder."""
     settings = workspace.experiment.segmenter
+    refuse_single_images(settings)
+
+    @cache
+    def batches() -> LabelledBatches:
+        return labelled_batches(workspace, seed, arm)
+
     return train_run(
         workspace.segmenter(seed, arm),
         segmenter_inputs(workspace, seed, arm),
         settings,
-        lambda: build_segmenter(settings, seed),
-        lambda: labelled_batches(workspace, seed, arm),
+        lambda: starting_segmenter(settings, seed, batches(), workspace.segmenter(seed, arm)),
+        batches,
         machine,
         workers,
         restart,
@@ -79,10 +93,53 @@ def labelled_batches(workspace: Workspace, seed: int, arm: str) -> LabelledBatch
     sampler = None
     if settings.rare_class_sampling:
         sampler = RareClassSampler(pools, len(CLASS_NAMES), settings.rare_class_temperature, weights)
-    augmentation = SegmenterAugmentation(
-        settings.height, settings.crop, settings.scale, settings.flip, settings.colour_jitter, settings.blur
+    style = None
+    if settings.style_from_target > 0 and shares["target"] < 1:
+        style = filled_pool("style", workspace.target, settings.crop[1])
+    return LabelledBatches(
+        pools,
+        shares,
+        seed,
+        settings.batch,
+        augmentation_in_workers(settings),
+        sampler,
+        weights,
+        exact_shares=settings.exact_shares,
+        target_from_step=first_step_on_target(settings, shares),
+        style=style,
+        style_in_batch=settings.augment_on == "device",
     )
-    return LabelledBatches(pools, shares, seed, settings.batch, augmentation, sampler, weights)
+
+
+APPEARANCE = (
+    *("flip", "colour_jitter", "blur", "gamma", "grey", "noise", "jpeg", "jpeg_quality"),
+    *("style_from_target", "style", "style_window"),
+)
+"""The settings of what either the workers or the device do, by their names there and here."""
+
+
+def augmentation_in_workers(settings: SegmenterSettings) -> SegmenterAugmentation:
+    """All of it, or scale and crop alone where the device does the rest."""
+    if settings.augment_on == "device":
+        return SegmenterAugmentation(settings.height, settings.crop, settings.scale, False, 0.0, 0.0)
+    appearance = {name: getattr(settings, name) for name in APPEARANCE}
+    return SegmenterAugmentation(settings.height, settings.crop, settings.scale, **appearance)
+
+
+def augmentation_on_device(settings: SegmenterSettings) -> BatchAugmentation | None:
+    """What the device does, if it does anything."""
+    if settings.augment_on == "workers":
+        return None
+    from pipelines.data.device_augment import DeviceAugmentation  # kornia takes seconds to import
+
+    return DeviceAugmentation(**{name: getattr(settings, name) for name in APPEARANCE})
+
+
+def first_step_on_target(settings: SegmenterSettings, shares: dict[str, float]) -> int | None:
+    """From which step on an arm learns from target frames alone; None for an arm that has none, or never."""
+    if settings.last_steps_on_target == 0 or shares["target"] == 0:
+        return None
+    return settings.steps - settings.last_steps_on_target
 
 
 def _sets_of(workspace: Workspace, seed: int, arm: str, share: str) -> list[FrameSet]:
@@ -118,19 +175,81 @@ def _consistent(workspace: Workspace, seed: int, sets: list[FrameSet]) -> tuple[
     return list(kept), {"translated": np.concatenate(weights)} if weigh else {}
 
 
-def build_segmenter(settings: SegmenterSettings, seed: int = 0) -> Supervised:
-    """The method with freshly drawn weights, a function of the seed alone: all arms start from the same."""
+def refuse_single_images(settings: SegmenterSettings) -> None:
+    """UserError if batches of one image are asked for that the network cannot normalise."""
+    if settings.batch > 1 or settings.batch_norm == "frozen":
+        return
+    width, height = settings.crop
+    refusal = refusal_of_single_images(network_of(settings), height, width)
+    if refusal is not None:
+        raise UserError(
+            f"segmenter.batch is 1, with which {settings.network} cannot train ({refusal.split('. ')[0]}); set "
+            'segmenter.batch to 2 or more, or segmenter.batch_norm to "frozen"'
+        )
+
+
+def starting_segmenter(settings: SegmenterSettings, seed: int, batches: LabelledBatches, run: Path) -> Supervised:
+    """The method as its training begins; the run folder notes, once, which weights its encoder starts from.
+
+    Raises:
+        UserError: The weights are not there or do not fit; or the run was begun with others.
+    """
+    network = build_network(settings, seed)
+    if settings.encoder_weights is not None:
+        from pipelines.stages.encoder_weights import load_encoder
+
+        origin = load_encoder(network, settings.encoder_weights)
+        if note(run, "encoder_weights", origin):
+            print(origin, file=sys.stderr)
+    return build_segmenter(
+        settings,
+        network=network,
+        batch_norm=settings.batch_norm,
+        class_weights=class_weights(settings, batches),
+        augmentation=augmentation_on_device(settings),
+    )
+
+
+def class_weights(settings: SegmenterSettings, batches: LabelledBatches) -> Tensor | None:
+    """The weights of the classes in the loss: as listed, or counted on the frames that are learnt from."""
+    if settings.class_weights is None:
+        return None
+    if isinstance(settings.class_weights, tuple):
+        return torch.tensor(settings.class_weights)
+    return inverse_log_weights(torch.from_numpy(batches.class_shares(len(CLASS_NAMES)))).float()
+
+
+def build_network(settings: SegmenterSettings, seed: int) -> Segmenter:
+    """The network with freshly drawn weights, a function of the seed alone: all arms start from the same."""
     seed_weights(seed, "segmenter")
+    return network_of(settings)()
+
+
+def network_of(settings: SegmenterSettings) -> Callable[..., Segmenter]:
+    """The network's constructor, with the settings that are its own."""
+    if settings.network.startswith("deeplabv2"):
+        return partial(NETWORKS[settings.network], aspp_branches=settings.aspp_branches)
+    return NETWORKS[settings.network]
+
+
+def build_segmenter(
+    settings: SegmenterSettings, seed: int = 0, network: Segmenter | None = None, **training: Any
+) -> Supervised:
+    """The method around a network (absent: a fresh one), with what only training needs, if it is given."""
     return METHODS[settings.method](
-        network=NETWORKS[settings.network](),
+        network=network or build_network(settings, seed),
         steps=settings.steps,
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_steps,
         optimizer=settings.optimizer,
+        momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         loss=settings.loss,
         auxiliary_weight=settings.auxiliary_weight,
         ema_decay=settings.ema_decay,
+        schedule=settings.schedule,
+        poly_power=settings.poly_power,
+        **training,
     )
 
 

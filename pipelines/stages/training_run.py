@@ -8,11 +8,15 @@ from pipelines.data.batches import FramePool, stream
 from pipelines.data.frames import FrameSet
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, train
-from pipelines.engine.runs import RunFolder
+from pipelines.engine.runs import RunFolder, read_json, write_json
+from pipelines.errors import UserError
 from pipelines.progress import Progress
 from pipelines.segmenters import SegmenterSettings
 from pipelines.translators import TranslatorTraining
 from segment.methods.method import Method
+
+NOTES = "notes.json"
+"""In a run folder: what was found on the machine that began the run."""
 
 
 def train_run(
@@ -68,3 +72,27 @@ def filled_pool(name: str, sets: Sequence[FrameSet], height: int, labels: bool =
     with Progress(f"read {name} frames", len(pool), "frame") as progress:
         pool.read_all(labels, progress.reach)
     return pool
+
+
+def note(run: Path, key: str, value: object) -> bool:
+    """Note in a run folder what was found on this machine; whether it is new there.
+
+    Raises:
+        UserError: The run was begun with something else.
+    """
+    path = run / NOTES
+    notes = read_json(path) if path.exists() else {}
+    if key not in notes:
+        write_json(path, notes | {key: value})
+        return True
+    if notes[key] != value:
+        raise UserError(
+            f"{run} was begun with other files ({key}: {_short(notes[key])} then, {_short(value)} now); make them "
+            "what they were, or choose another --run"
+        )
+    return False
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 32 else f"{text[:12]}…"

@@ -18,13 +18,15 @@ from pipelines.stages.layouts import layout_reader, translate_layout
 from pipelines.stages.trained_translator import finished_translator, load_translator
 from pipelines.stages.translate_frames import (
     FrameToTranslate,
-    TranslationSummary,
     plan_sets,
     translate_frames,
 )
-from pipelines.stages.translate_video import VideoSummary, translate_video
+from pipelines.stages.translate_video import translate_video
 from pipelines.translation.manner import Manner
+from pipelines.translation.video import VideoSummary
+from pipelines.translation.work import Outcome
 from pipelines.workspace import Workspace
+from translate.methods.pix2pixhd import Pix2pixHD
 from translate.methods.translator import Translator, translate_padded
 from translate.tiling import translate_tiled
 from translate.value_range import to_signed, to_unit
@@ -34,7 +36,7 @@ Translate = Callable[[torch.Tensor], torch.Tensor]
 
 def translate_experiment(
     workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False
-) -> TranslationSummary:
+) -> Outcome:
     """Translate the experiment's labelled source frames with the translator that serves `seed`."""
     checkpoint = finished_translator(workspace, seed)
     output = workspace.translated(seed)
@@ -51,7 +53,7 @@ def run_translation(
     machine: Machine,
     workers: int,
     restart: bool = False,
-) -> TranslationSummary:
+) -> Outcome:
     """Translate a plan's frames with a checkpoint; what is finished is left alone.
 
     Args:
@@ -137,6 +139,8 @@ def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
     if manner.direction not in method.directions:
         learnt = ", ".join(method.directions)
         raise UserError(f"--direction {manner.direction}: this translator does not go that way; it has learnt {learnt}")
+    if manner.style_seed and not _draws_styles(method):
+        raise UserError(f"--style-seed {manner.style_seed}: this translator has learnt one look; leave it out")
     if method.takes == "label_map":
         return _of_label_maps(method, manner, machine)
     generator = method.generator(manner.direction)
@@ -156,12 +160,16 @@ def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
     return translate
 
 
+def _draws_styles(method: Translator) -> bool:
+    return isinstance(method, Pix2pixHD) and method.styles is not None
+
+
 def _of_label_maps(method: Translator, manner: Manner, machine: Machine) -> Translate:
     if manner.tile is not None or manner.fast or manner.runtime != "torch":
         raise UserError("this translator takes label maps; --tile, --fast and --runtime are for those of images")
 
     def translate(things: torch.Tensor) -> torch.Tensor:
         with machine.autocast():
-            return translate_layout(method, things).float()
+            return translate_layout(method, things, manner.style_seed).float()
 
     return translate

@@ -5,7 +5,6 @@ what is missing, and the folder ends up byte for byte as if nothing had happened
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,58 +13,18 @@ from pydantic import JsonValue
 
 from pipelines.errors import NoInputsError, UserError
 from pipelines.stages.network_clock import NetworkClock
-from pipelines.translation.flow import translate_all
-from pipelines.translation.folder import (
-    ForeignTranslationError,
-    claimed,
-    plan_number,
-    set_translation_aside,
-    shared,
-)
 from pipelines.translation.manner import QUALITY
 from pipelines.translation.network import Network
-from pipelines.translation.plan import FrameToTranslate, plan_folder, plan_sets, refuse_touching_inputs
-from pipelines.translation.record import FAILURES, Failure, Record, join
+from pipelines.translation.plan import FrameToTranslate, plan_folder, plan_sets
+from pipelines.translation.record import Failure
 from pipelines.translation.shards import Part
+from pipelines.translation.work import Outcome, Work, work_through
 from pipelines.translation.write import FrameWriter
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
     from torch import Tensor
 
-__all__ = ["Failure", "FrameToTranslate", "TranslationSummary", "plan_folder", "plan_sets", "translate_frames"]
-
-
-@dataclass(frozen=True)
-class TranslationSummary:
-    """What became of the frames: each was translated now, found finished (resumed), or failed.
-
-    `part` says whose frames these are while parts of the set are not done; `network_share` is the part of the time in
-    which the network was at work, None where it had nothing to do.
-    """
-
-    translated: int
-    resumed: int
-    failures: tuple[Failure, ...]
-    part: Part | None = None
-    network_share: float | None = None
-
-    @property
-    def failed(self) -> int:
-        """Frames that are listed in `failures.jsonl` and not in the manifest."""
-        return len(self.failures)
-
-    @property
-    def count_line(self) -> str:
-        """The line that a run ends with: frames in, frames out."""
-        done = self.translated + self.resumed
-        parts = f"{self.translated} translated, {self.resumed} already there"
-        if self.failed:
-            line = f"{done + self.failed} frames in, {done} frames out ({parts}); {self.failed} failed, see {FAILURES}"
-        else:
-            line = f"{done} frames in = {done} frames out ({parts})"
-        if self.part is None:
-            return line
-        return f"part {self.part}: {line}; the set is complete when every part is done"
+__all__ = ["Failure", "FrameToTranslate", "Outcome", "plan_folder", "plan_sets", "translate_frames"]
 
 
 def translate_frames(
@@ -85,7 +44,7 @@ def translate_frames(
     restart: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     stop_requested: Callable[[], bool] = lambda: False,
-) -> TranslationSummary:
+) -> Outcome:
     """Translate what is not finished yet, in name order, and write the manifest.
 
     Args:
@@ -126,33 +85,21 @@ def translate_frames(
     if not frames:
         raise NoInputsError(f"There are no frames to translate into {output}")
     _check_numbers(batch_size=batch_size, workers=workers, height=height, quality=quality)
-    frames = sorted(frames, key=lambda frame: frame.name)
-    refuse_touching_inputs(frames, output)
     plan: dict[str, JsonValue] = {"format": 1, **identity, "height": height}
     unusual = {"size": (size, None), "batch": (batch_size, 1), "quality": (quality, QUALITY)}
     plan |= {name: value for name, (value, usual) in unusual.items() if value != usual}
     network = Network(translate, batch_size, height, size, device, NetworkClock(device))
-    writer = FrameWriter(output, str(identity["checkpoint_sha256"]), quality)
-
-    def attempt() -> TranslationSummary:
-        """One pass over what is missing."""
-        own = frames if part is None else part.of(frames)
-        with claimed(output, plan) if part is None else shared(output, plan, part.journal) as journal:
-            record = Record(output, journal, workers, len(own), progress, part)
-            missing = record.resume(own, frames)
-            translate_all(missing, record, network, writer, read, stop_requested)
-            record.conclude()
-        joined = record if part is None else join(output, frames, workers)
-        return _summary(record, joined, part, len(missing), network.clock.share)
-
-    number = plan_number(output)
-    try:
-        return attempt()
-    except ForeignTranslationError:
-        if not restart:
-            raise
-        set_translation_aside(output, number)
-        return attempt()
+    work = Work(
+        frames=sorted(frames, key=lambda frame: frame.name),
+        output=output,
+        plan=plan,
+        network=network,
+        writer=FrameWriter(output, str(identity["checkpoint_sha256"]), quality),
+        read=read,
+        workers=workers,
+        part=part,
+    )
+    return work_through(work, lambda: network.clock.share, restart, progress, stop_requested)
 
 
 def _check_numbers(**numbers: int | None) -> None:
@@ -161,21 +108,3 @@ def _check_numbers(**numbers: int | None) -> None:
             raise UserError(f"{name} = {value}: must be at least 1")
     if (numbers["quality"] or 0) > 100:
         raise UserError(f"quality = {numbers['quality']}: must be 1 to 100")
-
-
-def _summary(
-    record: Record, joined: Record | None, part: Part | None, missing: int, network_share: float | None
-) -> TranslationSummary:
-    """Counts of the whole set where it is complete, else of the part."""
-    translated = missing - len(record.failures)
-    whole = joined or record
-    if joined is not None and not joined.finished:
-        reason = joined.failures[0].reason
-        raise NoInputsError(f"None of {joined.total} frames could be translated; the first: {reason}")
-    return TranslationSummary(
-        translated,
-        len(whole.finished) - translated,
-        tuple(whole.failures),
-        part if joined is None else None,
-        network_share,
-    )

@@ -1,4 +1,4 @@
-"""The flow of frames through a translation: decoded ahead, translated, encoded behind, all at the same time.
+"""The flow of frames through a network: decoded ahead, computed, encoded behind, all at the same time.
 
 One thread feeds the network and does nothing else; a few others read and write around it. The frames in memory at one
 time are bounded by the batch and the number of threads, however long the list.
@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,23 +17,46 @@ from pipelines.data.files import sha256_of
 from pipelines.data.images import image_error, read_file_header, read_image_and_alpha
 from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import ImageError, Interrupted, StorageError
-from pipelines.translation.network import Network
 from pipelines.translation.plan import FrameToTranslate
 from pipelines.translation.record import Failure, Record
-from pipelines.translation.write import FrameWriter, Loaded
+from pipelines.translation.write import Loaded
+
+if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
+    from torch import Tensor
 
 Reader = Callable[[FrameToTranslate], np.ndarray]
 
 
-def translate_all(
+class FrameNetwork(Protocol):
+    """What a batch of frames goes through: a translator, a segmenter."""
+
+    @property
+    def batch_size(self) -> int:
+        """Frames that go through together."""
+        ...
+
+    def __call__(self, batch: Sequence[np.ndarray], source: Path) -> "Sequence[Tensor] | Tensor":
+        """One result per frame of `batch`, which are of one shape; `source` is what a message names."""
+        ...
+
+
+class Writer(Protocol):
+    """What becomes of a frame's result."""
+
+    def write(self, loaded: Loaded, result: "Tensor") -> ManifestEntry:
+        """Write a frame's files; ImageError where the frame is at fault."""
+        ...
+
+
+def put_through(
     frames: Sequence[FrameToTranslate],
     record: Record,
-    network: Network,
-    writer: FrameWriter,
+    network: FrameNetwork,
+    writer: Writer,
     read: Reader | None,
     stop_requested: Callable[[], bool],
 ) -> None:
-    """Translate frames in order and note each as it is finished; arguments as of `translate_frames`.
+    """Put frames through in order and note each as it is finished; arguments as of `work_through`.
 
     Raises:
         Interrupted: A stop was requested; what was under way is finished.
@@ -43,9 +68,9 @@ def translate_all(
         for batch in _batches(_readable(frames, record, read, pool, ahead), network.batch_size):
             if stop_requested():
                 break
-            images = network([loaded.pixels for loaded in batch], batch[0].frame.image)
-            for loaded, image in zip(batch, images, strict=True):
-                saving.append((loaded.frame, pool.submit(writer.write, loaded, image)))
+            results = network([loaded.pixels for loaded in batch], batch[0].frame.image)
+            for loaded, result in zip(batch, results, strict=True):
+                saving.append((loaded.frame, pool.submit(writer.write, loaded, result)))
             while saving and (saving[0][1].done() or len(saving) > ahead):
                 record.note(*saving.popleft())
         while saving:

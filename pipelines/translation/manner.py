@@ -31,6 +31,7 @@ class Manner:
         tile: Side of the tiles in pixels; None: a frame goes through the network whole.
         fast: In bf16 but for the first layers; see `accelerated`.
         runtime: What computes: torch, compile or openvino.
+        style_seed: Draws the looks of things, for a translator of label maps that has learnt several.
 
     Raises:
         UserError: Two of them contradict each other.
@@ -45,6 +46,7 @@ class Manner:
     tile: int | None = None
     fast: bool = False
     runtime: "Runtime" = "torch"
+    style_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.height is not None and self.size is not None:
@@ -58,4 +60,5 @@ class Manner:
         tiles: dict[str, JsonValue] = {} if self.tile is None else {"tile": self.tile}
         fast: dict[str, JsonValue] = {"fast": True} if self.fast else {}
         runtime: dict[str, JsonValue] = {} if self.runtime == "torch" else {"runtime": self.runtime}
-        return {"computation": COMPUTATION, "direction": self.direction, **tiles, **fast, **runtime}
+        style: dict[str, JsonValue] = {} if self.style_seed == 0 else {"style_seed": self.style_seed}
+        return {"computation": COMPUTATION, "direction": self.direction, **tiles, **fast, **runtime, **style}

@@ -38,6 +38,8 @@ class FrameToTranslate:
     label_encoding: Mapping[str, JsonValue] | None = None
     output_label: PurePosixPath | None = None
     sidecars: tuple[Sidecar, ...] = ()
+    output_overlay: PurePosixPath | None = None
+    """A second picture that is made of the image; of predictions."""
 
     def __post_init__(self) -> None:
         if len({self.label is None, self.label_encoding is None, self.output_label is None}) > 1:
@@ -46,8 +48,14 @@ class FrameToTranslate:
     @property
     def ways(self) -> list[tuple[Path, PurePosixPath]]:
         """Every file that is read, with the file that is made of it."""
+        overlay = [] if self.output_overlay is None else [(self.image, self.output_overlay)]
+        return [(self.image, self.output_image), *overlay, *self.carried]
+
+    @property
+    def carried(self) -> list[tuple[Path, PurePosixPath]]:
+        """Every file that goes along untouched, with the place of its copy."""
         label = [] if self.label is None or self.output_label is None else [(self.label, self.output_label)]
-        return [(self.image, self.output_image), *label, *((side.path, side.output) for side in self.sidecars)]
+        return [*label, *((side.path, side.output) for side in self.sidecars)]
 
 
 def plan_folder(
@@ -75,7 +83,7 @@ def plan_folder(
         FrameToTranslate(frame.name, frame.image, source, _with_suffix(source, suffix))
         for frame, source in zip(found.frames, sources, strict=True)
     ]
-    _refuse_collisions(frames)
+    refuse_collisions(frames)
     return frames
 
 
@@ -84,7 +92,7 @@ def plan_listing(listing: Path, output: Path, suffix: str | None = None) -> list
     the list is wrong. A listed file that is missing fails when its turn comes.
     """
     frames = [_of_one_file(listing.parent, source, suffix) for source in read_listing(listing)]
-    _refuse_collisions(frames)
+    refuse_collisions(frames)
     return frames
 
 
@@ -103,7 +111,7 @@ def plan_set(frame_set: FrameSet, output: Path, suffix: str | None = None) -> li
     """
     refuse_nested(frame_set.root, output)
     frames = [_planned(frame_set, index, suffix, PurePosixPath()) for index in range(len(frame_set))]
-    _refuse_collisions(frames)
+    refuse_collisions(frames)
     return frames
 
 
@@ -125,7 +133,7 @@ def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str | None = ".png
     names = [frame_set.name for frame_set in sets]
     if len(set(names)) < len(names):
         raise UserError(f"Data sets {', '.join(names)}: two have one name; give each its own setting `name`")
-    _refuse_collisions(frames)
+    refuse_collisions(frames)
     return frames
 
 
@@ -179,7 +187,7 @@ def with_sidecars(
             example = root / pattern.replace("{name}", frames[0].name)
             raise UserError(f"--carry {pattern}: no frame has such a file; {example} is not there, for one")
         frames = carried
-    _refuse_collisions(frames)
+    refuse_collisions(frames)
     return list(frames), absent
 
 
@@ -198,8 +206,12 @@ def refuse_nested(input: Path, output: Path) -> None:
         raise UserError(f"Input {input} and output {output} {how}; choose an --output beside the input")
 
 
-def _refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
-    """No two files may get one name, not even on a disk that ignores case or composes accents; nor a folder's name."""
+def refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
+    """No two files may get one name, not even on a disk that ignores case or composes accents; nor a folder's name.
+
+    Raises:
+        UserError: Naming the first two.
+    """
     owners: dict[str, Path] = {}
     for frame in frames:
         for source, output in frame.ways:

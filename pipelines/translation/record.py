@@ -5,7 +5,7 @@ that it speaks of; so it is written last, and goes first when it is no longer tr
 """
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,10 +192,12 @@ def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], outp
     if not entries:
         return None
     try:
-        hashes = [sha256_of(frame.image), sha256_of(output / frame.output_image)]
+        hashes = {"source_sha256": {sha256_of(frame.image)}, "image_sha256": {sha256_of(output / frame.output_image)}}
         if frame.label is not None and frame.output_label is not None:
-            hashes += [sha256_of(frame.label), sha256_of(output / frame.output_label)]
-        entry = next((entry for entry in entries if _expected(entry)[: len(hashes)] == hashes), None)
+            hashes["label_sha256"] = {sha256_of(frame.label), sha256_of(output / frame.output_label)}
+        if frame.output_overlay is not None:
+            hashes["overlay_sha256"] = {sha256_of(output / frame.output_overlay)}
+        entry = next((entry for entry in entries if _agrees(entry, hashes)), None)
         if entry is None:
             return None
         for sidecar in frame.sidecars:
@@ -204,11 +206,15 @@ def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], outp
     except StorageError:
         return None
     encoding = None if frame.label_encoding is None else dict(frame.label_encoding)
-    return entry.model_copy(update={"label_encoding": encoding, "source": str(frame.source)})
+    update: dict[str, object] = {"label_encoding": encoding, "source": str(frame.source)}
+    if frame.output_overlay is None:  # nobody has looked whether it is still there
+        update |= {"overlay": None, "overlay_sha256": None}
+    return entry.model_copy(update=update)
 
 
-def _expected(entry: ManifestEntry) -> list[str | None]:
-    return [entry.source_sha256, entry.image_sha256, entry.label_sha256, entry.label_sha256]
+def _agrees(entry: ManifestEntry, hashes: Mapping[str, set[str]]) -> bool:
+    """Whether every file that a field of the entry speaks of has the hash noted there."""
+    return all({getattr(entry, field)} == found for field, found in hashes.items())
 
 
 def _same(path: Path, copy: Path) -> bool:

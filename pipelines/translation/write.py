@@ -65,7 +65,7 @@ class FrameWriter:
         except ValueError as error:
             raise image_error(frame.image, str(error)) from error
         write_atomically(self.output / frame.output_image, data)
-        for source, destination in frame.ways[1:]:
+        for source, destination in frame.carried:
             carry_along(source, self.output / destination)
         height, width = loaded.size
         return ManifestEntry(

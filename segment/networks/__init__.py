@@ -5,11 +5,36 @@ A new network is one file that subclasses `Segmenter`, one line here, and a test
 
 from collections.abc import Callable
 
-from segment.networks.ddrnet import ddrnet23, ddrnet23_slim
+from segment.networks.bisenetv1 import bisenetv1
+from segment.networks.bisenetv2 import bisenetv2
+from segment.networks.ddrnet import ddrnet23, ddrnet23_slim, ddrnet39
+from segment.networks.deeplabv2 import deeplabv2_resnet101, deeplabv2_resnet101_multi
+from segment.networks.deeplabv3plus import deeplabv3plus_wrn38
+from segment.networks.multiscale_attention import hierarchical_deeplabv3plus_wrn38
+from segment.networks.pidnet import pidnet_l, pidnet_m, pidnet_s
+from segment.networks.ppliteseg import ppliteseg_b, ppliteseg_t
 from segment.networks.segmenter import Segmenter
+from segment.networks.stdc import stdc1, stdc2
+from segment.networks.torchvision_networks import deeplabv3_resnet101, lraspp
 
 NETWORKS: dict[str, Callable[..., Segmenter]] = {
     "ddrnet23_slim": ddrnet23_slim,
     "ddrnet23": ddrnet23,
+    "ddrnet39": ddrnet39,
+    "pidnet_s": pidnet_s,
+    "pidnet_m": pidnet_m,
+    "pidnet_l": pidnet_l,
+    "bisenetv1": bisenetv1,
+    "bisenetv2": bisenetv2,
+    "stdc1": stdc1,
+    "stdc2": stdc2,
+    "ppliteseg_t": ppliteseg_t,
+    "ppliteseg_b": ppliteseg_b,
+    "deeplabv2_resnet101": deeplabv2_resnet101,
+    "deeplabv2_resnet101_multi": deeplabv2_resnet101_multi,
+    "deeplabv3_resnet101": deeplabv3_resnet101,
+    "lraspp": lraspp,
+    "deeplabv3plus_wrn38": deeplabv3plus_wrn38,
+    "hierarchical_deeplabv3plus_wrn38": hierarchical_deeplabv3plus_wrn38,
 }
 """Each takes `num_classes` and `auxiliary` (whether to build the head that only training uses)."""

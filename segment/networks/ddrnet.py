@@ -1,4 +1,4 @@
-"""DDRNet-23 and its slim form, real-time segmenters: one stream keeps 1/8 of the resolution, one goes down to 1/64.
+"""DDRNet-23, slim or not, and DDRNet-39, real-time segmenters: one stream stays at 1/8 of the size, one goes to 1/64.
 
 Hong, Pan, Sun, Jia: Deep Dual-resolution Networks for Real-time and Accurate Semantic Segmentation of Road Scenes
 (arXiv:2101.06085). Modules bear the names of the authors' code, so their published weights load without renaming.
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segment.networks.segmenter import Segmenter, SegmenterOutput
+from segment.networks.segmenter import Segmenter, SegmenterOutput, refuse_single_image
 
 # ------------------------------------------------------------------------------------------------------------- blocks
 
@@ -16,6 +16,11 @@ from segment.networks.segmenter import Segmenter, SegmenterOutput
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     """A convolution without bias that keeps the size, or divides it by the stride rounding up."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def normalised_conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolve and normalise: the order of shortcuts and of whatever passes between streams."""
+    return nn.Sequential(conv(inputs, outputs, kernel, stride), nn.BatchNorm2d(outputs))
 
 
 def activated_conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
@@ -71,7 +76,7 @@ def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
     """The shortcut of a block: a 1x1 convolution where the shape changes, else the identity (which has no keys)."""
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+    return normalised_conv(inputs, outputs, 1, stride)
 
 
 def stage(
@@ -84,6 +89,15 @@ def stage(
             block(width, planes, stride if index == 0 else 1, final_relu=index < blocks - 1)
             for index, width in enumerate(widths)
         )
+    )
+
+
+def quartering(high: int, planes: int) -> nn.Sequential:
+    """The way from 1/8 of the resolution to 1/32, in two steps."""
+    return nn.Sequential(
+        *normalised_conv(high, planes * 4, 3, stride=2),
+        nn.ReLU(),
+        *normalised_conv(planes * 4, planes * 8, 3, stride=2),
     )
 
 
@@ -136,11 +150,19 @@ class SegmentationHead(nn.Module):
 # ------------------------------------------------------------------------------------------------------------ network
 
 
+def exchange(low: Tensor, high: Tensor, down: nn.Module, compression: nn.Module) -> tuple[Tensor, Tensor]:
+    """Each stream plus what the other one knows, brought to its size; both come and go before their ReLU."""
+    return low + down(F.relu(high)), high + resize(compression(F.relu(low)), like=high)
+
+
 class DDRNet(Segmenter):
     """Two residual streams that exchange their features twice, pooled context on the deep one, one head.
 
     Names that end in an underscore belong to the stream at 1/8 resolution, as in the authors' code.
     """
+
+    blocks: tuple[int, int, int] = (2, 2, 2)
+    """In the first, the second and the fourth stage; the third is the subclass's own."""
 
     stride = 8
     encoder = "layer5"
@@ -168,30 +190,33 @@ class DDRNet(Segmenter):
             nn.BatchNorm2d(planes),
             nn.ReLU(),
         )
-        self.layer1 = stage(BasicBlock, planes, planes, blocks=2)
-        self.layer2 = stage(BasicBlock, planes, planes * 2, blocks=2, stride=2)
+        self.layer1 = stage(BasicBlock, planes, planes, self.blocks[0])
+        self.layer2 = stage(BasicBlock, planes, planes * 2, self.blocks[1], stride=2)
 
-        self.layer3 = stage(BasicBlock, planes * 2, planes * 4, blocks=2, stride=2)
-        self.layer4 = stage(BasicBlock, planes * 4, planes * 8, blocks=2, stride=2)
-        self.layer5 = stage(Bottleneck, planes * 8, planes * 8, blocks=1, stride=2)
-        self.layer3_ = stage(BasicBlock, planes * 2, high, blocks=2)
-        self.layer4_ = stage(BasicBlock, high, high, blocks=2)
-        self.layer5_ = stage(Bottleneck, high, high, blocks=1)
-
-        self.compression3 = nn.Sequential(conv(planes * 4, high, 1), nn.BatchNorm2d(high))
-        self.compression4 = nn.Sequential(conv(planes * 8, high, 1), nn.BatchNorm2d(high))
-        self.down3 = nn.Sequential(conv(high, planes * 4, 3, stride=2), nn.BatchNorm2d(planes * 4))
-        self.down4 = nn.Sequential(
-            conv(high, planes * 4, 3, stride=2),
-            nn.BatchNorm2d(planes * 4),
-            nn.ReLU(),
-            conv(planes * 4, planes * 8, 3, stride=2),
-            nn.BatchNorm2d(planes * 8),
-        )
+        # In this order, on which it depends what weights a seed draws.
+        self._add_deep_stream(planes)
+        self._add_high_stream(planes, high)
+        self._add_exchanges(planes, high)
         self.spp = DAPPM(planes * 16, pooling_planes, planes * 4)
         self.seghead_extra = SegmentationHead(high, head_planes, num_classes) if auxiliary else None
         self.final_layer = SegmentationHead(planes * 4, head_planes, num_classes)
         self._initialise()
+
+    def _add_deep_stream(self, planes: int) -> None:
+        self.layer3 = stage(BasicBlock, planes * 2, planes * 4, blocks=2, stride=2)
+        self.layer4 = stage(BasicBlock, planes * 4, planes * 8, self.blocks[2], stride=2)
+        self.layer5 = stage(Bottleneck, planes * 8, planes * 8, blocks=1, stride=2)
+
+    def _add_high_stream(self, planes: int, high: int) -> None:
+        self.layer3_ = stage(BasicBlock, planes * 2, high, blocks=2)
+        self.layer4_ = stage(BasicBlock, high, high, self.blocks[2])
+        self.layer5_ = stage(Bottleneck, high, high, blocks=1)
+
+    def _add_exchanges(self, planes: int, high: int) -> None:
+        self.compression3 = normalised_conv(planes * 4, high, 1)
+        self.compression4 = normalised_conv(planes * 8, high, 1)
+        self.down3 = normalised_conv(high, planes * 4, 3, stride=2)
+        self.down4 = quartering(high, planes)
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -200,34 +225,57 @@ class DDRNet(Segmenter):
 
     def coarse_logits(self, normalised: Tensor) -> SegmenterOutput:
         """Logits (B, K, H/8, W/8); the auxiliary ones in training mode only."""
-        self._check_batch(normalised)
+        refuse_single_image(self, normalised, pooled_norm=self.spp.scale4[1])
         x = self.layer1(self.conv1(normalised))  # (B, planes, H/4, W/4)
         x = F.relu(self.layer2(F.relu(x)))  # (B, 2 planes, H/8, W/8)
 
-        # First exchange: at 1/16.
-        low, high = self.layer3(x), self.layer3_(x)
-        low, high = low + self.down3(F.relu(high)), high + resize(self.compression3(F.relu(low)), like=high)
-        first_high = high
-
-        # Second exchange: at 1/32.
+        low, high = self.third_stage(x)  # (B, 4 planes, H/16, W/16) and (B, 2 planes, H/8, W/8)
+        third_high = high
         low, high = self.layer4(F.relu(low)), self.layer4_(F.relu(high))
-        low, high = low + self.down4(F.relu(high)), high + resize(self.compression4(F.relu(low)), like=high)
+        low, high = exchange(low, high, self.down4, self.compression4)  # low at 1/32
 
         high = self.layer5_(F.relu(high))
         context = self.spp(self.layer5(F.relu(low)))  # (B, 4 planes, H/64, W/64)
         main = self.final_layer(high + resize(context, like=high))
 
         needs_auxiliary = self.training and self.seghead_extra is not None
-        return SegmenterOutput(main, (self.seghead_extra(first_high),) if needs_auxiliary else ())
+        return SegmenterOutput(main, (self.seghead_extra(third_high),) if needs_auxiliary else ())
 
-    def _check_batch(self, image: Tensor) -> None:
-        # SyncBatchNorm, which pools the statistics of several processes, is no BatchNorm2d and may see single images.
-        pooled_norm = self.spp.scale4[1]
-        if image.shape[0] == 1 and pooled_norm.training and isinstance(pooled_norm, nn.BatchNorm2d):
-            raise ValueError(
-                "DDRNet cannot train on a batch of 1: the batch statistics of a globally pooled map need at least "
-                "2 images. Raise the batch size to 2 or more, or put the network in evaluation mode."
-            )
+    def third_stage(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both streams, apart for the first time, after they have exchanged their features; before their ReLU."""
+        return exchange(self.layer3(x), self.layer3_(x), self.down3, self.compression3)
+
+
+class DDRNet39(DDRNet):
+    """The deeper form: its third stage is two, with an exchange after each."""
+
+    blocks = (3, 4, 3)
+
+    def _add_deep_stream(self, planes: int) -> None:
+        self.layer3_1 = stage(BasicBlock, planes * 2, planes * 4, blocks=3, stride=2)
+        self.layer3_2 = stage(BasicBlock, planes * 4, planes * 4, blocks=3)
+        self.layer4 = stage(BasicBlock, planes * 4, planes * 8, self.blocks[2], stride=2)
+        self.layer5 = stage(Bottleneck, planes * 8, planes * 8, blocks=1, stride=2)
+
+    def _add_high_stream(self, planes: int, high: int) -> None:
+        self.layer3_1_ = stage(BasicBlock, planes * 2, high, blocks=3)
+        self.layer3_2_ = stage(BasicBlock, high, high, blocks=3)
+        self.layer4_ = stage(BasicBlock, high, high, self.blocks[2])
+        self.layer5_ = stage(Bottleneck, high, high, blocks=1)
+
+    def _add_exchanges(self, planes: int, high: int) -> None:
+        self.compression3_1 = normalised_conv(planes * 4, high, 1)
+        self.compression3_2 = normalised_conv(planes * 4, high, 1)
+        self.compression4 = normalised_conv(planes * 8, high, 1)
+        self.down3_1 = normalised_conv(high, planes * 4, 3, stride=2)
+        self.down3_2 = normalised_conv(high, planes * 4, 3, stride=2)
+        self.down4 = quartering(high, planes)
+
+    def third_stage(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As in DDRNet, twice."""
+        low, high = exchange(self.layer3_1(x), self.layer3_1_(x), self.down3_1, self.compression3_1)
+        low, high = self.layer3_2(F.relu(low)), self.layer3_2_(F.relu(high))
+        return exchange(low, high, self.down3_2, self.compression3_2)
 
 
 def ddrnet23_slim(num_classes: int = 19, auxiliary: bool = True) -> DDRNet:
@@ -238,3 +286,8 @@ def ddrnet23_slim(num_classes: int = 19, auxiliary: bool = True) -> DDRNet:
 def ddrnet23(num_classes: int = 19, auxiliary: bool = True) -> DDRNet:
     """20.1 M parameters and 143 G multiply-adds at 1024x2048; 79.5 mIoU on Cityscapes val in the authors' hands."""
     return DDRNet(num_classes, planes=64, pooling_planes=128, head_planes=128, auxiliary=auxiliary)
+
+
+def ddrnet39(num_classes: int = 19, auxiliary: bool = True) -> DDRNet39:
+    """32.4 M parameters and 281 G multiply-adds at 1024x2048; 80.4 mIoU on Cityscapes test in the authors' hands."""
+    return DDRNet39(num_classes, planes=64, pooling_planes=128, head_planes=256, auxiliary=auxiliary)

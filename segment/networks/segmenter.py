@@ -36,6 +36,8 @@ class Segmenter(nn.Module, ABC):
     """The submodule whose output is the deepest map of features, before any pooling of context."""
     classifier: str
     """The submodule whose input is the map of features that pixels are classified by."""
+    encoder_keys: tuple[str, ...] = ("",)
+    """How the names of tensors begin that published weights of an encoder may fill; by default any name."""
 
     image_mean: Tensor
     image_std: Tensor
@@ -53,6 +55,10 @@ class Segmenter(nn.Module, ABC):
 
         Those of auxiliary and boundary heads are needed in training mode only and may be left out at any time.
         """
+
+    def classifying_module(self) -> nn.Module:
+        """The submodule that `classifier` names; some networks have no room for that attribute."""
+        return self.get_submodule(self.classifier)
 
     def own_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
         """Weighted losses, by name, that the network's paper adds to those of its main and auxiliary heads; none here.
@@ -97,3 +103,13 @@ class Segmenter(nn.Module, ABC):
         if tuple(logits.shape[-2:]) == size:
             return logits
         return F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
+
+
+def refuse_single_image(network: nn.Module, image: Tensor, pooled_norm: nn.Module) -> None:
+    """Raise ValueError where `pooled_norm`, which normalises globally pooled maps, would have to train on one image."""
+    # SyncBatchNorm, which pools the statistics of several processes, is no BatchNorm2d and may see single images.
+    if image.shape[0] == 1 and pooled_norm.training and isinstance(pooled_norm, nn.BatchNorm2d):
+        raise ValueError(
+            f"{type(network).__name__} cannot train on a batch of 1: the batch statistics of a globally pooled map "
+            "need at least 2 images. Raise the batch size to 2 or more, or put the network in evaluation mode."
+        )

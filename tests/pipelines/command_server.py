@@ -17,7 +17,7 @@ from pathlib import Path
 def main():
     from pipelines import cli
     from pipelines.report import tables  # noqa: F401
-    from pipelines.stages import compare, inputs, predict_frames, translate_experiment  # noqa: F401
+    from pipelines.stages import compare, inputs, prediction, translate_experiment  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -256,9 +256,9 @@ def test_inputs_and_outputs_that_do_not_go_together(use, checkpoints, photos, wo
 def test_a_truncated_image_costs_one_prediction(use, checkpoints, photos):
     truncate(photos / "data/real/val/0.png")
     finished = use("segment predict", checkpoints["segmenter"])
-    assert_refused(finished, 3, "images that could not be read: 1; they are listed above", listed=1)
-    assert "val/0.png: the PNG is cut off" in finished.stderr
-    assert "2 images in, 1 label maps out" in finished.stdout
+    assert_refused(finished, 3, "frames failed: 1;", "failures.jsonl says which and why")
+    assert "val/0.png: the PNG is cut off" in (photos / "out/failures.jsonl").read_text()
+    assert finished.stdout.startswith("2 frames in, 1 frames out (1 predicted, 0 already there); 1 failed")
     assert [path.name for path in (photos / "out/labels").iterdir()] == ["1.png"]
 
 

@@ -88,7 +88,7 @@ def test_what_is_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[segmenter]\nbatch = 1", "segmenter.batch: must be greater than or equal to 2, got 1"),
+        ("[segmenter]\nbatch = 0", "segmenter.batch: must be greater than 0, got 0"),
         ("[segmenter]\nscale = [2, 1]", "segmenter: scale goes from 2 to 1; the first must be the smaller"),
         ("[segmenter.shares]\ntranslated = 0.5", "segmenter.shares: shares add up to 0.5, they must add up to 1"),
         ("[translator]\ncrop = 31", "translator.crop: must be a multiple of 4, got 31"),

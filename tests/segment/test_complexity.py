@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from segment.complexity import count_flops, count_parameters, measure_latency
+from segment.complexity import count_flops, count_parameters, measure_latency, time_calls
 
 
 def small_network():
@@ -46,3 +46,10 @@ def test_latency_on_a_gpu_names_it():
         pytest.skip("no CUDA device here")
     latency = measure_latency(small_network().cuda().eval(), (8, 16), "cuda", warmup=1, repeats=3)
     assert latency.device == torch.cuda.get_device_name()
+
+
+def test_calls_that_warm_up_do_not_count():
+    done = []
+    taken = time_calls(lambda: done.append(sum(range(100_000))), torch.device("cpu"), warmup=2, repeats=3)
+    assert len(done) == 5
+    assert 0 < taken.p50_ms <= taken.p90_ms and taken.cpu_ms > 0

@@ -10,7 +10,19 @@ import torch
 from torch.nn import functional as F
 
 from segment.classes import IGNORE_INDEX
-from segment.losses import LOSSES, cross_entropy, ohem_cross_entropy
+from segment.losses import (
+    LOSSES,
+    boundary_and_dice,
+    boundary_cross_entropy,
+    cross_entropy,
+    cross_entropy_and_dice,
+    dice_loss,
+    focal_loss,
+    inverse_log_weights,
+    ohem_cross_entropy,
+)
+
+WEIGHTS = [None, torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0])]
 
 
 def logits_of(probabilities):
@@ -58,19 +70,138 @@ def test_ohem_keeps_one_pixel_of_fewer_than_sixteen():
     assert loss.item() == pytest.approx(-math.log(0.8))
 
 
+def test_focal_loss_passes_over_what_is_sure():
+    # (1 - 0.5)^2 log 2 = 0.25 log 2 and (1 - 0.25)^2 2 log 2 = 1.125 log 2; their mean is 0.6875 log 2.
+    loss = focal_loss(logits_of([0.5, 0.25, 0.3]), torch.tensor([[[0, 0, IGNORE_INDEX]]]))
+    assert loss.item() == pytest.approx(0.6875 * math.log(2))
+
+
+def test_focal_loss_without_focusing_is_cross_entropy():
+    logits, label_map = logits_of([0.5, 0.2, 0.9]), torch.tensor([[[0, 1, IGNORE_INDEX]]])
+    assert focal_loss(logits, label_map, focusing=0.0).item() == pytest.approx(cross_entropy(logits, label_map).item())
+
+
+def test_dice_worked_out_by_hand():
+    # Class 0: 2 * 0.8 / (1 + 0.8^2 + 0.4^2) = 1.6 / 1.8. Class 1: 2 * 0.6 / (1 + 0.2^2 + 0.6^2) = 1.2 / 1.4.
+    label_map = torch.tensor([[[0, 1, IGNORE_INDEX]]])
+    assert dice_loss(logits_of([0.8, 0.4, 0.5]), label_map).item() == pytest.approx(1 - (1.6 / 1.8 + 1.2 / 1.4) / 2)
+    # Weights 1 and 3: class 1 counts three times.
+    weighted = dice_loss(logits_of([0.8, 0.4, 0.5]), label_map, torch.tensor([1.0, 3.0]))
+    assert weighted.item() == pytest.approx(1 - (1.6 / 1.8 + 3 * 1.2 / 1.4) / 4)
+
+
+def test_dice_leaves_out_classes_that_no_pixel_has():
+    # Of class 0 alone: 2 * (0.8 + 0.4) / (2 + 0.64 + 0.16) = 2.4 / 2.8.
+    loss = dice_loss(logits_of([0.8, 0.4]), torch.tensor([[[0, 0]]]))
+    assert loss.item() == pytest.approx(1 - 2.4 / 2.8)
+
+
+def test_dice_of_the_truth_is_zero_and_of_the_opposite_one():
+    label_map = torch.tensor([[[0, 1, 1]]])
+    logits = 100 * F.one_hot(label_map, 2).permute(0, 3, 1, 2).float()
+    assert dice_loss(logits, label_map).item() == pytest.approx(0, abs=1e-6)
+    assert dice_loss(-logits, label_map).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_half_of_the_boundary_loss_is_of_the_pixels_at_edges():
+    # Losses in log 2: 1 1 2 1, their mean 5/4; the two in the middle of 0 0 | 0 1 lie at the edge: 2 and 1, mean 3/2.
+    loss = boundary_cross_entropy(logits_of([0.5, 0.5, 0.25, 0.5]), torch.tensor([[[0, 0, 0, 1]]]))
+    assert loss.item() == pytest.approx((0.5 * 5 / 4 + 0.5 * 3 / 2) * math.log(2))
+
+
+def test_an_image_without_edges_has_half_a_boundary_loss():
+    loss = boundary_cross_entropy(logits_of([0.5, 0.5]), torch.tensor([[[0, 0]]]))
+    assert loss.item() == pytest.approx(0.5 * math.log(2))
+
+
+def test_a_border_to_ignored_pixels_is_no_edge():
+    loss = boundary_cross_entropy(logits_of([0.5, 0.5, 0.5]), torch.tensor([[[0, IGNORE_INDEX, 1]]]))
+    assert loss.item() == pytest.approx(0.5 * math.log(2))
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_combined_losses_are_sums(weights):
+    logits, label_map = logits_of([0.7, 0.2, 0.4]), torch.tensor([[[0, 1, IGNORE_INDEX]]])
+    both = cross_entropy(logits, label_map, weights) + dice_loss(logits, label_map, weights)
+    torch.testing.assert_close(cross_entropy_and_dice(logits, label_map, weights), both)
+    both = boundary_cross_entropy(logits, label_map, weights) + dice_loss(logits, label_map, weights)
+    torch.testing.assert_close(boundary_and_dice(logits, label_map, weights), both)
+
+
+# --- weights of classes ----------------------------------------------------------------------------------
+
+
+def test_weights_make_a_weighted_mean_as_pytorch_has_it():
+    # Class 0 costs log 2 once, class 1 (probability 0.75) -log 0.75 three times, over 4.
+    weights, label_map = torch.tensor([1.0, 3.0]), torch.tensor([[[0, 1, IGNORE_INDEX]]])
+    loss = cross_entropy(logits_of([0.5, 0.25, 0.1]), label_map, weights)
+    assert loss.item() == pytest.approx((math.log(2) - 3 * math.log(0.75)) / 4)
+    theirs = F.cross_entropy(logits_of([0.5, 0.25, 0.1]), label_map, weights, ignore_index=IGNORE_INDEX)
+    torch.testing.assert_close(loss, theirs)
+
+
+def test_hard_pixels_are_found_without_weights_and_then_weighed():
+    # 0.9 is learnt; 0.5 of class 0 costs log 2, probability 0.25 of class 1 (0.75 of class 0) costs 2 log 2.
+    label_map = torch.tensor([[[0, 0, 1]]])
+    loss = ohem_cross_entropy(logits_of([0.9, 0.5, 0.75]), label_map, torch.tensor([1.0, 3.0]))
+    assert loss.item() == pytest.approx((1 + 3 * 2) / 4 * math.log(2))
+    # All learnt: of three pixels the hardest one stays, and its weight cancels.
+    loss = ohem_cross_entropy(logits_of([0.9, 0.8, 0.1]), label_map, torch.tensor([1.0, 3.0]))
+    assert loss.item() == pytest.approx(-math.log(0.8))
+
+
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_crop_without_a_valid_pixel_costs_zero_and_teaches_nothing(name):
+def test_the_size_of_weights_does_not_matter(name):
+    torch.manual_seed(0)
+    logits, label_map = torch.randn(2, 4, 6, 6), torch.randint(0, 4, (2, 6, 6))
+    weights = torch.rand(4) + 0.1
+    torch.testing.assert_close(
+        LOSSES[name](logits, label_map, weights), LOSSES[name](logits, label_map, 1000 * weights)
+    )
+    torch.testing.assert_close(LOSSES[name](logits, label_map, torch.ones(4)), LOSSES[name](logits, label_map, None))
+
+
+def test_inverse_log_weights():
+    # 1 / ln 1.02 = 50.498, 1 / ln 1.52 = 2.3883, 1 / ln 2.02 = 1.4223.
+    weights = inverse_log_weights(torch.tensor([0.0, 0.5, 1.0]))
+    torch.testing.assert_close(weights, torch.tensor([50.498, 2.3883, 1.4223]), atol=1e-3, rtol=1e-4)
+
+
+# --- what holds for all ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_crop_without_a_valid_pixel_costs_zero_and_teaches_nothing(name, weights):
     logits = logits_of([0.5, 0.25])
-    loss = LOSSES[name](logits, torch.full((1, 1, 2), IGNORE_INDEX))
+    loss = LOSSES[name](logits, torch.full((1, 1, 2), IGNORE_INDEX), weights)
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_ignored_pixels_have_no_gradient_and_others_have(name):
+def test_pixels_of_classes_that_weigh_nothing_cost_nothing(name):
     logits = logits_of([0.5, 0.25])
-    LOSSES[name](logits, torch.tensor([[[0, IGNORE_INDEX]]])).backward()
+    loss = LOSSES[name](logits, torch.zeros(1, 1, 2, dtype=torch.int64), torch.tensor([0.0, 1.0]))
+    loss.backward()
+    assert loss.item() == 0 and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_ignored_pixels_have_no_gradient_and_others_towards_the_truth(name):
+    logits = logits_of([0.5, 0.25])
+    LOSSES[name](logits, torch.tensor([[[0, IGNORE_INDEX]]]), None).backward()
     assert logits.grad[..., 1].abs().max() == 0
-    # Softmax minus one-hot: 0.5 - 1 and 0.5 - 0.
-    torch.testing.assert_close(logits.grad[0, :, 0, 0], torch.tensor([-0.5, 0.5]))
+    towards, away = logits.grad[0, :, 0, 0]
+    assert towards < 0 < away
+    if name in ("cross_entropy", "ohem"):  # softmax minus one-hot: 0.5 - 1 and 0.5 - 0
+        torch.testing.assert_close(logits.grad[0, :, 0, 0], torch.tensor([-0.5, 0.5]))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_finite_where_the_network_is_sure_and_wrong(name):
+    logits = torch.tensor([-300.0, 300.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2).clone().requires_grad_()
+    loss = LOSSES[name](logits, torch.zeros(1, 2, 2, dtype=torch.int64), None)
+    loss.backward()
+    assert loss.isfinite() and loss > 0 and logits.grad.isfinite().all()

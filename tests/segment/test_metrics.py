@@ -7,17 +7,22 @@ import numpy as np
 import pytest
 import torch
 
-from segment.classes import IGNORE_INDEX, TRAIN_IDS_13, TRAIN_IDS_16
+from segment.classes import CATEGORIES, IGNORE_INDEX, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.metrics import (
     accuracy_per_class,
     bootstrap_interval,
     confusion_matrix,
+    count_groups,
+    f1_per_class,
+    frequency_weighted_iou,
     gap_closed,
     iou_per_class,
     mean_accuracy,
     mean_iou,
     merge_classes,
+    paired_differences,
     pixel_accuracy,
+    precision_per_class,
 )
 
 NAN = math.nan
@@ -50,6 +55,27 @@ def test_scores_by_hand():
     assert accuracy_per_class(confusion).tolist() == approximately([1 / 2, 1 / 2, NAN])
     assert mean_accuracy(confusion).item() == approximately(1 / 2)
     assert pixel_accuracy(confusion).item() == approximately(2 / 4)
+
+
+def test_precision_f1_and_weighted_iou_by_hand():
+    # Class 0 is predicted once, rightly; class 1 twice, once rightly (2 is predicted on an ignored pixel only).
+    # F1 of class 0: 2 * 1 * (1/2) / (3/2) = 2/3; of class 1: both are 1/2. Each class has half of the pixels.
+    confusion = three_classes()
+    assert precision_per_class(confusion).tolist() == approximately([1, 1 / 2, NAN])
+    assert f1_per_class(confusion).tolist() == approximately([2 / 3, 1 / 2, NAN])
+    assert frequency_weighted_iou(confusion).item() == approximately(1 / 2 * 1 / 2 + 1 / 2 * 1 / 3)
+    assert math.isnan(frequency_weighted_iou(torch.zeros(3, 4, dtype=torch.int64)).item())
+
+
+def test_what_is_confused_inside_a_group_is_right():
+    # Truth 0 1 1 2, prediction 1 1 2 none: of the group {0, 1} two pixels are right and one is seen as {2}.
+    confusion = confusion_matrix(torch.tensor([0, 1, 1, 2]), torch.tensor([1, 1, 2, 255]), num_classes=3)
+    assert count_groups(confusion, [(0, 1), (2,)]).tolist() == [[2, 1, 0], [0, 0, 1]]
+    assert count_groups(confusion, [(0, 1)]).tolist() == [[2, 1]]  # what is in no group is void
+
+
+def test_the_categories_hold_every_class_once():
+    assert sorted(train_id for members in CATEGORIES.values() for train_id in members) == list(range(19))
 
 
 def test_a_class_that_is_only_predicted_scores_zero():
@@ -150,6 +176,48 @@ def test_two_images_by_hand():
 def test_one_image_says_nothing_about_others():
     low, high = bootstrap_interval(three_classes()[None], seed=0)
     assert math.isnan(low) and math.isnan(high)
+
+
+def test_a_network_is_no_better_than_itself():
+    confusions = three_classes().expand(5, 3, 4)
+    same = paired_differences(confusions, confusions, seed=0)
+    assert same.iou.tolist() == approximately([0, 0, NAN])
+    assert same.iou_interval.tolist() == [approximately([0, 0, NAN])] * 2
+    assert (same.mean_iou, same.mean_iou_interval) == (0, (0, 0))
+
+
+def test_paired_differences_of_two_images_by_hand():
+    """The first network finds class 0 in both images, the second in the first image alone: IoU 1 and 1/2.
+
+    Of the sets of two, a quarter holds the first image twice (difference 0), a quarter the second (1), half both (1/2).
+    """
+    right, wrong = torch.tensor([[1, 0]]), torch.tensor([[0, 1]])
+    pair = torch.stack([right, right]), torch.stack([right, wrong])
+    ahead = paired_differences(*pair, seed=0)
+    assert (ahead.iou.tolist(), ahead.mean_iou) == ([0.5], 0.5)
+    assert ahead.iou_interval.tolist() == [[0], [1]] and ahead.mean_iou_interval == (0, 1)
+    assert paired_differences(*pair, seed=0, level=0.2).iou_interval.tolist() == [[0.5], [0.5]]
+
+
+def test_pairing_removes_what_makes_an_image_hard():
+    """Images differ much, the networks always by one pixel of ten: that of the difference alone is narrow."""
+    hits = torch.tensor([1, 3, 5, 7, 9, 2, 4, 6, 8, 5])
+    counts = torch.stack([torch.stack([hits, 10 - hits], -1)], -2)  # (N, 1, 2)
+    worse = counts + torch.tensor([[-1, 1]])
+    low, high = bootstrap_interval(counts, seed=0)
+    ahead = paired_differences(counts, worse, seed=0)
+    assert high - low > 0.2
+    assert ahead.iou_interval.flatten().tolist() == pytest.approx([0.1, 0.1])
+
+
+def test_one_image_leaves_the_interval_open():
+    alone = paired_differences(three_classes()[None], three_classes()[None], seed=0)
+    assert alone.iou_interval.isnan().all() and math.isnan(alone.mean_iou_interval[0])
+
+
+def test_other_labels_cannot_be_paired():
+    with pytest.raises(ValueError, match="not counted on the same labels"):
+        paired_differences(torch.tensor([[[1, 0]]]), torch.tensor([[[1, 1]]]), seed=0)
 
 
 # ------------------------------------------------------------------------------------------------------------ oracles

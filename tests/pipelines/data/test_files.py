@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from pipelines.data.files import open_regular, sha256_of, storage_errors, write_atomically
+from pipelines.data.files import open_regular, remove_abandoned_parts, sha256_of, storage_errors, write_atomically
 from pipelines.errors import StorageError
 
 
@@ -88,3 +88,23 @@ def test_open_regular_takes_files_and_links_to_files_only(tmp_path, monkeypatch)
                 open_regular(tmp_path / name)
     with pytest.raises(OSError, match="device"):
         open_regular(type(path)("/dev/null"))
+
+
+def test_what_killed_processes_were_writing_is_swept_up(tmp_path):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    kept = [
+        f".living.png.{os.getpid()}.part",
+        f".of-the-system.png.{os.getppid()}.part",
+        "mine.part",
+        ".hidden",
+        "a.png",
+    ]
+    (tmp_path / "sub").mkdir()
+    for name in [*kept, f".a.png.{child}.part", f"sub/.b\nc.png.{child}.part", f".x.{2**70}.part"]:
+        (tmp_path / name).touch()
+    remove_abandoned_parts(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([*kept, "sub"]) and not os.listdir(tmp_path / "sub")
+    remove_abandoned_parts(tmp_path / "not-there")

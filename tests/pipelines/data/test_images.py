@@ -23,6 +23,7 @@ from pipelines.data.images import (
     image_size,
     read_image,
     read_raw,
+    through_jpeg,
     to_image,
     to_tensor,
     write_image,
@@ -385,3 +386,11 @@ class TestTensors:
     def test_no_number_no_image(self, value):
         with pytest.raises(NumericalError, match="not numbers"):
             to_image(torch.full((3, 2, 2), value))
+
+
+def test_through_jpeg_loses_little_or_much():
+    """An even picture stays as it is, give or take a level; noise loses the more the lower the quality."""
+    even, noise = np.full((17, 30, 3), 90, np.uint8), np.random.default_rng(0).integers(0, 256, (17, 30, 3), np.uint8)
+    assert through_jpeg(even, 40).shape == (17, 30, 3) and np.abs(through_jpeg(even, 40).astype(int) - 90).max() <= 2
+    losses = [np.abs(through_jpeg(noise, quality).astype(int) - noise).mean() for quality in (95, 60, 20)]
+    assert losses == sorted(losses)

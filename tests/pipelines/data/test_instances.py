@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.encodings import cityscapes
-from pipelines.data.instances import instance_file, number_things
+from pipelines.data.instances import instance_file, number_things, read_instance_map
 from pipelines.errors import ImageError
 
 LABELS = np.array([[0, 13, 13, 255]], np.uint8)
@@ -31,6 +31,15 @@ def test_finds_the_file_beside_either_kind_of_labels(tmp_path):
 def test_without_instances_things_are_labels():
     things = number_things(LABELS, None)
     assert things.dtype == np.int32 and things.tolist() == LABELS.tolist()
+
+
+def test_instances_by_train_id(tmp_path):
+    """Car 26 is train id 13; 7 is road without instances; 29 is a caravan, which does not count; 26 a group of cars."""
+    path = written(tmp_path / "i.png", np.array([[7, 26000, 26001, 29003, 26]], np.uint16))
+    instances = read_instance_map(path, (1, 5))
+    assert instances.dtype == np.int32 and instances.tolist() == [[-1, 13000, 13001, -1, -1]]
+    with pytest.raises(ImageError, match=r"i\.png: the instance map has shape \(1, 5\), its label map \(2, 5\)"):
+        read_instance_map(path, (2, 5))
 
 
 def test_label_in_the_lowest_byte_instance_above(tmp_path):

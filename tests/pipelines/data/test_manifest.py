@@ -119,7 +119,7 @@ def test_a_damaged_line_costs_only_its_frame(tmp_path):
 
 def test_a_second_process_is_kept_out_and_a_dead_one_is_not(tmp_path):
     path = tmp_path / JOURNAL
-    with Journal(path), pytest.raises(UserError, match="another process is translating"):
+    with Journal(path), pytest.raises(UserError, match="another process is at work"):
         Journal(path)
     if (child := os.fork()) == 0:
         Journal(path)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from pipelines.stages.evaluate import (
     scoring,
 )
 from segment.classes import CLASS_NAMES
+from tests.pipelines.translation.translating import in_a_process, killing
 
 ROAD, LIGHT, SIGN, RIDER, CAR, TRUCK, BICYCLE, VOID = 0, 6, 7, 12, 13, 14, 18, 255
 CITYSCAPES_ID = {ROAD: 7, CAR: 26, TRUCK: 27, VOID: 0}
@@ -234,6 +237,20 @@ def test_the_table_for_the_terminal(tmp_path):
     sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
     table = format_summary(evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {}))
     lines = [line.split() for line in table.splitlines()]
-    assert ["road", "1.000"] in lines and ["mIoU", "1.000"] in lines
+    assert lines[0] == ["IoU", "acc", "prec", "F1", "share"]
+    assert ["road", "1.000", "1.000", "1.000", "1.000", "0.500"] in lines and ["mIoU", "1.000"] in lines
     assert not any(CLASS_NAMES[TRUCK] in line for line in lines)
     assert table.endswith("1 frames")
+
+
+def test_what_a_killed_evaluation_was_writing_is_swept_up(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
+
+    def until_killed():
+        os.replace = killing(os.replace, 1)
+        evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
+
+    assert in_a_process(until_killed) == signal.SIGKILL
+    assert [path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()] == [".part"]
+    evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix == ".part"]

@@ -8,15 +8,9 @@ import torch
 from torch import nn
 
 from pipelines.errors import UserError
-from pipelines.stages import export
-from pipelines.stages.export import (
-    Parity,
-    UnitGenerator,
-    export_translator,
-    measured_parity,
-    write_onnx,
-    write_openvino,
-)
+from pipelines.stages import export, export_formats
+from pipelines.stages.export import Parity, UnitGenerator, export_translator, exportable, measured_parity
+from pipelines.stages.export_formats import write_export
 from pipelines.stages.trained_translator import load_translator
 from translate.networks import GENERATORS
 from translate.value_range import to_signed, to_unit
@@ -62,14 +56,25 @@ def test_onnx_takes_any_size(network, tmp_path):
     import onnxruntime
 
     output = tmp_path / "model.onnx"
-    parity = write_onnx(network, output, {"direction": "source_to_target"})
+    parity = write_export(exportable(network, {"direction": "source_to_target"}), output)
     assert parity.maximum < 0.1
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-    assert onnx.load(output).metadata_props[-1].value == "source_to_target"
+    about = {entry.key: entry.value for entry in onnx.load(output).metadata_props}
+    assert (about["direction"], about["side_multiple"]) == ("source_to_target", "4")
     session = onnxruntime.InferenceSession(output, providers=["CPUExecutionProvider"])
     image = torch.rand(2, 3, 44, 8)
     result = torch.from_numpy(session.run(["translation"], {"image": image.numpy()})[0])
     assert (result - network(image)).abs().max() < 1e-3
+
+
+def test_an_exported_program_takes_any_size(network, tmp_path):
+    output = tmp_path / "model.pt2"
+    assert write_export(exportable(network, {"direction": "source_to_target"}), output).maximum < 0.1
+    about = {"about.direction": ""}
+    program = torch.export.load(output, extra_files=about).module()
+    assert about["about.direction"] == "source_to_target"
+    image = torch.rand(2, 3, 44, 8)
+    assert (program(image) - network(image)).abs().max() < 1e-3
 
 
 @with_openvino
@@ -77,7 +82,7 @@ def test_openvino_takes_any_size(network, tmp_path):
     import openvino
 
     output = tmp_path / "model.xml"
-    parity = write_openvino(network, output, {"direction": "source_to_target"})
+    parity = write_export(exportable(network, {"direction": "source_to_target"}), output)
     assert parity.maximum < 0.1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.bin", "model.xml"]
     model = openvino.Core().read_model(output)
@@ -90,33 +95,32 @@ def test_openvino_takes_any_size(network, tmp_path):
 @with_openvino
 def test_a_wrong_export_leaves_no_file(network, tmp_path, monkeypatch):
     wrong = UnitGenerator(GENERATORS["resnet6"](base_channels=4)).eval()
-    convert = export.converted_to_openvino
-    monkeypatch.setattr(export, "converted_to_openvino", lambda network: convert(wrong))
-    with pytest.raises(UserError, match="is not written"), torch.no_grad():
-        write_openvino(network, tmp_path / "model.xml", {})
+    convert = export_formats.converted_to_openvino
+    monkeypatch.setattr(export_formats, "converted_to_openvino", lambda network, result: convert(wrong, result))
+    with pytest.raises(UserError, match="is not written"):
+        write_export(exportable(network, {}), tmp_path / "model.xml")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("suffix", "extra"), [("onnx", "export"), ("xml", "openvino")])
 def test_a_missing_extra_is_named(network, tmp_path, monkeypatch, suffix, extra):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    write = {"onnx": write_onnx, "xml": write_openvino}[suffix]
     with pytest.raises(UserError, match=rf"is not installed; pip install 'sim2real\[{extra}\]'"):
-        write(network, tmp_path / f"model.{suffix}", {})
+        write_export(exportable(network, {}), tmp_path / f"model.{suffix}")
 
 
 def test_another_suffix_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"expected NAME.onnx, or NAME.xml"):
+    with pytest.raises(UserError, match=r"expected NAME.onnx, NAME.xml"):
         export_translator(tmp_path, tmp_path / "model.pb")
 
 
 def test_of_a_checkpoint(tiny_run, tmp_path, cpu, monkeypatch):
     """The generator of the direction asked for, and what it is, reach the writer."""
     seen = {}
-    monkeypatch.setattr(export, "write_onnx", lambda *given: seen.update(given=given) or Parity(0, 0))
+    monkeypatch.setattr(export, "write_export", lambda given, output: seen.update(given=given) or Parity(0, 0))
     translator = next(tiny_run.glob("seed-*/translator"))
     export_translator(translator, tmp_path / "model.onnx", "target_to_source")
-    network, _, about = seen["given"]
+    network, about = seen["given"].network, seen["given"].about
     method, _ = load_translator(translator, cpu)
     image = torch.rand(1, 3, 32, 32)
     assert (network(image) - method.translate(image, "target_to_source")).abs().max() < 1e-6

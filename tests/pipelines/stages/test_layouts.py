@@ -17,7 +17,8 @@ from pipelines.stages import layouts
 from pipelines.stages.layouts import label_table, note, perceptual_loss, read_layout, translate_layout, vgg_weights
 from pipelines.stages.train_translator import train_translator
 from pipelines.stages.trained_translator import load_translator
-from pipelines.stages.translate_experiment import translate_experiment
+from pipelines.stages.translate_experiment import prepared, translate_experiment
+from pipelines.translation.manner import Manner
 from pipelines.translation.plan import FrameToTranslate, plan_set
 from pipelines.translators import Pix2pixHDSettings
 from tests.pipelines.test_end_to_end import assert_same
@@ -53,7 +54,7 @@ def trained(make_workspace, cpu, no_cache):
 
 def test_source_layouts_become_photos_that_carry_their_labels(trained, cpu):
     summary = translate_experiment(trained, 0, cpu, workers=1)
-    assert summary.translated == 5 and not summary.failed
+    assert summary.made == 5 and not summary.failed
     entries = read_manifest(trained.translated(0) / MANIFEST)
     source = trained.labelled_source[0]
     for entry, frame in zip(entries, source.frames, strict=True):
@@ -70,6 +71,24 @@ def test_the_photo_is_made_of_the_label_map_alone(trained, cpu):
     photo = translate_layout(method, things)
     assert photo.shape == (1, 3, 32, 64)
     assert torch.equal(photo, method.translate(things, instance_map=things))
+
+
+def test_another_style_seed_draws_other_looks(trained, cpu):
+    method, _ = load_translator(trained.translator(0), cpu)
+    things = torch.from_numpy(read_layout(plan_set(trained.labelled_source[0], trained.run / "elsewhere")[0])).long()
+    usual, again, *others = (
+        prepared(method, Manner(style_seed=seed), cpu)(things[None]) for seed in (0, 0, *range(1, 6))
+    )
+    assert torch.equal(usual, again) and not all(torch.equal(usual, other) for other in others)
+    assert "style_seed" not in Manner().identity and Manner(style_seed=3).identity["style_seed"] == 3
+
+
+def test_a_style_seed_needs_a_translator_with_styles(make_workspace, cpu, no_cache):
+    workspace = make_workspace(*LAYOUTS, "translator.style_features=0")
+    train_translator(workspace, 0, cpu, workers=0)
+    method, _ = load_translator(workspace.translator(0), cpu)
+    with pytest.raises(UserError, match="--style-seed 3: this translator has learnt one look; leave it out"):
+        prepared(method, Manner(style_seed=3), cpu)
 
 
 def test_the_run_says_what_it_found_and_learns_from_labelled_target_frames_alone(trained, make_workspace, capfd):

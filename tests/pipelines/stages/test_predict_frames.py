@@ -1,92 +1,116 @@
-"""Prediction for folders: every image gets a label map of its own size and name, or a line that says why not."""
+"""Prediction of frames: every image gets a label map of its own size and name, or a line that says why not.
+
+Killed at any moment, the same command carries on, and the folder ends up byte for byte as if nothing had happened.
+"""
+
+import json
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from pipelines.data.images import read_image, read_raw, write_image
-from pipelines.errors import NoInputsError, UserError
-from pipelines.stages.evaluate import predictor
-from pipelines.stages.predict_frames import output_places, overlay, predict_folder
-from pipelines.stages.train_segmenter import load_segmenter
+from pipelines.data.images import image_size, read_image, read_raw, write_image
+from pipelines.data.label_formats import in_format
+from pipelines.data.manifest import Journal, read_manifest
+from pipelines.errors import Interrupted, NoInputsError, UserError
+from pipelines.stages.predict_frames import overlay, predict_frames, to_predict
+from pipelines.translation.inputs import plan_input
 from segment.classes import PALETTE
+from tests.pipelines.stages.predicting import IDENTITY, ByBrightness, draw_tree, half, network_of, predict
+from tests.pipelines.translation.test_translate_hostile import hostile, sorted_by_suffix  # noqa: F401 (a fixture)
+from tests.pipelines.translation.translating import in_a_process, killing, tree
 
-
-def by_brightness(image, size):
-    """Class 0 where the image is dark, 10 where it is bright."""
-    assert image.shape[:2] == size
-    return np.where(image[..., 0] > 127, 10, 0).astype(np.uint8)
-
-
-def half(height, width):
-    image = np.zeros((height, width, 3), np.uint8)
-    image[:, width // 2 :] = 255
-    return image
+NAMES = ("a", "sub/a", "sub/b c", "ä/ö")
 
 
 @pytest.fixture
 def source(tmp_path):
-    for name, size in (("a", (6, 8)), ("sub/a", (5, 7)), ("sub/b c", (6, 8))):
-        write_image(tmp_path / f"in/{name}.png", half(*size))
-    (tmp_path / "in/notes.txt").write_text("not an image")
-    return tmp_path / "in"
+    return draw_tree(tmp_path / "in")
 
 
 def test_the_tree_is_mirrored(source, tmp_path):
-    summary = predict_folder(by_brightness, source, tmp_path / "out", overlays=True)
-    assert (summary.predicted, summary.failed) == (3, [])
-    files = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
-    assert files == [
-        f"{kind}/{name}"
-        for kind, end in (("labels", "png"), ("overlays", "jpg"))
-        for name in (f"a.{end}", f"sub/a.{end}", f"sub/b c.{end}")
-    ]
+    outcome = predict(source, tmp_path / "out")
+    assert outcome.count_line == "4 frames in = 4 frames out (4 predicted, 0 already there)"
+    pictures = {f"labels/{name}.png" for name in NAMES} | {f"overlays/{name}.jpg" for name in NAMES}
+    assert tree(tmp_path / "out").keys() == pictures | {"manifest.jsonl", "prediction.json"}
     label_map = read_raw(tmp_path / "out/labels/sub/a.png")
-    assert label_map.dtype == np.uint8 and label_map.tolist() == [[0] * 3 + [10] * 4] * 5
+    assert label_map.dtype == np.uint8 and label_map.tolist() == [[0] * 3 + [10] * 4] * 6
+    assert image_size(tmp_path / "out/labels/ä/ö.png") == image_size(tmp_path / "out/overlays/ä/ö.jpg") == (16, 12)
 
 
-def test_no_overlays_where_none_are_wanted(source, tmp_path):
-    predict_folder(by_brightness, source, tmp_path / "out", overlays=False)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["labels"]
+def test_the_manifest_tells_what_was_made_of_what(source, tmp_path):
+    predict(source, tmp_path / "out")
+    entries = read_manifest(tmp_path / "out/manifest.jsonl")
+    assert [entry.source for entry in entries] == [f"{name}.png" for name in NAMES]
+    assert (entries[1].image, entries[1].overlay) == ("labels/sub/a.png", "overlays/sub/a.jpg")
+    plan = json.loads((tmp_path / "out/prediction.json").read_text())
+    assert plan == {"format": 1, **IDENTITY, "height": 6, "labels": "train_ids"}
 
 
-def test_a_bad_file_costs_one_image(source, tmp_path):
+def test_the_network_sees_the_height_asked_for_and_results_keep_the_size(source, tmp_path):
+    segmenter = ByBrightness()
+    predict(source, tmp_path / "out", segmenter, height=3)
+    assert segmenter.heights == [3, 3, 3, 3] and image_size(tmp_path / "out/labels/ä/ö.png") == (16, 12)
+
+
+@pytest.mark.parametrize(("labels", "dark", "bright"), [("train_ids", 0, 10), ("label_ids", 7, 23)])
+def test_label_ids_as_they_are_asked_for(source, tmp_path, labels, dark, bright):
+    predict(source, tmp_path / "out", labels=labels)
+    assert read_raw(tmp_path / "out/labels/a.png").tolist() == [[dark] * 4 + [bright] * 4] * 6
+
+
+def test_label_maps_in_colour(source, tmp_path):
+    predict(source, tmp_path / "out", labels="colour")
+    assert read_image(tmp_path / "out/labels/a.png")[0].tolist() == [list(PALETTE[0])] * 4 + [list(PALETTE[10])] * 4
+
+
+def test_overlays_only_where_they_are_wanted(source, tmp_path):
+    """Frames without an overlay are done again when overlays are wanted; those with one serve either way."""
+    predict(source, tmp_path / "out", overlays=False)
+    assert not (tmp_path / "out/overlays").exists()
+    assert predict(source, tmp_path / "out").made == 4
+    assert predict(source, tmp_path / "out", overlays=False).resumed == 4
+    assert {entry.overlay for entry in read_manifest(tmp_path / "out/manifest.jsonl")} == {None}
+
+
+def test_a_bad_file_costs_one_frame(source, tmp_path):
     (source / "broken.png").write_bytes(b"\x89PNG no more")
-    summary = predict_folder(by_brightness, source, tmp_path / "out", overlays=False)
-    assert summary.predicted == 3
-    ((path, reason),) = summary.failed
-    assert path == source / "broken.png" and "broken.png" in reason and "\n" not in reason
+    outcome = predict(source, tmp_path / "out", overlays=False)
+    assert (outcome.made, outcome.failed) == (4, 1)
+    (line,) = map(json.loads, (tmp_path / "out/failures.jsonl").read_text().splitlines())
+    assert line["source"] == "broken.png" and "broken.png" in line["reason"]
 
 
 def test_nothing_but_bad_files_is_no_input(source, tmp_path):
     for path in source.rglob("*.png"):
         path.write_bytes(b"\x89PNG no more")
-    with pytest.raises(NoInputsError, match=r"None of 3 images could be read; the first: .*a\.png"):
-        predict_folder(by_brightness, source, tmp_path / "out", overlays=False)
+    with pytest.raises(NoInputsError, match=r"None of 4 frames could be predicted; the first: .*a\.png"):
+        predict(source, tmp_path / "out")
+    with pytest.raises(NoInputsError, match="There are no frames"):
+        predict_frames([], tmp_path / "none", network_of(), IDENTITY)
 
 
-def test_two_images_of_one_name_are_refused(source):
+def test_two_images_of_one_name_are_refused(source, tmp_path):
     write_image(source / "a.jpg", half(6, 8))
-    with pytest.raises(UserError, match=r"same output a\.png; rename one"):
-        output_places(source)
-
-
-def test_no_image_and_no_folder(tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(NoInputsError, match="holds no image"):
-        output_places(tmp_path / "empty")
-    with pytest.raises(UserError, match="is not a folder"):
-        output_places(tmp_path / "missing")
+    with pytest.raises(UserError, match=r"a\.jpg.*a\.png|a\.png.*a\.jpg"):
+        predict(source, tmp_path / "out")
+    (source / "all.txt").write_text("a.jpg\na.png\n")
+    with pytest.raises(UserError, match=r"would both be written to labels/a\.png"):
+        to_predict(plan_input(source / "all.txt", tmp_path / "out")[0], overlays=False)
 
 
 @pytest.mark.parametrize("output", ["in", "in/out", "."])
 def test_output_and_input_within_each_other_are_refused(source, tmp_path, output):
     """The second run would take the label maps of the first for images; or overwrite what it reads."""
     with pytest.raises(UserError, match="choose an --output beside the input"):
-        predict_folder(by_brightness, source, tmp_path / output, overlays=False)
-    assert len(list(tmp_path.rglob("*.png"))) == 3
+        predict(source, tmp_path / output)
+    assert len(list(tmp_path.rglob("*.png"))) == 4
 
 
-def test_overlay_paints_classes_and_leaves_ignored_pixels(tmp_path):
+def test_overlay_paints_classes_and_leaves_ignored_pixels():
     image = np.full((1, 2, 3), 100, np.uint8)
     painted = overlay(image, np.array([[13, 255]], np.uint8))
     expected = [round(0.45 * 100 + 0.55 * channel) for channel in PALETTE[13]]
@@ -94,12 +118,124 @@ def test_overlay_paints_classes_and_leaves_ignored_pixels(tmp_path):
     assert painted[0, 1].tolist() == [100, 100, 100]
 
 
-def test_predictions_equal_those_of_the_evaluation(tiny_run, make_workspace, tmp_path, cpu):
-    frames = make_workspace(run=tiny_run).validation[0]
-    for index, frame in enumerate(frames.frames):
-        write_image(tmp_path / "in" / f"{frame.name}.png", frames.read_image(index))
-    network, settings, _ = load_segmenter(tiny_run / "seed-0/oracle", cpu)
-    predict_folder(predictor(network, settings.height, cpu), tmp_path / "in", tmp_path / "out", overlays=False)
-    for frame in frames.frames:
-        kept = tiny_run / "seed-0/oracle/evaluation/predictions/camera_val" / f"{frame.name}.png"
-        assert read_image(tmp_path / "out/labels" / f"{frame.name}.png").tobytes() == read_image(kept).tobytes()
+# --- resumed ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_whole_is_kept_and_what_is_not_is_done_again(source, tmp_path):
+    predict(source, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    assert predict(source, tmp_path / "out").resumed == 4 and tree(tmp_path / "out") == before
+    (tmp_path / "out/labels/a.png").write_bytes(b"spoiled")
+    (tmp_path / "out/overlays/sub/a.jpg").unlink()
+    segmenter = ByBrightness()
+    assert predict(source, tmp_path / "out", segmenter).resumed == 2 and len(segmenter.heights) == 2
+    assert tree(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"identity": IDENTITY | {"checkpoint_sha256": "d" * 64}}, "checkpoint_sha256 was"),
+        ({"height": 4}, "height was 6 and is 4"),
+        ({"labels": "colour"}, "labels was 'train_ids' and is 'colour'"),
+    ],
+)
+def test_predictions_of_another_kind_are_refused_or_set_aside(source, tmp_path, changed, said):
+    predict(source, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    with pytest.raises(UserError, match=f"holds another prediction: {said}"):
+        predict(source, tmp_path / "out", **changed)
+    assert tree(tmp_path / "out") == before
+    assert predict(source, tmp_path / "out", restart=True, **changed).made == 4
+    assert tree(tmp_path / "out.replaced-1") == before
+
+
+def test_a_folder_of_something_else_is_refused(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match=r"exists and is no prediction \(it has no prediction.json\)"):
+        predict(source, tmp_path / "out", restart=True)
+
+
+def test_two_processes_in_one_folder(source, tmp_path):
+    predict(source, tmp_path / "out")
+    with Journal(tmp_path / "out/.journal.jsonl"), pytest.raises(UserError, match="another process is at work in it"):
+        predict(source, tmp_path / "out")
+
+
+def test_asked_to_stop_it_keeps_what_is_done(source, tmp_path):
+    seen = []
+    with pytest.raises(Interrupted, match=r"stopped at [1-3] of 4 frames; the same command carries on"):
+        predict(
+            source, tmp_path / "out", workers=1, progress=lambda done, total: seen.append(done),
+            stop_requested=lambda: len(seen) > 1,
+        )  # fmt: skip
+    assert not (tmp_path / "out/manifest.jsonl").exists()
+    assert predict(source, tmp_path / "out").resumed >= 1
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_around_every_call_to_the_file_system(source, tmp_path, call, after):
+    """Every third call, so that the whole thing takes seconds; before or after it acts."""
+    predict(source, tmp_path / "undisturbed")
+    undisturbed, at, status, kept = tree(tmp_path / "undisturbed"), 1, signal.SIGKILL, set()
+    while status == signal.SIGKILL:
+        output = tmp_path / f"out-{at}"
+
+        def until_killed():
+            setattr(os, call, killing(getattr(os, call), at, after))  # noqa: B023
+            predict(source, output, workers=1)  # noqa: B023
+
+        status = in_a_process(until_killed)
+        kept.add(predict(source, output).resumed)
+        assert tree(output) == undisturbed
+        at += 3
+    assert status == 0 and len(kept) > 2
+
+
+# --- odd and hostile files --------------------------------------------------------------------------------------------
+
+
+def test_a_stripe_that_would_take_all_memory_costs_one_frame(source, tmp_path):
+    write_image(source / "stripe.png", half(1, 9000))
+    outcome = predict(source, tmp_path / "out", height=4096)
+    assert outcome.failed == 1 and "9000x1 pixels are too long a stripe at height 4096" in outcome.failures[0].reason
+
+
+def test_an_overlay_that_no_jpeg_can_hold_costs_one_frame(source, tmp_path):
+    write_image(source / "long.png", half(1, 66000))
+    outcome = predict(source, tmp_path / "out", height=1)
+    assert outcome.failed == 1 and "66000x1 pixels do not fit into .jpg" in outcome.failures[0].reason
+    assert not (tmp_path / "out/labels/long.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_hostile_files(hostile, tmp_path):  # noqa: F811
+    """The sixty files of the translation's test: each is predicted right or listed, and the process lives."""
+    folder, bad, fine = hostile
+    source = sorted_by_suffix(folder, tmp_path / "in")
+    bad = {f"{name.rsplit('.')[-1]}/{name}" for name in bad}
+    fine = {f"{name.rsplit('.')[-1]}/{name}" for name in fine if "/" not in name}
+    started = time.monotonic()
+    outcome = predict(source, tmp_path / "out", height=40)
+    assert time.monotonic() - started < 60
+    lines = [json.loads(line) for line in (tmp_path / "out/failures.jsonl").read_text().splitlines()]
+    assert {line["source"] for line in lines} == bad
+    assert all("\n" not in line["reason"] for line in lines)
+    entries = read_manifest(tmp_path / "out/manifest.jsonl")
+    assert {entry.source for entry in entries} == fine and (outcome.made, outcome.failed) == (len(fine), len(bad))
+    for entry in entries:
+        image, label_map = read_image(source / entry.source), read_raw(tmp_path / "out" / entry.image)
+        assert label_map.shape == image.shape[:2]
+        if image.shape[0] == 40:  # the network saw it as it is
+            assert (label_map == np.where(image[..., 0] > 127, 10, 0)).all(), entry.source
+    assert not [name for name in tree(tmp_path / "out") if name.endswith(".part")]
+
+
+def test_formats_agree_with_the_palette_that_pillow_sees(source, tmp_path):
+    """A label map is grey to every reader; the colour one says the same in RGB."""
+    predict(source, tmp_path / "out", labels="label_ids")
+    with Image.open(tmp_path / "out/labels/a.png") as written:
+        assert (written.mode, written.size) == ("L", (8, 6))
+    assert in_format(np.array([[255]], np.uint8), "label_ids").tolist() == [[0]]

@@ -15,8 +15,8 @@ import pytest
 from pipelines.data import video
 from pipelines.data.video import is_video, read_facts, read_frames
 from pipelines.errors import ImageError, Interrupted, UserError
-from pipelines.stages import translate_video as stage
 from pipelines.stages.translate_video import describe_video, translate_video
+from pipelines.translation import video as making
 from tests.pipelines.translation.translating import IDENTITY, Counting, in_a_process, killing, negative, tree
 
 av = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
@@ -149,7 +149,7 @@ def test_a_finished_video_is_left_alone_and_another_is_not_overwritten(tmp_path)
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 def test_killed_around_every_call_to_the_file_system(tmp_path, monkeypatch, call):
-    monkeypatch.setattr(stage, "PIECE_FRAMES", 3)
+    monkeypatch.setattr(making, "PIECE_FRAMES", 3)
     source = film(tmp_path / "in.mp4")
     run(source, tmp_path / "undisturbed.mp4", negative)
     at, status, resumed = 0, signal.SIGKILL, set()
@@ -174,7 +174,7 @@ def test_killed_around_every_call_to_the_file_system(tmp_path, monkeypatch, call
 
 
 def test_asked_to_stop_it_keeps_whole_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "PIECE_FRAMES", 4)
+    monkeypatch.setattr(making, "PIECE_FRAMES", 4)
     source, seen = film(tmp_path / "in.mp4"), []
     with pytest.raises(Interrupted, match="stopped at 4 of 10 frames; the same command carries on"):
         run(

@@ -69,7 +69,7 @@ def test_a_listed_file_that_is_missing_costs_one_frame(photos, tmp_path):
     with open(photos / "some.txt", "a") as stream:
         stream.write("rgb/gone.png\n")
     summary = translate_frames(plan(photos / "some.txt", tmp_path / "out"), tmp_path / "out", negative, IDENTITY)
-    assert summary.translated == 2 and "rgb/gone.png: No such file" in summary.failures[0].reason
+    assert summary.made == 2 and "rgb/gone.png: No such file" in summary.failures[0].reason
 
 
 # --- what goes along --------------------------------------------------------------------------------------------------

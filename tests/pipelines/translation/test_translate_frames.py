@@ -30,7 +30,7 @@ from translate.methods.cyclegan import CycleGAN
 def test_every_frame_is_translated_and_its_label_carried_along(source, tmp_path):
     before = tree(source)
     summary = run(source, tmp_path / "out")
-    assert (summary.translated, summary.resumed, summary.failed) == (5, 0, 0)
+    assert (summary.made, summary.resumed, summary.failed) == (5, 0, 0)
     assert summary.count_line == "5 frames in = 5 frames out (5 translated, 0 already there)"
     for name in NAMES:
         image, label = f"rgb/{name}.png", f"ids/{name}.png"
@@ -270,7 +270,7 @@ def test_unreadable_files_are_listed_and_the_rest_is_done(source, tmp_path):
     spoil(source)
     translate = Counting()
     summary = run_folder(source / "rgb", tmp_path / "out", translate)
-    assert (summary.translated, summary.failed, translate.calls) == (5, 5, 5)
+    assert (summary.made, summary.failed, translate.calls) == (5, 5, 5)
     assert summary.count_line.startswith("10 frames in, 5 frames out")
     lines = [json.loads(line) for line in (tmp_path / "out/failures.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == ["cut", "dangling", "empty", "pipe", "\udcff"]
@@ -309,7 +309,7 @@ def test_a_name_too_long_for_the_disk_costs_one_frame(tmp_path):
     write_image(tmp_path / "in/a.png", paint(0))
     (tmp_path / "in" / ("b" * 251 + ".png")).write_bytes(encode_png(paint(1)))
     summary = run_folder(tmp_path / "in", tmp_path / "out")
-    assert summary.translated + summary.failed == 2
+    assert summary.made + summary.failed == 2
     assert (tmp_path / "out/a.png").exists()
 
 

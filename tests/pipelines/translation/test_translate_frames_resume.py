@@ -45,7 +45,7 @@ def assert_resumes(source, output, undisturbed):
     done, translate = finished(output), Counting()
     summary = run(source, output, translate)
     assert tree(output) == undisturbed
-    assert translate.calls == summary.translated == 5 - done
+    assert translate.calls == summary.made == 5 - done
     assert summary.resumed == done
     return done
 
@@ -119,13 +119,13 @@ def test_killed_from_outside_in_an_interpreter_of_its_own(tmp_path):
     translate = Counting()
     summary = translate_frames(frames, tmp_path / "out", translate, identity, batch_size=2)
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
-    assert summary.translated == 12 - summary.resumed > 0 and translate.calls == -(-summary.translated // 2)
+    assert summary.made == 12 - summary.resumed > 0 and translate.calls == -(-summary.made // 2)
 
 
 def test_the_leftovers_of_killed_runs_are_swept_up(source, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/.translation.json.17.part").write_bytes(b"{")
-    assert run(source, tmp_path / "out").translated == 5
+    assert run(source, tmp_path / "out").made == 5
     (tmp_path / "out/toy/rgb/.a b.png.4711.part").write_bytes(b"half")
     assert run(source, tmp_path / "out").resumed == 5
     assert not [name for name in tree(tmp_path / "out") if name.endswith(".part")]
@@ -241,7 +241,7 @@ def test_restart_sets_the_old_translation_aside(source, tmp_path):
     before = tree(tmp_path / "out")
     for number in (1, 2):
         summary = run(source, tmp_path / "out", identity=IDENTITY | {"precision": f"bf{number}"}, restart=True)
-        assert summary.translated == 5
+        assert summary.made == 5
         assert (tmp_path / f"out.replaced-{number}/manifest.jsonl").exists()
     assert tree(tmp_path / "out.replaced-1") == before
 
@@ -260,13 +260,13 @@ def test_a_folder_of_something_else_is_refused_even_with_restart(source, tmp_pat
 
 def test_two_translations_into_one_folder(source, tmp_path):
     def meanwhile(image):
-        with pytest.raises(UserError, match="another process is translating"):
+        with pytest.raises(UserError, match="another process is at work"):
             run(source, tmp_path / "out")
-        with pytest.raises(UserError, match="another process is translating"):
+        with pytest.raises(UserError, match="another process is at work"):
             run(source, tmp_path / "out", restart=True)
         return image
 
-    assert run(source, tmp_path / "out", meanwhile).translated == 5
+    assert run(source, tmp_path / "out", meanwhile).made == 5
 
 
 def test_mended_files_are_done_and_the_others_not_again(source, tmp_path):
@@ -277,6 +277,6 @@ def test_mended_files_are_done_and_the_others_not_again(source, tmp_path):
     (tmp_path / "out/manifest.jsonl").unlink()  # as `make` does when a recipe fails
     (tmp_path / "fresh-in/cut.png").write_bytes(good)
     summary = run_folder(tmp_path / "fresh-in", tmp_path / "out")
-    assert (summary.translated, summary.resumed, summary.failed) == (1, 1, 0)
+    assert (summary.made, summary.resumed, summary.failed) == (1, 1, 0)
     run_folder(tmp_path / "fresh-in", tmp_path / "undisturbed")
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")

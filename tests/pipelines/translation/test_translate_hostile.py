@@ -204,7 +204,7 @@ def test_sixty_hostile_files_and_more(hostile, tmp_path):
     assert all(line["source"] in line["reason"] and "\n" not in line["reason"] for line in lines)
     entries = read_manifest(tmp_path / "out/manifest.jsonl")
     assert {entry.image for entry in entries} == fine
-    assert (summary.translated, summary.failed) == (len(fine), len(bad))
+    assert (summary.made, summary.failed) == (len(fine), len(bad))
     for name in fine:
         expected, result = 255 - read_image(source / name).astype(int), read_image(tmp_path / "out" / name)
         error = np.abs(result - expected)
@@ -242,4 +242,4 @@ def test_what_a_format_cannot_hold_costs_one_frame(tmp_path):
     cv2.imwrite(str(tmp_path / "in/small.png"), np.zeros((1, 17, 3), np.uint8))
     plan = plan_folder(tmp_path / "in", tmp_path / "out", suffix=".webp")
     summary = translate_frames(plan, tmp_path / "out", negative, IDENTITY)
-    assert summary.translated == 1 and "17000x1 pixels do not fit into .webp" in summary.failures[0].reason
+    assert summary.made == 1 and "17000x1 pixels do not fit into .webp" in summary.failures[0].reason

@@ -87,7 +87,7 @@ def test_any_later_run_joins_the_parts(source, tmp_path, undisturbed):
     translate = Counting()
     assert run(source, tmp_path / "out", translate, part=Part(2, 3)).part == Part(2, 3)
     summary = run(source, tmp_path / "out", translate)
-    assert (summary.translated, summary.resumed, translate.calls) == (1, 4, 2)
+    assert (summary.made, summary.resumed, translate.calls) == (1, 4, 2)
     assert tree(tmp_path / "out") == undisturbed
 
 
@@ -212,19 +212,19 @@ def test_one_part_twice_and_parts_beside_a_whole_run_are_refused(source, tmp_pat
 
     def beside_a_part(image):
         for part in (Part(1, 2), None):
-            with pytest.raises(UserError, match="another process is translating"):
+            with pytest.raises(UserError, match="another process is at work"):
                 run(source, tmp_path / "out", part=part)
-        with pytest.raises(UserError, match="another process is translating"):
+        with pytest.raises(UserError, match="another process is at work"):
             run(source, tmp_path / "out", identity=IDENTITY | {"tiles": 1}, part=Part(2, 2), restart=True)
         return image
 
     def beside_a_run(image):
-        with pytest.raises(UserError, match="another process is translating"):
+        with pytest.raises(UserError, match="another process is at work"):
             run(source, tmp_path / "other", part=Part(1, 2))
         return image
 
-    assert run(source, tmp_path / "out", beside_a_part, part=Part(1, 2)).translated == 3
-    assert run(source, tmp_path / "other", beside_a_run).translated == 5
+    assert run(source, tmp_path / "out", beside_a_part, part=Part(1, 2)).made == 3
+    assert run(source, tmp_path / "other", beside_a_run).made == 5
 
 
 def test_parts_restart_a_foreign_translation_once(source, tmp_path):

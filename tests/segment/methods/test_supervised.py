@@ -50,6 +50,72 @@ class TestSupervisedWithAverage(TestSupervised):
         assert small.evaluated_network() is not small.network
 
 
+class TestSupervisedFrozen(TestSupervised):
+    """Batch normalisation frozen, classes weighted, a cosine schedule, and an augmentation."""
+
+    def method(self):
+        return supervised(
+            batch_norm="frozen",
+            loss="boundary+dice",
+            class_weights=torch.tensor([1.0, 2.0, 0.5]),
+            schedule="cosine",
+            warmup_steps=2,
+            augmentation=darkened,
+        )
+
+    def test_normalisation_stays_as_it_came(self, small):
+        norm = small.network.features[1]
+        small.step(self.batch(), learn(small))
+        assert not norm.training and not norm.weight.requires_grad
+        assert norm.num_batches_tracked == 0 and torch.equal(norm.running_mean, torch.zeros(8))
+
+    def test_one_image_is_enough(self, small):
+        batch = self.batch()
+        log = small.step(LabelledBatch(batch.image[:1], batch.label_map[:1]), learn(small))
+        assert all(value.isfinite() for value in log.values())
+
+    def test_the_batch_is_learnt_from_and_shown_as_augmented(self, small):
+        torch.testing.assert_close(small.preview(self.batch())["image"], self.batch().image / 2)
+
+    def test_weights_of_classes_are_no_part_of_the_state(self, small):
+        """They follow from settings and frames; a reader of the checkpoint, who has no frames, needs none."""
+        assert not [key for key in small.state_dict() if "class_weights" in key]
+        supervised().load_state_dict(small.state_dict())
+        assert small.to("meta").class_weights.device.type == "meta"
+
+
+def darkened(batch):
+    """An augmentation without chance."""
+    return LabelledBatch(batch.image / 2, batch.label_map)
+
+
+def test_synced_normalisation_is_plain_in_one_process():
+    torch.manual_seed(0)
+    plain = supervised().train()
+    torch.manual_seed(0)
+    synced = supervised(batch_norm="synced").train()
+    batch = bright_and_dark()
+    for method in (plain, synced):
+        method.step(batch, learn(method))
+    assert isinstance(synced.network.features[1], torch.nn.SyncBatchNorm)
+    assert all(torch.equal(value, synced.state_dict()[key]) for key, value in plain.state_dict().items())
+
+
+def test_weights_of_classes_reach_every_head():
+    weights = torch.tensor([1.0, 5.0, 0.0])
+    method, batch = supervised(loss="cross_entropy", class_weights=weights, auxiliary_weight=1.0), bright_and_dark()
+    output = method.network.train()(batch.image)
+    losses = method.losses(output, batch.label_map)
+    torch.testing.assert_close(losses["main"], cross_entropy(output.main, batch.label_map, weights))
+    torch.testing.assert_close(losses["auxiliary"], cross_entropy(output.auxiliary[0], batch.label_map, weights))
+
+
+def test_the_schedule_is_the_one_that_was_asked_for():
+    cosine = supervised(schedule="cosine")
+    assert cosine.learning_rate_scale(5) == pytest.approx(0.5)
+    assert supervised(poly_power=2.0).learning_rate_scale(5) == pytest.approx(0.25)
+
+
 def test_it_learns_to_tell_bright_from_dark():
     torch.manual_seed(0)
     method, batch = supervised(steps=40).train(), bright_and_dark()
@@ -107,7 +173,9 @@ def test_the_preview_shows_image_prediction_and_label_in_palette_colours():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"loss": "focal"}, "no loss 'focal'; choose one of cross_entropy, ohem"),
+        ({"loss": "lovasz"}, "no loss 'lovasz'; choose one of cross_entropy, ohem"),
+        ({"schedule": "step"}, "no schedule 'step'; choose one of poly, cosine"),
+        ({"batch_norm": "fixed"}, "no batch_norm 'fixed'; choose one of batch, frozen, synced"),
         ({"optimizer": "lion"}, "no optimizer 'lion'; choose sgd or adamw"),
         ({"warmup_steps": 10}, "warmup_steps is 10; .* below steps, which is 10"),
         ({"ema_decay": 1.0}, "decay of a moving average is 1.0"),
@@ -121,4 +189,6 @@ def test_settings_that_make_no_sense_are_refused_at_construction(settings, messa
 def test_a_batch_moves_as_a_whole():
     moved = bright_and_dark().to("meta")
     assert isinstance(moved, LabelledBatch)
-    assert moved.image.device.type == moved.label_map.device.type == "meta"
+    assert moved.image.device.type == moved.label_map.device.type == "meta" and moved.style is None
+    styled = LabelledBatch(torch.rand(1, 3, 2, 2), torch.zeros(1, 2, 2), torch.rand(1, 3, 2, 2), torch.ones(1))
+    assert styled.to("meta").style.device.type == styled.to("meta").styled.device.type == "meta"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segment.networks.ddrnet import DAPPM, DDRNet, ddrnet23_slim
+from segment.networks.ddrnet import DAPPM, DDRNet, DDRNet39, ddrnet23_slim, exchange
 from tests.segment.networks.tester import NUM_CLASSES, NetworkTester
 
 
@@ -69,6 +69,47 @@ class TestDDRNet23(NetworkTester):
 
     def narrow(self, auxiliary=True):
         return DDRNet(NUM_CLASSES, planes=4, pooling_planes=8, head_planes=16, auxiliary=auxiliary)
+
+
+class TestDDRNet39(NetworkTester):
+    """Sizes: the authors' code, counted."""
+
+    name = "ddrnet39"
+    parameters = (32_660_838, 32_360_275)
+    state_dict_keys = (514, 501)
+    gigaflops = (140.558, 562.232)
+
+    def narrow(self, auxiliary=True):
+        return DDRNet39(NUM_CLASSES, planes=4, pooling_planes=8, head_planes=8, auxiliary=auxiliary)
+
+    @pytest.mark.parametrize(
+        ("key", "shape"),
+        [
+            ("layer1.2.bn2.running_var", (64,)),
+            ("layer2.3.conv1.weight", (128, 128, 3, 3)),
+            ("layer3_1.0.downsample.0.weight", (256, 128, 1, 1)),
+            ("layer3_2.2.conv2.weight", (256, 256, 3, 3)),
+            ("layer3_1_.2.bn1.weight", (128,)),
+            ("layer3_2_.0.conv1.weight", (128, 128, 3, 3)),
+            ("layer4.2.bn2.bias", (512,)),
+            ("layer4_.2.conv1.weight", (128, 128, 3, 3)),
+            ("compression3_2.0.weight", (128, 256, 1, 1)),
+            ("down3_1.0.weight", (256, 128, 3, 3)),
+            ("down4.4.running_mean", (512,)),
+            ("seghead_extra.conv1.weight", (256, 128, 3, 3)),
+            ("final_layer.conv2.bias", (19,)),
+        ],
+    )
+    def test_keys_are_those_of_the_authors(self, key, shape):
+        assert self.published(auxiliary=True).state_dict()[key].shape == shape
+
+
+def test_streams_exchange_what_is_above_zero():
+    # Identity both ways: low 3 takes in 0 for a high of -2, high -2 takes in low 3.
+    low, high = torch.full((1, 1, 1, 1), 3.0), torch.full((1, 1, 2, 2), -2.0)
+    low, high = exchange(low, high, down=torch.nn.MaxPool2d(2), compression=torch.nn.Identity())
+    assert low.flatten().tolist() == [3.0]
+    assert high.flatten().tolist() == [1.0] * 4
 
 
 def test_dappm_keeps_the_size_and_sees_the_whole_map():

@@ -1,0 +1,98 @@
+"""`sim2real segment features`: what segmenters make of source, translated and target frames, drawn and measured."""
+
+from pathlib import Path
+
+import click
+
+from pipelines.commands.options import (
+    A_PATH,
+    experiment_options,
+    first_seed,
+    machine_options,
+    open_machine,
+    open_workspace,
+    options,
+    seed_option,
+    typed_command,
+)
+from pipelines.errors import UserError
+
+manner_options = options(
+    click.option(
+        "--checkpoint", "checkpoints", multiple=True, metavar="[NAME=]PATH",
+        help="A segmenter: run folder or checkpoint; may be repeated.  [default: the experiment's trained arms]",
+    ),
+    click.option("--frames", type=click.IntRange(2), default=60, show_default=True,
+                 help="Look at so many frames of each domain, evenly spread."),
+    click.option("--per-class", type=click.IntRange(10), default=200, show_default=True,
+                 help="Cells of each class and domain that the numbers are made from."),
+    click.option("--points", type=click.IntRange(30), default=3000, show_default=True,
+                 help="Points of all pictures together; time grows with the square."),
+    click.option("--perplexity", type=click.FloatRange(2, 200), default=30.0, show_default=True,
+                 help="Of t-SNE: about how many neighbours count."),
+    click.option("--output", type=A_PATH, default=None, help="The page.  [default: features.html in the run folder]"),
+)  # fmt: skip
+
+
+@click.command("features")
+@experiment_options
+@seed_option
+@manner_options
+@machine_options
+def segment_features(
+    config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
+    checkpoints: tuple[str, ...], frames: int, per_class: int, points: int, perplexity: float, output: Path | None,
+    device: str, precision: str, threads: int | None,
+) -> None:  # fmt: skip
+    """Look inside: do features of source, translated and target frames lie together?
+
+    Writes a page with the features as points (t-SNE and principal components, colour = class, mark = domain), one panel
+    a segmenter, and how far apart the domains are; and the same as JSON beside it.
+    """
+    named = named_checkpoints(checkpoints)
+    workspace = open_workspace(config, data, run, overrides)
+
+    from pipelines.report.features_page import headline, pair_title
+    from pipelines.report.wording import amount, percent
+    from pipelines.stages.features import Manner, look_inside
+
+    machine = open_machine(device, precision, threads)
+    page = output or workspace.run / "features.html"
+    if page.suffix != ".html":
+        raise UserError(f"--output {page}: the page is HTML and its numbers go beside it; give a name such as x.html")
+    manner = Manner(frames, per_class, points, perplexity)
+    study = look_inside(workspace, first_seed(workspace, seed), named, manner, machine, typed_command(), page)
+    for one in study.checkpoints:
+        for pair in one.pairs:
+            click.echo(
+                f"{one.title:<12} {pair_title(pair):<22} class centres {amount(pair.centroid_distance, 2):>5} apart, "
+                f"probe {percent(pair.probe_accuracy):>5}, MMD² {amount(pair.mmd, 3)}"
+            )
+    for note in study.notes:
+        click.echo(note, err=True)
+    click.echo(headline(study))
+    click.echo(f"page: {page}")
+
+
+def named_checkpoints(given: tuple[str, ...]) -> dict[str, Path]:
+    """The paths by title; without one a path is called by its run folder.
+
+    Raises:
+        UserError: Two have one title.
+    """
+    named: dict[str, Path] = {}
+    for text in given:
+        title, separator, path = text.partition("=")
+        if not separator:
+            title, path = _run_folder(Path(text)).name, text
+        if not title or not path:
+            raise UserError(f"--checkpoint {text}: expected NAME=PATH or PATH")
+        if title in named:
+            raise UserError(f"--checkpoint: two are called {title!r}; name them: --checkpoint NAME=PATH")
+        named[title] = Path(path)
+    return named
+
+
+def _run_folder(path: Path) -> Path:
+    resolved = path.resolve()
+    return resolved.parent.parent if resolved.parent.name == "checkpoints" else resolved

@@ -1,0 +1,103 @@
+"""Augmentation on the device, batch by batch: what changes colours, and flips; scale and crop stay with the workers.
+
+For machines whose GPU waits for too few processors. All draws are from torch's global generator, which the training
+loop seeds from (seed, step): the batch is a function of both here too. Draws that decide something are made on the
+host, so that they are the same on every device.
+"""
+
+import kornia.augmentation as K
+import torch
+from torch import Tensor
+
+from segment.classes import IGNORE_INDEX
+from segment.methods.supervised import LabelledBatch
+from segment.sensor import sensor_noise, shot_and_read
+from segment.style import transfer_amplitude, transfer_colour
+
+
+class DeviceAugmentation:
+    """Flip, the target's looks, colour, gamma, grey, blur, noise and JPEG of a whole batch.
+
+    The arguments are those of `SegmenterAugmentation`, and so are the distributions. What is filled up around a frame
+    stays black up to the change of its looks; being ignored, it teaches nothing.
+    """
+
+    def __init__(
+        self,
+        flip: bool,
+        colour_jitter: float,
+        blur: float,
+        gamma: float,
+        grey: float,
+        noise: float,
+        jpeg: float,
+        jpeg_quality: tuple[int, int],
+        style_from_target: float,
+        style: str,
+        style_window: float,
+    ) -> None:
+        self.flip, self.gamma, self.noise = flip, gamma, noise
+        self.style_from_target, self.style, self.style_window = style_from_target, style, style_window
+        factors = (1 - colour_jitter, 1 + colour_jitter)
+        hue = 0.1 * colour_jitter
+        self.jitter = (
+            K.ColorJitter(factors, factors, factors, (-hue, hue), order=[0, 1, 2, 3]) if colour_jitter else None
+        )
+        self.grey = K.RandomGrayscale(p=grey) if grey else None
+        self.blur = K.RandomGaussianBlur((9, 9), (0.3, 2.0), p=blur) if blur else None
+        self.jpeg = K.RandomJPEG(tuple(map(float, jpeg_quality)), p=jpeg) if jpeg else None
+
+    @torch.no_grad()
+    def __call__(self, batch: LabelledBatch) -> LabelledBatch:
+        """The batch, augmented, on its device; the label map changes by the flip alone."""
+        # The step around it may run in bf16, of which a picture of 256 levels would keep every other.
+        with torch.autocast(batch.image.device.type, enabled=False):
+            image, label_map = self._flipped(batch.image.float(), batch.label_map)
+            if batch.style is not None and batch.styled is not None:
+                image = self._styled(image, label_map, batch.style, batch.styled)
+            for change in (self.jitter, self._exposed, self.grey, self.blur, self._noisy, self.jpeg):
+                image = image if change is None else change(image)
+        return LabelledBatch(image.clamp(0, 1), label_map)
+
+    def _flipped(self, image: Tensor, label_map: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.flip:
+            return image, label_map
+        mirrored = _drawn(image, 0.5)
+        return (
+            image.flip(-1).where(mirrored[:, None, None, None], image),
+            label_map.flip(-1).where(mirrored[:, None, None], label_map),
+        )
+
+    def _styled(self, image: Tensor, label_map: Tensor, style: Tensor, styled: Tensor) -> Tensor:
+        chosen = _drawn(image, self.style_from_target) & styled
+        by_colour = _drawn(image, {"colour": 1.0, "either": 0.5, "fourier": 0.0}[self.style])
+        shown = (image > 0).any(1) | (label_map != IGNORE_INDEX)  # all but what was filled up
+        result = image
+        if self.style != "fourier":
+            looks = transfer_colour(image, style, shown)
+            result = looks.where((chosen & by_colour)[:, None, None, None], result)
+        if self.style != "colour":
+            looks = transfer_amplitude(image, style, self.style_window, shown)
+            result = looks.where((chosen & ~by_colour)[:, None, None, None], result)
+        return result
+
+    def _exposed(self, image: Tensor) -> Tensor:
+        if self.gamma == 0:
+            return image
+        exponents = 2 ** (2 * torch.rand(len(image)) - 1)
+        exponents = exponents.where(torch.rand(len(image)) < self.gamma, 1.0).to(image.device)
+        return image.clamp(min=1e-6) ** exponents[:, None, None, None]
+
+    def _noisy(self, image: Tensor) -> Tensor:
+        if self.noise == 0:
+            return image
+        chosen = _drawn(image, self.noise)[:, None, None, None]
+        draws = zip(torch.rand(len(image)).tolist(), torch.randn(len(image)).tolist(), strict=True)
+        variances = torch.tensor([shot_and_read(*draw) for draw in draws], device=image.device)
+        shot, read = variances.T[..., None, None, None]
+        return sensor_noise(image, torch.randn_like(image), shot, read).where(chosen, image)
+
+
+def _drawn(image: Tensor, probability: float) -> Tensor:
+    """bool (B,) on the image's device, each True with a probability; drawn on the host."""
+    return (torch.rand(len(image)) < probability).to(image.device)

@@ -1,0 +1,131 @@
+"""Networks as graphs for other runtimes, ONNX and OpenVINO, and those runtimes opened on the CPU.
+
+Both are extras. What comes out has one input, "image", of any batch, height and width. Whoever converts compares it
+with the network, because a converter that misunderstands a network says nothing.
+"""
+
+import contextlib
+import copy
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.errors import UserError
+
+OPSET = 18
+TRACED = 256
+"""Side, about, of the image that converters watch a network on."""
+
+
+def converted_to_openvino(network: nn.Module, output: str = "translation") -> Any:
+    """The OpenVINO model of a network that takes an image, height and width free.
+
+    Args:
+        network: Takes (B, 3, H, W); left alone.
+        output: Name of the result.
+
+    Raises:
+        UserError: OpenVINO is not installed.
+    """
+    require("openvino", "openvino")
+    import openvino
+
+    example = torch.zeros(1, 3, TRACED, TRACED)
+    program = copy.deepcopy(network).cpu().float().eval()
+    with torch.no_grad(), converting("OpenVINO"):
+        model = openvino.convert_model(program, example_input=example, input=[-1, 3, -1, -1])
+    model.inputs[0].get_tensor().set_names({"image"})
+    model.outputs[0].get_tensor().set_names({output})
+    return model
+
+
+def compiled_for_openvino(model: Any, mode: Literal["exact", "fast"]) -> Any:
+    """Ready to run on the CPU. The precision is pinned: left to itself, OpenVINO takes bf16 where the processor can.
+
+    Threads are not: one that is bound to a core waits for whatever else runs there, decoding for one, and the others
+    for it (DDRNet-23-slim at 1024x512 on a machine with other work: 50 ms of CPU time over two threads, unbound 43).
+    """
+    import openvino
+
+    precision = "f32" if mode == "exact" else "bf16"
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "ENABLE_CPU_PINNING": False, "ENABLE_HYPER_THREADING": False,
+    }  # fmt: skip
+    with contextlib.suppress(RuntimeError):  # a processor without bf16 refuses the hint; float32 then, and exact
+        return openvino.Core().compile_model(model, "CPU", settings)
+    return openvino.Core().compile_model(model, "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def onnx_bytes(network: nn.Module, output: str, about: dict[str, str], example: Tensor, multiple: int = 1) -> bytes:
+    """A network that takes an image as an ONNX model, batch, height and width free.
+
+    Args:
+        network: Takes (B, 3, H, W); on the CPU.
+        output: Name of the result.
+        about: Metadata of the model.
+        example: The image that the network is watched on; of two or more, since one is taken for always one.
+        multiple: Of which H and W are.
+
+    Raises:
+        UserError: The extra is not installed.
+    """
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        require(package, "export")
+    with torch.no_grad(), converting("ONNX"):
+        program = torch.onnx.export(
+            network, (example,), dynamo=True, dynamic_shapes=free_sides(multiple), opset_version=OPSET,
+            input_names=["image"], output_names=[output], verbose=False,
+        )  # fmt: skip
+    model = program.model_proto
+    for key, value in about.items():
+        model.metadata_props.add(key=key, value=value)
+    return model.SerializeToString()
+
+
+def free_sides(multiple: int) -> dict[str, Any]:
+    """For torch.export: images of any batch, and of any height and width that divide by `multiple`."""
+    sides = torch.export.Dim("rows", min=2), torch.export.Dim("columns", min=2)
+    height, width = (multiple * side for side in sides) if multiple > 1 else sides
+    return {"image": {0: torch.export.Dim("batch"), 2: height, 3: width}}
+
+
+def onnx_session(model: bytes) -> Any:
+    """An ONNX model ready to run on the CPU, with torch's number of threads, which sleep between images."""
+    require("onnxruntime", "export")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors; it warns about its own choices
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def require(package: str, extra: str) -> None:
+    """UserError, naming the extra to install, unless `package` is there."""
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"{package} is not installed; pip install 'sim2real[{extra}]'")
+
+
+@contextlib.contextmanager
+def converting(target: str) -> Iterator[None]:
+    """Converters warn about their own insides, which is kept from people; that they fail is told in one line."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except UserError:
+        raise
+    except Exception as error:  # whatever they throw: foreign code about foreign code
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"the network cannot be converted to {target}: {reason.strip()}") from error
+    finally:
+        logging.disable(level)

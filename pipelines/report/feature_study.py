@@ -1,0 +1,87 @@
+"""What a look at the features of several segmenters found, as plain values: behind the page and `features.json`."""
+
+import math
+from dataclasses import dataclass
+
+from pipelines.report.record import Record
+
+DOMAIN_TITLES = {"source": "Source", "translated": "Translated", "target": "Target"}
+
+
+@dataclass(frozen=True)
+class ClassShift:
+    """Of one class between two domains; both are NaN where a domain shows too few cells of it."""
+
+    train_id: int
+    centroid_distance: float
+    mmd: float
+
+
+@dataclass(frozen=True)
+class DomainPair:
+    """How far apart two domains lie; NaN where too little is there to tell."""
+
+    first: str
+    second: str
+    probe_accuracy: float
+    a_distance: float
+    mmd: float
+    centroid_distance: float
+    classes: list[ClassShift]
+
+    def shift(self, train_id: int) -> ClassShift:
+        """That of one class."""
+        nothing = ClassShift(train_id, math.nan, math.nan)
+        return next((shift for shift in self.classes if shift.train_id == train_id), nothing)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Cells as points of a picture, with their classes and domains; (x, y) of `pca` and `tsne`."""
+
+    classes: list[int]
+    domains: list[str]
+    pca: list[tuple[float, float]]
+    tsne: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class CheckpointFeatures:
+    """One segmenter: what it is, its figures and its points.
+
+    `style` is the CSS class of its colour, `cells` the number of drawn cells by domain and class, `mean_iou` that of a
+    finished evaluation, NaN without one.
+    """
+
+    title: str
+    style: str
+    network: str
+    checkpoint: str
+    dimensions: int
+    mean_iou: float
+    cells: dict[str, dict[int, int]]
+    pairs: list[DomainPair]
+    points: Points
+    pca_shares: tuple[float, float]
+
+    def pair(self, first: str, second: str) -> DomainPair | None:
+        """Two domains of it, where both were looked at."""
+        return next((pair for pair in self.pairs if (pair.first, pair.second) == (first, second)), None)
+
+
+@dataclass(frozen=True)
+class FeatureStudy(Record):
+    """All of it. `domains` has the number of frames by domain; `joint`: one embedding holds all checkpoints."""
+
+    seed: int
+    perplexity: float
+    most_per_class: int
+    joint: bool
+    domains: dict[str, int]
+    titles: dict[int, str]
+    checkpoints: list[CheckpointFeatures]
+    notes: list[str]
+
+    def shown_classes(self) -> list[int]:
+        """Classes that at least one picture shows."""
+        return sorted({train_id for one in self.checkpoints for train_id in one.points.classes})

@@ -1,0 +1,137 @@
+"""`sim2real segment evaluate` as a person runs it: each option does what it says, each contradiction is one line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipelines.data.images import read_raw
+
+QUICK = ("--threads", 1, "--device", "cpu")
+
+
+def evaluated(commands, tiny_config, run, *options, code=0):
+    finished = commands("segment", "evaluate", tiny_config, "--run", run, *QUICK, *options)
+    assert finished.code == code, finished.stderr
+    assert "Traceback" not in finished.stderr
+    return finished
+
+
+def figures(folder):
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+@pytest.fixture
+def oracle(copied_run):
+    return copied_run / "seed-0/oracle"
+
+
+def test_a_checkpoint_by_default(commands, tiny_config, copied_run, oracle):
+    before = figures(oracle / "evaluation")
+    finished = evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle)
+    assert finished.stdout.splitlines()[0].split() == ["IoU", "acc", "prec", "F1", "share"]
+    assert "mIoU of the 16" in finished.stdout and "4 frames" in finished.stdout
+    assert figures(oracle / "evaluation") == before  # that of the comparison, read back
+    assert (oracle / "evaluation/evaluation.html").exists()
+    assert len((oracle / "evaluation/frames.csv").read_text().splitlines()) == 5
+
+
+def test_all_looks_and_measures(commands, tiny_config, copied_run, oracle):
+    options = ("--flip", "--scales", "0.5,1", "--window", "32x16", "--stride", "16x16", "--boundary", "--calibration")
+    finished = evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, *options)
+    folder = oracle / "evaluation_flip_scales-0.5-1_window-32x16-stride-16x16"
+    assert {"boundary_iou", "calibration"} < set(figures(folder))
+    assert figures(folder)["identity"]["looks"] == "flip_scales-0.5-1_window-32x16-stride-16x16"
+    assert "boundary IoU" in finished.stdout and "Brier score" in finished.stdout
+    assert "How far its confidence can be believed" in (folder / "evaluation.html").read_text("utf-8")
+    assert (oracle / "evaluation/evaluation.json").exists()
+
+
+def test_through_a_translator_with_looks(commands, tiny_config, copied_run, oracle):
+    options = (
+        "--through",
+        copied_run / "seed-0/translator",
+        "--direction",
+        "source_to_target",
+        "--flip",
+        "--calibration",
+    )
+    finished = evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, *options)
+    assert finished.stdout.splitlines()[0].split() == ["alone", "through", "change"]
+    (folder,) = (oracle / "evaluation_through").iterdir()
+    assert folder.name.endswith("_flip") and "calibration" in figures(folder)
+
+
+def test_a_submission(commands, tiny_config, copied_run, oracle, tmp_path):
+    finished = evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, "--submission", tmp_path / "sent")
+    assert f"4 files in {tmp_path / 'sent'}" in finished.stdout
+    names = sorted(path.name for path in (tmp_path / "sent").iterdir())
+    assert names[0] == "toyworld_000000_000019_pred_labelIds.png" and len(names) == 4
+    assert np.isin(read_raw(tmp_path / "sent" / names[0]), [7, 8, *range(11, 34)]).all()
+
+
+def test_its_predictions_score_the_same_from_disk(commands, tiny_config, copied_run, oracle, tmp_path):
+    expected = figures(oracle / "evaluation")
+    evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, "--submission", tmp_path / "sent")
+    for folder, ids in ((tmp_path / "sent", "label_ids"), (oracle / "evaluation/predictions", "train_ids")):
+        output = tmp_path / ids
+        options = ("--predictions", folder, "--predicted", ids, "--output", output, "--workers", 1)
+        evaluated(commands, tiny_config, copied_run, *options)
+        assert {**figures(output), "identity": None} == {**expected, "identity": None}
+        assert (output / "evaluation.html").exists()
+
+
+def test_two_evaluations_and_two_checkpoints(commands, tiny_config, copied_run, oracle, tmp_path):
+    other = copied_run / "seed-0/source_only"
+    pair = ("--compare", oracle / "evaluation", other / "evaluation")
+    finished = evaluated(commands, tiny_config, copied_run, *pair, "--output", tmp_path / "out")
+    assert "A - B" in finished.stdout and "95 % of A - B" in finished.stdout and "mIoU" in finished.stdout
+    kept = json.loads((tmp_path / "out/comparison.json").read_text())
+    expected = figures(oracle / "evaluation")["mean_iou"] - figures(other / "evaluation")["mean_iou"]
+    assert kept["iou"]["mIoU"]["difference"] == pytest.approx(expected)
+    again = evaluated(commands, tiny_config, copied_run, "--compare", oracle, other)
+    assert again.stdout.splitlines()[2:] == finished.stdout.splitlines()[2:]
+
+
+def test_evaluations_of_other_frames_are_refused(commands, tiny_config, copied_run, oracle, tmp_path):
+    fewer = ("--set", "validation.0.frames=3", "--output", tmp_path / "three")
+    evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, *fewer)
+    pair = ("--compare", oracle / "evaluation", tmp_path / "three")
+    assert "different frames" in evaluated(commands, tiny_config, copied_run, *pair, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "expected one of --checkpoint, --predictions and --compare"),
+        (("--checkpoint", "a", "--predictions", "b"), "expected one of --checkpoint, --predictions and --compare"),
+        (("--predictions", "b", "--flip"), "--flip, --scales and --window are ways to use a network"),
+        (("--predictions", "b", "--calibration"), "--calibration needs --checkpoint"),
+        (("--predictions", "b", "--submission", "c"), "--submission needs --checkpoint"),
+        (("--compare", "a", "b", "--through", "c"), "--through needs --checkpoint"),
+        (("--checkpoint", "a", "--through", "b", "--submission", "c"), "--submission and --through contradict"),
+        (("--checkpoint", "a", "--stride", "4"), "--stride needs --window"),
+        (("--checkpoint", "a", "--scales", "1,x"), "expected numbers above 0"),
+        (("--checkpoint", "a", "--scales", "0"), "expected numbers above 0"),
+        (("--checkpoint", "a", "--scales", "0.5,75"), "--scales 75 is out of bounds; 4 is the largest"),
+        (("--checkpoint", "a", "--window", "4x"), "expected WIDTHxHEIGHT"),
+        (("--predictions", "nowhere"), "--predictions nowhere: no such folder"),
+        (("--compare", "nowhere", "nowhere"), "--compare nowhere does not exist"),
+    ],
+)
+def test_contradictions_are_one_line(commands, tiny_config, tmp_path, options, message):
+    finished = evaluated(commands, tiny_config, tmp_path, *options, code=2)
+    assert message in finished.stderr and finished.stderr.strip().splitlines()[-1].count("\n") == 0
+
+
+def test_a_stride_larger_than_its_window(commands, tiny_config, copied_run, oracle):
+    options = ("--checkpoint", oracle, "--window", "8", "--stride", "9")
+    finished = evaluated(commands, tiny_config, copied_run, *options, code=2)
+    assert "no gaps" in finished.stderr
+
+
+def test_help_names_every_option(commands):
+    finished = commands("segment", "evaluate", "--help")
+    for option in ("--flip", "--scales", "--window", "--stride", "--boundary", "--calibration", "--submission",
+                   "--compare", "--predictions", "--predicted", "--through", "--direction", "--workers"):  # fmt: skip
+        assert option in finished.stdout
