@@ -51,7 +51,8 @@ check: $(VENV)/installed ## read every frame of the experiment, say what is wron
 	$(SIM2REAL) data check $(EXPERIMENT)
 
 test: $(VENV)/installed ## run the tests
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -m "not runtimes"
+	$(VENV)/bin/python -m pytest -m runtimes
 
 lint: $(VENV)/installed ## check style
 	$(VENV)/bin/ruff check .

@@ -20,6 +20,8 @@ from translate.networks import GENERATORS
 from translate.tiling import chain, translate_tiled
 from translate.winograd import WinogradConv2d
 
+pytestmark = pytest.mark.runtimes
+
 LEVEL = 2 / 255
 
 

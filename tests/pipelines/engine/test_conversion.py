@@ -8,6 +8,8 @@ import pytest
 from pipelines.engine.conversion import converting, free_sides
 from pipelines.errors import UserError
 
+pytestmark = pytest.mark.runtimes
+
 
 def test_a_failure_is_one_line():
     with (

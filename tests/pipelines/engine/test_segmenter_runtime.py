@@ -18,6 +18,8 @@ from segment.inference import predict
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
 
+pytestmark = pytest.mark.runtimes
+
 ROOT = Path(__file__).parents[3]
 CPU = Machine(torch.device("cpu"), "fp32")
 EXTRAS = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}

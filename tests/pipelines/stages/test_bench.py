@@ -12,6 +12,8 @@ from pipelines.stages.bench import WAYS, Candidate, bench, candidates, of_checkp
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
 
+pytestmark = pytest.mark.runtimes
+
 CPU = Machine(torch.device("cpu"), "fp32")
 
 

@@ -15,6 +15,8 @@ from pipelines.stages.trained_translator import load_translator
 from translate.networks import GENERATORS
 from translate.value_range import to_signed, to_unit
 
+pytestmark = pytest.mark.runtimes
+
 
 def installed(*packages):
     missing = [package for package in packages if importlib.util.find_spec(package) is None]

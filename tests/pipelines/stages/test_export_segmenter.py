@@ -18,6 +18,8 @@ from pipelines.stages.export_segmenter import (
 )
 from segment.networks.ddrnet import DDRNet
 
+pytestmark = pytest.mark.runtimes
+
 NEEDS = {".onnx": ("onnx", "onnxscript", "onnxruntime"), ".xml": ("openvino",), ".pt2": ()}
 
 
