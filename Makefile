@@ -22,7 +22,7 @@ REPORT     = $(RUN)/report.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test translate train-seg eval check lint clean FORCE
+.PHONY: help setup demo test test-pipelines test-mathematics translate train-seg eval check lint clean FORCE
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,9 +50,16 @@ eval: $(REPORT) ## train what is missing, evaluate source-only, translated, orac
 check: $(VENV)/installed ## read every frame of the experiment, say what is wrong
 	$(SIM2REAL) data check $(EXPERIMENT)
 
-test: $(VENV)/installed ## run the tests
-	$(VENV)/bin/python -m pytest -m "not runtimes"
-	$(VENV)/bin/python -m pytest -m runtimes
+test: $(VENV)/installed ## run the tests, in two processes at a time
+	@$(MAKE) --no-print-directory --jobs=2 test-pipelines test-mathematics
+
+test-pipelines:
+	$(VENV)/bin/python -m pytest -m "not runtimes" tests/pipelines tests/test_layers.py tests/test_makefile.py
+
+# OpenVINO and ONNX Runtime are loaded in a process of their own.
+test-mathematics:
+	$(VENV)/bin/python -m pytest tests/segment tests/translate
+	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
 
 lint: $(VENV)/installed ## check style
 	$(VENV)/bin/ruff check .
