@@ -25,7 +25,7 @@ REPORT     = $(RUN)/report.html
 .PHONY: help setup demo test test-pipelines test-mathematics translate train-seg eval check lint clean FORCE
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  for any experiment: make eval CONFIG=pipelines/configs/carla_to_camvid.toml DATA=/data"
 
 setup: $(VENV)/installed ## create the environment (done by every other target)
@@ -53,11 +53,11 @@ check: $(VENV)/installed ## read every frame of the experiment, say what is wron
 test: $(VENV)/installed ## run the tests, in two processes at a time
 	@$(MAKE) --no-print-directory --jobs=2 test-pipelines test-mathematics
 
-test-pipelines:
+test-pipelines: $(VENV)/installed ## ... those of files, processes and commands
 	$(VENV)/bin/python -m pytest -m "not runtimes" tests/pipelines tests/test_layers.py tests/test_makefile.py
 
 # OpenVINO and ONNX Runtime are loaded in a process of their own.
-test-mathematics:
+test-mathematics: $(VENV)/installed ## ... those of networks, losses and methods, and of other runtimes
 	$(VENV)/bin/python -m pytest tests/segment tests/translate
 	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
 
