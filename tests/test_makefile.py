@@ -152,6 +152,10 @@ def test_alone_it_prints_every_target(folder):
 def test_make_and_the_command_line_write_to_the_same_folder(name):
     """Both take `name` of the config; a set's own name further down must not be mistaken for it."""
     plan = subprocess.run(
-        ["make", "-n", "translate", f"CONFIG=pipelines/configs/{name}.toml"], cwd=ROOT, capture_output=True, text=True
+        ["make", "-n", "translate", f"CONFIG=pipelines/configs/{name}.toml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MAKEFLAGS": ""},  # `make test` runs two jobs at a time, and tells of it
     )
     assert f"--run runs/{name} " in plan.stdout and plan.stderr == ""
