@@ -16,6 +16,7 @@ from pipelines.data.augment import fit_height
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import to_tensor
 from pipelines.engine.launch import Machine
+from pipelines.errors import NumericalError
 from segment.classes import IGNORE_INDEX
 from segment.networks.segmenter import Segmenter
 
@@ -87,6 +88,9 @@ def class_features(
         most: Of a class; more are drawn from, and every cell is as likely as any other of its class.
         seed: Of the draw. It depends on the seed, a frame's place and a cell's number alone: networks whose maps are of
             one size are looked at in the same cells, and so are frames and their translations.
+
+    Raises:
+        NumericalError: A feature is no number.
     """
     lowest = np.arange(IGNORE_INDEX + 1)
     for group in merged:
@@ -95,6 +99,11 @@ def class_features(
     for number, (frames, index) in enumerate(places):
         image = fit_height(frames.read_image(index), height, enlarge=True)
         features = classified_features(network, to_tensor(image)[None].to(machine.device), machine)[0]
+        if not features.isfinite().all():
+            raise NumericalError(
+                "a segmenter's features are no numbers, though its weights are: its training has diverged; train it "
+                "again with a lower learning rate or more segmenter.warmup_steps"
+            )
         label_map = torch.from_numpy(lowest[frames.read_label_map(index)])
         classes = cell_classes(label_map, image.shape[:2], network.stride, features.shape[-2:]).flatten().numpy()
         keys = np.random.default_rng([seed, number]).random(len(classes))

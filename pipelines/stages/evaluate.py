@@ -21,7 +21,7 @@ from pipelines.data.instances import instance_file
 from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import NoInputsError, NumericalError, UserError
 from pipelines.progress import Progress
 from pipelines.stages.evaluation import (
     Evaluation,
@@ -35,7 +35,7 @@ from pipelines.stages.evaluation_table import format_summary
 from pipelines.stages.train_segmenter import load_segmenter
 from pipelines.workspace import Workspace
 from segment.calibration import reliability
-from segment.inference import Flipped, MultiScale, Windowed, predict, predict_logits
+from segment.inference import Flipped, MultiScale, Windowed, predict_logits
 
 __all__ = [
     "Evaluation",
@@ -119,8 +119,7 @@ class NetworkPredictor:
 
     def __call__(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A `Predictor`."""
-        with self.machine.autocast():
-            return as_label_map(predict(self.network, self._tensor(image), size))
+        return likeliest_classes(self.logits(image, size))
 
     def logits(self, image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
         """Logits (1, K, height, width) of the size of the label map, on the machine's device."""
@@ -132,9 +131,19 @@ class NetworkPredictor:
         return tensor.contiguous(memory_format=torch.channels_last)
 
 
-def as_label_map(classes: torch.Tensor) -> np.ndarray:
-    """(1, H, W) integers on any device to uint8 (H, W)."""
-    return classes[0].to(torch.uint8).cpu().numpy()
+def likeliest_classes(logits: torch.Tensor) -> np.ndarray:
+    """Logits (1, K, H, W) on any device to a label map, uint8 (H, W).
+
+    Raises:
+        NumericalError: They are no numbers; a class would be found for every pixel all the same.
+    """
+    highest = logits.max(dim=1)
+    if not highest.values.isfinite().all():
+        raise NumericalError(
+            "the segmenter's logits are no numbers, though its weights are: its training has diverged; train it again "
+            "with a lower learning rate or more segmenter.warmup_steps"
+        )
+    return highest.indices[0].to(torch.uint8).cpu().numpy()
 
 
 def predictor(network: torch.nn.Module, height: int, machine: Machine, looks: Looks = ONE_LOOK) -> NetworkPredictor:
@@ -179,7 +188,7 @@ def evaluate(
                 logits = predict_one.logits(image, label_map.shape)
                 here = reliability(logits, torch.from_numpy(label_map)[None].to(logits.device), counted.groups)
                 sure = here if sure is None else sure + here
-                prediction = as_label_map(logits.max(1).indices)
+                prediction = likeliest_classes(logits)
             else:
                 prediction = predict_one(image, label_map.shape)
             write_atomically(prediction_path(output, name), encode_png(prediction))

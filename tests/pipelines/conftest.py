@@ -1,5 +1,6 @@
 """A whole experiment in miniature, for every test of workspace, stages and command line: toy world of 64x32 pixels.
 
+The network is in miniature too: DDRNet-23-slim at a quarter of its width, whose checkpoints are a twentieth as large.
 Frames are drawn once per session. `commands` runs real command lines in processes of their own; `tiny_run` is a
 finished comparison, to be looked at and not to be changed (`copied_run` may be).
 """
@@ -19,6 +20,8 @@ from pipelines.config import read_experiment
 from pipelines.data.toyworld import draw_toy_world
 from pipelines.engine.launch import Machine
 from pipelines.workspace import Workspace
+from segment.networks import NETWORKS
+from tests.pipelines.narrow import narrow_ddrnet
 
 ROOT = Path(__file__).parents[2]
 FRAME_SET = """
@@ -49,6 +52,7 @@ crop = [64, 32]
 batch = 2
 steps = 3
 warmup_steps = 1
+learning_rate = 1e-3
 loss = "cross_entropy"
 checkpoint_every = 2
 preview_every = 2
@@ -67,6 +71,14 @@ class Finished:
     code: int
     stdout: str
     stderr: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow_network():
+    """Every test here trains and loads the narrow network under the name of the default one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "ddrnet23_slim", narrow_ddrnet)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.errors import NumericalError
 from pipelines.stages.class_features import ClassFeatures, cell_classes, class_features, classified_features
 from segment.classes import IGNORE_INDEX
 from segment.networks import NETWORKS
@@ -77,6 +78,13 @@ class TestClassFeatures:
             row, column = divmod(int(cell), 8)
             patch = frames.read_label_map(int(frame))[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
             assert set(np.unique(patch)) == {train_id}
+
+    def test_a_network_that_overflows_is_refused(self, network, make_workspace, cpu):
+        """Statistics of an early checkpoint can be small enough for it; the weights are numbers all the same."""
+        with torch.no_grad():
+            network.conv1[0].weight.fill_(1e38)
+        with pytest.raises(NumericalError, match="features are no numbers.*train it again with a lower learning rate"):
+            last(class_features(network, 32, [(make_workspace().labelled_source[0], 0)], [], cpu, 12, seed=0))
 
     def test_it_depends_on_the_seed_alone(self, network, make_workspace, cpu):
         frames = make_workspace().labelled_source[0]

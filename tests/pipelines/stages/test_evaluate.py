@@ -12,11 +12,12 @@ import torch
 from pipelines.data.encodings import camvid, cityscapes
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import write_image
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import NoInputsError, NumericalError, UserError
 from pipelines.stages.evaluate import (
     evaluate,
     evaluate_checkpoint,
     format_summary,
+    likeliest_classes,
     predictor,
     read_evaluation,
     read_prediction,
@@ -254,3 +255,14 @@ def test_what_a_killed_evaluation_was_writing_is_swept_up(tmp_path):
     assert [path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()] == [".part"]
     evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
     assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix == ".part"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_have_no_class(value):
+    """`max` would find one for every pixel, and a score would be printed."""
+    logits = torch.zeros(1, 19, 4, 6)
+    logits[0, 7] = 1
+    assert np.array_equal(likeliest_classes(logits), np.full((4, 6), 7))
+    logits[0, 3, 2, 5] = value
+    with pytest.raises(NumericalError, match="logits are no numbers.*its training has diverged"):
+        likeliest_classes(logits)

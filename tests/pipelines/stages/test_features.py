@@ -43,7 +43,7 @@ class TestLookInside:
             assert [(pair.first, pair.second) for pair in one.pairs] == [
                 ("source", "target"), ("translated", "target"), ("source", "translated"),
             ]  # fmt: skip
-            assert 0 <= one.mean_iou <= 1 and one.dimensions == 128
+            assert 0 <= one.mean_iou <= 1 and one.dimensions == 32
             assert 0 < len(one.points.tsne) == len(one.points.classes) <= 50
             assert set(one.points.domains) == {"source", "translated", "target"}
         figures = study.checkpoints[0].pair("source", "target")

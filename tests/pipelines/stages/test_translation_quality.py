@@ -128,7 +128,7 @@ def test_label_consistency_of_frames_with_labels(tiny_run, make_workspace, cpu):
     for what in ("mean of frames", "mIoU of the set"):
         row = rows[f"label consistency, {what}, by {expert.name}"]
         assert 0 <= row.translated <= 1 and 0 <= row.source <= 1
-    assert extractor.extract(picture(0)).shape == (512,)
+    assert extractor.extract(picture(0)).shape == (128,)
 
 
 def test_the_table_and_the_file(tmp_path):
