@@ -83,7 +83,7 @@ class TestClassFeatures:
         """Statistics of an early checkpoint can be small enough for it; the weights are numbers all the same."""
         with torch.no_grad():
             network.conv1[0].weight.fill_(1e38)
-        with pytest.raises(NumericalError, match="features are no numbers.*train it again with a lower learning rate"):
+        with pytest.raises(NumericalError, match=r"features are no numbers.*train it again with a lower learning rate"):
             last(class_features(network, 32, [(make_workspace().labelled_source[0], 0)], [], cpu, 12, seed=0))
 
     def test_it_depends_on_the_seed_alone(self, network, make_workspace, cpu):

@@ -264,5 +264,5 @@ def test_logits_that_are_no_numbers_have_no_class(value):
     logits[0, 7] = 1
     assert np.array_equal(likeliest_classes(logits), np.full((4, 6), 7))
     logits[0, 3, 2, 5] = value
-    with pytest.raises(NumericalError, match="logits are no numbers.*its training has diverged"):
+    with pytest.raises(NumericalError, match=r"logits are no numbers.*its training has diverged"):
         likeliest_classes(logits)
