@@ -13,8 +13,8 @@ from pipelines.commands.options import (
     open_machine,
     options,
 )
-from pipelines.commands.translate_run import READERS, keep_memory, say_network_share
-from pipelines.errors import UserError
+from pipelines.commands.translate_run import READERS, keep_memory, own_device, say_network_share
+from pipelines.errors import SomeInputsFailedError, UserError
 
 input_options = options(
     click.option(
@@ -38,40 +38,53 @@ manner_options = options(
                  help="What computes; two of them are extras.  [default: the fastest present]"),
     click.option("--fast", is_flag=True, help="In bf16, which changes some pixels on the borders between classes."),
 )  # fmt: skip
+run_options = options(
+    machine_options,
+    click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
+                 help="Threads that read ahead and write behind."),
+    click.option("--shard", default=None, metavar="I/N",
+                 help="Do part I of N; others may be at work beside it.  [default: from torchrun]"),
+    click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing."),
+)  # fmt: skip
 
 
 @click.command("predict")
 @checkpoint_option
 @input_options
 @manner_options
-@machine_options
-@click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
-              help="Threads that read ahead and write behind.")  # fmt: skip
-@click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data.")
+@run_options
 def segment_predict(
     checkpoint: Path, source: Path, output: Path, reader: str, reader_settings: tuple[str, ...], labels: Any,
     overlays: bool, height: int | None, runtime: Any, fast: bool, device: str, precision: str, threads: int | None,
-    workers: int, restart: bool,
+    workers: int, shard: str | None, restart: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Write a label map and an overlay for every image of a folder tree. Carries on after a kill."""
     from pipelines.data.video import is_video
     from pipelines.stages.predict_frames import to_predict
     from pipelines.translation.inputs import plan_input
+    from pipelines.translation.shards import Part
 
+    part = Part.parse(shard) if shard else Part.of_environment()
     of_video = is_video(source) and not source.is_dir()
     if of_video and not is_video(output):
         raise UserError(f"--input {source}: a video is predicted into a video; give --output a name such as out.mp4")
     if of_video and not overlays:
         raise UserError("--no-overlays: a video is made of overlays; leave it out")
+    if of_video and part is not None:
+        raise UserError("--shard: a video is predicted by one process; cut it into several to share the work")
     if not of_video and output.is_file():
         raise UserError(f"--output '{output}' is a file; give it the name of a folder")
     plan = [] if of_video else to_predict(plan_input(source, output, reader, reader_settings)[0], overlays)
 
-    from pipelines.stages.prediction import PredictionManner, run_prediction, run_video_prediction
+    from pipelines.stages.prediction import PredictionManner, describe_prediction, run_prediction, run_video_prediction
 
     keep_memory()
-    machine = open_machine(device, precision, threads)
-    manner = PredictionManner(height, runtime, fast, labels)
+    machine = open_machine(own_device(device), precision, threads)
+    manner = PredictionManner(height, runtime, fast, labels, part)
+    if dry_run:
+        say_what_would_be_done(plan, source, output, manner, describe_prediction(checkpoint, manner, machine))
+        return
     if of_video:
         made = run_video_prediction(checkpoint, source, output, manner, machine, restart)
         say_network_share(made.network_share, made.frames - made.resumed)
@@ -79,4 +92,22 @@ def segment_predict(
         return
     summary = run_prediction(checkpoint, plan, output, manner, machine, max(workers, 1), restart)
     say_network_share(summary.network_share, summary.made)
+    if summary.part is not None and not shard:
+        # torchrun ends all processes when one reports an error; the one that finishes last reports for all.
+        click.echo(summary.count_line)
+        return
     finish_translation(summary, output)
+
+
+def say_what_would_be_done(plan: Any, source: Path, output: Path, manner: Any, how: str) -> None:
+    """Print a dry run's findings, of a video where there is no plan; complain about frames that cannot be read."""
+    from pipelines.stages.predict_frames import preview_prediction
+    from pipelines.stages.predict_video import describe_video_prediction
+
+    if not plan:
+        click.echo("\n".join(describe_video_prediction(source, output, manner.labels, how)))
+        return
+    lines, found = preview_prediction(plan, output, how, manner.part)
+    click.echo("\n".join(lines))
+    if found.unreadable:
+        raise SomeInputsFailedError(f"frames that cannot be read: {len(found.unreadable)}; see above")

@@ -6,8 +6,10 @@ with the network, because a converter that misunderstands a network says nothing
 
 import contextlib
 import copy
+import functools
 import importlib.util
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -32,9 +34,7 @@ def converted_to_openvino(network: nn.Module, output: str = "translation") -> An
     Raises:
         UserError: OpenVINO is not installed.
     """
-    require("openvino", "openvino")
-    import openvino
-
+    openvino = load_openvino()
     example = torch.zeros(1, 3, TRACED, TRACED)
     program = copy.deepcopy(network).cpu().float().eval()
     with torch.no_grad(), converting("OpenVINO"):
@@ -50,16 +50,43 @@ def compiled_for_openvino(model: Any, mode: Literal["exact", "fast"]) -> Any:
     Threads are not: one that is bound to a core waits for whatever else runs there, decoding for one, and the others
     for it (DDRNet-23-slim at 1024x512 on a machine with other work: 50 ms of CPU time over two threads, unbound 43).
     """
-    import openvino
-
     precision = "f32" if mode == "exact" else "bf16"
     settings = {
         "INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "ENABLE_CPU_PINNING": False, "ENABLE_HYPER_THREADING": False,
     }  # fmt: skip
     with contextlib.suppress(RuntimeError):  # a processor without bf16 refuses the hint; float32 then, and exact
-        return openvino.Core().compile_model(model, "CPU", settings)
-    return openvino.Core().compile_model(model, "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"})
+        return openvino_core().compile_model(model, "CPU", settings)
+    return openvino_core().compile_model(model, "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """The one core of this process, kept until the process ends; make no other.
+
+    A core loads the CPU plugin, which sets an alternate stack for signals and unmaps it when the last plan of that core
+    is given up. Of several cores, each sets back the stack of the one before, which may be unmapped by then; Python's
+    signal handlers use that stack, so the next signal with a handler (SIGTERM, Ctrl-C, SIGCHLD once a DataLoader with
+    workers has been made) ends the process or writes over whatever has been mapped there since.
+
+    Source: `SigAltStackSetup` of OpenVINO's CPU plugin, since 2022 (pull request 11894), seen in 2026.4.1.
+    """
+    return load_openvino().Core()
+
+
+def load_openvino() -> Any:
+    """The package, without its telemetry, which nobody has agreed to.
+
+    Left to itself, every import and conversion reports to a server of Google's, from threads that fork this process.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    require("openvino", "openvino")
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # "cannot be imported", for import
+    import openvino
+
+    return openvino
 
 
 def onnx_bytes(network: nn.Module, output: str, about: dict[str, str], example: Tensor, multiple: int = 1) -> bytes:

@@ -23,8 +23,10 @@ from pipelines.engine.conversion import (
     converted_to_openvino,
     converting,
     free_sides,
+    load_openvino,
     onnx_bytes,
     onnx_session,
+    openvino_core,
     require,
 )
 from pipelines.errors import UserError
@@ -101,8 +103,7 @@ def write_onnx(exportable: Exportable, output: Path) -> Agreement:
 def write_openvino(exportable: Exportable, output: Path) -> Agreement:
     """Write NAME.bin, then NAME.xml, once OpenVINO, reading what will be written, agrees with torch."""
     require("openvino", "openvino")
-    import openvino
-
+    openvino = load_openvino()
     model = converted_to_openvino(exportable.network, exportable.result)
     for key, value in exportable.about.items():
         model.set_rt_info(value, ["sim2real", key])
@@ -111,7 +112,7 @@ def write_openvino(exportable: Exportable, output: Path) -> Agreement:
         with storage_errors(output):
             part.mkdir(parents=True)
             openvino.save_model(model, part / output.name, compress_to_fp16=False)
-        saved = compiled_for_openvino(openvino.Core().read_model(part / output.name), "exact")
+        saved = compiled_for_openvino(openvino_core().read_model(part / output.name), "exact")
         agreement = exportable.compare(lambda image: saved([image])[0])
         agreement.check(output)
         for name in (output.with_suffix(".bin").name, output.name):  # whoever finds the .xml finds its weights

@@ -22,6 +22,8 @@ from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import NoInputsError, UserError
 from pipelines.stages.network_clock import NetworkClock
 from pipelines.translation.plan import FrameToTranslate, refuse_collisions
+from pipelines.translation.preview import BYTES_PER_PIXEL, Preview, preview
+from pipelines.translation.shards import Part
 from pipelines.translation.work import Outcome, Work, work_through
 from pipelines.translation.write import Loaded
 from segment.classes import PALETTE
@@ -30,7 +32,10 @@ if TYPE_CHECKING:  # an option is refused before torch is loaded
     from torch import Tensor
 
 WHAT, DEED = "prediction", "predicted"
+LABELS, OVERLAYS = PurePosixPath("labels"), PurePosixPath("overlays")
 OVERLAY_STRENGTH = 0.55
+LABEL_BYTES_PER_PIXEL = 0.04
+"""Of label maps of driving frames; colours take a little more."""
 MOST_PIXELS = 2**25
 """A frame of 8K has 33 million. What is larger at the network's height is a stripe, and would take all memory."""
 
@@ -135,8 +140,8 @@ def to_predict(frames: Sequence[FrameToTranslate], overlays: bool) -> list[Frame
     planned = [
         replace(
             frame,
-            output_image=PurePosixPath("labels") / frame.source.with_suffix(".png"),
-            output_overlay=PurePosixPath("overlays") / frame.source.with_suffix(".jpg") if overlays else None,
+            output_image=LABELS / frame.source.with_suffix(".png"),
+            output_overlay=OVERLAYS / frame.source.with_suffix(".jpg") if overlays else None,
             label=None,
             label_encoding=None,
             output_label=None,
@@ -147,6 +152,30 @@ def to_predict(frames: Sequence[FrameToTranslate], overlays: bool) -> list[Frame
     return planned
 
 
+def preview_prediction(
+    frames: Sequence[FrameToTranslate], output: Path, how: str, part: Part | None = None
+) -> tuple[list[str], Preview]:
+    """What a prediction would do, as lines for people and as found; nothing is written.
+
+    Args:
+        frames: As `to_predict` makes them.
+        output: Folder of the predictions.
+        how: What would compute them.
+        part: Look at this part of the frames alone.
+
+    Raises:
+        UserError: An output would lie over an input.
+    """
+    found = preview(frames, output, part)
+    overlays = any(frame.output_overlay is not None for frame in frames)
+    bytes_per_pixel = LABEL_BYTES_PER_PIXEL + overlays * BYTES_PER_PIXEL[".jpg"]
+    found = replace(found, bytes_needed=round(found.bytes_needed * bytes_per_pixel / BYTES_PER_PIXEL[".png"]))
+    kinds = [str(output / kind) for kind in (LABELS, *[OVERLAYS] * overlays)]
+    here = f"to {' and '.join(kinds)}, by {how}"
+    # Nothing goes along with a prediction; a translation's line about that is where ours fits.
+    return [here if line.startswith("carried along") else line for line in found.lines], found
+
+
 def predict_frames(
     frames: Sequence[FrameToTranslate],
     output: Path,
@@ -155,6 +184,7 @@ def predict_frames(
     *,
     labels: LabelFormat = "train_ids",
     workers: int = 2,
+    part: Part | None = None,
     restart: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -162,13 +192,15 @@ def predict_frames(
     """Predict what is not finished yet, in name order, and write the manifest.
 
     Args:
-        frames: As `to_predict` makes them.
+        frames: As `to_predict` makes them; all of them, also where only a part is done here.
         output: Gets `labels/` and `overlays/`; made if missing.
         network: What predicts.
         identity: What decides the result: "checkpoint_sha256", and whatever else (runtime, precision). A folder that
             holds predictions of another identity is refused.
         labels: How label maps are written. Part of the identity.
         workers: Threads that read ahead and write behind.
+        part: Do only this part of the frames; other processes may be doing the others at the same time. The one that
+            finishes last joins what all have done.
         restart: As of `work_through`, as `progress` and `stop_requested`.
 
     Raises:
@@ -185,6 +217,7 @@ def predict_frames(
         writer=PredictionWriter(output, str(identity["checkpoint_sha256"]), labels),
         read=network.read,
         workers=workers,
+        part=part,
         what=WHAT,
         deed=DEED,
     )

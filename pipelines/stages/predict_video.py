@@ -16,6 +16,7 @@ from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.images import encode_png
 from pipelines.data.label_formats import LabelFormat, in_format
 from pipelines.stages.predict_frames import DEED, WHAT, SegmentingNetwork, overlay
+from pipelines.stages.translate_video import describe_video
 from pipelines.translation.folder import claimed, restarting
 from pipelines.translation.video import VideoSummary, VideoWork, make_video
 
@@ -67,6 +68,18 @@ def predict_video(
     if labels is None:
         return make()
     return _with_folder(folder, {"format": 1, **identity, "video": source.name}, restart, make)
+
+
+def describe_video_prediction(source: Path, output: Path, labels: LabelFormat | None, how: str) -> list[str]:
+    """What a dry run says of a video; `how` is what would compute.
+
+    Raises:
+        UserError, ImageError: The video cannot be read, or not be written as what `output` says.
+    """
+    *facts, nothing_written = describe_video(source, output)
+    places = [str(place) for place in (output, *([] if labels is None else [label_folder(output)]))]
+    there = "there already" if output.exists() else "not there yet"
+    return [*facts, f"to {' and '.join(places)}, by {how}", f"{output} is {there}", nothing_written]
 
 
 def label_folder(output: Path) -> Path:

@@ -19,6 +19,7 @@ from pipelines.stages.predict_frames import SegmentingNetwork, predict_frames
 from pipelines.stages.predict_video import predict_video
 from pipelines.stages.train_segmenter import load_segmenter
 from pipelines.translation.plan import FrameToTranslate
+from pipelines.translation.shards import Part
 from pipelines.translation.video import VideoSummary
 from pipelines.translation.work import Outcome
 
@@ -38,12 +39,33 @@ class PredictionManner:
         runtime: What computes; None: the fastest that is present.
         fast: In bf16, as it is where the machine's precision says so.
         labels: How label maps are written; None: the usual way, train ids for folders and none for a video.
+        part: Do only this part of the frames.
     """
 
     height: int | None = None
     runtime: Runtime | None = None
     fast: bool = False
     labels: LabelFormat | None = None
+    part: Part | None = None
+
+    def runtime_on(self, machine: Machine) -> Runtime:
+        """What computes there."""
+        return self.runtime or fastest_runtime(machine)
+
+    def mode_on(self, machine: Machine) -> "Mode":
+        """How it computes there."""
+        return "fast" if self.fast or machine.precision == "bf16" else "exact"
+
+
+def describe_prediction(checkpoint: Path, manner: PredictionManner, machine: Machine) -> str:
+    """What would predict, for a dry run.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged, or not a segmenter's.
+    """
+    _, settings, found = load_segmenter(checkpoint, machine)
+    runtime, mode = manner.runtime_on(machine), manner.mode_on(machine)
+    return f"{runtime} on {machine.device} ({mode}), at height {manner.height or settings.height}, from {found}"
 
 
 def run_prediction(
@@ -59,7 +81,7 @@ def run_prediction(
 
     Args:
         checkpoint: Of a segmenter; a run folder or one of its checkpoints.
-        plan: As `to_predict` makes it.
+        plan: As `to_predict` makes it; all frames, also where only a part is done here.
         output: Folder of the predictions.
         manner: How to predict.
         machine: Where to compute.
@@ -69,8 +91,8 @@ def run_prediction(
     network, identity = _opened(checkpoint, manner, machine)
     with _watched() as (reach, stop):
         summary = predict_frames(
-            plan, output, network, identity, labels=manner.labels or "train_ids", workers=workers, restart=restart,
-            progress=reach, stop_requested=lambda: bool(stop),
+            plan, output, network, identity, labels=manner.labels or "train_ids", workers=workers, part=manner.part,
+            restart=restart, progress=reach, stop_requested=lambda: bool(stop),
         )  # fmt: skip
         if stop:  # during the last frame: whoever sent it does not want the next command to begin
             raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
@@ -95,8 +117,7 @@ def _opened(
     """The network ready to predict, and what decides its predictions."""
     make_deterministic()
     network, settings, found = load_segmenter(checkpoint, machine)
-    runtime: Runtime = manner.runtime or fastest_runtime(machine)
-    mode: Mode = "fast" if manner.fast or machine.precision == "bf16" else "exact"
+    runtime, mode = manner.runtime_on(machine), manner.mode_on(machine)
     segmenter = open_runtime(network, runtime, mode, machine)
     device = str(machine.device)
     identity: dict[str, JsonValue] = {

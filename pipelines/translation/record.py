@@ -147,8 +147,9 @@ def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record
         known, failed = candidates(output), read_failures(output)
         for frame in plan:
             entries = known.get(frame.name, [])
-            # Noted once and never failed: it is what the part that noted it has just written.
-            certain = len(entries) == 1 and frame.name not in failed
+            # Noted once, with all that is wanted now, and never failed: what the part that noted it has just written.
+            whole = len(entries) == 1 and entries[0].overlay == _text(frame.output_overlay)
+            certain = whole and frame.name not in failed
             entry = entries[0] if certain else _still_valid(frame, entries, output)
             if entry is not None:
                 record.finished[frame.name] = entry

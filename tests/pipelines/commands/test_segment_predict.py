@@ -1,7 +1,10 @@
 """`sim2real segment predict` as people type it: every kind of input, format and runtime, and what is refused."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,8 @@ from pipelines.commands.segment_predict import segment_predict
 from pipelines.data.images import encode_png, image_size, read_image, read_raw, write_image
 from pipelines.data.label_formats import LABEL_FORMATS
 from segment.classes import PALETTE
+
+ROOT = Path(__file__).parents[3]
 
 
 def photo(seed, height=32, width=64):
@@ -53,6 +58,74 @@ def test_a_folder_tree(use, tmp_path):
 def test_equal_commands_give_equal_bytes(use, tmp_path):
     assert use(output="one").code == use("--workers", 0, output="two").code == 0
     assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_parts_make_the_set_that_one_process_makes(use, tmp_path):
+    assert use(output="one").code == 0
+    first = use("--shard", "1/2")
+    assert first.code == 0 and first.stdout.startswith("part 1/2: 2 frames in = 2 frames out (2 predicted, 0 already")
+    second = use("--shard", "2/2")
+    assert second.stdout == "3 frames in = 3 frames out (1 predicted, 2 already there)\n"
+    assert files(tmp_path / "out") == files(tmp_path / "one")
+
+
+def test_a_killed_part_is_carried_on_by_the_same_command(use, tmp_path):
+    assert use(output="one").code == 0
+    trap = {"call": "pipelines.stages.predict_frames.PredictionWriter.write", "at": 2}
+    assert use("--shard", "1/2", "--workers", 1, trap=trap).code == -9
+    assert use("--shard", "2/2").code == 0 and not (tmp_path / "out/manifest.jsonl").exists()
+    assert use("--shard", "1/2").stdout.startswith("3 frames in = 3 frames out")
+    assert files(tmp_path / "out") == files(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_torchrun_shares_the_frames_and_reports_failures_once(use, tiny_run, photos, tmp_path):
+    """Both processes have a frame that fails. Were the first to say so, torchrun would end the other."""
+    for name in ("a/cut.png", "b/cut.png"):
+        (photos / name).write_bytes(encode_png(photo(9))[:40])
+    assert use(output="one").code == 3
+    arguments = ["--checkpoint", tiny_run / "seed-0/oracle", "--input", photos, "--output", tmp_path / "out"]
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"),
+        *(sys.executable, "-c", "from pipelines.cli import main; main()", "segment", "predict"),
+        *("--threads", "1", "--runtime", "torch", *map(str, arguments)),
+    ]
+    finished = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+    )
+    assert finished.returncode != 0 and "exitcode  : 3" in finished.stderr, finished.stderr
+    assert "5 frames in, 3 frames out" in finished.stdout and "part " in finished.stdout
+    assert files(tmp_path / "out") == files(tmp_path / "one")
+
+
+def test_a_dry_run_writes_nothing(use, tiny_run, photos, tmp_path):
+    before = files(tmp_path)
+    finished = use("--dry-run")
+    assert finished.code == 0, finished.stderr
+    out = tmp_path / "out"
+    lines = finished.stdout.splitlines()
+    assert lines[:2] == ["3 frames: 3 .png; 0 of them listed as finished", "sizes: 3 of 64x32"]
+    expected = (
+        f"to {out}/labels and {out}/overlays, by torch on cpu (exact), at height 32, from {tiny_run}/seed-0/oracle"
+    )
+    assert lines[2].startswith(expected)
+    assert lines[3].startswith("disk: about 3.0 KB more, ") and lines[4:] == ["dry run: nothing was written"]
+    assert " (fast), at height 16, " in use("--dry-run", "--fast", "--height", 16, "--shard", "2/2").stdout
+    (photos / "a/cut.png").write_bytes(encode_png(photo(9))[:40])
+    finished = use("--dry-run", "--no-overlays")
+    assert finished.code == 3 and "frames that cannot be read: 1; see above" in finished.stderr
+    assert files(tmp_path).keys() == before.keys() | {"in/a/cut.png"}
+
+
+def test_a_dry_run_tells_what_is_done_already(use, photos):
+    assert use("--shard", "1/2").code == 0
+    assert use("--dry-run").stdout.startswith("3 frames: 3 .png; 2 of them listed as finished\n")
+    assert use("--dry-run", "--shard", "2/2").stdout.startswith("1 frames in part 2/2: 1 .png; 0 of them listed")
+
+
+def test_a_dry_run_needs_a_checkpoint_of_a_segmenter(use, tiny_run):
+    finished = use("--dry-run", "--checkpoint", tiny_run / "seed-0/translator")
+    assert finished.code == 5 and finished.stderr.count("\n") == 1, finished.stderr
 
 
 def test_formats_say_the_same(use, tmp_path):
@@ -136,6 +209,8 @@ def test_ended_by_a_signal_the_same_command_carries_on(use, tmp_path, signal_nam
         (["--height", 8], "8 is not in the range x>=16"),
         (["--reader", "carla"], "--reader carla with --frames: version is missing"),
         (["--frames", "version"], "--frames version: expected KEY=VALUE"),
+        (["--shard", "3/2"], "part 3/2: expected I/N with I from 1 to N"),
+        (["--shard", "two"], "--shard two: expected I/N"),
     ],
 )
 def test_options_that_cannot_be_meant(use, tmp_path, arguments, expected):
@@ -154,13 +229,21 @@ def test_a_video(use, tmp_path):
     from tests.pipelines.stages.test_translate_video import film
 
     source = film(tmp_path / "in.mp4")
+    finished = use("--labels", "colour", "--dry-run", source=source, output="out.mp4")
+    assert finished.code == 0, finished.stderr
+    assert finished.stdout.startswith("10 frames of 48x32 at 25.000 per second\nwritten with ")
+    assert f"to {tmp_path}/out.mp4 and {tmp_path}/out.mp4.labels, by torch on cpu (exact)" in finished.stdout
+    assert "out.mp4 is not there yet\ndry run: nothing was written\n" in finished.stdout
+    assert not list(tmp_path.glob("out*"))
     finished = use("--labels", "train_ids", source=source, output="out.mp4")
     assert finished.code == 0, finished.stderr
     assert finished.stdout == "10 frames in = 10 frames out (10 predicted, 0 already there)\n"
     assert len(list(Path(tmp_path / "out.mp4.labels").glob("*.png"))) == 10
     again = use("--labels", "train_ids", source=source, output="out.mp4")
     assert again.stdout.endswith("(0 predicted, 10 already there)\n")
+    assert "out.mp4 is there already" in use("--dry-run", source=source, output="out.mp4").stdout
     for arguments, output, expected in (
+        (["--shard", "1/2"], "b.mp4", "--shard: a video is predicted by one process"),
         ([], "out", "a video is predicted into a video; give --output a name such as out.mp4"),
         (["--no-overlays"], "b.mp4", "--no-overlays: a video is made of overlays"),
     ):

@@ -1,9 +1,6 @@
 """Whatever computes, the answer is the network's."""
 
 import importlib.util
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,16 +14,12 @@ from pipelines.errors import UserError
 from segment.inference import predict
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
+from tests.segment.methods.tester import TinySegmenter
 
 pytestmark = pytest.mark.runtimes
 
-ROOT = Path(__file__).parents[3]
 CPU = Machine(torch.device("cpu"), "fp32")
 EXTRAS = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
-
-
-def in_a_fresh_process(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 def runtimes():
@@ -108,23 +101,26 @@ def test_the_network_is_left_alone():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-PLANS = """
-from tests.pipelines.engine.test_segmenter_runtime import CPU, build, image, open_runtime, segmenter_runtime
-segmenter_runtime.MOST_SIZES = 2
-network = build()
-opened = open_runtime(network, "openvino", "exact", CPU)
-for size in ((64, 96), (72, 104), (64, 96), (80, 112)):
-    expected = network(image(1, *size))
-    assert (opened.logits(image(1, *size)) - expected).abs().max() < 1e-4 * expected.abs().max()
-assert list(opened._coarse_logits.plans) == [(1, 3, 64, 96), (1, 3, 80, 112)]
-"""
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs the extra openvino: not installed")
+def test_openvino_keeps_the_last_few_plans(network, monkeypatch):
+    monkeypatch.setattr(segmenter_runtime, "MOST_SIZES", 2)
+    opened = open_runtime(network, "openvino", "exact", CPU)
+    for size in ((64, 96), (72, 104), (64, 96), (80, 112)):
+        expected = network(image(1, *size))
+        assert (opened.logits(image(1, *size)) - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert list(opened._coarse_logits.plans) == [(1, 3, 64, 96), (1, 3, 80, 112)]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs the extra openvino: not installed")
-def test_openvino_keeps_the_last_few_plans():
-    """In a process of its own: plans that come and go have been seen to upset processes that forked before."""
-    done = in_a_fresh_process(PLANS)
-    assert done.returncode == 0, done.stderr
+def test_what_openvino_gave_is_ours(network, monkeypatch):
+    """Neither the next image nor the end of the plan changes it."""
+    monkeypatch.setattr(segmenter_runtime, "MOST_SIZES", 1)
+    opened = open_runtime(network, "openvino", "exact", CPU)
+    coarse = opened._coarse_logits(image(1, 64, 96))
+    before = coarse.clone()
+    opened.logits(1 - image(1, 64, 96))
+    opened.logits(image(1, 80, 112))
+    assert list(opened._coarse_logits.plans) == [(1, 3, 80, 112)] and torch.equal(coarse, before)
 
 
 def test_compile_needs_a_compiler(network, monkeypatch):
@@ -133,21 +129,12 @@ def test_compile_needs_a_compiler(network, monkeypatch):
         open_runtime(network, "compile", "exact", CPU)
 
 
-COMPILED = """
-from tests.pipelines.engine.test_segmenter_runtime import CPU, image, open_runtime
-from tests.segment.methods.tester import TinySegmenter
-network = TinySegmenter().eval().requires_grad_(False)
-expected, actual = network(image()), open_runtime(network, "compile", "exact", CPU).logits(image())
-print(float((actual - expected).abs().max() / expected.abs().max()))
-"""
-
-
 @pytest.mark.slow
 def test_compiled():
-    """A small network, for compiling takes long; in a process of its own, away from the other runtimes of this one."""
-    done = in_a_fresh_process(COMPILED)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout.splitlines()[-1]) < 1e-4
+    """A small network, for compiling takes long."""
+    network = TinySegmenter().eval().requires_grad_(False)
+    expected, actual = network(image()), open_runtime(network, "compile", "exact", CPU).logits(image())
+    assert (actual - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 @pytest.mark.parametrize(("runtime", "extra"), [("onnxruntime", "export"), ("openvino", "openvino")])

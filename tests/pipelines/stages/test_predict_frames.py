@@ -4,6 +4,7 @@ Killed at any moment, the same command carries on, and the folder ends up byte f
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -16,12 +17,13 @@ from pipelines.data.images import image_size, read_image, read_raw, write_image
 from pipelines.data.label_formats import in_format
 from pipelines.data.manifest import Journal, read_manifest
 from pipelines.errors import Interrupted, NoInputsError, UserError
-from pipelines.stages.predict_frames import overlay, predict_frames, to_predict
+from pipelines.stages.predict_frames import overlay, predict_frames, preview_prediction, to_predict
 from pipelines.translation.inputs import plan_input
+from pipelines.translation.shards import Part
 from segment.classes import PALETTE
 from tests.pipelines.stages.predicting import IDENTITY, ByBrightness, draw_tree, half, network_of, predict
 from tests.pipelines.translation.test_translate_hostile import hostile, sorted_by_suffix  # noqa: F401 (a fixture)
-from tests.pipelines.translation.translating import in_a_process, killing, tree
+from tests.pipelines.translation.translating import forked, in_a_process, killing, tree
 
 NAMES = ("a", "sub/a", "sub/b c", "ä/ö")
 
@@ -192,6 +194,122 @@ def test_killed_around_every_call_to_the_file_system(source, tmp_path, call, aft
         assert tree(output) == undisturbed
         at += 3
     assert status == 0 and len(kept) > 2
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+
+
+class Meeting(ByBrightness):
+    """Waits, at its first frame, until the segmenters of all parts are at theirs."""
+
+    def __init__(self, barrier):
+        super().__init__()
+        self.barrier = barrier
+
+    def label_map(self, image, size):
+        if not self.heights:
+            self.barrier.wait(30)
+        return super().label_map(image, size)
+
+
+@pytest.fixture
+def undisturbed(source, tmp_path):
+    """The tree that a single process makes, of four good frames and a bad one."""
+    (source / "cut.png").write_bytes(b"\x89PNG no more")
+    predict(source, tmp_path / "undisturbed")
+    return tree(tmp_path / "undisturbed")
+
+
+def parts(count):
+    return [Part(index, count) for index in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(("count", "with_work"), [(2, 2), (4, 3)])
+def test_parts_at_the_same_time(source, tmp_path, undisturbed, count, with_work):
+    """The second of the five frames cannot be read; of four parts, one has no other."""
+    barrier = multiprocessing.get_context("fork").Barrier(with_work)
+
+    def do(part):
+        predict(source, tmp_path / "out", Meeting(barrier), part=part)
+
+    children = [forked(lambda: do(part)) for part in parts(count)]  # noqa: B023
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * count
+    assert tree(tmp_path / "out") == undisturbed
+
+
+def test_parts_one_after_the_other(source, tmp_path, undisturbed):
+    first = predict(source, tmp_path / "out", part=Part(1, 2))
+    assert first.count_line.startswith("part 1/2: 3 frames in = 3 frames out (3 predicted, 0 already there)")
+    assert not (tmp_path / "out/manifest.jsonl").exists()
+    second = predict(source, tmp_path / "out", part=Part(2, 2))
+    assert second.count_line.startswith("5 frames in, 4 frames out (1 predicted, 3 already there); 1 failed")
+    assert tree(tmp_path / "out") == undisturbed
+
+
+@pytest.mark.parametrize("call", ["replace", "unlink", "fsync"])
+def test_parts_killed_around_every_call_to_the_file_system(source, tmp_path, call):
+    """Both parts die at the same call; then two parts in the other order finish what is there."""
+    predict(source, tmp_path / "undisturbed")
+    undisturbed, at, statuses = tree(tmp_path / "undisturbed"), 0, [signal.SIGKILL]
+    while signal.SIGKILL in statuses:
+        at, output = at + 1, tmp_path / f"out-{at}"
+
+        def until_killed(part):
+            setattr(os, call, killing(getattr(os, call), at))  # noqa: B023
+            predict(source, output, workers=1, part=part)  # noqa: B023
+
+        statuses = [in_a_process(lambda: until_killed(part)) for part in parts(2)]  # noqa: B023
+        for part in reversed(parts(2)):
+            predict(source, output, part=part)
+        assert tree(output) == undisturbed
+    assert statuses == [0, 0] and at > 2
+
+
+def test_one_process_finishes_what_parts_began(source, tmp_path, undisturbed):
+    predict(source, tmp_path / "out", part=Part(2, 3))
+    assert predict(source, tmp_path / "out").resumed == 1
+    assert tree(tmp_path / "out") == undisturbed
+
+
+def test_parts_add_overlays(source, tmp_path, undisturbed):
+    predict(source, tmp_path / "out", overlays=False)
+    first, second = parts(2)
+    predict(source, tmp_path / "out", part=first)
+    assert not (tmp_path / "out/manifest.jsonl").exists(), "half of the overlays are missing"
+    predict(source, tmp_path / "out", part=second)
+    assert tree(tmp_path / "out") == undisturbed
+
+
+def test_parts_set_another_prediction_aside_once(source, tmp_path, undisturbed):
+    predict(source, tmp_path / "out", height=4)
+    for part in parts(2):
+        predict(source, tmp_path / "out", part=part, restart=True)
+    assert tree(tmp_path / "out") == undisturbed and not (tmp_path / "out.replaced-2").exists()
+
+
+# --- a look before ----------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_tells_what_is_done_and_where_it_goes(source, tmp_path, undisturbed):
+    output = tmp_path / "out"
+    predict(source, output, part=Part(1, 2))
+    before = tree(tmp_path)
+    plan = to_predict(plan_input(source, output)[0], overlays=True)
+    lines, found = preview_prediction(plan, output, "the fastest")
+    assert lines[0] == "5 frames: 5 .png; 3 of them listed as finished"
+    assert lines[2] == f"to {output}/labels and {output}/overlays, by the fastest"
+    assert lines[-1] == "dry run: nothing was written" and lines[-2].startswith("would fail: ")
+    # Left is 6x8 (48 pixels, at 0.04 bytes for the label map and 0.45 for the overlay) and what cannot be read.
+    assert found.bytes_needed == pytest.approx(48 * 0.49, abs=1) and len(found.unreadable) == 1
+    assert tree(tmp_path) == before
+
+
+def test_a_preview_of_a_part_without_overlays(source, tmp_path):
+    plan = to_predict(plan_input(source, tmp_path / "out")[0], overlays=False)
+    lines, _ = preview_prediction(plan, tmp_path / "out", "torch", Part(1, 2))
+    assert lines[0] == "2 frames in part 1/2: 2 .png; 0 of them listed as finished"
+    assert lines[2] == f"to {tmp_path / 'out'}/labels, by torch"
+    assert not (tmp_path / "out").exists()
 
 
 # --- odd and hostile files --------------------------------------------------------------------------------------------
