@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.engine.conversion import compiled_for_openvino, converted_to_openvino, onnx_bytes, onnx_session
+from pipelines.engine.divergence import refuse_diverged
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
 from segment.folding import folded
@@ -73,6 +74,9 @@ class SegmenterRuntime:
 
         Returns:
             (B, K, H, W) float32.
+
+        Raises:
+            NumericalError: The network has diverged.
         """
         size = (image.shape[-2], image.shape[-1])
         return upsampled_logits(*self._coarse(image, size))
@@ -98,7 +102,9 @@ class SegmenterRuntime:
         if bottom or right:
             image = functional.pad(image, (0, right, 0, bottom), mode="replicate")
         resizing = Resizing((height + bottom, width + right), (height, width), tuple(size), self._align_corners)
-        return self._coarse_logits(image), resizing
+        coarse = self._coarse_logits(image)
+        refuse_diverged(coarse, "logits")  # a sixty-fourth of the pixels
+        return coarse, resizing
 
 
 def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Machine) -> SegmenterRuntime:

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from pipelines.data.augment import fit_height
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import to_tensor
+from pipelines.engine.divergence import refuse_diverged
 from pipelines.engine.launch import Machine
-from pipelines.errors import NumericalError
 from segment.classes import IGNORE_INDEX
 from segment.networks.segmenter import Segmenter
 
@@ -99,11 +99,7 @@ def class_features(
     for number, (frames, index) in enumerate(places):
         image = fit_height(frames.read_image(index), height, enlarge=True)
         features = classified_features(network, to_tensor(image)[None].to(machine.device), machine)[0]
-        if not features.isfinite().all():
-            raise NumericalError(
-                "a segmenter's features are no numbers, though its weights are: its training has diverged; train it "
-                "again with a lower learning rate or more segmenter.warmup_steps"
-            )
+        refuse_diverged(features, "features")
         label_map = torch.from_numpy(lowest[frames.read_label_map(index)])
         classes = cell_classes(label_map, image.shape[:2], network.stride, features.shape[-2:]).flatten().numpy()
         keys = np.random.default_rng([seed, number]).random(len(classes))

@@ -19,9 +19,10 @@ from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png, to_tensor
 from pipelines.data.instances import instance_file
 from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
+from pipelines.engine.divergence import refuse_diverged
 from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
-from pipelines.errors import NoInputsError, NumericalError, UserError
+from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress
 from pipelines.stages.evaluation import (
     Evaluation,
@@ -138,11 +139,7 @@ def likeliest_classes(logits: torch.Tensor) -> np.ndarray:
         NumericalError: They are no numbers; a class would be found for every pixel all the same.
     """
     highest = logits.max(dim=1)
-    if not highest.values.isfinite().all():
-        raise NumericalError(
-            "the segmenter's logits are no numbers, though its weights are: its training has diverged; train it again "
-            "with a lower learning rate or more segmenter.warmup_steps"
-        )
+    refuse_diverged(highest.values, "logits")
     return highest.indices[0].to(torch.uint8).cpu().numpy()
 
 

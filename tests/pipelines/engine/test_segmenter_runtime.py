@@ -1,5 +1,6 @@
 """Whatever computes, the answer is the network's."""
 
+import copy
 import importlib.util
 
 import pytest
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from pipelines.engine import segmenter_runtime
 from pipelines.engine.launch import Machine
 from pipelines.engine.segmenter_runtime import fastest_runtime, open_runtime
-from pipelines.errors import UserError
+from pipelines.errors import NumericalError, UserError
 from segment.inference import predict
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
@@ -91,6 +92,16 @@ def test_networks_of_other_kinds(name, mode):
         expected = network(image())
     actual = open_runtime(network, "torch", mode, CPU).logits(image())
     assert (actual - expected).abs().max() < {"exact": 1e-4, "fast": 0.2}[mode] * expected.abs().max()
+
+
+def test_a_network_that_overflows_has_no_label_map(network):
+    spoilt = copy.deepcopy(network)
+    with torch.no_grad():
+        next(spoilt.parameters()).fill_(1e38)
+    runtime = open_runtime(spoilt, "torch", "exact", CPU)
+    for ask in (lambda: runtime.label_map(image(), (96, 160)), lambda: runtime.logits(image())):
+        with pytest.raises(NumericalError, match=r"logits are no numbers.*its training has diverged"):
+            ask()
 
 
 def test_the_network_is_left_alone():
