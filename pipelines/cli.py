@@ -5,6 +5,7 @@ Nothing heavy is imported at the top: `--help` must answer at once, and torch al
 
 import errno
 import sys
+import traceback
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -14,9 +15,11 @@ from pipelines.commands.compare import compare
 from pipelines.commands.config import config
 from pipelines.commands.data import data
 from pipelines.commands.export import export
+from pipelines.commands.options import refuse_several_processes
 from pipelines.commands.segment import segment
 from pipelines.commands.translate import translate
 from pipelines.commands.variants import variants
+from pipelines.engine.torchrun import Place, tell_once
 from pipelines.errors import Interrupted, StorageError, UserError
 
 EXIT_CODES = """
@@ -33,7 +36,17 @@ DISK_ERRORS = (
 
 
 def main() -> None:
-    """Run the command line; every foreseeable error is one line on stderr."""
+    """Run the command line; every foreseeable error is one line on stderr, told once if torchrun started several."""
+    try:
+        run_command_line()
+    except Exception:  # our bug
+        if Place.of_environment().count == 1:
+            raise
+        sys.exit(tell_once(traceback.print_exc, 1))
+
+
+def run_command_line() -> None:
+    """Run the command that was typed; leave with an exit code where something foreseeable went wrong."""
     try:
         cli(prog_name="sim2real", standalone_mode=False)
     except UserError as error:
@@ -73,8 +86,8 @@ def remedy_for_memory(error: BaseException) -> str:
 def fail(message: str, exit_code: int) -> None:
     """Say what is wrong on one line and leave."""
     kind = "stopped" if exit_code == Interrupted.exit_code else "error"
-    click.echo(f"{kind}: {' '.join(message.split())}", err=True)
-    sys.exit(exit_code)
+    line = f"{kind}: {' '.join(message.split())}"
+    sys.exit(tell_once(lambda: click.echo(line, err=True), exit_code))
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,3 +98,4 @@ def cli() -> None:
 
 for command in (data, config, translate, segment, compare, variants, checkpoint, export):
     cli.add_command(command)
+refuse_several_processes(cli, "sim2real")

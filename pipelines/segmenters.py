@@ -114,11 +114,14 @@ class SegmenterSettings(AugmentationSettings):
     """So many steps at the end learn from labelled target frames alone; needs `shares.target` above 0."""
     steps: PositiveInt = 80_000
     batch: PositiveInt = 12
-    """Most networks need 2 or more: batch statistics of a globally pooled map need two images. 1 is for networks
-    without such a map, and for frozen batch normalisation."""
+    """Of one step, over all processes of torchrun, which share it evenly: their number does not change what is learnt
+    from. Most networks need 2 or more in each process, since batch statistics of a globally pooled map need two images.
+    1 is for networks without such a map, and for batch normalisation that is frozen or, with several processes, synced.
+    """
     batch_norm: Literal["batch", "frozen", "synced"] = "batch"
     """"frozen" keeps statistics, scales and shifts as they are, which only makes sense with `encoder_weights`; "synced"
-    takes the statistics over all processes of a launcher such as torchrun, and is "batch" in a single process."""
+    takes the statistics over the batches of all processes of torchrun, and is "batch" in a single one. With "batch"
+    each of several processes normalises by its own part, and the running statistics of process 0 are kept."""
     encoder_weights: str | None = None
     """What the encoder starts from: a file of weights, or "torchvision" for its ImageNet weights where they lie in
     torch's cache; nothing is downloaded. Absent: random weights, which cost 0 to 4 points of mIoU in long training on

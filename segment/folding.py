@@ -63,7 +63,7 @@ def _pairs(network: nn.Module, size: tuple[int, int]) -> list[tuple[str, str]]:
     for name, module in watched.named_modules():
         if type(module) is nn.Conv2d:
             module.register_forward_hook(note_output(name))
-        elif isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)) and module.track_running_stats:
+        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
             module.register_forward_pre_hook(note_input(name))
     with torch.no_grad(), uses:
         watched(torch.zeros(1, 3, *size, device="meta"))
@@ -78,7 +78,7 @@ def _pairs(network: nn.Module, size: tuple[int, int]) -> list[tuple[str, str]]:
 
 
 class FoldedBatchNorm2d(nn.Identity):
-    """Stands where a normalisation was: printed networks tell, and so do those that look for their own by name."""
+    """Stands where a normalisation was: printed networks tell, and places in a sequence stay."""
 
 
 class _Uses(TorchFunctionMode):

@@ -5,13 +5,19 @@ PyTorch refuses them in the middle of a step, so a network is asked before.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 BATCH_NORMS = ("batch", "frozen", "synced")
 """How batch normalisation trains: by its batch, not at all, or by the batches of all processes."""
+
+SumOverProcesses = Callable[[Tensor], Tensor]
+"""A tensor to its sum over all processes, the same in all; it may change the tensor, and has no gradient."""
 
 
 def freeze_batch_norm(network: nn.Module) -> None:
@@ -24,9 +30,132 @@ def freeze_batch_norm(network: nn.Module) -> None:
             module.eval().requires_grad_(False)
 
 
-def synced_batch_norm(network: nn.Module) -> nn.Module:
-    """The network with batch statistics taken over all processes; keys and weights stay. In one process it is plain."""
-    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+class SyncedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of all processes' batches together; in evaluation it is the plain one.
+
+    PyTorch's own SyncBatchNorm does the same, on GPUs alone.
+    """
+
+    sum_over_processes: SumOverProcesses
+
+    @classmethod
+    def like(cls, plain: nn.BatchNorm2d, sum_over_processes: SumOverProcesses) -> "SyncedBatchNorm2d":
+        """With the very parameters and buffers of a plain one, which it is to replace."""
+        synced = cls(plain.num_features, plain.eps, plain.momentum, plain.affine, plain.track_running_stats)
+        synced._parameters, synced._buffers = plain._parameters, plain._buffers
+        synced.sum_over_processes = sum_over_processes
+        return synced.train(plain.training)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, H, W); sizes may differ between processes.
+
+        Raises:
+            ValueError: There is but one value per channel in all processes together.
+        """
+        if not self.training:
+            return super().forward(input)
+        count, mean, variance = _pooled_statistics(input, self.sum_over_processes)
+        if input.numel() == input.shape[1] and count == 1:  # the second is asked for seldom: a GPU would be waited for
+            raise ValueError("Expected more than 1 value per channel when training, in all processes together.")
+        self._follow(mean, variance * count / (count - 1))
+        wide = _wide(input).dtype
+        statistics = (mean.to(wide), variance.to(wide), count.to(wide))
+        return _Normalised.apply(input, self.weight, self.bias, *statistics, self.eps, self.sum_over_processes)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+        """Let the running statistics follow, as `nn.BatchNorm2d` does."""
+        if not self.track_running_stats:
+            return
+        self.num_batches_tracked.add_(1)
+        share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean), share)
+        self.running_var.lerp_(unbiased_variance.to(self.running_var), share)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In fp32 at least: what autocast hands over in bf16 has too few digits for statistics."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+@torch.no_grad()
+def _pooled_statistics(x: Tensor, sum_over_processes: SumOverProcesses) -> tuple[Tensor, Tensor, Tensor]:
+    """Values per channel, a scalar, their means and their (biased) variances, (C,), over all processes; in fp64.
+
+    Each measures in fp32; sums of squares then need fp64, where the mean may be far larger than the deviation.
+    """
+    count = x.numel() // x.shape[1]
+    variance, mean = torch.var_mean(_wide(x), (0, 2, 3), correction=0)
+    mean, variance = mean.double(), variance.double()
+    own = torch.cat([mean.new_full((1,), count), count * mean, count * (variance + mean.square())])
+    total = sum_over_processes(own)
+    mean, squares = (total[1:] / total[0]).chunk(2)
+    return total[0], mean, (squares - mean.square()).clamp(min=0)
+
+
+class _Normalised(torch.autograd.Function):
+    """Normalise by given statistics that depend on the values of all processes: so do the gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        variance: Tensor,
+        count: Tensor,
+        eps: float,
+        sum_over_processes: SumOverProcesses,
+    ) -> Tensor:
+        """Normalise x (B, C, H, W) by (C,) statistics over `count` values of each channel."""
+        ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt(), count)
+        ctx.sum_over_processes = sum_over_processes
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Ioffe and Szegedy, ICML 2015, sec. 3, with its sums over the batch taken over all processes.
+
+        Those of weight and bias are this process's own: what averages gradients over processes averages them too.
+        """
+        x, weight, mean, scale, count = ctx.saved_tensors
+        per_channel = (1, -1, 1, 1)
+        normalised = (_wide(x) - mean.view(per_channel)) * scale.view(per_channel)
+        of_output = _wide(gradient)
+        of_bias, of_weight = of_output.sum((0, 2, 3)), (of_output * normalised).sum((0, 2, 3))
+        shift, slope = (ctx.sum_over_processes(torch.cat([of_bias, of_weight])) / count).chunk(2)
+        of_input = of_output - shift.view(per_channel) - normalised * slope.view(per_channel)
+        of_input = of_input * (scale if weight is None else scale * weight).view(per_channel)
+        needs_weight, needs_bias = ctx.needs_input_grad[1:3]
+        return (
+            of_input.to(x.dtype),
+            of_weight.to(weight.dtype) if needs_weight else None,
+            of_bias.to(weight.dtype) if needs_bias else None,
+            *(None,) * 5,
+        )
+
+
+def synced_batch_norm(network: nn.Module, sum_over_processes: SumOverProcesses | None) -> nn.Module:
+    """The network with batch statistics taken over all processes; weights and the names of tensors stay.
+
+    Args:
+        network: Changed in place, unless it is itself a normalisation.
+        sum_over_processes: None in a single process, where the network stays plain.
+    """
+    if sum_over_processes is None:
+        return network
+    synced: dict[nn.Module, nn.Module] = {}
+    for parent in list(network.modules()):
+        for name, module in list(parent._modules.items()):  # one that has two names is to have both
+            if isinstance(module, nn.BatchNorm2d):
+                if module not in synced:
+                    synced[module] = SyncedBatchNorm2d.like(module, sum_over_processes)
+                setattr(parent, name, synced[module])
+    if isinstance(network, nn.BatchNorm2d):
+        return SyncedBatchNorm2d.like(network, sum_over_processes)
+    return network
 
 
 def refusal_of_single_images(build: Callable[[], nn.Module], height: int, width: int) -> str | None:

@@ -3,17 +3,22 @@
 Nothing heavy is imported at the top of any file here: `--help` must answer at once, and torch alone takes seconds.
 """
 
+import contextlib
 import functools
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipelines.errors import SomeInputsFailedError
+from pipelines.engine.torchrun import Place
+from pipelines.errors import SomeInputsFailedError, UserError
+
+FOR_SEVERAL_PROCESSES = ("sim2real segment train", "sim2real segment predict", "sim2real translate run")
+"""Commands that torchrun may start several times at once."""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -77,6 +82,44 @@ def open_machine(device: str, precision: str, threads: int | None) -> Any:
 
     use_threads(threads)
     return choose_machine(device, precision)
+
+
+@contextlib.contextmanager
+def joined_machine(device: str, precision: str, threads: int | None) -> Iterator[Any]:
+    """The machine to train on, together with the other processes that torchrun started, if it started any."""
+    from pipelines.engine.launch import choose_machine, use_threads
+    from pipelines.engine.processes import Processes
+
+    use_threads(threads)
+    machine = choose_machine(device, precision, Processes.of_environment())
+    with machine.processes.joined(machine.device):
+        yield machine
+
+
+def refuse_several_processes(command: click.Command, name: str) -> None:
+    """Have a command that is made for one process refuse to run in each of several, all writing the same files.
+
+    Args:
+        command: It, or a group: then all below.
+        name: As it is typed.
+    """
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            refuse_several_processes(below, f"{name} {below.name}")
+        return
+    run = command.callback
+
+    @functools.wraps(run)
+    def alone(*values: Any, **options: Any) -> Any:
+        count = Place.of_environment().count
+        if name not in FOR_SEVERAL_PROCESSES and count > 1:
+            raise UserError(
+                f"{name} is made for one process, and RANK and WORLD_SIZE say that a launcher started {count}; start "
+                f"it without torchrun, or unset both (made for several: {', '.join(FOR_SEVERAL_PROCESSES)})"
+            )
+        return run(*values, **options)
+
+    command.callback = alone
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import click
 from pipelines.commands.options import (
     experiment_options,
     first_seed,
-    open_machine,
+    joined_machine,
     open_workspace,
     seed_option,
     training_options,
@@ -39,14 +39,14 @@ def segment_train(
     config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None, arm: str,
     device: str, precision: str, threads: int | None, workers: int, restart: bool,
 ) -> None:  # fmt: skip
-    """Train one arm's segmenter, or carry on where it stopped."""
+    """Train one arm's segmenter, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
     from pipelines.stages.train_segmenter import train_segmenter
 
     workspace = open_workspace(config, data, run, overrides)
-    machine = open_machine(device, precision, threads)
-    click.echo(
-        f"segmenter in {train_segmenter(workspace, first_seed(workspace, seed), arm, machine, workers, restart)}"
-    )
+    with joined_machine(device, precision, threads) as machine:
+        folder = train_segmenter(workspace, first_seed(workspace, seed), arm, machine, workers, restart)
+        if machine.processes.leads:
+            click.echo(f"segmenter in {folder}")
 
 
 segment.add_command(segment_evaluate)

@@ -33,6 +33,8 @@ class LabelledBatches:
         target_from_step: From this step on all slots draw from the pool "target"; None for never.
         style: Target frames whose looks the frames of all pools but "target" may take; None for none.
         style_in_batch: Hand a style image to whoever augments the batch, instead of using it here.
+        slots: Those of the batch to make, where several processes share it; None for all. What is in a slot does not
+            depend on who makes it.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class LabelledBatches:
         target_from_step: int | None = None,
         style: FramePool | None = None,
         style_in_batch: bool = False,
+        slots: range | None = None,
     ) -> None:
         self.names = [name for name, share in shares.items() if share > 0]
         self.shares = np.array([shares[name] for name in self.names])
@@ -58,14 +61,15 @@ class LabelledBatches:
         self.weights = weights or {}
         self.exact_shares, self.target_from_step = exact_shares, target_from_step
         self.style, self.style_in_batch = style, style is not None and style_in_batch
+        self.slots = range(batch) if slots is None else slots
 
     def __call__(self, step: int) -> LabelledBatch:
-        """The batch of a step."""
-        images, label_maps, names = zip(*(self._slot(step, slot) for slot in range(self.batch)), strict=True)
+        """The batch of a step, or this process's part of it."""
+        images, label_maps, names = zip(*(self._slot(step, slot) for slot in self.slots), strict=True)
         if not self.style_in_batch:
             return LabelledBatch(torch.stack(images), torch.stack(label_maps))
         crop = self.augmentation.crop
-        styles = [to_tensor(fit_style(self._style_of(step, slot), crop)) for slot in range(self.batch)]
+        styles = [to_tensor(fit_style(self._style_of(step, slot), crop)) for slot in self.slots]
         styled = torch.tensor([name != "target" for name in names])
         return LabelledBatch(torch.stack(images), torch.stack(label_maps), torch.stack(styles), styled)
 

@@ -1,8 +1,4 @@
-"""Where and how a run computes: device, precision, threads, memory layout, and the signals that end it.
-
-One process today. What a launcher of several changes is gathered here and in `Machine`, so that `torchrun` can come
-without touching the loop or a method.
-"""
+"""Where and how a run computes: device, precision, threads, memory layout, and the signals that end it."""
 
 import contextlib
 import os
@@ -18,6 +14,8 @@ import cv2
 import torch
 
 from pipelines.data.random_keys import key_number
+from pipelines.engine.processes import ALONE, Processes
+from pipelines.engine.torchrun import Place
 from pipelines.errors import UserError
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -29,16 +27,16 @@ class Machine:
 
     device: torch.device
     precision: str
-    rank: int = 0
-    world_size: int = 1
+    processes: Processes = ALONE
+    """Those that train together, each on its own device."""
 
     def autocast(self) -> torch.autocast:
         """bf16 where `precision` says so; losses that need fp32 convert by themselves under autocast's rules."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def choose_machine(device: str = "auto", precision: str = "auto") -> Machine:
-    """Resolve "auto": the GPU if there is one; bf16 on a GPU, fp32 on a CPU.
+def choose_machine(device: str = "auto", precision: str = "auto", processes: Processes = ALONE) -> Machine:
+    """Resolve "auto": the GPU if there is one, of several processes each its own; bf16 on a GPU, fp32 on a CPU.
 
     fp32 on the CPU because bf16 autocast makes the training steps of small networks slower there, not faster
     (`benchmarks/training_step.py` measures it).
@@ -48,6 +46,8 @@ def choose_machine(device: str = "auto", precision: str = "auto") -> Machine:
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if processes.count > 1:
+        device = own_device(device, Place.of_environment().local_rank)
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise UserError(f"--device {device}: expected auto, cpu, cuda, cuda:1 (any number) or mps")
     try:
@@ -59,7 +59,26 @@ def choose_machine(device: str = "auto", precision: str = "auto") -> Machine:
         ) from error
     if precision == "auto":
         precision = "bf16" if chosen.type == "cuda" else "fp32"
-    return Machine(chosen, precision)
+    return Machine(chosen, precision, processes)
+
+
+def own_device(device: str, local_rank: int) -> str:
+    """The device of one of several processes on a machine: the CPU for all, or the GPU of its number.
+
+    Raises:
+        UserError: They would have to share one.
+    """
+    if device == "cpu":
+        return device
+    if device != "cuda":
+        raise UserError(f"--device {device} is one device, and there are several processes; expected auto, cpu or cuda")
+    gpus = torch.cuda.device_count()
+    if local_rank >= gpus:
+        raise UserError(
+            f"more processes than GPUs on this machine: {gpus}; give torchrun --nproc-per-node {max(gpus, 1)}, "
+            "or add --device cpu"
+        )
+    return f"cuda:{local_rank}"
 
 
 def seed_weights(seed: int, purpose: str) -> None:
@@ -83,10 +102,12 @@ def make_deterministic() -> None:
 
 def describe_machine(machine: Machine) -> str:
     """One line for a results table: processor, threads, precision."""
+    count = machine.processes.count
+    several = f", {count} processes" if count > 1 else ""
     if machine.device.type == "cuda":
-        return f"{torch.cuda.get_device_name(machine.device)}, {machine.precision}"
+        return f"{torch.cuda.get_device_name(machine.device)}, {machine.precision}{several}"
     threads = torch.get_num_threads()
-    return f"{processor_name()}, {threads} thread{'s' if threads > 1 else ''}, {machine.precision}"
+    return f"{processor_name()}, {threads} thread{'s' if threads > 1 else ''}, {machine.precision}{several}"
 
 
 def processor_name() -> str:

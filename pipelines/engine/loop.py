@@ -3,12 +3,13 @@
 Each step is a function of (state, seed, step): the batch is drawn by step number, learning rates follow from the step,
 and torch's generator is seeded from (seed, step) before the method draws from it. So resuming needs no more than the
 last checkpoint, and gives the same bits as if nothing had happened.
+
+Several processes take every step together, each on its part of the batch. One of them leads: it writes.
 """
 
 import contextlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ import torch
 from torch import Tensor
 
 from pipelines.data.random_keys import key_number
-from pipelines.engine.checkpoints import load_into, save_checkpoint
+from pipelines.engine.checkpoints import load_into
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
-from pipelines.engine.previews import write_preview
+from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import RunFolder
-from pipelines.errors import Interrupted, NumericalError
+from pipelines.errors import Interrupted, NumericalError, UserError
 from pipelines.progress import Progress
 from segment.methods.method import Method, Update, parts_of
 
@@ -52,10 +53,11 @@ def train(
     Args:
         method: Freshly built; moved to the machine's device here.
         batches: `batches(first, last)` yields the batches of steps first..last-1, each a pure function of its step;
-            closed at the end, however it comes, so that the processes behind it end too.
+            closed at the end, however it comes, so that the processes behind it end too. Of several processes that
+            train, each is given its own part of the batches.
         run: Where everything is written.
         schedule: Its length and rhythm.
-        machine: Where to compute.
+        machine: Where to compute, and with which processes.
         about: Saved in each checkpoint; what a reader needs to rebuild the networks.
         what: Shown beside the progress.
 
@@ -65,26 +67,19 @@ def train(
         StorageError: The disk failed; the last checkpoint is whole.
     """
     make_deterministic()
+    processes = machine.processes
     method.to(machine.device, memory_format=method.memory_format).train()
     optimizers = method.optimizers()
     initial_rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
-    newest = run.newest()
-    done = load_into(newest, method, optimizers) if newest else 0
+    done = _begin(method, optimizers, run, schedule, machine, about)
     if done >= schedule.steps:
         return
-    if done > 0:
-        run.refuse_other_precision(machine)
-    run.describe_environment(machine)
-    if done == 0:
-        # The state before the first step: what a kill before the first checkpoint falls back to, and a test of the
-        # disk.
-        save_checkpoint(run.checkpoints, 0, method, optimizers, about)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest().listening())
         metrics = stack.enter_context(run.open_log("metrics.jsonl", done))
         timings = stack.enter_context(run.open_log("timings.jsonl", done))
-        progress = stack.enter_context(Progress(what, schedule.steps, "step", done))
+        progress = stack.enter_context(Progress(what, schedule.steps, "step", done, processes.stderr()))
         started = time.monotonic()
         stream = stack.enter_context(contextlib.closing(batches(done, schedule.steps)))
         for step in range(done, schedule.steps):
@@ -94,23 +89,54 @@ def train(
             losses = _take_step(method, batch, step, schedule.seed, optimizers, initial_rates, machine)
             done = step + 1
             if done % schedule.log_every == 0 or done == schedule.steps:
-                values = {name: value.item() for name, value in losses.items()}
+                values = processes.mean({name: value.item() for name, value in losses.items()})
                 _append(metrics, {"step": done, **values})
                 _append(timings, {"step": done, "seconds": time.monotonic() - started, "waited": waited})
                 progress.reach(done, " ".join(f"{name} {value:.3f}" for name, value in values.items()))
             if done % schedule.preview_every == 0 or done == schedule.steps:
                 torch.manual_seed(key_number(schedule.seed, "preview", done))
-                write_preview(run.path / "previews" / f"step-{done:08d}.jpg", method.preview(batch))
-            if done % schedule.checkpoint_every == 0 or done == schedule.steps or stop:
-                for log in (metrics, timings):
-                    os.fsync(log.fileno())  # a checkpoint must not outlive the rows before it
-                save_checkpoint(run.checkpoints, done, method, optimizers, about)
-            if stop:
-                raise Interrupted(
-                    f"{stop.signal_name} at step {done} of {schedule.steps}: checkpoint saved in {run.path}; "
-                    "the same command carries on"
-                )
+                run.preview(done, method.preview(batch))
+            stopping = processes.any(bool(stop))
+            if done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping:
+                run.save(done, method, optimizers, about, metrics, timings)
+            if stopping:
+                break
             started = time.monotonic()
+        if processes.any(bool(stop)):
+            raise Interrupted(
+                f"{stop.signal_name or 'a signal'} at step {done} of {schedule.steps}: checkpoint saved in {run.path}; "
+                "the same command carries on"
+            )
+
+
+def _begin(
+    method: Method,
+    optimizers: dict[str, torch.optim.Optimizer],
+    run: RunFolder,
+    schedule: Schedule,
+    machine: Machine,
+    about: dict[str, Any],
+) -> int:
+    """Bring the method, in every process, to where the newest checkpoint is, made if there is none; the steps taken."""
+    done, processes = 0, machine.processes
+    if processes.leads:
+        newest = run.newest()
+        done = load_into(newest, method, optimizers) if newest else 0
+        if 0 < done < schedule.steps:
+            run.refuse_other_precision(machine)
+        if done < schedule.steps:
+            run.describe_environment(machine)
+        if done == 0:
+            # The state before the first step: what a kill before the first checkpoint falls back to, and a test of the
+            # disk.
+            run.save(0, method, optimizers, about)
+    done = processes.from_leader(done)
+    if not processes.leads:
+        checkpoint = run.checkpoint(done)
+        if not checkpoint.is_dir():
+            raise UserError(f"{checkpoint}: seen by process 0 alone; choose a --run on a disk that all machines share")
+        load_into(checkpoint, method, optimizers)
+    return done
 
 
 def _take_step(
@@ -122,17 +148,17 @@ def _take_step(
     initial_rates: dict[str, list[float]],
     machine: Machine,
 ) -> dict[str, Tensor]:
-    torch.manual_seed(key_number(seed, "step", step))
+    torch.manual_seed(key_number(seed, "step", step) + machine.processes.rank)
     scale = method.learning_rate_scale(step)
     for name, optimizer in optimizers.items():
         for group, rate in zip(optimizer.param_groups, initial_rates[name], strict=True):
             group["lr"] = rate * scale
 
     with machine.autocast():
-        return method.step(batch, performed(optimizers, step))
+        return method.step(batch, performed(optimizers, step, machine.processes))
 
 
-def performed(optimizers: dict[str, torch.optim.Optimizer], step: int) -> Update:
+def performed(optimizers: dict[str, torch.optim.Optimizer], step: int, processes: Processes = ALONE) -> Update:
     """What a method's step is given to learn by: see `segment.methods.method.Update`; `step` is told in errors."""
 
     def update(name: str, losses: dict[str, Tensor] | Iterable[dict[str, Tensor]]) -> None:
@@ -146,6 +172,7 @@ def performed(optimizers: dict[str, torch.optim.Optimizer], step: int) -> Update
                         "Lower the learning rate, or look at the frames of this step with `sim2real data check`"
                     )
             torch.stack([value.float() for value in part.values()]).sum().backward()
+        processes.average_gradients(optimizers[name])
         optimizers[name].step()
         # Autocast keeps bf16 copies of weights until the step ends; a method may use these weights again before that.
         torch.clear_autocast_cache()

@@ -13,11 +13,22 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from torch import Tensor
+from torch.optim import Optimizer
 
 from pipelines.data.files import storage_errors, write_atomically
-from pipelines.engine.checkpoints import checkpoint_hash, newest_checkpoint, step_of, sweep_checkpoints
+from pipelines.engine.checkpoints import (
+    checkpoint_hash,
+    newest_checkpoint,
+    save_checkpoint,
+    step_of,
+    sweep_checkpoints,
+)
 from pipelines.engine.launch import Machine, describe_machine
+from pipelines.engine.previews import write_preview
+from pipelines.engine.processes import Processes
 from pipelines.errors import UserError
+from segment.methods.method import Method
 
 
 class RunFolder:
@@ -91,6 +102,18 @@ class RunFolder:
                 write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
             return open(path, "a", encoding="utf-8")
 
+    def save(
+        self, step: int, method: Method, optimizers: dict[str, Optimizer], about: dict[str, Any], *logs: IO[str]
+    ) -> None:
+        """Write the checkpoint of a step, and before it what was logged: it must not outlive the rows before it."""
+        for log in logs:
+            os.fsync(log.fileno())
+        save_checkpoint(self.checkpoints, step, method, optimizers, about)
+
+    def preview(self, step: int, images: dict[str, Tensor]) -> None:
+        """Write the pictures of a step; see `previews.write_preview`."""
+        write_preview(self.path / "previews" / f"step-{step:08d}.jpg", images)
+
     def finish(self) -> None:
         """Write `final.json`, which names the last checkpoint and its hash: the run is complete."""
         checkpoint = self.newest()
@@ -103,6 +126,10 @@ class RunFolder:
     def close(self) -> None:
         """Let another process have the folder."""
         self._lock.close()
+
+    def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of a step is."""
+        return self.checkpoints / f"step-{step:08d}"
 
     def _held(self) -> IO[str]:
         """Lock the folder, made if absent."""
@@ -135,6 +162,45 @@ class RunFolder:
             "an empty part"
         ]
         return "; ".join(shown) + (f" and {len(keys) - 2} more" if len(keys) > 2 else "")
+
+
+class FollowedRun(RunFolder):
+    """The same folder in a process that another one leads: it reads the leader's checkpoints and writes nothing."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path, self.config = path, as_json(config)
+
+    def describe_environment(self, machine: Machine) -> None:
+        """The leader does."""
+
+    def open_log(self, name: str, after_step: int) -> IO[str]:
+        """A log that nobody reads."""
+        return open(os.devnull, "w", encoding="utf-8")
+
+    def save(
+        self, step: int, method: Method, optimizers: dict[str, Optimizer], about: dict[str, Any], *logs: IO[str]
+    ) -> None:
+        """The leader does."""
+
+    def preview(self, step: int, images: dict[str, Tensor]) -> None:
+        """The leader does."""
+
+    def finish(self) -> None:
+        """The leader does."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def open_run(path: Path, config: dict[str, Any], restart: bool, processes: Processes) -> RunFolder:
+    """The run folder in the process that leads; in others, once it is made and found to be of this config, followed.
+
+    Raises:
+        UserError: The folder is of another config, or in use.
+    """
+    run = RunFolder(path, config, restart) if processes.leads else FollowedRun(path, config)
+    processes.wait()
+    return run
 
 
 def _short(value: Any) -> str:

@@ -21,6 +21,7 @@ from pipelines.data.scores import read_scores, select_by_consistency
 from pipelines.data.translated import TranslatedSettings
 from pipelines.engine.checkpoints import checkpoint_hash, load_method, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
+from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError, UserError
 from pipelines.segmenters import SegmenterSettings
@@ -41,18 +42,19 @@ def train_segmenter(
     workspace: Workspace, seed: int, arm: str, machine: Machine, workers: int, restart: bool = False
 ) -> Path:
     """Train (or carry on training) one arm's segmenter with one seed; return its run folder."""
-    settings = workspace.experiment.segmenter
-    refuse_single_images(settings)
+    settings, processes = workspace.experiment.segmenter, machine.processes
+    refuse_uneven_batches(settings, processes)
+    refuse_single_images(settings, processes)
 
     @cache
     def batches() -> LabelledBatches:
-        return labelled_batches(workspace, seed, arm)
+        return labelled_batches(workspace, seed, arm, processes)
 
     return train_run(
         workspace.segmenter(seed, arm),
         segmenter_inputs(workspace, seed, arm),
         settings,
-        lambda: starting_segmenter(settings, seed, batches(), workspace.segmenter(seed, arm)),
+        lambda: starting_segmenter(settings, seed, batches(), workspace.segmenter(seed, arm), processes),
         batches,
         machine,
         workers,
@@ -80,8 +82,8 @@ def scores_count(workspace: Workspace, arm: str) -> bool:
     return asked and arm_shares(workspace.experiment, arm)["translated"] > 0
 
 
-def labelled_batches(workspace: Workspace, seed: int, arm: str) -> LabelledBatches:
-    """The arm's mixture of frames, augmented as the settings say."""
+def labelled_batches(workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE) -> LabelledBatches:
+    """The arm's mixture of frames, augmented as the settings say; of each batch, this process's part."""
     settings = workspace.experiment.segmenter
     shares = arm_shares(workspace.experiment, arm)
     kept_height = largest_height(settings.height, settings.scale[1])
@@ -89,13 +91,15 @@ def labelled_batches(workspace: Workspace, seed: int, arm: str) -> LabelledBatch
     weights: dict[str, np.ndarray] = {}
     if scores_count(workspace, arm):
         sets["translated"], weights = _consistent(workspace, seed, sets["translated"])
-    pools = {name: filled_pool(name, frames, kept_height, labels=True) for name, frames in sets.items()}
+    pools = {
+        name: filled_pool(name, frames, kept_height, labels=True, processes=processes) for name, frames in sets.items()
+    }
     sampler = None
     if settings.rare_class_sampling:
         sampler = RareClassSampler(pools, len(CLASS_NAMES), settings.rare_class_temperature, weights)
     style = None
     if settings.style_from_target > 0 and shares["target"] < 1:
-        style = filled_pool("style", workspace.target, settings.crop[1])
+        style = filled_pool("style", workspace.target, settings.crop[1], processes=processes)
     return LabelledBatches(
         pools,
         shares,
@@ -108,6 +112,7 @@ def labelled_batches(workspace: Workspace, seed: int, arm: str) -> LabelledBatch
         target_from_step=first_step_on_target(settings, shares),
         style=style,
         style_in_batch=settings.augment_on == "device",
+        slots=processes.share_of(settings.batch),
     )
 
 
@@ -175,20 +180,37 @@ def _consistent(workspace: Workspace, seed: int, sets: list[FrameSet]) -> tuple[
     return list(kept), {"translated": np.concatenate(weights)} if weigh else {}
 
 
-def refuse_single_images(settings: SegmenterSettings) -> None:
-    """UserError if batches of one image are asked for that the network cannot normalise."""
-    if settings.batch > 1 or settings.batch_norm == "frozen":
-        return
-    width, height = settings.crop
-    refusal = refusal_of_single_images(network_of(settings), height, width)
-    if refusal is not None:
+def refuse_uneven_batches(settings: SegmenterSettings, processes: Processes) -> None:
+    """UserError if the processes cannot share a batch evenly, so that the mean over them is the mean over the batch."""
+    if settings.batch % processes.count:
         raise UserError(
-            f"segmenter.batch is 1, with which {settings.network} cannot train ({refusal.split('. ')[0]}); set "
-            'segmenter.batch to 2 or more, or segmenter.batch_norm to "frozen"'
+            f"segmenter.batch is {settings.batch}, which {processes.count} processes cannot share evenly; set it to a "
+            f"multiple of {processes.count}, or start another number of processes"
         )
 
 
-def starting_segmenter(settings: SegmenterSettings, seed: int, batches: LabelledBatches, run: Path) -> Supervised:
+def refuse_single_images(settings: SegmenterSettings, processes: Processes = ALONE) -> None:
+    """UserError if batches of one image are asked for that the network cannot normalise."""
+    normalised_together = settings.batch if settings.batch_norm == "synced" else len(processes.share_of(settings.batch))
+    if normalised_together > 1 or settings.batch_norm == "frozen":
+        return
+    width, height = settings.crop
+    refusal = refusal_of_single_images(network_of(settings), height, width)
+    if refusal is None:
+        return
+    count, remedy = processes.count, 'segmenter.batch_norm to "frozen"'
+    each = ""
+    if count > 1:
+        each, remedy = f", one image for each of {count} processes", f'segmenter.batch_norm to "synced", {remedy}'
+    raise UserError(
+        f"segmenter.batch is {count}{each}, with which {settings.network} cannot train ({refusal.split('. ')[0]}); set "
+        f"segmenter.batch to {2 * count} or more, or {remedy}"
+    )
+
+
+def starting_segmenter(
+    settings: SegmenterSettings, seed: int, batches: LabelledBatches, run: Path, processes: Processes = ALONE
+) -> Supervised:
     """The method as its training begins; the run folder notes, once, which weights its encoder starts from.
 
     Raises:
@@ -199,12 +221,13 @@ def starting_segmenter(settings: SegmenterSettings, seed: int, batches: Labelled
         from pipelines.stages.encoder_weights import load_encoder
 
         origin = load_encoder(network, settings.encoder_weights)
-        if note(run, "encoder_weights", origin):
+        if processes.leads and note(run, "encoder_weights", origin):
             print(origin, file=sys.stderr)
     return build_segmenter(
         settings,
         network=network,
         batch_norm=settings.batch_norm,
+        sum_over_processes=processes.sum if processes.count > 1 else None,
         class_weights=class_weights(settings, batches),
         augmentation=augmentation_on_device(settings),
     )

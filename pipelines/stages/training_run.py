@@ -8,7 +8,8 @@ from pipelines.data.batches import FramePool, stream
 from pipelines.data.frames import FrameSet
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, train
-from pipelines.engine.runs import RunFolder, read_json, write_json
+from pipelines.engine.processes import ALONE, Processes
+from pipelines.engine.runs import open_run, read_json, write_json
 from pipelines.errors import UserError
 from pipelines.progress import Progress
 from pipelines.segmenters import SegmenterSettings
@@ -38,17 +39,19 @@ def train_run(
         settings: The stage's settings; they tell the length and the rhythm.
         build: Makes the method, freshly drawn. Called only if there is something to train, as is `make_batches`.
         make_batches: Reads what it must and returns the function from a step to its batch.
-        machine: Where to compute.
-        workers: Processes that make batches.
+        machine: Where to compute, and with which processes.
+        workers: Processes that make batches, of each process that trains.
         restart: Set a run made with other inputs aside instead of refusing it.
         what: Shown beside the progress.
 
     Returns:
         The run folder.
     """
-    run = RunFolder(path, inputs, restart)
+    processes = machine.processes
+    processes.refuse_difference([inputs, machine.device.type, machine.precision])
+    run = open_run(path, inputs, restart, processes)
     try:
-        if run.steps_done() < settings.steps:
+        if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
             batches = make_batches()
             schedule = Schedule(
                 settings.steps,
@@ -66,10 +69,12 @@ def train_run(
     return run.path
 
 
-def filled_pool(name: str, sets: Sequence[FrameSet], height: int, labels: bool = False) -> FramePool:
+def filled_pool(
+    name: str, sets: Sequence[FrameSet], height: int, labels: bool = False, processes: Processes = ALONE
+) -> FramePool:
     """The frames of a domain, read as far as they are kept (label maps all) before the first step; bad ones raise."""
     pool = FramePool(sets, height)
-    with Progress(f"read {name} frames", len(pool), "frame") as progress:
+    with Progress(f"read {name} frames", len(pool), "frame", stream=processes.stderr()) as progress:
         pool.read_all(labels, progress.reach)
     return pool
 

@@ -18,7 +18,7 @@ from segment.inference import predict
 from segment.losses import LOSSES
 from segment.methods.method import Method, Update
 from segment.networks.segmenter import Segmenter, SegmenterOutput
-from segment.normalisation import BATCH_NORMS, freeze_batch_norm, synced_batch_norm
+from segment.normalisation import BATCH_NORMS, SumOverProcesses, freeze_batch_norm, synced_batch_norm
 from segment.schedules import schedule_of
 
 
@@ -66,6 +66,7 @@ class Supervised(Method):
         schedule: Literal["poly", "cosine"] = "poly",
         poly_power: float = 0.9,
         batch_norm: Literal["batch", "frozen", "synced"] = "batch",
+        sum_over_processes: SumOverProcesses | None = None,
         augmentation: BatchAugmentation | None = None,
     ) -> None:
         """Build the optimizer around `network`, which stays where it is.
@@ -86,6 +87,7 @@ class Supervised(Method):
             poly_power: Of "poly".
             batch_norm: "batch" trains by the statistics of the batch, "synced" by those of all processes' batches,
                 "frozen" keeps statistics, scales and shifts as `network` brings them.
+            sum_over_processes: What "synced" pools the statistics with; None in a single process.
             augmentation: Applied to each batch before it is learnt from, on the batch's device.
 
         Raises:
@@ -100,7 +102,7 @@ class Supervised(Method):
         self.batch_norm = batch_norm
         if batch_norm == "frozen":
             freeze_batch_norm(network)
-        self.network = synced_batch_norm(network) if batch_norm == "synced" else network
+        self.network = synced_batch_norm(network, sum_over_processes) if batch_norm == "synced" else network
         self.average = None if ema_decay is None else MovingAverage(self.network, ema_decay)
         self.loss, self.augmentation = LOSSES[loss], augmentation
         # Not persistent: the weights follow from the settings and frames of a run, and prediction needs none.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segment.networks.segmenter import Segmenter, SegmenterOutput
+from segment.networks.segmenter import Segmenter, SegmenterOutput, refuse_single_image
 from segment.networks.wide_resnet38 import conv, wide_resnet38_features, wide_resnet38_stages
 
 DILATIONS = (12, 24, 36)
@@ -83,19 +83,10 @@ class DeepLabV3Plus(Segmenter):
 
     def coarse_logits(self, normalised: Tensor) -> SegmenterOutput:
         """Logits (B, K, H/2, W/2)."""
-        self._check_batch(normalised)
+        refuse_single_image(self, normalised, pooled_norm=self.aspp.img_conv[1])
         fine, deep = wide_resnet38_features(self, normalised)
         fine, context = self.bot_fine(fine), self.bot_aspp(self.aspp(deep))
         return SegmenterOutput(self.final(torch.cat([fine, resize(context, like=fine)], dim=1)))
-
-    def _check_batch(self, image: Tensor) -> None:
-        # SyncBatchNorm, which pools the statistics of several processes, is no BatchNorm2d and may see single images.
-        pooled_norm = self.aspp.img_conv[1]
-        if image.shape[0] == 1 and pooled_norm.training and isinstance(pooled_norm, nn.BatchNorm2d):
-            raise ValueError(
-                "DeepLabV3+ cannot train on a batch of 1: the batch statistics of a globally pooled map need at least "
-                "2 images. Raise the batch size to 2 or more, or put the network in evaluation mode."
-            )
 
 
 def deeplabv3plus_wrn38(num_classes: int = 19, auxiliary: bool = True) -> DeepLabV3Plus:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segment.normalisation import SyncedBatchNorm2d
+
 
 class SegmenterOutput(NamedTuple):
     """What a network returns in training mode; logits have the size of the image."""
@@ -106,9 +108,12 @@ class Segmenter(nn.Module, ABC):
 
 
 def refuse_single_image(network: nn.Module, image: Tensor, pooled_norm: nn.Module) -> None:
-    """Raise ValueError where `pooled_norm`, which normalises globally pooled maps, would have to train on one image."""
-    # SyncBatchNorm, which pools the statistics of several processes, is no BatchNorm2d and may see single images.
-    if image.shape[0] == 1 and pooled_norm.training and isinstance(pooled_norm, nn.BatchNorm2d):
+    """Raise ValueError where `pooled_norm`, which normalises globally pooled maps, would have to train on one image.
+
+    What is pooled over several processes sees the images of all of them, and looks for itself.
+    """
+    sees_one_image = isinstance(pooled_norm, nn.BatchNorm2d) and not isinstance(pooled_norm, SyncedBatchNorm2d)
+    if image.shape[0] == 1 and pooled_norm.training and sees_one_image:
         raise ValueError(
             f"{type(network).__name__} cannot train on a batch of 1: the batch statistics of a globally pooled map "
             "need at least 2 images. Raise the batch size to 2 or more, or put the network in evaluation mode."

@@ -7,7 +7,7 @@ real-time ones are measured against, the second the smallest of all.
 from torch import Tensor, nn
 from torchvision.models import segmentation
 
-from segment.networks.segmenter import Segmenter, SegmenterOutput
+from segment.networks.segmenter import Segmenter, SegmenterOutput, refuse_single_image
 
 
 class DeepLabV3(Segmenter):
@@ -39,21 +39,11 @@ class DeepLabV3(Segmenter):
 
     def coarse_logits(self, normalised: Tensor) -> SegmenterOutput:
         """Logits (B, K, H/8, W/8); the auxiliary ones in training mode only."""
-        self._check_batch(normalised)
+        refuse_single_image(self, normalised, pooled_norm=self.get_submodule("classifier.0").convs[-1][2])
         features = self.backbone(normalised)
         main = self.get_submodule("classifier")(features["out"])
         needs_auxiliary = self.training and self.aux_classifier is not None
         return SegmenterOutput(main, (self.aux_classifier(features["aux"]),) if needs_auxiliary else ())
-
-    def _check_batch(self, image: Tensor) -> None:
-        pooling = self.get_submodule("classifier.0").convs[-1]
-        pooled_norm = next(module for module in pooling.modules() if "BatchNorm" in type(module).__name__)
-        # SyncBatchNorm, which pools the statistics of several processes, is no BatchNorm2d and may see single images.
-        if image.shape[0] == 1 and pooled_norm.training and isinstance(pooled_norm, nn.BatchNorm2d):
-            raise ValueError(
-                "DeepLabV3 cannot train on a batch of 1: the batch statistics of a globally pooled map need at least "
-                "2 images. Raise the batch size to 2 or more, or put the network in evaluation mode."
-            )
 
 
 class LRASPP(Segmenter):

@@ -185,3 +185,18 @@ def test_the_sampler_chooses_the_frame_within_the_pool():
     chosen = {"source": 1, "target": 2}
     batches = LabelledBatches(pools, {"source": 0.5, "target": 0.5}, 0, 8, PLAIN, lambda name, random: chosen[name])
     assert {grey for step in range(5) for grey in greys(batches(step).image)} == {1, 102}
+
+
+@pytest.mark.parametrize("options", [{}, {"exact_shares": True}, {"style": True, "style_in_batch": True}], ids=str)
+def test_what_processes_make_of_a_batch_is_the_batch(options):
+    """Slots know nothing of who makes them, so the number of processes does not change what is learnt from."""
+    if "style" in options:
+        options = options | {"style": FramePool([Painted(4, first=150)], 16)}
+    whole = mixed(**options)
+    parts = [mixed(slots=slots, **options) for slots in (range(0, 4), range(4, 8))]
+    for step in range(5):
+        expected, found = whole(step), [part(step) for part in parts]
+        for name in ("image", "label_map", "style", "styled"):
+            if getattr(expected, name) is not None:
+                joined = torch.cat([getattr(part, name) for part in found])
+                assert torch.equal(joined, getattr(expected, name))

@@ -24,6 +24,7 @@ from pipelines.stages.train_segmenter import (
 )
 from pipelines.workspace import ARMS, Workspace
 from segment.networks import NETWORKS
+from segment.normalisation import SyncedBatchNorm2d
 
 FOLDERS = {"source_only": "source_only", "translated": "translated_net", "oracle": "oracle"}
 
@@ -222,7 +223,7 @@ def test_a_synced_run_is_read_as_a_plain_network(make_workspace, cpu, tmp_path):
     state = trained(workspace, cpu)
     assert all(torch.equal(value, state[key]) for key, value in plain.items())
     network = load_segmenter(workspace.segmenter(0, "source_only"), cpu)[0]
-    assert not any(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules())
+    assert not any(isinstance(module, SyncedBatchNorm2d) for module in network.modules())
 
 
 @pytest.fixture

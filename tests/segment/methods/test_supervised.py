@@ -97,8 +97,19 @@ def test_synced_normalisation_is_plain_in_one_process():
     batch = bright_and_dark()
     for method in (plain, synced):
         method.step(batch, learn(method))
-    assert isinstance(synced.network.features[1], torch.nn.SyncBatchNorm)
+    assert type(synced.network.features[1]) is torch.nn.BatchNorm2d
     assert all(torch.equal(value, synced.state_dict()[key]) for key, value in plain.state_dict().items())
+
+
+def test_synced_normalisation_asks_the_other_processes_in_training_alone():
+    asked = []
+    method = supervised(batch_norm="synced", ema_decay=0.5, sum_over_processes=lambda x: asked.append(1) or x).train()
+    method.step(bright_and_dark(), learn(method))
+    during_the_step = len(asked)
+    method.preview(bright_and_dark())
+    assert during_the_step == len(asked) > 0 and list(method.state_dict()) == list(
+        supervised(ema_decay=0.5).state_dict()
+    )
 
 
 def test_weights_of_classes_reach_every_head():

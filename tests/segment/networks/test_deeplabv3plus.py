@@ -45,7 +45,7 @@ class TestDeepLabV3Plus(NetworkTester):
         assert self.published(True).state_dict()[key].shape == shape
 
     def test_a_batch_of_one_is_refused_in_training_mode_only(self, network):
-        with pytest.raises(ValueError, match=r"DeepLabV3\+ .* batch of 1: .* Raise the batch size to 2 or more"):
+        with pytest.raises(ValueError, match=r"DeepLabV3Plus .* batch of 1: .* Raise the batch size to 2 or more"):
             network.train()(torch.rand(1, 3, 64, 64))
         assert network.eval()(torch.rand(1, 3, 64, 64)).isfinite().all()
 

@@ -1,0 +1,154 @@
+"""Several processes that train one network, each on its part of every batch: what they must agree on, and no more.
+
+Gradients are averaged in the open, after `backward`, instead of by a DistributedDataParallel around each network: a
+method owns several networks and calls them as its paper says, parts of them, twice in a step or not at all, and such a
+wrapper expects one forward pass and then one backward pass of one module. What is lost is the overlap of both with
+communication.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TextIO
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from pipelines.engine.torchrun import Place
+from pipelines.errors import Interrupted, UserError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process, `rank` from 0, among the `count` that train together. Alone, it gives back what it is given."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """Those that torchrun started."""
+        place = Place.of_environment()
+        return cls(place.rank, place.count)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes, and speaks."""
+        return self.rank == 0
+
+    def stderr(self) -> TextIO:
+        """Where progress goes: nowhere but in the process that speaks."""
+        return sys.stderr if self.leads else open(os.devnull, "w")
+
+    def share_of(self, batch: int) -> range:
+        """The slots of a batch that are this process's."""
+        size = batch // self.count
+        return range(self.rank * size, (self.rank + 1) * size)
+
+    @contextlib.contextmanager
+    def joined(self, device: torch.device) -> Iterator[None]:
+        """Be connected with the others inside the block: by gloo, and by NCCL for what lies on GPUs.
+
+        Raises:
+            UserError: They cannot be reached.
+        """
+        if self.count == 1:
+            yield
+            return
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        try:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        except (RuntimeError, ValueError) as error:
+            raise UserError(
+                f"process {self.rank} of {self.count} cannot reach the others ({_first_line(error)}); "
+                "start all by one torchrun, and see that its --rdzv-endpoint can be reached"
+            ) from error
+        yield
+        # Not where something failed: the others may be gone, and those of NCCL would be waited for.
+        dist.destroy_process_group()
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so in any process. All wait here for the last."""
+        if self.count == 1:
+            return flag
+        return bool(_all_reduced(torch.tensor(int(flag)), dist.ReduceOp.MAX))
+
+    def wait(self) -> None:
+        """Wait here for the last."""
+        self.any(False)
+
+    def from_leader(self, number: int) -> int:
+        """The leader's number, in all processes. All wait here for the last."""
+        if self.count == 1:
+            return number
+        return int(self.sum(torch.tensor(number if self.leads else 0)))
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over all processes, in place; no gradients. Of the same bits in all of them."""
+        return tensor if self.count == 1 else _all_reduced(tensor, dist.ReduceOp.SUM)
+
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Each value's mean over all processes."""
+        if self.count == 1:
+            return dict(values)
+        sums = self.sum(torch.tensor(list(values.values()), dtype=torch.float64))
+        return dict(zip(values, (sums / self.count).tolist(), strict=True))
+
+    def average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+        """Replace the gradients that an optimizer is to step by with their means over all processes.
+
+        One message for each dtype. The same parameters must have gradients in all processes, as they have where all
+        run the same step. A loss that is a mean over pixels is so averaged over processes, not over the pixels of all:
+        where ignored pixels are spread unevenly both differ, here as under DistributedDataParallel.
+        """
+        if self.count == 1:
+            return
+        gradients: dict[torch.dtype, list[Tensor]] = {}
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+            if parameter.grad is not None:
+                gradients.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+        for own in gradients.values():
+            message = self.sum(torch.cat([gradient.reshape(-1) for gradient in own])).div_(self.count)
+            for gradient, mean in zip(own, message.split([gradient.numel() for gradient in own]), strict=True):
+                gradient.copy_(mean.view(gradient.shape))
+
+    def refuse_difference(self, what: Any) -> None:
+        """UserError in all processes if not all were given the same, JSON-like. All wait here for the last."""
+        if self.count == 1:
+            return
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()
+        number = int.from_bytes(digest[:7], "little")
+        if self.any(self.from_leader(number) != number):
+            raise UserError(
+                f"the {self.count} processes do not have the same settings, frames or precision; give all the same "
+                "command, files and kind of device"
+            )
+
+
+ALONE = Processes()
+
+
+def _all_reduced(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+    """The tensor, reduced in place.
+
+    Raises:
+        Interrupted: Another process is gone. If it told why, this is not shown (see `torchrun.tell_once`).
+    """
+    try:
+        dist.all_reduce(tensor, operation)
+    except RuntimeError as error:
+        raise Interrupted(
+            f"another process is gone without a word, killed perhaps ({_first_line(error)}); "
+            "the last checkpoint is kept and the same command carries on"
+        ) from error
+    return tensor
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0]

@@ -1,0 +1,120 @@
+"""Commands run by several processes as torchrun would start them; as a script, what really is started.
+
+`python launched.py` is a server: it forks the processes of each request from itself, so that torch is imported once.
+`torchrun launched.py ARGUMENTS` runs one process of a command. Either way `mishaps`, {"1": "is_killed"}, say what is to
+happen in the process of a rank. No tensor is computed in the server: forks must stay safe.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+def main():
+    for line in sys.stdin:
+        request = json.loads(line)
+        children = [fork(request, rank) for rank in range(len(request["commands"]))]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        print(json.dumps(codes), flush=True)
+
+
+def fork(request, rank):
+    """Start the process of a rank; nobody ends it when another one fails."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        signal.alarm(100)
+        for descriptor, name in ((1, "stdout"), (2, "stderr")):
+            file = os.open(Path(request["folder"]) / f"{name}-{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, descriptor)
+        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": len(request["commands"])}
+        store = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": request["port"], "TORCHELASTIC_USE_AGENT_STORE": True}
+        os.environ.update({key: str(value) for key, value in (places | store).items()})
+        run(request["commands"][rank], request["mishaps"].get(str(rank)))
+        code = 0
+    except SystemExit as stopped:
+        code = stopped.code or 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def run(arguments, mishap):
+    """The command, with what is to happen in it.
+
+    With a narrow network, and in fp64: else rounding would hide whether several processes learn what one does.
+    """
+    import torch
+
+    from pipelines import cli
+    from segment.networks import NETWORKS
+    from tests.pipelines.narrow import narrow_ddrnet
+
+    NETWORKS["ddrnet23_slim"] = narrow_ddrnet
+    torch.set_default_dtype(torch.float64)
+
+    if mishap:
+        globals()[mishap]()
+    sys.argv = ["sim2real", *arguments]
+    cli.main()
+
+
+# --- mishaps ----------------------------------------------------------------------------------------------------------
+
+
+def in_step(number, act):
+    """Have something happen where a step of a segmenter, counted from 1, compares its predictions with the truth."""
+    from segment.methods.supervised import Supervised
+
+    original, calls = Supervised.losses, []
+
+    def losses(self, output, label_map):
+        calls.append(1)
+        result = original(self, output, label_map)
+        return act(result) or result if len(calls) == number else result
+
+    Supervised.losses = losses
+
+
+def is_killed():
+    in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def is_asked_to_stop():
+    in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def loses_its_numbers():
+    in_step(1, lambda losses: {"main": losses["main"] * float("nan")})
+
+
+def has_a_bug():
+    in_step(1, lambda losses: 1 // 0)
+
+
+def stops_its_launcher():
+    """Ask the launcher to stop, and go on when it has passed this on."""
+
+    def act(losses):
+        arrived, told = os.pipe()
+        os.set_blocking(told, False)
+        signal.set_wakeup_fd(told)
+        os.kill(os.getppid(), signal.SIGTERM)
+        os.read(arrived, 1)
+
+    in_step(2, act)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    if len(sys.argv) > 1:
+        run(sys.argv[1:], json.loads(os.environ["MISHAPS"]).get(os.environ["RANK"]))
+    else:
+        import pipelines.stages.train_segmenter  # noqa: F401
+
+        main()

@@ -1,0 +1,236 @@
+"""Two processes train as one: the same weights, one run folder, one word on why they end, and the same bits after it.
+
+They are real ones, joined by gloo. Most are forked by `launched.py`, which ends none because another failed: that they
+end all the same is what a hang would look like from here.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.distributed import TCPStore
+
+from pipelines.engine.processes import ALONE, Processes
+from pipelines.stages.train_segmenter import train_segmenter
+from segment.networks import NETWORKS
+from tests.pipelines.narrow import narrow_ddrnet
+
+SCRIPT = Path(__file__).with_name("launched.py")
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+SYNCED = tuple(
+    f"segmenter.{setting}"
+    for setting in ("batch=4", "scale=[1.0, 1.0]", "batch_norm=synced", "ema_decay=0.9", "preview_every=3")
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with subprocess.Popen(
+        [sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+class Ended:
+    """Exit codes of the processes, and all that they said."""
+
+    def __init__(self, codes, folder):
+        self.codes = codes
+        self.stdout, stderr = (
+            "".join((folder / f"{name}-{rank}").read_text() for rank in range(len(codes)))
+            for name in ("stdout", "stderr")
+        )
+        self.stderr = re.sub(r"(?m)^(read|train) .*\n", "", stderr)  # progress, where a machine is slow
+
+    def refused_with(self, code, line):
+        """All ended with the code, and one of them told why, in one line."""
+        assert self.codes == [code] * len(self.codes), self.stderr
+        assert re.fullmatch(rf"(error|stopped): .*{line}.*\n", self.stderr), self.stderr
+        return True
+
+
+@pytest.fixture(scope="module")
+def launch(server, tmp_path_factory):
+    """A function: a command, its arguments in each process, and mishaps by rank -> Ended."""
+    folder = tmp_path_factory.mktemp("launched")
+
+    def run(*commands, **mishaps):
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        commands = [[str(argument) for argument in command] for command in commands]
+        mishaps = {rank.removeprefix("rank_"): mishap for rank, mishap in mishaps.items()}
+        request = {"commands": commands, "folder": str(folder), "mishaps": mishaps, "port": store.port}
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        return Ended(json.loads(server.stdout.readline()), folder)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def training(tiny_config):
+    """A function: a run folder and settings -> the command that trains there."""
+
+    def command(run, *settings, arm="source_only"):
+        where = ("--arm", arm, "--run", run, "--workers", 0, "--threads", 1, "--device", "cpu")
+        changes = [word for setting in settings for word in ("--set", setting)]
+        return ["segment", "train", str(tiny_config), *map(str, where), *changes]
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def whole(launch, training, tmp_path_factory):
+    """An undisturbed run of two processes with synced normalisation; not to be changed."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    ended = launch(*[training(run, *SYNCED)] * 2)
+    assert ended.codes == [0, 0], ended.stderr
+    assert ended.stdout == f"segmenter in {run / 'seed-0/source_only'}\n" and ended.stderr == ""
+    return run / "seed-0/source_only"
+
+
+def content(run):
+    """What must not depend on whether training was disturbed."""
+    kept = ("checkpoints", "metrics.jsonl", "previews", "config.json", "final.json")
+    files = (file for file in sorted(run.rglob("*")) if file.is_file())
+    return {str(f.relative_to(run)): f.read_bytes() for f in files if str(f.relative_to(run)).startswith(kept)}
+
+
+def weights(run):
+    return load_file(run / "checkpoints/step-00000003/method.safetensors")
+
+
+# --- what is learnt ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_launched(monkeypatch):
+    """The network and precision of `launched.py`."""
+    monkeypatch.setitem(NETWORKS, "ddrnet23_slim", narrow_ddrnet)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_two_processes_learn_what_one_learns(whole, make_workspace, cpu, as_launched):
+    """Synced statistics, and labels everywhere, so that means over both halves are the mean over the batch."""
+    alone = train_segmenter(make_workspace(*SYNCED), 0, "source_only", cpu, workers=0)
+    expected, found = weights(alone), weights(whole)
+    start = load_file(alone / "checkpoints/step-00000002/method.safetensors")
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-8, msg=lambda text: f"{key}: {text}")  # noqa: B023
+    assert any(not torch.equal(start[key], value) for key, value in expected.items())
+    rows = [json.loads((run / "metrics.jsonl").read_text()) for run in (alone, whole)]
+    assert rows[0] == pytest.approx(rows[1], rel=1e-6)
+
+
+def test_the_run_tells_how_many_trained_it(whole):
+    machine = json.loads((whole / "environment.json").read_text())["machine"]
+    assert machine.endswith("1 thread, fp32, 2 processes")
+
+
+def test_alone_nothing_is_exchanged():
+    values, tensor = {"main": 0.1}, torch.ones(2)
+    assert ALONE.sum(tensor) is tensor and ALONE.mean(values) == values and ALONE.from_leader(7) == 7
+    assert not ALONE.any(False) and ALONE.any(True) and list(ALONE.share_of(3)) == [0, 1, 2]
+    ALONE.refuse_difference(object())
+    with ALONE.joined(torch.device("cpu")):
+        assert not torch.distributed.is_initialized()
+    assert [list(Processes(rank, 3).share_of(6)) for rank in range(3)] == [[0, 1], [2, 3], [4, 5]]
+
+
+# --- how it ends ------------------------------------------------------------------------------------------------------
+
+
+def test_killed_then_stopped_and_carried_on_to_the_same_bits(whole, launch, training, tmp_path):
+    """What is sent to one process ends both, at the same step."""
+    commands = [training(tmp_path, *SYNCED)] * 2
+    run = tmp_path / "seed-0/source_only"
+    killed = launch(*commands, rank_1="is_killed")
+    assert killed.codes == [75, -9]
+    assert re.fullmatch(r"stopped: another process is gone .*; the last checkpoint is kept .*\n", killed.stderr)
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000000"]
+    stopped = launch(*commands, rank_1="is_asked_to_stop")
+    assert stopped.refused_with(75, "at step 2 of 3: checkpoint saved in .*; the same command carries on")
+    assert launch(*commands).codes == [0, 0]
+    assert content(run) == content(whole)
+
+
+@pytest.mark.slow
+def test_torchrun_itself_is_stopped(training, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+    stopped = subprocess.run(
+        [*command, SCRIPT, *training(tmp_path, *SYNCED)],
+        env=ENVIRONMENT | {"MISHAPS": '{"1": "stops_its_launcher"}'}, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    lines = [line for line in stopped.stderr.splitlines() if line.startswith(("error: ", "stopped: "))]
+    assert len(lines) == 1 and "at step 2 of 3: checkpoint saved" in lines[0], stopped.stderr
+    checkpoints = tmp_path / "seed-0/source_only/checkpoints"
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000000", "step-00000002"]
+
+
+def test_a_loss_that_is_no_number_in_one_process_ends_both(launch, training, tmp_path):
+    ended = launch(*[training(tmp_path, *SYNCED)] * 2, rank_1="loses_its_numbers")
+    assert ended.refused_with(7, 'loss "main" is nan at step 1')
+
+
+def test_the_traceback_of_a_bug_is_the_only_thing_said(launch, training, tmp_path):
+    ended = launch(*[training(tmp_path, *SYNCED)] * 2, rank_0="has_a_bug")
+    assert ended.codes == [1, 1] and ended.stderr.count("Traceback") == 1
+    assert ended.stderr.endswith("ZeroDivisionError: integer division or modulo by zero\n")
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_with_other_settings_is_refused_once(whole, launch, training, tmp_path):
+    shutil.copytree(whole, tmp_path / "seed-0/source_only")
+    ended = launch(*[training(tmp_path, *SYNCED, "segmenter.momentum=0.5")] * 2)
+    assert ended.refused_with(2, r"holds a run with other settings or data \(settings.momentum was 0.9, now 0.5\)")
+
+
+def test_processes_that_were_given_different_settings_are_refused(launch, training, tmp_path):
+    other = training(tmp_path, *SYNCED, "segmenter.momentum=0.5")
+    ended = launch(training(tmp_path, *SYNCED), other)
+    assert ended.refused_with(2, "the 2 processes do not have the same settings, frames or precision")
+    assert not (tmp_path / "seed-0").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            ["segmenter.batch=3"],
+            "segmenter.batch is 3, which 2 processes cannot share evenly; set it to a multiple",
+        ),
+        (
+            ["segmenter.batch=2"],
+            "segmenter.batch is 2, one image for each of 2 processes, .*; set segmenter.batch to 4 or more, or "
+            'segmenter.batch_norm to "synced", segmenter.batch_norm to "frozen"',
+        ),
+        (["segmenter.loss=hinge"], "segmenter.loss"),
+    ],
+)
+def test_settings_that_do_not_suit_are_refused_once(launch, training, tmp_path, settings, line):
+    assert launch(*[training(tmp_path, *settings)] * 2).refused_with(2, line)
+
+
+def test_one_image_for_each_process_trains_with_synced_normalisation(launch, training, tmp_path):
+    settings = ("segmenter.batch=2", "segmenter.batch_norm=synced", "segmenter.steps=1", "segmenter.warmup_steps=0")
+    ended = launch(*[training(tmp_path, *settings)] * 2)
+    assert ended.codes == [0, 0], ended.stderr
+
+
+def test_commands_for_one_process_refuse_several(launch, tiny_config, tmp_path):
+    for command in (["compare"], ["translate", "train"], ["segment", "study"]):
+        ended = launch(*[[*command, tiny_config, "--run", tmp_path / "run"]] * 2)
+        assert ended.refused_with(2, f"sim2real {' '.join(command)} is made for one process")
+    assert not (tmp_path / "run").exists()
