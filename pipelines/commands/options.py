@@ -53,11 +53,23 @@ machine_options = options(
                  help="auto is bf16 on a GPU, fp32 on a CPU."),
     click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all]"),
 )  # fmt: skip
+restart_option = click.option(
+    "--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."
+)
 training_options = options(
     machine_options,
     click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that read ahead."),
-    click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
+    restart_option,
 )
+frame_by_frame_options = options(
+    machine_options,
+    click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
+                 help="Threads that read ahead and write behind."),
+    click.option("--shard", default=None, metavar="I/N",
+                 help="Do part I of N; others may be at work beside it.  [default: from torchrun]"),
+    restart_option,
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing."),
+)  # fmt: skip
 seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
 seeds_option = click.option(
     "--seeds", type=click.IntRange(1), default=None, help="Use seeds 0 to N-1 instead of the config's."

@@ -9,7 +9,7 @@ from pipelines.commands.options import (
     A_PATH,
     checkpoint_option,
     finish_translation,
-    machine_options,
+    frame_by_frame_options,
     open_machine,
     options,
 )
@@ -38,22 +38,13 @@ manner_options = options(
                  help="What computes; two of them are extras.  [default: the fastest present]"),
     click.option("--fast", is_flag=True, help="In bf16, which changes some pixels on the borders between classes."),
 )  # fmt: skip
-run_options = options(
-    machine_options,
-    click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
-                 help="Threads that read ahead and write behind."),
-    click.option("--shard", default=None, metavar="I/N",
-                 help="Do part I of N; others may be at work beside it.  [default: from torchrun]"),
-    click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
-    click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing."),
-)  # fmt: skip
 
 
 @click.command("predict")
 @checkpoint_option
 @input_options
 @manner_options
-@run_options
+@frame_by_frame_options
 def segment_predict(
     checkpoint: Path, source: Path, output: Path, reader: str, reader_settings: tuple[str, ...], labels: Any,
     overlays: bool, height: int | None, runtime: Any, fast: bool, device: str, precision: str, threads: int | None,

@@ -10,7 +10,7 @@ from pipelines.commands.options import (
     A_PATH,
     checkpoint_option,
     finish_translation,
-    machine_options,
+    frame_by_frame_options,
     open_machine,
     options,
 )
@@ -57,18 +57,9 @@ manner_options = options(
     click.option("--format", "format_name", type=click.Choice(FORMATS), default="same", show_default=True,
                  help="Of the images written."),
     click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG."),
-)  # fmt: skip
-run_options = options(
-    machine_options,
     click.option("--fast", is_flag=True, help="In bf16 but for the first layers: deviates by a level or so of 255."),
     click.option("--runtime", type=click.Choice(("torch", "compile", "openvino")), default="torch", show_default=True,
                  help="compile takes a minute per size of image; openvino is an extra."),
-    click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
-                 help="Threads that read ahead and write behind."),
-    click.option("--shard", default=None, metavar="I/N",
-                 help="Do part I of N; others may be at work beside it.  [default: from torchrun]"),
-    click.option("--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."),
-    click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing."),
 )  # fmt: skip
 
 
@@ -76,7 +67,7 @@ run_options = options(
 @checkpoint_option
 @input_options
 @manner_options
-@run_options
+@frame_by_frame_options
 def translate_run(
     checkpoint: Path, source: Path, output: Path, reader: str, reader_settings: tuple[str, ...], carry: tuple[str, ...],
     direction: Any, height: int | None, size: tuple[int, int] | None, tile: int | None, batch: int,
