@@ -16,4 +16,4 @@ def study(asked: Comparison) -> None:
     _, augmented = read_study(asked.config, asked.overrides)
     record = study_networks(asked.workspace, augmented, asked.machine(), asked.workers, typed_command(), asked.restart)
     click.echo(networks_table(record))
-    click.echo(f"table: {asked.workspace.run / 'networks.md'}")
+    click.echo(f"table: {asked.workspace.run / 'networks.md'}; picture: {asked.workspace.run / 'networks.svg'}")

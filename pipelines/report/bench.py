@@ -6,23 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as Tree
 
 from pipelines.errors import UserError
-from pipelines.report.charts import tick_values
 from pipelines.report.record import plain
 from pipelines.report.study import average
+from pipelines.report.tradeoff import Mark, tradeoff
 from pipelines.report.wording import printable
-
-WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 64, 150, 24, 56
-"""Margins of the picture; names of networks stand in the right one."""
-
-STYLE = (
-    "text{font:13px system-ui,sans-serif;fill:#333}.grid{stroke:#ddd}.axis{stroke:#888}.dot{fill:#2563a8}"
-    ".tick{fill:#666;font-size:12px}@media(prefers-color-scheme:dark){text{fill:#ddd}.tick{fill:#aaa}"
-    ".grid{stroke:#444}.axis{stroke:#888}.dot{fill:#7db4ee}}"
-)
 
 
 @dataclass(frozen=True)
@@ -123,8 +112,10 @@ def tradeoff_svg(bench: Bench) -> str | None:
         score = bench.score(rows[0]) if rows else None
         if score is not None:
             fastest = min(rows, key=lambda row: row.network_p50_ms or math.inf)
-            points.append((fastest, fastest.network_p50_ms or math.nan, score))
-    return _drawn(points, bench.machine) if points else None
+            time = fastest.network_p50_ms or math.nan
+            said = f"{fastest.name} {fastest.size}, {fastest.way}: {score:.3f} in {time:.1f} ms"
+            points.append(Mark(fastest.name, said, time, score))
+    return tradeoff(points, f"mIoU against milliseconds per image; {bench.machine}") if points else None
 
 
 def read_scores(path: Path) -> dict[str, float]:
@@ -178,49 +169,3 @@ def _pair(first: float | None, second: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _drawn(points: Sequence[tuple[BenchRow, float, float]], machine: str) -> str:
-    """The picture; elements are built as a tree, so that no name can become markup."""
-    times, scores = [time for _, time, _ in points], [score for _, _, score in points]
-    low_x, high_x = math.log10(min(times) / 1.3), math.log10(max(times) * 1.3)
-    margin = max(max(scores) - min(scores), 0.02) * 0.15
-    low_y, high_y = min(scores) - margin, max(scores) + margin
-
-    def place(time: float, score: float) -> tuple[float, float]:
-        x = LEFT + (math.log10(time) - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
-        return round(x, 1), round(HEIGHT - BOTTOM - (score - low_y) / (high_y - low_y) * (HEIGHT - TOP - BOTTOM), 1)
-
-    said = f"mIoU against milliseconds per image; {machine}"
-    svg = Tree.Element(
-        "svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img"}
-    )
-    _add(svg, "title", said)
-    _add(svg, "style", STYLE)
-    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    for mark in tick_values(low_y, high_y, 5):
-        y = place(times[0], mark)[1]
-        _add(svg, "line", x1=LEFT, x2=right, y1=y, y2=y, class_="grid")
-        _add(svg, "text", f"{mark:g}", x=LEFT - 8, y=y + 4, text_anchor="end", class_="tick")
-    for mark in (base * 10**power for power in range(-2, 6) for base in (1, 2, 5)):
-        if low_x <= math.log10(mark) <= high_x:
-            x = place(mark, scores[0])[0]
-            _add(svg, "line", x1=x, x2=x, y1=TOP, y2=bottom, class_="grid")
-            _add(svg, "text", f"{mark:g}", x=x, y=bottom + 18, text_anchor="middle", class_="tick")
-    _add(svg, "line", x1=LEFT, x2=right, y1=bottom, y2=bottom, class_="axis")
-    _add(svg, "text", "mIoU", x=LEFT - 8, y=TOP - 8, text_anchor="end")
-    _add(svg, "text", "ms per image, network alone (p50)", x=(LEFT + right) / 2, y=HEIGHT - 12, text_anchor="middle")
-    for row, time, score in points:
-        x, y = place(time, score)
-        mark = _add(svg, "g")
-        _add(mark, "title", f"{row.name} {row.size}, {row.way}: {score:.3f} in {time:.1f} ms")
-        _add(mark, "circle", cx=x, cy=y, r=5, class_="dot")
-        _add(mark, "text", row.name, x=x + 9, y=y + 4)
-    return Tree.tostring(svg, encoding="unicode") + "\n"
-
-
-def _add(parent: Tree.Element, tag: str, text: str | None = None, **attributes: object) -> Tree.Element:
-    named = {name.rstrip("_").replace("_", "-"): str(value) for name, value in attributes.items()}
-    element = Tree.SubElement(parent, tag, named)
-    element.text = None if text is None else printable(text)
-    return element

@@ -41,24 +41,24 @@ def gap_chart(study: Study) -> Markup:
     row = 34 + 16 * max(len(study.seeds()), 1)
     svg = _drawing(3 * row, "Mean IoU of the three arms, each seed with its 95 % interval", "plot gap")
     for mark in marks:
-        _add(svg, "line", x1=place(mark), x2=place(mark), y1=0, y2=3 * row, class_="grid")
-        _add(svg, "text", f"{mark:g}", x=place(mark), y=3 * row + 18, class_="tick middle")
+        added(svg, "line", x1=place(mark), x2=place(mark), y1=0, y2=3 * row, class_="grid")
+        added(svg, "text", f"{mark:g}", x=place(mark), y=3 * row + 18, class_="tick middle")
     for name, end in zip(ARMS, compared_means(study), strict=True):
         if name != "translated" and math.isfinite(end):
-            _add(svg, "line", x1=place(end), x2=place(end), y1=0, y2=3 * row, class_=f"end {name}")
+            added(svg, "line", x1=place(end), x2=place(end), y1=0, y2=3 * row, class_=f"end {name}")
     for index, arm in enumerate(ARMS):
-        title = _add(svg, "text", ARM_TITLES[arm], x="0", y=index * row + 19, class_=f"arm {arm}")
-        _add(title, "tspan", score(average([result.mean_iou for result in study.of(arm)])), dx=8, class_="mean")
+        title = added(svg, "text", ARM_TITLES[arm], x="0", y=index * row + 19, class_=f"arm {arm}")
+        added(title, "tspan", score(average([result.mean_iou for result in study.of(arm)])), dx=8, class_="mean")
         for line, result in enumerate(study.of(arm)):
             y = index * row + 36 + 16 * line
             low, high = result.interval
             said = f"{ARM_TITLES[arm]}, seed {result.seed}: {score(result.mean_iou)} [{score(low)}, {score(high)}]"
-            mark = _add(svg, "g", class_=arm)
-            _add(mark, "title", said)
+            mark = added(svg, "g", class_=arm)
+            added(mark, "title", said)
             if math.isfinite(low + high):
-                _add(mark, "line", x1=place(low), x2=place(high), y1=y, y2=y, class_="whisker")
+                added(mark, "line", x1=place(low), x2=place(high), y1=y, y2=y, class_="whisker")
             if math.isfinite(result.mean_iou):
-                _add(mark, "circle", cx=place(result.mean_iou), cy=y, r=5, class_="dot")
+                added(mark, "circle", cx=place(result.mean_iou), cy=y, r=5, class_="dot")
     return _written(svg)
 
 
@@ -68,16 +68,16 @@ def class_bars(study: Study, group: list[int]) -> Markup:
     said = ", ".join(f"{ARM_TITLES[arm].lower()} {score(mean)}" for arm, mean in means.items())
     svg = _drawing(32, f"IoU of {study.group_title(group)}: {said}", "bars")
     for mark in (25, 50, 75, 100):
-        _add(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=32, class_="grid")
+        added(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=32, class_="grid")
     for index, (arm, mean) in enumerate(means.items()):
         if not math.isfinite(mean):
             continue
         y = 3 + 9 * index
-        _add(svg, "rect", x=0, y=y, width=_percentage(mean), height=7, rx=1.5, class_=f"bar {arm}")
+        added(svg, "rect", x=0, y=y, width=_percentage(mean), height=7, rx=1.5, class_=f"bar {arm}")
         values = [value for value in study.group_iou(arm, group) if value is not None]
         if len(values) > 1:
             ends = {"x1": _percentage(min(values)), "x2": _percentage(max(values))}
-            _add(svg, "line", **ends, y1=y + 3.5, y2=y + 3.5, class_="range")
+            added(svg, "line", **ends, y1=y + 3.5, y2=y + 3.5, class_="range")
     return _written(svg)
 
 
@@ -105,9 +105,9 @@ def heatmap(titles: list[str], matrix: list[list[int]], said: str) -> Markup:
     svg.set("style", f"max-width:{width * 1.15:.0f}px")
     for x, j in enumerate(columns):
         turned = f"translate({left + CELL * (x + 0.5) + 4:.1f} {top - 8:.1f}) rotate(-60)"
-        _add(svg, "text", titles[j], transform=turned, class_="name")
+        added(svg, "text", titles[j], transform=turned, class_="name")
     for y, i in enumerate(rows):
-        _add(svg, "text", titles[i], x=left - 8, y=top + CELL * (y + 0.5) + 4, class_="name end")
+        added(svg, "text", titles[i], x=left - 8, y=top + CELL * (y + 0.5) + 4, class_="name end")
         for x, j in enumerate(columns):
             share = matrix[i][j] / sum(matrix[i])
             _cell(svg, left + CELL * x, top + CELL * y, share, f"{titles[i]} seen as {titles[j]}")
@@ -118,9 +118,9 @@ def bar(said: str, value: float | None, style: str = "translated") -> Markup:
     """One bar on a scale of 0..1, with marks at every quarter; none where there is no value."""
     svg = _drawing(18, f"{said}: {score(value)}", "bars")
     for mark in (25, 50, 75, 100):
-        _add(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=18, class_="grid")
+        added(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=18, class_="grid")
     if value is not None and math.isfinite(value):
-        _add(svg, "rect", x=0, y=4, width=_percentage(value), height=10, rx=1.5, class_=f"bar {style}")
+        added(svg, "rect", x=0, y=4, width=_percentage(value), height=10, rx=1.5, class_=f"bar {style}")
     return _written(svg)
 
 
@@ -135,20 +135,20 @@ def reliability_diagram(bins: list[dict[str, Any]], height: int = 260) -> Markup
     total = sum(one["pixels"] for one in bins) or 1
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = height * (1 - tick)
-        _add(svg, "line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
-        _add(svg, "text", f"{tick:g}", x=-8, y=y + 4, class_="tick right")
-        _add(svg, "text", f"{tick:g}", x=_percentage(tick), y=height + 19, class_="tick middle")
+        added(svg, "line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
+        added(svg, "text", f"{tick:g}", x=-8, y=y + 4, class_="tick right")
+        added(svg, "text", f"{tick:g}", x=_percentage(tick), y=height + 19, class_="tick middle")
     low = 0.0
     for one in bins:
         if one["pixels"]:
             right = one["accuracy"]
-            mark = _add(svg, "g", class_="translated", fill_opacity="0.75")
+            mark = added(svg, "g", class_="translated", fill_opacity="0.75")
             share = f"{one['pixels'] / total * 100:.1f} % of pixels"
-            _add(mark, "title", f"Confidence {score(one['confidence'])}, right {score(right)}: {share}")
+            added(mark, "title", f"Confidence {score(one['confidence'])}, right {score(right)}: {share}")
             place = {"x": _percentage(low + 0.003), "width": _percentage(one["up_to"] - low - 0.006)}
-            _add(mark, "rect", **place, y=height * (1 - right), height=height * right, class_="bar translated")
+            added(mark, "rect", **place, y=height * (1 - right), height=height * right, class_="bar translated")
         low = one["up_to"]
-    _add(svg, "line", x1="0", x2="100%", y1=height, y2="0", class_="end oracle")
+    added(svg, "line", x1="0", x2="100%", y1=height, y2="0", class_="end oracle")
     return _written(svg)
 
 
@@ -164,16 +164,16 @@ def line_chart(lines: list[Line], said: str, height: int = 240) -> Markup:
     svg = _drawing(height, said, "plot")
     for value in values:
         y = height * (1 - float(up(value).rstrip("%")) / 100)
-        _add(svg, "line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
-        _add(svg, "text", f"{value:g}", x=-8, y=y + 4, class_="tick right")
+        added(svg, "line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
+        added(svg, "text", f"{value:g}", x=-8, y=y + 4, class_="tick right")
     for step in steps:
-        _add(svg, "line", x1=across(step), x2=across(step), y1=height, y2=height + 5, class_="axis")
-        _add(svg, "text", amount(step, 0), x=across(step), y=height + 19, class_="tick middle")
-    _add(svg, "line", x1="0", x2="100%", y1=height, y2=height, class_="axis")
-    inner = _add(svg, "svg", width="100%", height=height, viewBox="0 0 100 100", preserveAspectRatio="none")
+        added(svg, "line", x1=across(step), x2=across(step), y1=height, y2=height + 5, class_="axis")
+        added(svg, "text", amount(step, 0), x=across(step), y=height + 19, class_="tick middle")
+    added(svg, "line", x1="0", x2="100%", y1=height, y2=height, class_="axis")
+    inner = added(svg, "svg", width="100%", height=height, viewBox="0 0 100 100", preserveAspectRatio="none")
     for line, curve in thinned:
         path = _path([(float(across(x).rstrip("%")), 100 - float(up(y).rstrip("%"))) for x, y in curve])
-        _add(_add(inner, "path", d=path, class_=f"line {line.style}"), "title", line.label)
+        added(added(inner, "path", d=path, class_=f"line {line.style}"), "title", line.label)
     return _written(svg)
 
 
@@ -210,14 +210,14 @@ def _percentage(share: float) -> str:
 
 
 def _cell(svg: Tree.Element, x: float, y: float, share: float, meaning: str) -> None:
-    cell = _add(svg, "g", class_="dark" if share > 0.55 else "light")
-    _add(cell, "title", f"{meaning}: {share * 100:.1f} %")
-    _add(cell, "rect", x=f"{x + 1:.1f}", y=f"{y + 1:.1f}", width=CELL - 2, height=CELL - 2, rx=3, class_="base")
+    cell = added(svg, "g", class_="dark" if share > 0.55 else "light")
+    added(cell, "title", f"{meaning}: {share * 100:.1f} %")
+    added(cell, "rect", x=f"{x + 1:.1f}", y=f"{y + 1:.1f}", width=CELL - 2, height=CELL - 2, rx=3, class_="base")
     if share > 0.001:
         place = {"x": f"{x + 1:.1f}", "y": f"{y + 1:.1f}", "width": CELL - 2, "height": CELL - 2, "rx": 3}
-        _add(cell, "rect", **place, class_="heat", fill_opacity=f"{share**0.7:.3f}")
+        added(cell, "rect", **place, class_="heat", fill_opacity=f"{share**0.7:.3f}")
     if share >= 0.005:
-        _add(cell, "text", f"{share * 100:.0f}", x=f"{x + CELL / 2:.1f}", y=f"{y + CELL / 2 + 4:.1f}", class_="middle")
+        added(cell, "text", f"{share * 100:.0f}", x=f"{x + CELL / 2:.1f}", y=f"{y + CELL / 2 + 4:.1f}", class_="middle")
 
 
 def _path(points: Iterable[tuple[float, float]]) -> str:
@@ -237,7 +237,7 @@ def _drawing(height: int | None, said: str, style: str) -> Tree.Element:
     return svg
 
 
-def _add(parent: Tree.Element, tag: str, text: str | None = None, **attributes: object) -> Tree.Element:
+def added(parent: Tree.Element, tag: str, text: str | None = None, **attributes: object) -> Tree.Element:
     """A child element; `class_` and `fill_opacity` become `class` and `fill-opacity`."""
     named = {name.rstrip("_").replace("_", "-"): str(value) for name, value in attributes.items()}
     element = Tree.SubElement(parent, tag, named)

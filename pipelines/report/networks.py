@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pipelines.report.record import Record
 from pipelines.report.study import NetworkFacts, average
 from pipelines.report.tables import spread
+from pipelines.report.tradeoff import Mark, tradeoff
 from pipelines.report.wording import score
 
 ARM_TITLES = {"oracle": "real frames", "source_only": "source frames", "augmented": "source, augmented"}
@@ -51,6 +52,18 @@ def networks_table(study: NetworkStudy) -> str:
     measured = next(iter(study.facts.values())).measurement
     said = f"Mean IoU on {study.validation}, mean ± std over {seeds} seed{'s' * (seeds > 1)}. Speed: {measured}."
     return "\n\n".join([said, "\n".join(rows), study.origin()]) + "\n"
+
+
+def networks_picture(study: NetworkStudy) -> str:
+    """Mean IoU against latency, a mark for each network and kind of frames, as an SVG file."""
+    marks = []
+    for network, facts in study.facts.items():
+        for series, (arm, title) in enumerate(ARM_TITLES.items()):
+            if scores := study.scores(network, arm):
+                said = f"{network}, {title}: {average(scores):.3f} in {facts.latency_ms_p50:.1f} ms"
+                marks.append(Mark(network, said, facts.latency_ms_p50, average(scores), series))
+    device = next(iter(study.facts.values())).device
+    return tradeoff(marks, f"mIoU against milliseconds per image; {device}", list(ARM_TITLES.values()))
 
 
 def _cells(study: NetworkStudy, network: str) -> list[str]:

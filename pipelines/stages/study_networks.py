@@ -8,7 +8,7 @@ from pipelines.config import Experiment
 from pipelines.data.files import write_atomically
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
-from pipelines.report.networks import NetworkResult, NetworkStudy, networks_table
+from pipelines.report.networks import NetworkResult, NetworkStudy, networks_picture, networks_table
 from pipelines.stages.compare import network_facts, origin, refuse_missing_labels, training_seconds
 from pipelines.stages.evaluate import evaluate_checkpoint
 from pipelines.stages.train_segmenter import train_segmenter
@@ -21,7 +21,7 @@ TRAINED_ON = {"oracle": "oracle", "source_only": "source_only", "augmented": "so
 def study_networks(
     workspace: Workspace, augmented: Experiment, machine: Machine, workers: int, command: str, restart: bool = False
 ) -> NetworkStudy:
-    """Train and evaluate what is missing of every network, arm and seed; write `networks.json` and `networks.md`.
+    """Train and evaluate what is missing of every network, arm and seed; write `networks.json`, `.svg` and `.md`.
 
     Args:
         workspace: The experiment; its study names the networks, its segmenter's settings are their budget.
@@ -56,6 +56,7 @@ def study_networks(
         results=results,
     )
     write_atomically(workspace.run / "networks.json", record.to_json().encode())
+    write_atomically(workspace.run / "networks.svg", networks_picture(record).encode())
     write_atomically(workspace.run / "networks.md", networks_table(record).encode())
     return record
 

@@ -35,6 +35,7 @@ def test_every_arm_of_a_network_is_trained_once_and_told_beside_its_costs(config
     assert record["facts"]["ddrnet23_slim"]["parameters"] == 360_139
     table = (run / "networks.md").read_text()
     assert "| ddrnet23_slim | 0.36 | " in table and table in finished.stdout
+    assert "ddrnet23_slim, source, augmented: 0." in (run / "networks.svg").read_text()
 
     assert commands(*arguments).code == 0
     assert {path.parent.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("final.json")} == finals
