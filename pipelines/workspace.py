@@ -5,7 +5,7 @@ RUN/seed-S/translator/       run folder
 RUN/seed-S/translated/       data set: the labelled source frames, translated
 RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net, oracle or few_labels
 RUN/unguided/                translator and translated net without guidance, where the guided ones build on them
-RUN/results.json results.md report.html
+RUN/results.json results.md report.html features.json features.html
 RUN/variants/NAME/           of each variant: translator, translated frames, translated net; what is the same is shared
 """
 

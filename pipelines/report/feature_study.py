@@ -3,9 +3,43 @@
 import math
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipelines.report.record import Record
+from pipelines.report.study import Number
 
 DOMAIN_TITLES = {"source": "Source", "translated": "Translated", "target": "Target"}
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to look: frames of each domain, drawn cells of each class and domain, points of all pictures together.
+
+    `lowers_perplexity`: where there are too few points for it, lower it instead of refusing.
+    """
+
+    frames: int = 60
+    most_per_class: int = 200
+    points: int = 3000
+    perplexity: float = 30.0
+    lowers_perplexity: bool = False
+
+    def is_as_rich_as(self, other: "Manner") -> bool:
+        """Whether it takes in as much of everything; the perplexity is a matter of taste."""
+        return (
+            self.frames >= other.frames and self.most_per_class >= other.most_per_class and self.points >= other.points
+        )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that decides what is found: hashes of checkpoints by title, and of the frames looked at by domain."""
+
+    seed: int
+    precision: str
+    manner: Manner
+    checkpoints: dict[str, str]
+    frames: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -13,8 +47,8 @@ class ClassShift:
     """Of one class between two domains; both are NaN where a domain shows too few cells of it."""
 
     train_id: int
-    centroid_distance: float
-    mmd: float
+    centroid_distance: Number
+    mmd: Number
 
 
 @dataclass(frozen=True)
@@ -23,10 +57,10 @@ class DomainPair:
 
     first: str
     second: str
-    probe_accuracy: float
-    a_distance: float
-    mmd: float
-    centroid_distance: float
+    probe_accuracy: Number
+    a_distance: Number
+    mmd: Number
+    centroid_distance: Number
     classes: list[ClassShift]
 
     def shift(self, train_id: int) -> ClassShift:
@@ -58,7 +92,7 @@ class CheckpointFeatures:
     network: str
     checkpoint: str
     dimensions: int
-    mean_iou: float
+    mean_iou: Number
     cells: dict[str, dict[int, int]]
     pairs: list[DomainPair]
     points: Points
@@ -81,7 +115,19 @@ class FeatureStudy(Record):
     titles: dict[int, str]
     checkpoints: list[CheckpointFeatures]
     notes: list[str]
+    identity: Identity | None = None
 
     def shown_classes(self) -> list[int]:
         """Classes that at least one picture shows."""
         return sorted({train_id for one in self.checkpoints for train_id in one.points.classes})
+
+    @staticmethod
+    def from_json(text: str | bytes) -> "FeatureStudy | None":
+        """Read back what `to_json` wrote; None where it is not of this shape, as of another version."""
+        try:
+            return _STUDY.validate_json(text)
+        except ValidationError:
+            return None
+
+
+_STUDY = TypeAdapter(FeatureStudy)

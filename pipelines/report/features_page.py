@@ -6,6 +6,7 @@ and classes brought out by the style sheet alone.
 
 import math
 from pathlib import Path
+from typing import Any
 
 from pipelines.data.files import write_atomically
 from pipelines.report import scatter, wording
@@ -22,20 +23,23 @@ def write_features_page(study: FeatureStudy, path: Path) -> None:
 
 def render_features(study: FeatureStudy) -> str:
     """The page as HTML text."""
-    return rendered(
-        "features.html",
-        study=study,
-        headline=headline(study),
-        sentences=sentences(study),
-        pictures=[(title, clouds(study, kind)) for kind, title in PICTURES.items()],
-        comparability=comparability(study),
-        explained=[explained(study, kind) for kind in PICTURES],
-        DOMAIN_TITLES=DOMAIN_TITLES,
-        pair_title=pair_title,
-        to_target=to_target,
-        mark_key=scatter.mark_key,
-        heat=heat,
-    )
+    return rendered("features.html", study=study, look=arranged(study))
+
+
+def arranged(study: FeatureStudy) -> dict[str, Any]:
+    """What `features_parts.html` shows, on this page and in the report of a comparison."""
+    return {
+        "study": study,
+        "headline": headline(study),
+        "sentences": sentences(study),
+        "pictures": [(title, explained(study, kind), clouds(study, kind)) for kind, title in PICTURES.items()],
+        "comparability": comparability(study),
+        "DOMAIN_TITLES": DOMAIN_TITLES,
+        "pair_title": pair_title,
+        "to_target": to_target,
+        "mark_key": scatter.mark_key,
+        "heat": heat,
+    }
 
 
 def clouds(study: FeatureStudy, kind: str) -> list[tuple[CheckpointFeatures, str]]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.files import write_atomically
-from pipelines.report import charts, tables, wording
+from pipelines.report import charts, features_page, tables, wording
+from pipelines.report.feature_study import FeatureStudy
 from pipelines.report.pictures import Pictures
 from pipelines.report.study import ARM_TITLES, ARMS, Study, average
 from pipelines.report.templates import rendered
@@ -21,16 +22,16 @@ STYLES = 6
 """Colours for curves that belong to no arm; `style.html` defines `.series-0` and so on."""
 
 
-def write_report(study: Study, pictures: Pictures, path: Path) -> None:
-    """Write the page to `path`, in one piece or not at all.
+def write_report(study: Study, pictures: Pictures, path: Path, features: FeatureStudy | None = None) -> None:
+    """Write the page to `path`, in one piece or not at all; without `features` it has no such section.
 
     Raises:
         StorageError: The disk refuses it.
     """
-    write_atomically(path, render_page(study, pictures).encode("utf-8", "replace"))
+    write_atomically(path, render_page(study, pictures, features).encode("utf-8", "replace"))
 
 
-def render_page(study: Study, pictures: Pictures) -> str:
+def render_page(study: Study, pictures: Pictures, features: FeatureStudy | None = None) -> str:
     """The page as HTML text; megabytes long, for the pictures are in it."""
     return rendered(
         "template.html",
@@ -42,6 +43,7 @@ def render_page(study: Study, pictures: Pictures) -> str:
         interval=tables.interval,
         spread=tables.spread,
         pictures=pictures,
+        look=features and features_page.arranged(features),
         network=study.network,
         groups=study.class_groups(),
         settings=list(flattened(study.settings)),

@@ -5,11 +5,9 @@ frames, and on labelled real frames (the oracle). Whatever is already trained wi
 as it is.
 """
 
-import datetime
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,15 +19,17 @@ from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
 from pipelines.data.manifest import read_manifest
 from pipelines.engine.launch import Machine, describe_machine
-from pipelines.engine.runs import environment
 from pipelines.errors import NoInputsError
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
+from pipelines.report.feature_study import FeatureStudy
 from pipelines.report.page import write_report
 from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.stages.evaluate import Evaluation, evaluate_checkpoint, read_prediction
+from pipelines.stages.features import look_inside_arms
+from pipelines.stages.origin import origin
 from pipelines.stages.train_segmenter import scores_count, train_segmenter
 from pipelines.stages.train_translator import train_translator
 from pipelines.stages.translate_experiment import translate_experiment
@@ -47,6 +47,8 @@ NEIGHBOUR_SIZE = (32, 16)
 
 def compare(workspace: Workspace, machine: Machine, workers: int, command: str, restart: bool = False) -> Study:
     """Train and evaluate what is missing of every seed and arm; write `results.json`, `results.md`, `report.html`.
+
+    The features of the first seed's arms are compared as well: `features.json`, `features.html`.
 
     Args:
         workspace: The experiment, its data and its folder.
@@ -72,10 +74,11 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
             evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
             results.append(_arm_result(workspace, seed, arm, evaluations[seed, arm]))
     first = evaluations[workspace.experiment.compare.seeds[0], "oracle"]
+    features, remarks = _features(workspace, machine, command)
     study = Study(
         **origin(workspace, machine, command),
         settings=workspace.experiment.model_dump(mode="json"),
-        notes=[*_notes(workspace), _counted(first)],
+        notes=[*_notes(workspace), _counted(first), *remarks],
         classes=list(CLASS_NAMES),
         groups=first.groups,
         results=results,
@@ -83,21 +86,8 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
     )
     write_atomically(workspace.run / "results.json", study.to_json().encode())
     write_atomically(workspace.run / "results.md", markdown_table(study).encode())
-    write_report(study, gather_pictures(workspace, evaluations), workspace.run / "report.html")
+    write_report(study, gather_pictures(workspace, evaluations), workspace.run / "report.html", features)
     return study
-
-
-def origin(workspace: Workspace, machine: Machine, command: str) -> dict[str, Any]:
-    """What a record says of where its numbers come from."""
-    facts = environment(machine)
-    return {
-        "name": workspace.experiment.name,
-        "command": command,
-        "date": datetime.date.today().isoformat(),
-        "machine": describe_machine(machine),
-        "versions": {"python": facts["python"], **facts["packages"]},
-        "validation": ", ".join(f"{one.name} ({len(one.only_labelled())} frames)" for one in workspace.validation),
-    }
 
 
 def refuse_missing_labels(workspace: Workspace) -> None:
@@ -106,6 +96,15 @@ def refuse_missing_labels(workspace: Workspace) -> None:
         raise NoInputsError("no target frame has a label map; the oracle has nothing to learn from")
     if not any(frame.label for frames in workspace.validation for frame in frames.frames):
         raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
+
+
+def _features(workspace: Workspace, machine: Machine, command: str) -> tuple[FeatureStudy | None, list[str]]:
+    """How the first seed's arms see the domains, and what is to be noted; None where there is nothing to compare."""
+    try:
+        features = look_inside_arms(workspace, workspace.experiment.compare.seeds[0], machine, command)
+    except NoInputsError as error:
+        return None, [f"Features by class and domain are not shown; `sim2real segment features` says: {error}"]
+    return features, features.notes
 
 
 def _arm_result(workspace: Workspace, seed: int, arm: str, evaluation: Evaluation) -> ArmResult:

@@ -14,9 +14,10 @@ from pipelines.data.manifest import MANIFEST
 from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
-from pipelines.stages.compare import origin, refuse_missing_labels, training_seconds
+from pipelines.stages.compare import refuse_missing_labels, training_seconds
 from pipelines.stages.evaluate import Evaluation, evaluate_checkpoint
 from pipelines.stages.evaluate_through import evaluate_through
+from pipelines.stages.origin import origin
 from pipelines.stages.quality_inputs import find_inputs
 from pipelines.stages.train_segmenter import train_segmenter
 from pipelines.stages.train_translator import train_translator

@@ -6,7 +6,7 @@ Several segmenters look at frames of every domain; their features become numbers
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,17 @@ import torch
 from pipelines.data.files import write_atomically
 from pipelines.data.frames import FrameSet, TranslatedSettings, open_frame_set
 from pipelines.data.manifest import MANIFEST
-from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress
-from pipelines.report.feature_study import CheckpointFeatures, ClassShift, DomainPair, FeatureStudy
+from pipelines.report.feature_study import CheckpointFeatures, ClassShift, DomainPair, FeatureStudy, Identity, Manner
 from pipelines.report.features_page import write_features_page
 from pipelines.report.study import ARM_TITLES
 from pipelines.stages.class_features import ClassFeatures, Place, class_features
-from pipelines.stages.compare import origin
 from pipelines.stages.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
+from pipelines.stages.origin import origin
 from pipelines.stages.train_segmenter import load_segmenter
 from pipelines.stages.translation_quality import evenly
 from pipelines.workspace import ARMS, Workspace
@@ -38,17 +38,27 @@ PAIRS = (("source", "target"), ("translated", "target"), ("source", "translated"
 FEWEST = 10
 """Cells of a class that a domain must show before the class has figures there."""
 
+LOWEST_PERPLEXITY = 2
+"""As low as `segment features` takes it."""
+
+REPORTED = Manner(frames=30, most_per_class=100, points=1000, lowers_perplexity=True)
+"""For the report of a comparison: enough to see and to measure, in seconds."""
+
 Domains = Mapping[str, Sequence[Place]]
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How to look: frames of each domain, drawn cells of each class and domain, points of all pictures together."""
+def look_inside_arms(workspace: Workspace, seed: int, machine: Machine, command: str) -> FeatureStudy:
+    """A look at the arms of a finished comparison, for its report: features.html and features.json in its folder.
 
-    frames: int = 60
-    most_per_class: int = 200
-    points: int = 3000
-    perplexity: float = 30.0
+    What is there is used if it is of the same checkpoints and frames and shows as much, so a richer page that somebody
+    asked for stays.
+
+    Raises:
+        NoInputsError: There is nothing to compare.
+    """
+    page = workspace.run / "features.html"
+    kept = _kept(workspace, seed, machine, page)
+    return look_inside(workspace, seed, {}, REPORTED, machine, command, page) if kept is None else kept
 
 
 def look_inside(
@@ -73,7 +83,7 @@ def look_inside(
 
     Raises:
         UserError: No arm is trained and none is named, or the figures asked for do not fit.
-        NoInputsError: A domain has no labelled frame.
+        NoInputsError: A domain has no labelled frame, or the domains have nothing in common.
     """
     make_deterministic()
     named = dict(checkpoints) or trained_arms(workspace, seed)
@@ -91,8 +101,9 @@ def look_inside(
     _refuse_nothing_in_common(drawn)
     shown = {title: shown_cells(of, manner.points // len(drawn)) for title, of in drawn.items()}
     joint = one_embedding_holds(shown)
+    perplexity = _fitting_perplexity(shown, joint, manner)
     with one_thread():
-        pictures = embed(shown, joint, manner.perplexity)
+        pictures = embed(shown, joint, perplexity)
         found = [
             CheckpointFeatures(
                 title=title,
@@ -112,17 +123,57 @@ def look_inside(
         **origin(workspace, machine, command),
         settings=workspace.experiment.model_dump(mode="json"),
         seed=seed,
-        perplexity=manner.perplexity,
+        perplexity=perplexity,
         most_per_class=manner.most_per_class,
         joint=joint,
         domains={domain: len(places) for domain, places in domains.items()},
         titles=class_titles(merged),
         checkpoints=found,
         notes=_notes(workspace, seed, domains, named if not checkpoints else None),
+        identity=_identity(
+            workspace, seed, machine, manner, {title: checkpoint for title, (*_, checkpoint) in opened.items()}, domains
+        ),
     )
-    write_atomically(page.with_suffix(".json"), study.to_json().encode())
     write_features_page(study, page)
+    write_atomically(page.with_suffix(".json"), study.to_json().encode())  # last: it says that the page is whole
     return study
+
+
+def _identity(
+    workspace: Workspace,
+    seed: int,
+    machine: Machine,
+    manner: Manner,
+    checkpoints: Mapping[str, Path],
+    domains: Domains,
+) -> Identity:
+    return Identity(
+        seed=seed,
+        precision=machine.precision,
+        manner=manner,
+        checkpoints={title: checkpoint_hash(checkpoint) for title, checkpoint in checkpoints.items()},
+        frames={
+            domain: workspace.fingerprint([replace(frames, frames=[frames.frames[index]]) for frames, index in places])
+            for domain, places in domains.items()
+        },
+    )
+
+
+def _kept(workspace: Workspace, seed: int, machine: Machine, page: Path) -> FeatureStudy | None:
+    """The record beside a page, if a look at the arms now would find the same or less."""
+    path = page.with_suffix(".json")
+    study = FeatureStudy.from_json(path.read_bytes()) if path.exists() and page.exists() else None
+    if study is None or study.identity is None or not study.identity.manner.is_as_rich_as(REPORTED):
+        return None
+    manner = study.identity.manner
+    checkpoints = {title: resolve_checkpoint(run) for title, run in trained_arms(workspace, seed).items()}
+    domains = domain_frames(workspace, seed, manner.frames)
+    if study.identity != _identity(workspace, seed, machine, manner, checkpoints, domains):
+        return None
+    # The page may be older than the evaluation that the report quotes.
+    return replace(
+        study, checkpoints=[replace(one, mean_iou=_mean_iou(checkpoints[one.title])) for one in study.checkpoints]
+    )
 
 
 def _draw(
@@ -217,6 +268,21 @@ def _refuse_nothing_in_common(drawn: Mapping[str, Mapping[str, ClassFeatures]]) 
             raise NoInputsError(
                 f"{title}: the domains have no class in common whose cells could be compared; use more --frames"
             )
+
+
+def _fitting_perplexity(shown: Mapping[str, Mapping[str, ClassFeatures]], joint: bool, manner: Manner) -> float:
+    """The perplexity to use, at most a sixth of the points of an embedding where it may be lowered.
+
+    Raises:
+        NoInputsError: There are too few points even for the lowest.
+    """
+    if not manner.lowers_perplexity:
+        return manner.perplexity
+    sizes = [sum(map(len, of.values())) for of in shown.values()]
+    fewest = sum(sizes) if joint else min(sizes)
+    if fewest < 6 * LOWEST_PERPLEXITY:
+        raise NoInputsError(f"only {fewest} cells show one class alone, too few for a picture; use more --frames")
+    return min(manner.perplexity, float(fewest // 6))
 
 
 # ------------------------------------------------------------------------------------------------------------ figures

@@ -9,8 +9,9 @@ from pipelines.data.files import write_atomically
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
 from pipelines.report.networks import NetworkResult, NetworkStudy, networks_picture, networks_table
-from pipelines.stages.compare import network_facts, origin, refuse_missing_labels, training_seconds
+from pipelines.stages.compare import network_facts, refuse_missing_labels, training_seconds
 from pipelines.stages.evaluate import evaluate_checkpoint
+from pipelines.stages.origin import origin
 from pipelines.stages.train_segmenter import train_segmenter
 from pipelines.workspace import Workspace
 

@@ -22,6 +22,7 @@ def test_the_arms_of_an_experiment(copied_run, tiny_config, cpu):
 
 
 def test_named_segmenters_and_another_output(tiny_run, tiny_config, tmp_path, cpu):
+    before = (tiny_run / "features.html").read_bytes()
     output = typed(
         segment_features, tiny_config, "--run", tiny_run, "--seed", 0, "--output", tmp_path / "x/look.html",
         "--checkpoint", f"before={tiny_run / 'seed-0/source_only'}", "--checkpoint", tiny_run / "seed-0/oracle",
@@ -29,7 +30,7 @@ def test_named_segmenters_and_another_output(tiny_run, tiny_config, tmp_path, cp
     )  # fmt: skip
     assert "before " in output and "oracle " in output
     assert (tmp_path / "x/look.html").exists() and (tmp_path / "x/look.json").exists()
-    assert not (tiny_run / "features.html").exists()
+    assert (tiny_run / "features.html").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ from pipelines.report.features_page import (
     render_features,
     write_features_page,
 )
+from pipelines.report.page import render_page, write_report
 from pipelines.report.scatter import MARKS, SIDE, extent, mark_key, scatter
 from segment.classes import CLASS_NAMES
+from tests.pipelines.report.test_page import SECTIONS, Elements
 from tests.pipelines.report.test_page_in_browser import CHROMIUM, DRIVER, HOSTILE, browser  # noqa: F401 (a fixture)
 
 CLASSES = (0, 2, 13)
@@ -81,6 +83,35 @@ class TestWords:
         assert "NaN" not in replace(looked, checkpoints=[replace(looked.checkpoints[0], mean_iou=math.nan)]).to_json()
 
 
+class TestInTheReport:
+    """The report of a comparison shows the same, as one of its sections."""
+
+    def test_a_section_with_every_arm(self, looked, study, pictures):
+        elements = Elements(render_page(study, pictures, looked))
+        place = SECTIONS.index("confusion")
+        sections = [attributes["id"] for tag, attributes in elements.tags if tag == "section"]
+        assert sections == [*SECTIONS[:place], "features", *SECTIONS[place:]]
+        assert ("a", {"href": "#features"}) in elements.tags
+        clouds = [attributes["aria-label"] for tag, attributes in elements.tags if attributes.get("class") == "cloud"]
+        assert [said.split(" of the features of ")[1] for said in clouds] == [
+            f"{arm}, 180 points" for arm in ("Source-only", "Translated", "Oracle")
+        ] * 2  # fmt: skip
+        assert headline(looked) in elements.text and "a linear probe tells source from target in 80 %" in elements.text
+        assert "sim2real segment features x" in elements.text
+
+    def test_no_name_is_given_twice(self, looked, study, pictures):
+        ids = [
+            attributes["id"]
+            for _, attributes in Elements(render_page(study, pictures, looked)).tags
+            if "id" in attributes
+        ]
+        assert len(ids) == len(set(ids)) and {"show-source", "class-13", "classes"} <= set(ids)
+
+    def test_nothing_of_it_where_there_are_no_features(self, study, pictures):
+        page = render_page(study, pictures)
+        assert "#features" not in page and ".clouds" not in page and "Looking inside" not in page
+
+
 class TestScatter:
     def test_a_point_is_where_it_belongs(self):
         """The unit square fills the drawing but for the margin of 14; up is up."""
@@ -134,4 +165,26 @@ def test_the_page_in_a_browser(looked, browser, tmp_path, width):  # noqa: F811
     browser.execute_script("document.querySelectorAll('svg.cloud path').forEach(p => p.style.transition = 'none')")
     browser.execute_script("document.getElementById('class-13').click()")
     assert browser.execute_script(opacity) == "0.07"
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on the PATH")
+@pytest.mark.parametrize("width", [1200, 420])
+def test_the_report_in_a_browser(looked, study, pictures, browser, tmp_path, width):  # noqa: F811
+    """Panels beside each other where there is room, nothing sticks out, and a choice works on both kinds of picture."""
+    write_report(study, pictures, tmp_path / "report.html", looked)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get_log("browser")
+    browser.get((tmp_path / "report.html").as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    figures = browser.find_elements(By.CSS_SELECTOR, "#features .clouds:first-of-type figure")[:3]
+    assert len({figure.location["y"] for figure in figures}) == (1 if width > 700 else 3)
+    opacity = "return [...document.querySelectorAll('svg.cloud path.c-0')].map(p => getComputedStyle(p).opacity)"
+    browser.execute_script("document.querySelectorAll('svg.cloud path').forEach(p => p.style.transition = 'none')")
+    assert browser.execute_script(opacity) == ["0.82"] * 18
+    browser.execute_script("document.getElementById('class-13').click()")
+    assert browser.execute_script(opacity) == ["0.07"] * 18
     assert browser.get_log("browser") == []

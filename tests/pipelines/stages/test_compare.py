@@ -1,18 +1,21 @@
 """The comparison: three arms under one budget, results that equal their evaluations, and nothing done twice."""
 
 import json
+import re
 
 import pytest
 import torch
 
 from pipelines.engine.launch import Machine
 from pipelines.errors import NoInputsError
-from pipelines.report.study import ARMS, Study
+from pipelines.report.study import ARM_TITLES, ARMS, Study
+from pipelines.report.wording import amount, percent
 from pipelines.stages.compare import compare, network_facts
 from pipelines.stages.evaluate import read_evaluation
 from pipelines.workspace import Workspace
 from segment.classes import CLASS_NAMES
 from segment.metrics import gap_closed
+from tests.pipelines.stages.test_feature_embedding import drawn
 
 FOLDERS = {"source_only": "source_only", "translated": "translated_net", "oracle": "oracle"}
 
@@ -68,19 +71,51 @@ def test_the_report_holds_every_arm_and_no_address(tiny_run, study):
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
 
 
+def features_section(run):
+    """The text of the report's section on features; None where it has none."""
+    section = re.search(r'<section id="features">.*?</section>', (run / "report.html").read_text(), re.DOTALL)
+    return section and section[0]
+
+
+def test_the_report_looks_inside(tiny_run):
+    section = features_section(tiny_run)
+    looked = json.loads((tiny_run / "features.json").read_text())
+    assert [one["title"] for one in looked["checkpoints"]] == list(ARM_TITLES.values())
+    assert section.count("<figure>") == 2 * len(ARMS), "t-SNE and principal components of every arm"
+    for one in looked["checkpoints"]:
+        assert section.count(f"<bdi>{one['title']}</bdi>") == 4, "two pictures, two tables"
+        for pair in one["pairs"]:
+            assert f">{amount(pair['centroid_distance'], 2)}</td>" in section
+            assert f">{percent(pair['probe_accuracy'])}</td>" in section
+    assert (tiny_run / "features.html").exists() and 'href="#features"' in (tiny_run / "report.html").read_text()
+
+
+def test_too_few_cells_are_a_note_and_no_failure(copied_run, make_workspace, cpu, monkeypatch):
+    def one_cell_each(network, height, places, *others):
+        yield drawn({0: 1}) if places[0][0].name == "camera_val" else drawn({0: 1}, seed=1)
+
+    monkeypatch.setattr("pipelines.stages.features.class_features", one_cell_each)
+    (copied_run / "features.json").unlink()
+    study = compare(make_workspace(run=copied_run), cpu, 0, "sim2real compare")
+    assert study.notes[-1].startswith(
+        "Features by class and domain are not shown; `sim2real segment features` says: only"
+    )
+    assert features_section(copied_run) is None and not (copied_run / "features.json").exists()
+
+
 def made(run):
-    """Everything that training and evaluating write, with its time."""
-    return {
-        path: path.stat().st_mtime_ns for path in (run / "seed-0").rglob("*") if path.is_file() and path.name != ".lock"
-    }
+    """Everything that training, evaluating and looking inside write, with its time."""
+    written = [*(run / "seed-0").rglob("*"), *run.glob("features.*")]
+    return {path: path.stat().st_mtime_ns for path in written if path.is_file() and path.name != ".lock"}
 
 
-def test_a_second_call_trains_and_evaluates_nothing(copied_run, make_workspace, cpu):
+def test_a_second_call_trains_evaluates_and_looks_at_nothing(copied_run, tiny_run, make_workspace, cpu):
     before = made(copied_run)
     study = compare(make_workspace(run=copied_run), cpu, 0, "sim2real compare")
     assert made(copied_run) == before
     former = Study.from_json((copied_run / "results.json").read_text())
     assert [result.mean_iou for result in study.results] == [result.mean_iou for result in former.results]
+    assert features_section(copied_run) == features_section(tiny_run)
 
 
 def test_only_what_changed_is_done_again(copied_run, make_workspace, cpu):
@@ -90,8 +125,8 @@ def test_only_what_changed_is_done_again(copied_run, make_workspace, cpu):
     )
     compare(workspace, cpu, 0, "sim2real compare", restart=True)
     after = made(copied_run)
-    arms = {path.relative_to(copied_run / "seed-0").parts[0] for path in before if after.get(path) != before[path]}
-    assert arms == {"translated_net"}
+    changed = {path.relative_to(copied_run).parts[:2] for path in before if after.get(path) != before[path]}
+    assert changed == {("seed-0", "translated_net"), ("features.json",), ("features.html",)}
     assert (copied_run / "seed-0/translated_net.replaced-1/final.json").exists()
 
 

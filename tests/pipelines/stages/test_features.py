@@ -7,7 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
+from pipelines.data.images import read_image, write_image
 from pipelines.errors import CheckpointError, NoInputsError, UserError
+from pipelines.report.feature_study import FeatureStudy
 from pipelines.stages.features import (
     Manner,
     class_titles,
@@ -15,6 +17,7 @@ from pipelines.stages.features import (
     domain_pairs,
     learnt_from,
     look_inside,
+    look_inside_arms,
     merged_classes,
     trained_arms,
 )
@@ -53,6 +56,7 @@ class TestLookInside:
         written = json.loads((tmp_path / "page.json").read_text())
         assert written["checkpoints"][0]["pairs"][0]["mmd"] == figures.mmd
         assert "Translated" in (tmp_path / "page.html").read_text()
+        assert FeatureStudy.from_json((tmp_path / "page.json").read_text()) == study
 
     def test_the_same_again(self, look, tiny_run):
         assert look(tiny_run).checkpoints == look(tiny_run).checkpoints
@@ -82,6 +86,68 @@ class TestLookInside:
             look(tiny_run, {"mine": tmp_path / "nothing"})
         with pytest.raises(CheckpointError, match="is a translator, expected a segmenter"):
             look(tiny_run, {"mine": tiny_run / "seed-0/translator"})
+
+
+class TestLookInsideArms:
+    """For the report of a comparison: nothing is looked at twice, and a page that shows more is left alone."""
+
+    @pytest.fixture
+    def again(self, copied_run, make_workspace, cpu):
+        """A function that looks again and says whether that was a new look; the comparison left a page."""
+
+        def look_again():
+            before = (copied_run / "features.json").stat().st_mtime_ns
+            study = look_inside_arms(make_workspace(run=copied_run), 0, cpu, "typed")
+            assert [one.title for one in study.checkpoints] == ["Source-only", "Translated", "Oracle"]
+            return (copied_run / "features.json").stat().st_mtime_ns != before
+
+        return look_again
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch):
+        monkeypatch.setattr("pipelines.stages.features.REPORTED", Manner(3, 10, 60, lowers_perplexity=True))
+
+    def test_what_is_there_is_read_back(self, again, copied_run):
+        assert not again()
+
+    def test_another_checkpoint_is_looked_at(self, again, copied_run):
+        shutil.rmtree(copied_run / "seed-0/translated_net")
+        shutil.copytree(copied_run / "seed-0/oracle", copied_run / "seed-0/translated_net")
+        assert again() and not again()
+
+    def test_another_frame_is_looked_at(self, again, copied_run):
+        first = sorted((copied_run / "seed-0/translated").rglob("*.png"))[0]
+        write_image(first, 255 - read_image(first))
+        assert again() and not again()
+
+    @pytest.mark.parametrize("damage", ["", '{"identity": 1}'])
+    def test_a_record_that_cannot_be_read_is_made_again(self, again, copied_run, damage):
+        (copied_run / "features.json").write_text(damage)
+        assert again()
+
+    def test_a_richer_page_stays_and_a_poorer_one_does_not(self, again, copied_run, make_workspace, cpu):
+        page = copied_run / "features.html"
+        for manner, anew in ((Manner(4, 20, 60, 8.0), False), (Manner(4, 20, 59, 8.0), True)):
+            look_inside(make_workspace(run=copied_run), 0, {}, manner, cpu, "typed", page)
+            assert again() is anew, manner
+
+    def test_a_page_of_other_segmenters_is_replaced(self, again, copied_run, make_workspace, cpu):
+        other = {"mine": copied_run / "seed-0/oracle"}
+        look_inside(make_workspace(run=copied_run), 0, other, MANNER, cpu, "typed", copied_run / "features.html")
+        assert again()
+
+    def test_the_evaluation_is_that_of_now(self, copied_run, make_workspace, cpu):
+        path = copied_run / "seed-0/oracle/evaluation/evaluation.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"mean_iou": 0.75}))
+        assert look_inside_arms(make_workspace(run=copied_run), 0, cpu, "typed").checkpoints[2].mean_iou == 0.75
+
+    def test_few_points_lower_the_perplexity(self, look, tiny_run):
+        """A sixth of the points of the one embedding that holds all three segmenters."""
+        manner = Manner(4, 20, 60, lowers_perplexity=True)
+        study = look(tiny_run, manner=manner)
+        points = sum(len(one.points.classes) for one in study.checkpoints)
+        assert study.joint and 12 <= points <= 60 and study.perplexity == points // 6
+        assert study.identity.manner == manner
 
 
 class TestFrames:
