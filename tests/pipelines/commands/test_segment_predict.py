@@ -14,6 +14,7 @@ from pipelines.commands.segment_predict import segment_predict
 from pipelines.data.images import encode_png, image_size, read_image, read_raw, write_image
 from pipelines.data.label_formats import LABEL_FORMATS
 from segment.classes import PALETTE
+from tests.pipelines.narrow import COMMAND_LINE
 
 ROOT = Path(__file__).parents[3]
 
@@ -87,7 +88,7 @@ def test_torchrun_shares_the_frames_and_reports_failures_once(use, tiny_run, pho
     arguments = ["--checkpoint", tiny_run / "seed-0/oracle", "--input", photos, "--output", tmp_path / "out"]
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"),
-        *(sys.executable, "-c", "from pipelines.cli import main; main()", "segment", "predict"),
+        *(sys.executable, "-c", COMMAND_LINE, "segment", "predict"),
         *("--threads", "1", "--runtime", "torch", *map(str, arguments)),
     ]
     finished = subprocess.run(
