@@ -53,10 +53,13 @@ check: $(VENV)/installed ## read every frame of the experiment, say what is wron
 test: $(VENV)/installed ## run the tests, in two processes at a time
 	@$(MAKE) --no-print-directory --jobs=2 test-pipelines test-mathematics
 
+# One thread each: on two cores, threads that wait for each other's make the tests take twice as long.
+test-pipelines test-mathematics: export OMP_NUM_THREADS = 1
+
 test-pipelines: $(VENV)/installed ## ... those of files, processes and commands
 	$(VENV)/bin/python -m pytest -m "not runtimes" tests/pipelines tests/test_layers.py tests/test_makefile.py
 
-# OpenVINO and ONNX Runtime are loaded in a process of their own.
+# The tests of OpenVINO and ONNX Runtime go with these, so that both halves take as long.
 test-mathematics: $(VENV)/installed ## ... those of networks, losses and methods, and of other runtimes
 	$(VENV)/bin/python -m pytest tests/segment tests/translate
 	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
