@@ -22,7 +22,7 @@ REPORT     = $(RUN)/report.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-pipelines test-mathematics translate train-seg eval check lint clean FORCE
+.PHONY: help setup demo test test-pipelines test-others translate train-seg eval check lint clean FORCE
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,17 +51,17 @@ check: $(VENV)/installed ## read every frame of the experiment, say what is wron
 	$(SIM2REAL) data check $(EXPERIMENT)
 
 test: $(VENV)/installed ## run the tests, in two processes at a time
-	@$(MAKE) --no-print-directory --jobs=2 test-pipelines test-mathematics
+	@$(MAKE) --no-print-directory --jobs=2 test-pipelines test-others
 
 # One thread each: on two cores, threads that wait for each other's make the tests take twice as long.
-test-pipelines test-mathematics: export OMP_NUM_THREADS = 1
+test-pipelines test-others: export OMP_NUM_THREADS = 1
 
-test-pipelines: $(VENV)/installed ## ... those of files, processes and commands
-	$(VENV)/bin/python -m pytest -m "not runtimes" tests/pipelines tests/test_layers.py tests/test_makefile.py
+test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
+	$(VENV)/bin/python -m pytest -m "not runtimes" --ignore=tests/pipelines/translation tests/pipelines tests/test_layers.py tests/test_makefile.py
 
-# The tests of OpenVINO and ONNX Runtime go with these, so that both halves take as long.
-test-mathematics: $(VENV)/installed ## ... those of networks, losses and methods, and of other runtimes
-	$(VENV)/bin/python -m pytest tests/segment tests/translate
+# With batch translation and the tests of OpenVINO and ONNX Runtime both halves take about as long.
+test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation and other runtimes
+	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/pipelines/translation
 	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
 
 lint: $(VENV)/installed ## check style
