@@ -68,7 +68,7 @@ def waiting(
         learning_rate=0.01,
         augmentation=augmentation_on_device(settings),
     )
-    method.to(machine.device, memory_format=method.memory_format).train()
+    method.to(machine.device, memory_format=method.memory_format(machine.device)).train()
     update = performed(method.optimizers(), step=0)
     begun = time.process_time()
     for step in range(MEASURED_BATCHES):

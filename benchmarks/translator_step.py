@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/translator_step.py [--json FILE] [--size 256] [--steps 3] [--device cpu]
 
-The reference is written out below: the objective of Zhu et al. (ICCV 2017) with its identity terms, in float32, layers
-as they come, every pass by itself, both generators' losses in one graph. Ours is `CycleGAN.step`, as the engine calls
+The reference is written out below: the objective of Zhu et al. (ICCV 2017) with its identity terms, in float32, torch's
+own layers, every pass by itself, both generators' losses in one graph. Ours is `CycleGAN.step`, as the engine calls
 it, in several settings of the machine. Each has a process of its own for its peak of memory, one at a time.
 `benchmarks/training_step.py` compares precisions and layouts of small networks instead. Needs all cores to itself.
 """
@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.engine.acceleration import keep_freed_memory
@@ -33,21 +33,23 @@ from pipelines.engine.loop import performed
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN
 from translate.networks import DISCRIMINATORS, GENERATORS
+from translate.networks.normalisation import InstanceNorm2d
+from translate.networks.residual_block import MirroredConv2d
+from translate.networks.to_image import ToImageConv2d
 
 TARGET_SPEEDUP, TARGET_MEMORY = 3.0, 0.6
 VARIANTS: dict[str, dict[str, Any]] = {
     "reference": {},
     "ours": {},
     "ours, kept memory": {"malloc": True},
-    "ours, channels-last": {"malloc": True, "channels_last": True},
-    "ours, bf16": {"malloc": True, "channels_last": True, "precision": "bf16"},
+    "ours, bf16": {"malloc": True, "precision": "bf16"},
 }
 
 
 def reference_step(channels: int, device: torch.device) -> Callable[[Tensor, Tensor], None]:
     """Forward, back, identity, both generators' losses; then each discriminator on one real and one fake image."""
-    to_target, to_source = (GENERATORS["resnet9"](base_channels=channels).to(device) for _ in range(2))
-    judge_target, judge_source = (DISCRIMINATORS["patch"](base_channels=channels).to(device) for _ in range(2))
+    to_target, to_source = (plain(GENERATORS["resnet9"](base_channels=channels)).to(device) for _ in range(2))
+    judge_target, judge_source = (plain(DISCRIMINATORS["patch"](base_channels=channels)).to(device) for _ in range(2))
     generators = torch.optim.Adam([*to_target.parameters(), *to_source.parameters()], lr=2e-4, betas=(0.5, 0.999))
     judges = torch.optim.Adam([*judge_target.parameters(), *judge_source.parameters()], lr=2e-4, betas=(0.5, 0.999))
 
@@ -75,11 +77,25 @@ def reference_step(channels: int, device: torch.device) -> Callable[[Tensor, Ten
     return step
 
 
-def our_step(channels: int, device: torch.device, precision: str, channels_last: bool) -> Callable:
+def plain(network: nn.Module) -> nn.Module:
+    """The same network of torch's own layers, which is what the published code is made of."""
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, InstanceNorm2d):
+                setattr(parent, name, nn.InstanceNorm2d(child.num_features))
+            elif isinstance(child, MirroredConv2d | ToImageConv2d):
+                bias = child.bias is not None
+                convolution = nn.Conv2d(child.in_channels, child.out_channels, child.kernel_size, bias=bias)
+                convolution.load_state_dict(child.state_dict())
+                padding = [nn.ReflectionPad2d(1)] if isinstance(child, MirroredConv2d) else []
+                setattr(parent, name, nn.Sequential(*padding, convolution))
+    return network
+
+
+def our_step(channels: int, device: torch.device, precision: str) -> Callable:
     """One step of the method, driven as the engine's loop does."""
     method = CycleGAN(steps=1000, generator_channels=channels, discriminator_channels=channels).to(device).train()
-    if channels_last:
-        method.to(memory_format=torch.channels_last)
+    method.to(memory_format=method.memory_format(device))
     machine = choose_machine(str(device), precision)
 
     update = performed(method.optimizers(), step=0)
@@ -102,9 +118,7 @@ def measure(pipe: Any, name: str, arguments: argparse.Namespace) -> None:
     if name == "reference":
         step = reference_step(arguments.channels, device)
     else:
-        step = our_step(
-            arguments.channels, device, settings.get("precision", "fp32"), settings.get("channels_last", False)
-        )
+        step = our_step(arguments.channels, device, settings.get("precision", "fp32"))
     images = [torch.rand(1, 3, arguments.size, arguments.size, device=device) * 2 - 1 for _ in range(2)]
     before = peak_mb(device)
     walls, cpus = [], []

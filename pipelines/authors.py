@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipelines.authors_keys import Recognised, recognise
+from pipelines.authors_styles import clusters_of, say_looks, settings_with_clusters
 from pipelines.data.files import open_regular, sha256_of, storage_errors
 from pipelines.engine.checkpoints import save_checkpoint
 from pipelines.engine.launch import choose_machine
@@ -79,6 +80,7 @@ def import_published(
     labels: int | None = None,
     restart: bool = False,
     networks: Mapping[str, State] | None = None,
+    clusters: Path | None = None,
 ) -> Imported:
     """Turn published .pth files into a run folder with one checkpoint.
 
@@ -92,19 +94,25 @@ def import_published(
         labels: Label ids of pix2pixHD's networks; None for those of the authors' checkpoints.
         restart: Set a folder that holds another run aside instead of refusing it.
         networks: What `generator` holds, where it has been read already.
+        clusters: pix2pixHD's looks of each class (features_clustered_010.npy), of a generator that takes styles.
 
     Raises:
         CheckpointError: A file is unreadable, unsafe, of an unknown architecture, or does not fill its network.
         UserError: The folder holds another run.
     """
-    files = [generator, *([reverse] if reverse else []), *discriminators, *([encoder] if encoder else [])]
+    others = [path for path in (reverse, *discriminators, encoder, clusters) if path]
+    files = [generator, *others]
     networks = read_published(generator) if networks is None else networks
     given = _roles(generator, networks, direction, reverse, discriminators, encoder, labels)
     settings = _settings(given)
+    looks = {} if clusters is None else clusters_of(clusters, read_published(clusters))
+    if clusters is not None:
+        settings = settings_with_clusters(settings, looks, clusters)
     method = _build(settings, files[0])
     lines = [_fill(method, role, one) for role, one in given.items()]
     missing = [name for name, network in method.named_children() if name not in given and _is_trained(network)]
     lines += [f"{name}: not given, freshly drawn; translation does not need it" for name in missing]
+    lines += say_looks(method, looks, clusters)
     content = {
         "stage": "translator",
         "seed": 0,

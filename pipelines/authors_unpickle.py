@@ -2,7 +2,8 @@
 
 Run by `pipelines.authors` as a script of its own, never imported by it. Whoever publishes a .pth file decides what is
 in it. So it is looked through before it is read, read by torch's restricted unpickler alone, within limits of memory
-and time, in a process that holds nothing worth taking; what comes out is plain numbers in a safetensors file.
+and time, in a process that holds nothing worth taking; what comes out is plain numbers in a safetensors file. The
+dictionaries of arrays that numpy.save pickles are read too, by an unpickler that makes none of numpy's objects.
 
     python -I authors_unpickle.py OUTPUT MEMORY SECONDS < FILE
 """
@@ -30,6 +31,10 @@ MOST_TENSORS = 10_000
 LEGACY_PICKLES = 5
 """Magic number, protocol, system, the state itself, keys of the storages; then come the numbers."""
 NUMBERS = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
+NUMPY = b"\x93NUMPY"
+"""What a file of numpy.save begins with."""
+CLUSTERS = "clusters"
+"""What the arrays of such a file are handed over as: tensors by class, as if of a network of this name."""
 
 
 class Refused(Exception):
@@ -48,7 +53,7 @@ def main() -> None:
             import torch  # noqa: F401 (its own memory does not count against the file's)
 
             limit_memory(memory)
-            networks = tensors_in(load(stream))
+            networks = clusters_in(load_array(stream)) if begins_with(stream, NUMPY) else tensors_in(load(stream))
         save(networks, output)
         answer = {"networks": {name: len(tensors) for name, tensors in networks.items()}}
     except Refused as error:
@@ -74,15 +79,23 @@ def limit_memory(more: int) -> None:
 
 def look_through(stream: BinaryIO) -> None:
     """Refuse what cannot be a state dict, without unpickling or unpacking anything."""
-    stream.seek(0)
-    start = stream.read(4)
-    stream.seek(0)
-    if start == b"PK\x03\x04":
+    if begins_with(stream, b"PK\x03\x04"):
         look_through_archive(stream)
-    elif start[:1] == b"\x80":
+    elif begins_with(stream, b"\x80"):
         look_through_pickles(stream)
+    elif begins_with(stream, NUMPY):
+        skip_header(stream)
+        count_instructions(stream, MOST_INSTRUCTIONS)
     else:
         raise Refused("is no file of torch.save")
+
+
+def begins_with(stream: BinaryIO, start: bytes) -> bool:
+    """Whether the file does; it is at its beginning afterwards."""
+    stream.seek(0)
+    found = stream.read(len(start))
+    stream.seek(0)
+    return found == start
 
 
 def look_through_archive(stream: BinaryIO) -> None:
@@ -164,6 +177,114 @@ def reason(message: str) -> str:
             "for the state_dict alone"
         )
     return message.split(". ")[-1 if "WeightsUnpickler" in message else 0].splitlines()[0][:160]
+
+
+# --- dictionaries of arrays, as numpy.save writes them ----------------------------------------------------------------
+
+
+class Stored:
+    """What stands for an object of numpy while it is unpickled: it keeps what it is made of, and makes nothing."""
+
+    made_of: tuple[Any, ...] = ()
+    state: Any = ()
+
+    def __init__(self, *made_of: Any) -> None:
+        self.made_of = made_of
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class StoredArray(Stored):
+    """State: version, shape, StoredType, whether in Fortran's order, and the numbers: bytes or, of objects, a list."""
+
+
+class StoredType(Stored):
+    """Made of a code such as "f8"; the state's second entry is the order of bytes."""
+
+
+def latin_bytes(text: str, encoding: str) -> bytes:
+    """Bytes, which Python 3 writes as text where it writes for Python 2."""
+    if encoding != "latin1":
+        raise Refused("is cut short or damaged (bytes that are not bytes)")
+    return text.encode("latin-1")
+
+
+STANDS_FOR: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): StoredArray,
+    ("numpy", "dtype"): StoredType,
+    ("numpy.core.multiarray", "_reconstruct"): StoredArray,
+    ("numpy._core.multiarray", "_reconstruct"): StoredArray,
+    ("_codecs", "encode"): latin_bytes,
+}
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Finds the stand-ins, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in STANDS_FOR:
+            raise Refused(f"holds more than arrays ({module}.{name})"[:100] + ", which could run code and is not read")
+        return STANDS_FOR[module, name]
+
+
+def skip_header(stream: BinaryIO) -> None:
+    """Go to where the pickle of a single object begins; whatever else numpy.save writes is refused."""
+    stream.seek(len(NUMPY))
+    version = stream.read(2)
+    length = int.from_bytes(stream.read(2 if version == b"\x01\x00" else 4), "little")
+    header = stream.read(min(length, 10_000))
+    if not (re.search(rb"'descr': *'\|O'", header) and re.search(rb"'shape': *\(\)", header)):
+        raise Refused("is an array of numpy.save, expected a dictionary of arrays, one of clusters for each class")
+
+
+def load_array(stream: BinaryIO) -> Any:
+    """Unpickle what follows the header, with stand-ins for all objects."""
+    skip_header(stream)
+    try:
+        # Python 2 wrote bytes as what Python 3 takes for text.
+        return ArrayUnpickler(stream, encoding="latin-1").load()
+    except Refused:
+        raise
+    except Exception as error:
+        if of_memory(error):
+            raise
+        raise Refused(f"is cut short or damaged ({str(error)[:160] or type(error).__name__})") from error
+
+
+def clusters_in(content: Any) -> "dict[str, dict[str, Tensor]]":
+    """Centres of clusters (K, F) by class, out of a dictionary {class: array}, checked."""
+    held = content.state[4] if isinstance(content, StoredArray) and len(content.state) == 5 else None
+    if not (isinstance(held, list) and len(held) == 1 and isinstance(held[0], dict)):
+        raise Refused("holds no dictionary of arrays")
+    clusters = {}
+    for label, array in held[0].items():
+        if type(label) is not int or not 0 <= label < 255:
+            raise Refused(f"holds clusters of {str(label)[:40]!r}; expected numbers of classes")
+        clusters[str(label)] = numbers_of(label, array)
+    check({CLUSTERS: clusters})
+    return {CLUSTERS: clusters}
+
+
+def numbers_of(label: int, array: Any) -> "Tensor":
+    """A table of floating-point numbers out of what is stored of it."""
+    import numpy
+    import torch
+
+    try:
+        _, (rows, columns), kind, fortran, numbers = array.state
+        (code, *_), order = kind.made_of, kind.state[1]
+        if code not in ("f2", "f4", "f8") or order not in ("<", ">", "=") or min(rows, columns) < 0:
+            raise ValueError
+        flat = numpy.frombuffer(numbers.encode("latin-1") if isinstance(numbers, str) else numbers, order + code)
+        with numpy.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+            table = flat.reshape(rows, columns, order="F" if fortran else "C").astype(numpy.float32)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise Refused(f"holds no table of floating-point numbers for class {label}") from error
+    return torch.from_numpy(table.copy())
+
+
+# --- what is handed over ----------------------------------------------------------------------------------------------
 
 
 def tensors_in(content: Any) -> "dict[str, dict[str, Tensor]]":

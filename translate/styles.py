@@ -5,6 +5,8 @@ over the whole training set afterwards; here the last few hundred instances of e
 that a checkpoint holds its clusters without another stage.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -86,6 +88,13 @@ class StyleMemory(nn.Module):
                 centres = k_means(self.remembered[label, : min(seen, capacity)].cpu(), self.centres.shape[1])
                 self.centres[label, : len(centres)] = centres.to(self.centres)
                 self.found[label] = len(centres)
+
+    @torch.no_grad()
+    def adopt(self, clusters: Mapping[int, Tensor]) -> None:
+        """Take over centres (K, F) by class that were formed elsewhere; K is at most the number of clusters here."""
+        for label, centres in clusters.items():
+            self.centres[label, : len(centres)] = centres.to(self.centres)
+            self.found[label] = len(centres)
 
     def draw(self, labels: Tensor, keys: list[int]) -> Tensor:
         """A cluster's centre for each instance: classes (R,) to styles (R, F); zeros for classes never seen.

@@ -5,12 +5,16 @@ convolutions of hundreds of channels run at the peak of the arithmetic units, so
 Where we leave the paper: interpolation points 0, ±3/4, ±3/2 instead of 0, ±1, ±2, which halve the rounding error.
 """
 
+import functools
 from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Tile = tuple[int, int]
+"""Outputs down and right."""
 
 POINTS: dict[int, tuple[Fraction, ...]] = {
     2: (Fraction(0), Fraction(1), Fraction(-1)),
@@ -42,6 +46,20 @@ def transforms(outputs: int) -> tuple[Tensor, Tensor, Tensor]:
     return _matrix(evaluate_output), _matrix(evaluate_filter), _matrix(evaluate_input)
 
 
+@functools.cache
+def point_matrices(tile: Tile, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """To the points of a tile of (m, n) outputs, p = (m + 2)(n + 2) of them, and from there.
+
+    Returns:
+        Inputs to points (p, p), filters to points (p, 9), and points to outputs (mn, p); rows and columns count down
+        first, then right.
+    """
+    (down_a, down_g, down_b), (right_a, right_g, right_b) = (transforms(outputs) for outputs in tile)
+    pairs = (down_b, right_b), (down_g, right_g), (down_a, right_a)
+    to_input, to_filter, to_output = (torch.kron(down, right).to(dtype) for down, right in pairs)
+    return to_input, to_filter, to_output
+
+
 class WinogradConv2d(nn.Module):
     """A 3x3 convolution of stride 1 that mirrors or zero-pads by one pixel: same size out. For inference.
 
@@ -59,22 +77,18 @@ class WinogradConv2d(nn.Module):
         self,
         convolution: nn.Conv2d,
         padding_mode: str,
-        tile: tuple[int, int] = (4, 4),
+        tile: Tile = (4, 4),
         dtype: torch.dtype = torch.float32,
         bias: bool = True,
     ) -> None:
         super().__init__()
         self.padding_mode = padding_mode
         self.tile = tile
-        (down_a, down_g, down_b), (right_a, right_g, right_b) = (transforms(outputs) for outputs in tile)
         weight = convolution.weight.detach().double()
-        filters = torch.einsum("ik,ockl,jl->ijco", down_g.to(weight), weight, right_g.to(weight))
-        for name, value in (
-            ("filters", filters.flatten(0, 1)),  # (36, C, O)
-            ("to_input", torch.kron(down_b, right_b).to(weight)),  # (36, 36)
-            ("to_output", torch.kron(down_a, right_a).to(weight)),  # (16, 36)
-        ):
-            self.register_buffer(name, value.to(dtype).contiguous())
+        to_input, to_filter, to_output = (matrix.to(weight.device) for matrix in point_matrices(tile, weight.dtype))
+        filters = (to_filter @ weight.permute(2, 3, 1, 0).flatten(0, 1).flatten(1)).view(-1, *weight.shape[1::-1])
+        for name, value in (("filters", filters), ("to_input", to_input), ("to_output", to_output)):
+            self.register_buffer(name, value.to(dtype).contiguous())  # (p, C, O), (p, p) and (mn, p)
         self.bias = convolution.bias if bias else None
 
     def forward(self, features: Tensor) -> Tensor:

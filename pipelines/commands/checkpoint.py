@@ -37,6 +37,9 @@ def checkpoint() -> None:
 )
 @click.option("--encoder", type=A_PATH, default=None, help="pix2pixHD's encoder of instances.")
 @click.option(
+    "--clusters", type=A_PATH, default=None, help="pix2pixHD's looks to choose from: features_clustered_010.npy."
+)
+@click.option(
     "--labels",
     type=click.IntRange(1, 255),
     default=None,
@@ -58,7 +61,8 @@ def checkpoint() -> None:
 @click.option("--restart", is_flag=True, help="Set aside (rename) another run that is in the output folder.")
 def checkpoint_import(
     file: Path, output: Path, direction: str, reverse: Path | None, discriminators: tuple[Path, ...],
-    encoder: Path | None, labels: int | None, network: str | None, height: int | None, restart: bool,
+    encoder: Path | None, clusters: Path | None, labels: int | None, network: str | None, height: int | None,
+    restart: bool,
 ) -> None:  # fmt: skip
     """Make a run folder of a published .pth FILE.
 
@@ -77,7 +81,7 @@ def checkpoint_import(
         if height is not None:
             raise UserError(f"{file} holds no segmenter that is known here; leave --height out, or name its --network")
         imported = import_published(
-            file, output, direction, reverse, discriminators, encoder, labels, restart, networks
+            file, output, direction, reverse, discriminators, encoder, labels, restart, networks, clusters
         )
     else:
         of_translators = {
@@ -85,6 +89,7 @@ def checkpoint_import(
             "--reverse": reverse,
             "--discriminator": discriminators,
             "--encoder": encoder,
+            "--clusters": clusters,
             "--labels": labels,
         }
         given = [name for name, value in of_translators.items() if value]

@@ -14,6 +14,8 @@ from pipelines.data.images import image_error, read_raw
 
 LABEL_FILES = ("_labelIds.png", "_labelTrainIds.png")
 INSTANCE_FILE = "_instanceIds.png"
+LABEL_FOLDER, INSTANCE_FOLDER = "_label", "_inst"
+"""How pix2pixHD's authors end the names of the two folders beside each other: train_label and train_inst."""
 LARGEST_ID = 2**16 - 2
 """So that a thing's number stays below 2^24 and survives a float32."""
 PER_CLASS = 1000
@@ -21,10 +23,13 @@ PER_CLASS = 1000
 
 
 def instance_file(label: Path) -> Path | None:
-    """The instance map that belongs to a label file, or None."""
+    """The instance map that belongs to a label file, or None: beside it, or as pix2pixHD's authors sort them."""
     for suffix in LABEL_FILES:
         if label.name.endswith(suffix):
             beside = label.with_name(label.name.removesuffix(suffix) + INSTANCE_FILE)
+            folder = label.parent.name
+            if folder.endswith(LABEL_FOLDER) and not beside.exists():
+                beside = label.parent.with_name(folder.removesuffix(LABEL_FOLDER) + INSTANCE_FOLDER) / beside.name
             return beside if beside.exists() else None
     return None
 

@@ -68,7 +68,7 @@ def train(
     """
     make_deterministic()
     processes = machine.processes
-    method.to(machine.device, memory_format=method.memory_format).train()
+    method.to(machine.device, memory_format=method.memory_format(machine.device)).train()
     optimizers = method.optimizers()
     initial_rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
     done = _begin(method, optimizers, run, schedule, machine, about)

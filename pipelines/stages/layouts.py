@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.authors_keys import AUTHORS_LABELS
 from pipelines.data.batches import largest_height
+from pipelines.data.encodings import cityscapes
 from pipelines.data.files import sha256_of
 from pipelines.data.instances import instance_file, number_things
 from pipelines.data.label_formats import label_id_table
@@ -120,25 +122,36 @@ def torch_cache() -> Path:
 # --- translation -----------------------------------------------------------------------------------
 
 
-def layout_reader(method: Pix2pixHD) -> Callable[[FrameToTranslate], np.ndarray]:
-    """What `translate_frames` reads for a method that takes label maps."""
-    return partial(read_layout, table=label_table(method.labels))
+def layout_reader(method: Pix2pixHD, label_ids: bool = False) -> Callable[[FrameToTranslate], np.ndarray]:
+    """What `translate_frames` reads for a method that takes label maps; `label_ids` as of `read_layout`."""
+    return partial(read_layout, table=label_table(method.labels), label_ids=label_ids)
 
 
-def read_layout(frame: FrameToTranslate, table: np.ndarray | None = None) -> np.ndarray:
+def read_layout(frame: FrameToTranslate, table: np.ndarray | None = None, label_ids: bool = False) -> np.ndarray:
     """A frame's label map with its instances, as `number_things`, int32 (H, W).
 
     Args:
         frame: With a label map.
         table: uint8 (256,), train id to the id that the method knows; None: train ids.
+        label_ids: Give Cityscapes' labelIds as they are stored. By way of train ids all that is none of the 19 classes
+            becomes "unlabeled": the bonnet, the border of the image, parking, walls of tunnels.
 
     Raises:
         ImageError: It has none, or one of its files cannot be used.
     """
-    label_map = read_label_map(frame)
-    return number_things(
-        label_map if table is None else table[label_map], None if frame.label is None else instance_file(frame.label)
-    )
+    if label_ids and frame.label is not None and frame.label_encoding == cityscapes().to_json():
+        label_map = _stored_label_ids(frame.label)
+    else:
+        label_map = read_label_map(frame)
+        label_map = label_map if table is None else table[label_map]
+    return number_things(label_map, None if frame.label is None else instance_file(frame.label))
+
+
+def _stored_label_ids(path: Path) -> np.ndarray:
+    """uint8 (H, W), each an id that Cityscapes has."""
+    stored = cityscapes().stored(path)
+    cityscapes().to_train_ids(stored, path)  # refuses strange ids
+    return stored.astype(np.uint8)
 
 
 def translate_layout(method: Pix2pixHD, things: Tensor, style_seed: int = 0) -> Tensor:
@@ -156,6 +169,6 @@ def label_table(labels: int) -> np.ndarray | None:
     """
     if labels == 19:
         return None
-    if labels != 35:
+    if labels != AUTHORS_LABELS:
         raise UserError(f"no label space has {labels} labels; expected 19 (train ids) or 35 (Cityscapes labelIds)")
     return label_id_table()

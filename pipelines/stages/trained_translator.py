@@ -54,6 +54,11 @@ def load_translator(path: Path, machine: Machine) -> tuple[Translator, Path]:
     return method.to(machine.device).eval(), checkpoint
 
 
+def is_published(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds what others have trained, as `sim2real checkpoint import` found it."""
+    return "imported" in read_state(checkpoint)["about"]
+
+
 def settings_in(checkpoint: Path, stage: str) -> dict[str, Any]:
     """The settings that a checkpoint of the expected stage was trained with."""
     about = read_state(checkpoint)["about"]

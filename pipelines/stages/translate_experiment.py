@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 
+from pipelines.authors_keys import AUTHORS_LABELS
 from pipelines.engine.acceleration import accelerated
 from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
 from pipelines.errors import Interrupted, UserError
 from pipelines.progress import Progress
 from pipelines.stages.layouts import layout_reader, translate_layout
-from pipelines.stages.trained_translator import finished_translator, load_translator
+from pipelines.stages.trained_translator import finished_translator, is_published, load_translator
 from pipelines.stages.translate_frames import (
     FrameToTranslate,
     plan_sets,
@@ -70,6 +71,10 @@ def run_translation(
     if method.takes == "label_map" and any(frame.label is None for frame in plan):
         raise UserError(f"{found} translates label maps, but not every frame has one; name the data set by --reader")
     identity = {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision}
+    # Our own networks with 35 labels are trained by way of the train ids, and used the same way.
+    label_ids = isinstance(method, Pix2pixHD) and method.labels == AUTHORS_LABELS and is_published(found)
+    if label_ids:
+        identity["layout"] = "label_ids"
     total = len(plan) if manner.part is None else len(manner.part.of(plan))
     with StopRequest().listening() as stop, Progress("translate", total, "frame") as progress:
         summary = translate_frames(
@@ -77,7 +82,7 @@ def run_translation(
             output,
             prepared(method, manner, machine),
             identity,
-            read=layout_reader(method) if method.takes == "label_map" else None,
+            read=layout_reader(method, label_ids) if method.takes == "label_map" else None,
             batch_size=manner.batch_size,
             height=manner.height,
             size=manner.size,
@@ -139,8 +144,8 @@ def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
     if manner.direction not in method.directions:
         learnt = ", ".join(method.directions)
         raise UserError(f"--direction {manner.direction}: this translator does not go that way; it has learnt {learnt}")
-    if manner.style_seed and not _draws_styles(method):
-        raise UserError(f"--style-seed {manner.style_seed}: this translator has learnt one look; leave it out")
+    if manner.style_seed:
+        _refuse_without_looks(method, manner.style_seed)
     if method.takes == "label_map":
         return _of_label_maps(method, manner, machine)
     generator = method.generator(manner.direction)
@@ -160,8 +165,15 @@ def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
     return translate
 
 
-def _draws_styles(method: Translator) -> bool:
-    return isinstance(method, Pix2pixHD) and method.styles is not None
+def _refuse_without_looks(method: Translator, style_seed: int) -> None:
+    """A seed that could change nothing is a mistake."""
+    if not isinstance(method, Pix2pixHD) or method.styles is None:
+        raise UserError(f"--style-seed {style_seed}: this translator has learnt one look; leave it out")
+    if not method.styles.found.any():
+        raise UserError(
+            f"--style-seed {style_seed}: this translator takes styles, but its checkpoint has none to choose from; "
+            "import it with --clusters, or leave --style-seed out"
+        )
 
 
 def _of_label_maps(method: Translator, manner: Manner, machine: Machine) -> Translate:

@@ -19,6 +19,7 @@ from pipelines.translation.shards import (
     Part,
     candidates,
     demote_manifest,
+    listed_failures,
     read_failures,
     remove_part_files,
     write_failures,
@@ -133,6 +134,8 @@ class Record:
 def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record | None:
     """Make one set of what all parts did, as a single run would have left it.
 
+    Where one part goes over a finished set again, the failures of the others are those that the set lists.
+
     Returns:
         The whole set's record; None while another process is at work, or where a part has not done all its frames.
     """
@@ -144,7 +147,7 @@ def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record
         return None
     with journal:
         record = Record(output, journal, workers, len(plan))
-        known, failed = candidates(output), read_failures(output)
+        known, failed, listed = candidates(output), read_failures(output), listed_failures(output / FAILURES)
         for frame in plan:
             entries = known.get(frame.name, [])
             # Noted once, with all that is wanted now, and never failed: what the part that noted it has just written.
@@ -155,6 +158,8 @@ def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record
                 record.finished[frame.name] = entry
             elif frame.name in failed:
                 record.failures.append(Failure(frame, failed[frame.name]))
+            elif not entries and frame.name in listed:
+                record.failures.append(Failure(frame, listed[frame.name]))
             else:
                 return None
         remove_unfinished(output)

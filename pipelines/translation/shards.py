@@ -126,10 +126,19 @@ def read_failures(output: Path) -> dict[str, str]:
     """Frame -> reason, of all parts."""
     reasons = {}
     for path in sorted(path for path in _hidden(output) if FAILURE_LISTS.fullmatch(path.name)):
-        with storage_errors(path):
-            lines = path.read_bytes().splitlines()
-        for line in map(json.loads, lines):
-            reasons[line["frame"]] = line["reason"]
+        reasons |= listed_failures(path)
+    return reasons
+
+
+def listed_failures(path: Path) -> dict[str, str]:
+    """Frame -> reason, of one list; nothing where there is none. A frame on a damaged line is as if not listed."""
+    reasons = {}
+    with storage_errors(path):
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            found = json.loads(line)
+            reasons[str(found["frame"])] = str(found["reason"])
     return reasons
 
 

@@ -39,8 +39,9 @@ class Method(nn.Module):
     the engine seeds it from (seed, step) before each step, so a step does not depend on the ones before it.
     """
 
-    memory_format: torch.memory_format = torch.contiguous_format
-    """The layout in which the method's networks train fastest; `benchmarks/training_step.py` measures it."""
+    def memory_format(self, device: torch.device) -> torch.memory_format:
+        """The layout in which the method's networks train fastest there; `benchmarks/training_step.py` measures it."""
+        return torch.contiguous_format
 
     def optimizers(self) -> dict[str, Optimizer]:
         """The optimizers by name; the same objects at every call."""

@@ -46,7 +46,6 @@ BatchAugmentation = Callable[[LabelledBatch], LabelledBatch]
 class Supervised(Method):
     """One network, one loss on each of its heads, one optimizer, and optionally a moving average of the weights."""
 
-    memory_format = torch.channels_last
     class_weights: Tensor | None
 
     def __init__(
@@ -110,6 +109,9 @@ class Supervised(Method):
         self.auxiliary_weight = network.auxiliary_weight if auxiliary_weight is None else auxiliary_weight
         groups = parameter_groups(network, weight_decay)
         self._optimizer = build_optimizer(optimizer, groups, learning_rate, momentum)
+
+    def memory_format(self, device: torch.device) -> torch.memory_format:
+        return torch.channels_last
 
     def optimizers(self) -> dict[str, Optimizer]:
         """One, named "network"."""

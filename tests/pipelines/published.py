@@ -141,6 +141,17 @@ def pix2pixhd_local(width=2, ins=36, halvings=4, blocks=9):
     return shapes | convolution("model1_2.7", 3, width, 7)
 
 
+def pix2pixhd_encoder(width=2, features=3, halvings=4):
+    """model.1, 4, 7, 10, 13, then 16, 19, 22, 25 and 29, for four halvings."""
+    shapes = convolution("model.1", width, 3, 7)
+    for depth in range(halvings):
+        shapes |= convolution(f"model.{4 + 3 * depth}", width * 2 ** (depth + 1), width * 2**depth, 3)
+    for depth in range(halvings):
+        name, ins = f"model.{4 + 3 * (halvings + depth)}", width * 2 ** (halvings - depth)
+        shapes |= {f"{name}.weight": (ins, ins // 2, 3, 3), f"{name}.bias": (ins // 2,)}
+    return shapes | convolution(f"model.{5 + 6 * halvings}", features, width, 7)
+
+
 def pix2pixhd_discriminator(width=4, ins=39, scales=2, features=True):
     widths = [width, 2 * width, 4 * width, 8 * width]
     channels = [(width, ins), *zip(widths[1:], widths, strict=False), (1, 8 * width)]

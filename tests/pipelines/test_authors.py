@@ -69,6 +69,8 @@ def numbers(shapes):
         (published.patch_discriminator(64), 2_764_737, 10),
         (published.pix2pixhd_global(64, 36), 182_546_755, 56),
         (published.pix2pixhd_local(32, 36), 182_857_059, 74),
+        (published.pix2pixhd_global(64, 39), 182_556_163, 56),
+        (published.pix2pixhd_encoder(16), 788_803, 20),
         (published.pix2pixhd_discriminator(64, 39, 2), 5_603_202, 20),
         (published.pix2pixhd_discriminator(64, 39, 3, features=False), 8_404_803, 30),
     ],

@@ -240,8 +240,8 @@ def test_the_command_refuses_what_does_not_go_together(drawn, save, tmp_path, co
     file = save("net.pth", drawn("ddrnet23_slim").state_dict())
     other = save("other.pth", {"fc.weight": torch.zeros(3, 3)})
     cases = [
-        ((file, "--direction", "target_to_source", "--labels", 35), 2,
-         f"error: {file} holds a segmenter (ddrnet23_slim); leave --direction, --labels out"),
+        ((file, "--direction", "target_to_source", "--clusters", other, "--labels", 35), 2,
+         f"error: {file} holds a segmenter (ddrnet23_slim); leave --direction, --clusters, --labels out"),
         ((file, "--network", "lraspp"), 5, f"error: {file}: nothing in it fits lraspp: 0 tensors loaded, "),
         ((file, "--network", "nonesuch"), 2, "'nonesuch' is not one of 'ddrnet23_slim'"),
         ((other, "--height", 512), 2, f"error: {other} holds no segmenter that is known here; leave --height out"),

@@ -49,6 +49,17 @@ def test_memory_is_saved_with_its_clusters():
     assert torch.equal(other.centres, memory().centres)
 
 
+def test_clusters_formed_elsewhere_are_adopted():
+    kept = memory()
+    kept.adopt({0: torch.tensor([[3.0], [4.0]]), 1: torch.tensor([[7.0]])})
+    assert kept.found.tolist() == [2, 1, 1]
+    drawn = kept.draw(torch.tensor([*[0] * 40, 1, 2]), list(range(42))).flatten().tolist()
+    assert set(drawn[:40]) == {3, 4} and drawn[40:] == [7, 5]
+    kept.remember(torch.tensor([[6.0]]), torch.tensor([2]))
+    kept.form_clusters()
+    assert kept.centres[0].flatten().tolist() == [3, 4]  # nothing of that class was seen: its clusters stay
+
+
 def test_keys_depend_on_layout_thing_and_seed_and_not_on_the_batch():
     one = torch.tensor([[[0, 1, 1, 2]]])
     other = torch.tensor([[[0, 1, 2, 2]]])

@@ -21,7 +21,7 @@ from translate.methods.batches import UnpairedBatch
 from translate.methods.translator import Direction, Translator, evaluating
 from translate.networks import DISCRIMINATORS, GENERATORS
 from translate.networks.patch_projection import PatchProjection
-from translate.networks.resnet_generator import ResidualBlock
+from translate.networks.residual_block import ResidualBlock
 from translate.schedules import LearningRate
 from translate.value_range import to_signed, to_unit
 

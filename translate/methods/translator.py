@@ -26,6 +26,9 @@ class Translator(Method):
     directions: ClassVar[tuple[Direction, ...]] = get_args(Direction)
     """What it learns; one-sided methods learn one."""
 
+    def memory_format(self, device: torch.device) -> torch.memory_format:
+        return torch.channels_last if device.type == "cpu" else torch.contiguous_format
+
     def generator(self, direction: Direction = "source_to_target") -> nn.Module:
         """The generator to use: its moving average if there is one. Signed image to signed image, padded sides.
 

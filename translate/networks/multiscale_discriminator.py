@@ -7,6 +7,7 @@ match. Parameter names are those of the authors' published checkpoints.
 
 from torch import Tensor, nn
 
+from translate.networks.normalisation import InstanceNorm2d
 from translate.networks.pix2pixhd import draw_convolutions
 
 WIDEST = 512
@@ -24,7 +25,7 @@ def _stages(in_channels: int, channels: int, layers: int) -> list[list[nn.Module
         stages.append(
             [
                 nn.Conv2d(width, wider, kernel_size=4, stride=stride, padding=2),
-                nn.InstanceNorm2d(wider),
+                InstanceNorm2d(wider),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         )

@@ -6,6 +6,10 @@ Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Con
 
 from torch import Tensor, nn
 
+from translate.networks.normalisation import InstanceNorm2d
+from translate.networks.residual_block import ResidualBlock
+from translate.networks.to_image import ToImageConv2d
+
 
 def draw_convolutions(network: nn.Module, deviation: float = 0.02) -> None:
     """Draw all convolution weights from N(0, deviation^2), in place; biases keep torch's own start, as in the paper's
@@ -16,31 +20,12 @@ def draw_convolutions(network: nn.Module, deviation: float = 0.02) -> None:
             nn.init.normal_(layer.weight, mean=0.0, std=deviation)
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to their input; size and channels stay."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3),
-            nn.InstanceNorm2d(channels),
-            nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3),
-            nn.InstanceNorm2d(channels),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features + self.conv_block(features)
-
-
 def opening(in_channels: int, channels: int) -> list[nn.Module]:
     """7x7 convolution at full resolution."""
     return [
         nn.ReflectionPad2d(3),
         nn.Conv2d(in_channels, channels, kernel_size=7),
-        nn.InstanceNorm2d(channels),
+        InstanceNorm2d(channels),
         nn.ReLU(inplace=True),
     ]
 
@@ -49,7 +34,7 @@ def halving(channels: int) -> list[nn.Module]:
     """(B, C, H, W) to (B, 2C, H/2, W/2)."""
     return [
         nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1),
-        nn.InstanceNorm2d(2 * channels),
+        InstanceNorm2d(2 * channels),
         nn.ReLU(inplace=True),
     ]
 
@@ -58,14 +43,14 @@ def doubling(channels: int) -> list[nn.Module]:
     """(B, C, H, W) to (B, C/2, 2H, 2W)."""
     return [
         nn.ConvTranspose2d(channels, channels // 2, kernel_size=3, stride=2, padding=1, output_padding=1),
-        nn.InstanceNorm2d(channels // 2),
+        InstanceNorm2d(channels // 2),
         nn.ReLU(inplace=True),
     ]
 
 
 def closing(channels: int, out_channels: int = 3) -> list[nn.Module]:
     """7x7 convolution to an image in [-1, 1]."""
-    return [nn.ReflectionPad2d(3), nn.Conv2d(channels, out_channels, kernel_size=7), nn.Tanh()]
+    return [nn.ReflectionPad2d(3), ToImageConv2d(channels, out_channels, kernel_size=7), nn.Tanh()]
 
 
 def encoding_and_decoding(in_channels: int, channels: int, halvings: int, blocks: int) -> list[nn.Module]:

@@ -11,26 +11,8 @@ from torch import Tensor, nn
 from translate.networks.antialiasing import BlurredDoubling, BlurredHalving
 from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm, has_bias, normalisation
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to their input; size and channels stay."""
-
-    def __init__(self, channels: int, norm: Norm = "instance", dropout: bool = False) -> None:
-        super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3, bias=has_bias(norm)),
-            normalisation(norm, channels),
-            nn.ReLU(inplace=True),
-            *([nn.Dropout(0.5)] if dropout else []),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, kernel_size=3, bias=has_bias(norm)),
-            normalisation(norm, channels),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features + self.conv_block(features)
+from translate.networks.residual_block import ResidualBlock
+from translate.networks.to_image import ToImageConv2d
 
 
 def _halve(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:
@@ -100,7 +82,7 @@ class ResnetGenerator(nn.Module):
             *_double(4 * width, norm, antialias),  # (B, 2C, H/2, W/2)
             *_double(2 * width, norm, antialias),  # (B, C, H, W)
             nn.ReflectionPad2d(3),
-            nn.Conv2d(width, out_channels, kernel_size=7),
+            ToImageConv2d(width, out_channels, kernel_size=7),
             nn.Tanh(),
         )
         draw_weights(self, initialisation)

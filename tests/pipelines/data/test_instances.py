@@ -28,6 +28,15 @@ def test_finds_the_file_beside_either_kind_of_labels(tmp_path):
     assert instance_file(tmp_path / "a.png") is None
 
 
+def test_finds_the_file_in_the_folder_beside_the_labels(tmp_path):
+    """As the authors of pix2pixHD sort them: test_label and test_inst."""
+    label = tmp_path / "test_label/a_gtFine_labelIds.png"
+    assert instance_file(label) is None
+    instances = written(tmp_path / "test_inst/a_gtFine_instanceIds.png", np.zeros((1, 4), np.uint16))
+    assert instance_file(label) == instances
+    assert instance_file(tmp_path / "test/a_gtFine_labelIds.png") is None
+
+
 def test_without_instances_things_are_labels():
     things = number_things(LABELS, None)
     assert things.dtype == np.int32 and things.tolist() == LABELS.tolist()

@@ -209,6 +209,23 @@ class TestReadLayout:
         things = read_layout(self.frame(label, cityscapes()))
         assert (things & 255).tolist() == [[0, 13, 13]] and len(np.unique(things)) == 3
 
+    def test_label_ids_of_cityscapes_stay_as_they_are_for_published_networks(self, tmp_path):
+        label = tmp_path / "x_gtFine_labelIds.png"
+        write_image(label, np.array([[1, 7, 26, 29]], np.uint8))  # bonnet, road, car, caravan
+        frame = self.frame(label, cityscapes())
+        assert read_layout(frame, label_table(35), label_ids=True).tolist() == [[1, 7, 26, 29]]
+        assert read_layout(frame, label_table(35)).tolist() == [[0, 7, 26, 0]]
+        write_image(label, np.array([[7, 99]], np.uint8))
+        with pytest.raises(ImageError, match=r"labelIds\.png: holds unknown ids 99"):
+            read_layout(frame, label_table(35), label_ids=True)
+
+    def test_other_labels_reach_published_networks_by_way_of_the_train_ids(self, tmp_path):
+        tags = np.zeros((1, 2, 3), np.uint8)
+        tags[..., 0] = [[1, 14]]  # road, car
+        write_image(tmp_path / "tags.png", tags)
+        frame = self.frame(tmp_path / "tags.png", carla("0.9.14"))
+        assert read_layout(frame, label_table(35), label_ids=True).tolist() == [[7, 26]]
+
     def test_a_frame_without_labels_is_named(self, tmp_path):
         path = tmp_path / "0.png"
         with pytest.raises(ImageError, match=r"0\.png.*no label map"):

@@ -136,6 +136,37 @@ def test_failures_of_all_parts_are_listed_together(source, tmp_path):
     assert len(read_manifest(tmp_path / "out/manifest.jsonl")) == 5 and "failures.jsonl" not in tree(tmp_path / "out")
 
 
+@pytest.mark.parametrize("bad", [("-rf",), ("a b",), ("-rf", "a b")])
+@pytest.mark.parametrize("first", [[None], [Part(1, 2), Part(2, 2)]])
+def test_a_part_leaves_a_finished_set_with_failures_as_it_was(source, tmp_path, bad, first):
+    """-rf is of part 1, "a b" of part 2: whoever fails again, and whoever has nothing to do, leaves nothing behind."""
+    for name in bad:
+        (source / f"rgb/{name}.png").write_bytes(b"")
+    for part in first:
+        run(source, tmp_path / "out", part=part)
+    finished = tree(tmp_path / "out")
+    for part in [*parts(2), Part(3, 7), Part(2, 9)]:
+        summary = run(source, tmp_path / "out", part=part)
+        assert tree(tmp_path / "out") == finished
+        assert (summary.part, summary.failed, summary.made) == (None, len(bad), 0)
+
+
+def test_a_part_mends_its_failure_while_the_others_stay_listed(source, tmp_path):
+    """Though a line of the list be damaged: then its frame is unknown until its part has been over it."""
+    for name in ("-rf", "a b", "seq1/frame"):
+        (source / f"rgb/{name}.png").write_bytes(b"")
+    run(source, tmp_path / "out")
+    write_image(source / "rgb/a b.png", paint(1, 6, 8))
+    summary = run(source, tmp_path / "out", part=Part(2, 2))
+    run(source, tmp_path / "fresh")
+    assert (summary.part, summary.made, summary.failed) == (None, 1, 2)
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+    (tmp_path / "out/failures.jsonl").write_bytes(b'{"frame": "-r\n[]\n')
+    assert run(source, tmp_path / "out", part=Part(2, 2)).part == Part(2, 2)
+    assert run(source, tmp_path / "out", part=Part(1, 2)).failed == 2
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
 def test_when_every_frame_of_every_part_failed(tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):

@@ -1,9 +1,9 @@
-"""The norms by name: what each keeps, and which convolution keeps its bias."""
+"""The norms by name: what each keeps, its gradient where torch's own is wrong, and which convolution keeps its bias."""
 
 import pytest
 import torch
 
-from translate.networks.normalisation import has_bias, normalisation
+from translate.networks.normalisation import InstanceNorm2d, has_bias, normalisation
 
 
 def test_instance_by_hand():
@@ -32,3 +32,30 @@ def test_batch_norm_replaces_the_bias():
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="no norm 'group'; the valid ones are instance, batch"):
         normalisation("group", 2)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("layouts", [("features",), ("gradient",), ("features", "gradient"), ()])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-9), (torch.float32, 1e-5), (torch.bfloat16, 0.02)])
+def test_gradient_in_every_layout(images, layouts, dtype, bound):
+    """Against the formula as autograd differentiates it; torch 2.15's own fails for one image and a channels-last
+    gradient."""
+    torch.manual_seed(0)
+    features = (2 * torch.randn(images, 6, 9, 10, dtype=torch.float64) + 1).requires_grad_()
+    upstream = torch.randn(images, 6, 9, 10, dtype=torch.float64)
+    variance, mean = torch.var_mean(features, (2, 3), correction=0, keepdim=True)
+    (((features - mean) / (variance + 1e-5).sqrt()) * upstream).sum().backward()
+
+    def laid_out(value, name):
+        layout = torch.channels_last if name in layouts else torch.contiguous_format
+        return value.detach().to(dtype).contiguous(memory_format=layout)
+
+    mine = laid_out(features, "features").requires_grad_()
+    InstanceNorm2d(6)(mine).backward(laid_out(upstream, "gradient"))
+    assert mine.grad.dtype == dtype
+    assert (mine.grad.double() - features.grad).norm() < bound * features.grad.norm()
+
+
+def test_one_pixel_cannot_be_normalised():
+    with pytest.raises(ValueError, match="more than 1 spatial element"):
+        InstanceNorm2d(2)(torch.zeros(1, 2, 1, 1))
