@@ -33,6 +33,24 @@ def look_only(optimizer, losses):
         assert part
 
 
+def gradients_of_a_step(method, batch):
+    """What a step's losses pull each parameter to, by name; nothing is learnt."""
+    found = {}
+
+    def gather(optimizer, losses):
+        method.zero_grad(set_to_none=True)
+        for part in parts_of(losses):
+            sum(part.values()).backward()
+        parameters = {id(p) for group in method.optimizers()[optimizer].param_groups for p in group["params"]}
+        for name, parameter in method.named_parameters():
+            if id(parameter) in parameters and parameter.grad is not None:
+                found[name] = parameter.grad.clone()
+
+    torch.manual_seed(0)
+    method.step(batch, gather)
+    return found
+
+
 def changed(before, method):
     """Names of the parameters and buffers that differ from the state dict `before`."""
     after = method.state_dict()
@@ -67,6 +85,21 @@ class MethodTester:
         trained = {id(parameter) for parameter in method.parameters() if parameter.requires_grad}
         assert len(held) == len(set(held))
         assert set(held) == trained
+
+    def test_the_layout_of_memory_changes_no_gradient(self):
+        """torch 2.15's instance norm, for one, is wrong for one image in channels-last."""
+        gradients = []
+        for layout in (torch.contiguous_format, torch.channels_last):
+            method = self.method().to(memory_format=layout)
+            gradients.append(gradients_of_a_step(method, self.batch()))
+        for name, expected in gradients[0].items():
+            if expected.ndim > 1:  # a bias that a normalisation takes away has a gradient of rounding errors
+                assert (gradients[1][name] - expected).norm() <= 0.01 * expected.norm(), name
+
+    def test_trains_in_channels_last_on_a_cpu_alone(self):
+        method = self.method()
+        assert method.memory_format(torch.device("cpu")) == torch.channels_last
+        assert method.memory_format(torch.device("cuda")) == torch.contiguous_format
 
     def test_learning_rate_depends_on_the_step_alone(self):
         method = self.method()
