@@ -96,7 +96,8 @@ class WinogradConv2d(nn.Module):
         (down, right), (height, width) = self.tile, features.shape[-2:]
         batch, channels, filters = features.shape[0], features.shape[1], self.filters.shape[2]
         padded = functional.pad(features.to(self.filters.dtype), (1, 1, 1, 1), self.padding_mode)
-        padded = functional.pad(padded, (0, -width % right, 0, -height % down))
+        if height % down or width % right:
+            padded = functional.pad(padded, (0, -width % right, 0, -height % down))
         padded = padded.contiguous(memory_format=torch.channels_last)
         rows, columns = -(-height // down), -(-width // right)
         result = padded.new_empty(batch, rows * down, columns * right, filters)

@@ -177,7 +177,7 @@ def _exchange_layers(network: nn.Module, mode: Mode) -> None:
             dtype = torch.float32 if child in careful else torch.bfloat16
             before = children[index - 1][1] if index and isinstance(parent, nn.Sequential) else None
             after = children[index + 1][1] if index + 1 < len(children) and isinstance(parent, nn.Sequential) else None
-            if type(child) is nn.InstanceNorm2d and not child.track_running_stats:
+            if isinstance(child, nn.InstanceNorm2d) and not child.track_running_stats:
                 setattr(parent, name, _quick(child))
             elif isinstance(child, nn.Conv2d) and (padding := _padding(child, before)):
                 normalised = isinstance(after, nn.InstanceNorm2d)

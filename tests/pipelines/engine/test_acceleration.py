@@ -48,6 +48,8 @@ def deviation(network, generator, image):
 def test_exact_is_the_same_network(generator, image):
     network = accelerated(generator, "exact")
     assert sum(isinstance(module, WinogradConv2d) for module in network.modules()) == 12
+    norms = [module for module in network.modules() if isinstance(module, nn.InstanceNorm2d)]
+    assert len(norms) == 17 and all(isinstance(norm, QuickInstanceNorm2d) for norm in norms)
     mean, largest = deviation(network, generator, image)
     assert mean < 0.002 and largest < 0.05
 
