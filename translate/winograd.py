@@ -102,14 +102,13 @@ class WinogradConv2d(nn.Module):
         rows, columns = -(-height // down), -(-width // right)
         result = padded.new_empty(batch, rows * down, columns * right, filters)
         step = max(1, STRIP // columns)
-        image_stride, _, row_stride, column_stride = padded.stride()
+        _, _, row_stride, column_stride = padded.stride()
         for image in range(batch):
             for row in range(0, rows, step):
                 count = min(step, rows - row)
-                tiles = padded.as_strided(
+                tiles = padded[image:, :, row * down :].as_strided(
                     (down + 2, right + 2, count, columns, channels),
                     (row_stride, column_stride, row_stride * down, column_stride * right, 1),
-                    padded.storage_offset() + image * image_stride + row * down * row_stride,
                 )
                 outputs = self._filtered(tiles.reshape(len(self.to_input), -1), count * columns)
                 outputs = outputs.view(down, right, count, columns, filters).permute(2, 0, 3, 1, 4)

@@ -33,6 +33,8 @@ WORTHWHILE_CHANNELS = 32
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h of glibc
 KEPT_BYTES = 1 << 28
+COMPILED_VARIANTS = 64
+"""Of one layer's code, for all its widths, precisions and two sizes of image; torch's limit is 8."""
 
 
 def accelerated(generator: nn.Module, mode: Mode = "exact", runtime: Runtime = "torch") -> nn.Module:
@@ -58,7 +60,7 @@ def accelerated(generator: nn.Module, mode: Mode = "exact", runtime: Runtime = "
     if runtime == "compile" and not (shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")):
         raise UserError("--runtime compile needs a C++ compiler (g++ or clang++); install one, or use --runtime torch")
     network = Accelerated(generator, mode)
-    return torch.compile(network) if runtime == "compile" else network
+    return _compiled(network) if runtime == "compile" else network
 
 
 class Accelerated(nn.Module):
@@ -155,6 +157,15 @@ class _Layout(nn.Module):
 class _Float(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return image.float()
+
+
+def _compiled(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        if isinstance(module, WinogradConv2d):  # its strips, unrolled, would compile for minutes and gain nothing
+            module.forward = torch.compiler.disable(module.forward)
+    settings = torch._dynamo.config
+    settings.recompile_limit = max(settings.recompile_limit, COMPILED_VARIANTS)
+    return torch.compile(network)
 
 
 def _convolutions(network: nn.Module) -> list[nn.Module]:

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import shutil
 import sys
 
 import pytest
@@ -136,6 +137,18 @@ def test_compile_needs_a_compiler(generator, monkeypatch):
     monkeypatch.setattr(acceleration.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"needs a C\+\+ compiler"):
         accelerated(generator, runtime="compile")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler: g++ is not installed")
+def test_compiled_computes_the_same_at_every_size(image):
+    torch.manual_seed(0)
+    generator = nn.Sequential(
+        nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.InstanceNorm2d(32), nn.ReLU(), nn.Conv2d(32, 3, 1)
+    ).requires_grad_(False)
+    network = accelerated(generator, "exact", "compile")
+    for shown in (image, image[..., :40, :]):
+        mean, largest = deviation(network, generator, shown)
+        assert mean < 0.002 and largest < 0.05
 
 
 def test_openvino_is_an_extra(generator, monkeypatch):
