@@ -27,7 +27,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.engine.acceleration import keep_freed_memory
 from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.engine.loop import performed
 from translate.methods.batches import UnpairedBatch
@@ -41,8 +40,7 @@ TARGET_SPEEDUP, TARGET_MEMORY = 3.0, 0.6
 VARIANTS: dict[str, dict[str, Any]] = {
     "reference": {},
     "ours": {},
-    "ours, kept memory": {"malloc": True},
-    "ours, bf16": {"malloc": True, "precision": "bf16"},
+    "ours, bf16": {"precision": "bf16"},
 }
 
 
@@ -113,8 +111,6 @@ def measure(pipe: Any, name: str, arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     device = torch.device(arguments.device)
-    if settings.get("malloc"):
-        keep_freed_memory()
     if name == "reference":
         step = reference_step(arguments.channels, device)
     else:

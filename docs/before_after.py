@@ -27,7 +27,8 @@ def main() -> None:
     folders = [workspace.translated(seed)]
     if (run / "variants").exists():
         variants = Variants(workspace, read_variants(CONFIG))
-        folders = [its.translated(seed) for _, its in variants.workspaces(seed)]
+        own = [(its.translated(seed), variant) for variant, its in variants.workspaces(seed)]
+        folders = list(dict.fromkeys(folder for folder, variant in own if variant.start_from is None))
     manifests = [{entry.frame: folder / entry.image for entry in read_manifest(folder / "manifest.jsonl")}
                  for folder in folders]  # fmt: skip
     names = sorted(manifests[0])

@@ -152,12 +152,13 @@ class _Points:
     def to_input_gradient(self, at_points: Tensor, gradient: Tensor) -> None:
         """(p, T, C) into (C, H, W): every pixel is in up to four tiles, and near the borders in the mirror too."""
         tiles = self._transformed("tiles", self.to_input.T, at_points.flatten(1))
-        padded = tiles.new_zeros(self.rows * self.down + 2, self.columns * self.right + 2, len(gradient))
-        places = self._tiles(padded)
-        tiles = tiles.view(places.shape)
-        for row in range(self.down + 2):
-            for column in range(self.right + 2):  # at one place of each tile, where no two tiles meet
-                places[row, column] += tiles[row, column]
+        tiles = tiles.view(self.down + 2, self.right + 2, self.rows, self.columns, -1).permute(2, 0, 3, 1, 4)
+        cells = tiles.new_zeros(self.rows + 1, self.down, self.columns + 1, self.right, len(gradient))
+        cells[:-1, :, :-1] = tiles[:, : self.down, :, : self.right]  # what is the tile's own; then, what it shares
+        cells[:-1, :, 1:, :2] += tiles[:, : self.down, :, self.right :]
+        cells[1:, :2, :-1] += tiles[:, self.down :, :, : self.right]
+        cells[1:, :2, 1:, :2] += tiles[:, self.down :, :, self.right :]
+        padded = cells.view((self.rows + 1) * self.down, (self.columns + 1) * self.right, -1)
         padded = padded[: self.height + 2, : self.width + 2]
         padded[2] += padded[0]
         padded[-3] += padded[-1]
