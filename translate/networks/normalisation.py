@@ -40,8 +40,8 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same with mean 0 and variance 1 in every image and channel."""
-        several = features.shape[2:].numel() > 1  # torch's own refuses one pixel, with the reason
-        if features.device.type == "cpu" and torch.is_grad_enabled() and several:
+        learning = features.device.type == "cpu" and torch.is_grad_enabled()
+        if learning and features.shape[2:].numel() > 1:  # torch's own refuses one pixel, with the reason
             return _Normalised.apply(features, self.eps)
         return super().forward(features)
 

@@ -43,8 +43,10 @@ class MirroredConv2d(nn.Conv2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) to (B, O, H, W)."""
-        wide = min(self.in_channels, self.out_channels) >= WORTHWHILE_CHANNELS
-        large = features.numel() >= WORTHWHILE_PIXELS * self.in_channels**2
-        if wide and large and features.device.type == "cpu" and torch.is_grad_enabled():
+        if features.device.type == "cpu" and torch.is_grad_enabled() and self._is_worthwhile(features):
             return mirrored_convolution(features, self.weight, self.bias)
         return super().forward(features)
+
+    def _is_worthwhile(self, features: Tensor) -> bool:
+        wide = min(self.in_channels, self.out_channels) >= WORTHWHILE_CHANNELS
+        return wide and features.numel() >= WORTHWHILE_PIXELS * self.in_channels**2
