@@ -1,6 +1,6 @@
 """What does each measure of `pipelines/engine/acceleration.py` bring by itself, and how far does it deviate?
 
-    taskset -c 1 .venv/bin/python benchmarks/layers.py [--parts norm narrow winograd network careful allocator]
+    taskset -c 1 .venv/bin/python benchmarks/layers.py [--parts norm learning narrow winograd network careful allocator]
 
 CPU time on one thread, the fastest of some rounds; a ResNet-9 of 64 channels with fresh weights, unless said otherwise.
 Deviations of layers are the root of the mean square over that of the result, both against double precision; those of
@@ -29,6 +29,9 @@ from pipelines.engine.acceleration import CastingConv2d, NarrowConv2d, QuickInst
 from pipelines.engine.acceleration import keep_freed_memory as keep
 from pipelines.engine.launch import choose_machine, describe_machine
 from translate.networks import GENERATORS
+from translate.networks.normalisation import InstanceNorm2d
+from translate.networks.residual_block import MirroredConv2d
+from translate.networks.to_image import ToImageConv2d
 from translate.winograd import WinogradConv2d
 
 LEVEL = 2 / 255
@@ -91,6 +94,40 @@ def measure_norm(rounds: int) -> None:
         norm = nn.InstanceNorm2d(shape[0])
         layers = {"nn.InstanceNorm2d": norm, "QuickInstanceNorm2d": QuickInstanceNorm2d(shape[0])}
         show_layers(f"instance norm, {shape}", layers, norm, features(*shape), rounds)
+
+
+@torch.inference_mode(False)
+def measure_learning(rounds: int) -> None:
+    """Layers that a CPU trains by algorithms of our own: forward, and forward and back, against torch's."""
+    mirrored = MirroredConv2d(256, 256, bias=True), nn.Conv2d(256, 256, 3, padding=1, padding_mode="reflect")
+    compared = {
+        "3x3, 256 channels, 64x64": (*mirrored, features(256, 64, 64)),
+        "instance norm, 64 channels, 256x256": (InstanceNorm2d(64), nn.InstanceNorm2d(64), features(64, 256, 256)),
+        "7x7, 64 to 3 channels, 256x256": (ToImageConv2d(64, 3, 7), nn.Conv2d(64, 3, 7), features(64, 262, 262)),
+    }
+    print(f"\n{'learning, ms':<58} {'forward':>8} {'both':>8}")
+    for what, (ours, torchs, shown) in compared.items():
+        for dtype in (torch.float32, torch.bfloat16):
+            given = shown.to(dtype).detach().requires_grad_()
+            for name, layer in (("ours", ours), ("torch's", torchs)):
+                forward, both = learning_times(layer.to(memory_format=torch.channels_last), given, rounds)
+                label = f"{what}, {str(dtype).removeprefix('torch.')}, {name}"
+                print(f"{label:<58} {forward * 1e3:8.1f} {both * 1e3:8.1f}")
+
+
+@torch.enable_grad()
+def learning_times(layer: nn.Module, given: Tensor, rounds: int) -> tuple[float, float]:
+    """CPU seconds of the fastest pass forward, and of the fastest pass forward and back."""
+    forward, both = [], []
+    for _ in range(rounds + 1):
+        given.grad = None
+        begun = time.process_time()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=given.dtype == torch.bfloat16):
+            result = layer(given)
+        forward.append(time.process_time() - begun)
+        result.backward(torch.ones_like(result))
+        both.append(time.process_time() - begun)
+    return min(forward[1:]), min(both[1:])
 
 
 def measure_narrow(rounds: int) -> None:
@@ -224,6 +261,7 @@ def allocated_frame(way: str, kept: bool, rounds: int) -> tuple[float, float]:
 
 PARTS = {
     "norm": (measure_norm, 20),
+    "learning": (measure_learning, 5),
     "narrow": (measure_narrow, 10),
     "winograd": (measure_winograd, 10),
     "network": (measure_network, 3),

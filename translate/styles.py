@@ -82,12 +82,14 @@ class StyleMemory(nn.Module):
     def form_clusters(self) -> None:
         """K-means on what is remembered, class by class; a class that was never seen keeps the style of zeros."""
         _, capacity, _ = self.remembered.shape
-        for label, seen in enumerate(self.seen.tolist()):
-            if seen:
-                # On the host: a few hundred points are nothing, and every device gets the same centres.
-                centres = k_means(self.remembered[label, : min(seen, capacity)].cpu(), self.centres.shape[1])
-                self.centres[label, : len(centres)] = centres.to(self.centres)
-                self.found[label] = len(centres)
+        # On the host: a few hundred points are nothing, and every device gets the same centres.
+        self.adopt(
+            {
+                label: k_means(self.remembered[label, : min(seen, capacity)].cpu(), self.centres.shape[1])
+                for label, seen in enumerate(self.seen.tolist())
+                if seen
+            }
+        )
 
     @torch.no_grad()
     def adopt(self, clusters: Mapping[int, Tensor]) -> None:

@@ -5,7 +5,7 @@ summed over channels (Lavin and Gray, arXiv:1509.09308). All of it is linear in 
 are the transposed matrices in the opposite order, and cost no more than a third of the multiplications either.
 
 At 256 channels of 64x64 on one core of an AMD EPYC (bf16 products at twice the rate of float32), CPU time forward and
-backward: direct 152 ms in float32 and 70 in bf16, so 68 and 37.
+backward: direct 141 ms in float32 and 70 in bf16, so 73 and 37 (`benchmarks/layers.py --parts learning`).
 """
 
 import math

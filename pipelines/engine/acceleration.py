@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from pipelines.engine.conversion import compiled_for_openvino, converted_to_openvino
 from pipelines.errors import UserError
+from translate.networks.to_image import by_columns, shifted_sum
 from translate.tiling import chain
 from translate.winograd import WinogradConv2d
 
@@ -121,19 +122,13 @@ class NarrowConv2d(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
-        out, channels, self.height, self.width = convolution.weight.shape
-        weight = convolution.weight.detach().permute(3, 0, 1, 2).reshape(self.width * out, channels, self.height, 1)
-        self.out = out
-        self.reach = max(self.height, self.width) // 2
-        self.columns = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
+        self.width = convolution.kernel_size[1]
+        self.reach = max(convolution.kernel_size) // 2
+        self.columns = nn.Parameter(by_columns(convolution.weight.detach()), requires_grad=False)
         self.bias = convolution.bias
 
     def forward(self, features: Tensor) -> Tensor:
-        parts = functional.conv2d(features.to(self.columns.dtype), self.columns)  # (B, width * out, H', W)
-        width = features.shape[-1] - self.width + 1
-        result = parts[:, : self.out, :, :width].float()
-        for shift in range(1, self.width):
-            result = result + parts[:, shift * self.out : (shift + 1) * self.out, :, shift : shift + width]
+        result = shifted_sum(functional.conv2d(features.to(self.columns.dtype), self.columns), self.width)
         return result if self.bias is None else result + self.bias.float()[:, None, None]
 
 
@@ -186,16 +181,13 @@ def _exchange_layers(network: nn.Module, mode: Mode) -> None:
         children = list(parent.named_children())
         for index, (name, child) in enumerate(children):
             dtype = torch.float32 if child in careful else torch.bfloat16
-            before = children[index - 1][1] if index and isinstance(parent, nn.Sequential) else None
             after = children[index + 1][1] if index + 1 < len(children) and isinstance(parent, nn.Sequential) else None
             if isinstance(child, nn.InstanceNorm2d) and not child.track_running_stats:
                 setattr(parent, name, _quick(child))
-            elif isinstance(child, nn.Conv2d) and (padding := _padding(child, before)):
+            elif isinstance(child, nn.Conv2d) and (padding := _padding(child)):
                 normalised = isinstance(after, nn.InstanceNorm2d)
                 tile = (4, 4) if dtype == torch.float32 else (2, 4)
                 setattr(parent, name, WinogradConv2d(child, padding, tile, dtype, bias=not normalised))
-                if child.padding == (0, 0):  # the mirroring was the layer before
-                    setattr(parent, children[index - 1][0], nn.Identity())
             elif isinstance(child, nn.Conv2d) and _is_narrow(child):
                 narrow = NarrowConv2d(child)
                 setattr(parent, name, narrow.to(dtype))
@@ -203,16 +195,13 @@ def _exchange_layers(network: nn.Module, mode: Mode) -> None:
                 setattr(parent, name, CastingConv2d(child, dtype))
 
 
-def _padding(convolution: nn.Conv2d, before: nn.Module | None) -> str | None:
+def _padding(convolution: nn.Conv2d) -> str | None:
     """How a convolution that Winograd's way suits is padded by one pixel; None for any other convolution."""
     plain = convolution.kernel_size == (3, 3) and convolution.stride == convolution.dilation == (1, 1)
     wide = min(convolution.in_channels, convolution.out_channels) >= WORTHWHILE_CHANNELS
-    if not plain or not wide or convolution.groups != 1:
+    if not plain or not wide or convolution.groups != 1 or convolution.padding != (1, 1):
         return None
-    if convolution.padding == (1, 1) and convolution.padding_mode in ("zeros", "reflect"):
-        return {"zeros": "constant", "reflect": "reflect"}[convolution.padding_mode]
-    mirrored = isinstance(before, nn.ReflectionPad2d) and before.padding == (1, 1, 1, 1)
-    return "reflect" if mirrored and convolution.padding == (0, 0) else None
+    return {"zeros": "constant", "reflect": "reflect"}.get(convolution.padding_mode)
 
 
 def _is_narrow(convolution: nn.Conv2d) -> bool:

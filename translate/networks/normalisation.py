@@ -32,7 +32,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
     There torch 2.15's is wrong, and says nothing, for a single image whose gradient comes in channels-last layout; and
     it is slow, since it copies features to another layout and back: (1, 64, 256, 256) in channels-last bf16 takes
-    7.4 ms forward and 14 back, this 1.2 and 8; in float32 18 and 16 against 1.6 and 7.
+    21 ms forward and back, this 9.5; in float32 35 against 11 (`benchmarks/layers.py --parts learning`).
     """
 
     def __init__(self, channels: int) -> None:
