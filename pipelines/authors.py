@@ -319,11 +319,15 @@ def read_published(path: Path) -> dict[str, State]:
     try:
         stream = open_regular(path)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}; expected a .pth file") from error
+        raise CheckpointError(
+            f"{path}: cannot be read: {error.strerror or error}; expected a published .pth or .npy file"
+        ) from error
     with stream, tempfile.TemporaryDirectory(prefix="sim2real-") as folder:
         size = os.fstat(stream.fileno()).st_size
         if not 0 < size <= LARGEST:
-            raise CheckpointError(f"{path}: has {size} bytes; expected a .pth file of up to {LARGEST >> 30} GiB")
+            raise CheckpointError(
+                f"{path}: has {size} bytes; expected a published .pth or .npy file of up to {LARGEST >> 30} GiB"
+            )
         output = Path(folder) / "tensors.safetensors"
         answer = _unpickled(path, stream.fileno(), output, MEMORY + 4 * size, SECONDS + size // 20_000_000)
         if "refused" in answer:
