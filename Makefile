@@ -57,11 +57,11 @@ test: $(VENV)/installed ## run the tests, in two processes at a time
 test-pipelines test-others: export OMP_NUM_THREADS = 1
 
 test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
-	$(VENV)/bin/python -m pytest -m "not runtimes" --ignore=tests/pipelines/translation tests/pipelines tests/test_layers.py tests/test_makefile.py
+	$(VENV)/bin/python -m pytest -m "not runtimes" --ignore=tests/pipelines/batch_inference tests/pipelines tests/test_layers.py tests/test_makefile.py
 
 # With batch translation and the tests of OpenVINO and ONNX Runtime both halves take about as long.
 test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation and other runtimes
-	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/pipelines/translation
+	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/pipelines/batch_inference
 	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
 
 lint: $(VENV)/installed ## check style

@@ -26,8 +26,8 @@ from pipelines.data.frames import open_frame_set
 from pipelines.data.labelled_batches import LabelledBatches
 from pipelines.engine.launch import Machine, choose_machine, describe_machine, use_threads
 from pipelines.engine.loop import performed
-from pipelines.segmenters import SegmenterSettings
-from pipelines.stages.train_segmenter import augmentation_in_workers, augmentation_on_device
+from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.stages.training.train_segmenter import augmentation_in_workers, augmentation_on_device
 from segment.methods.supervised import Supervised
 from segment.networks import NETWORKS
 

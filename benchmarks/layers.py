@@ -1,4 +1,4 @@
-"""What does each measure of `pipelines/engine/acceleration.py` bring by itself, and how far does it deviate?
+"""What does each measure of `pipelines/runtimes/acceleration.py` bring by itself, and how far does it deviate?
 
     taskset -c 1 .venv/bin/python benchmarks/layers.py [--parts norm learning narrow winograd network careful allocator]
 
@@ -25,14 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.engine.acceleration import CastingConv2d, NarrowConv2d, QuickInstanceNorm2d, accelerated
-from pipelines.engine.acceleration import keep_freed_memory as keep
 from pipelines.engine.launch import choose_machine, describe_machine
+from pipelines.runtimes.acceleration import CastingConv2d, NarrowConv2d, QuickInstanceNorm2d, accelerated
+from pipelines.runtimes.acceleration import keep_freed_memory as keep
+from translate.fast.to_image import ToImageConv2d
+from translate.fast.winograd import WinogradConv2d
 from translate.networks import GENERATORS
 from translate.networks.normalisation import InstanceNorm2d
 from translate.networks.residual_block import MirroredConv2d
-from translate.networks.to_image import ToImageConv2d
-from translate.winograd import WinogradConv2d
 
 LEVEL = 2 / 255
 SIZE = (128, 256)

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/segment.py [--json FILE] [--size 1024x512] [--frames 6] [--rounds 8]
 
 The reference: `network(image).argmax(1)` in float32 as built, logits upsampled. Ours is `open_runtime` of
-`pipelines/engine/segmenter_runtime.py`. Network: DDRNet-23-slim with fresh weights, on drawn surfaces with edges, of
+`pipelines/runtimes/segmenter_runtime.py`. Network: DDRNet-23-slim with fresh weights, on drawn surfaces with edges, of
 which about a fifth of the blocks of 8x8 pixels lies on borders between classes. Every variant has a process of its own,
 so that allocator settings and peaks of memory are its own. Processes take turns, frame by frame. Where other programs
 compute too, wall time is theirs as well; CPU time over threads is what free cores would need, and the median of that
@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from torch import Tensor
 
-from pipelines.engine.acceleration import keep_freed_memory
 from pipelines.engine.launch import choose_machine, describe_machine
-from pipelines.engine.segmenter_runtime import open_runtime
-from pipelines.stages.export_segmenter import street_like
+from pipelines.runtimes.acceleration import keep_freed_memory
+from pipelines.runtimes.segmenter_runtime import open_runtime
+from pipelines.stages.export.export_segmenter import street_like
 from segment.networks import NETWORKS
 
 TARGETS = {"fast": 2.0, "fast, OpenVINO": 3.5}

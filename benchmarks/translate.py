@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/translate.py [--json FILE] [--frames 12] [--sizes 512x256 1024x512] [--long 500]
 
 The reference, written out below: Pillow decodes, the network runs in float32 as built, one image at a time, values are
-truncated to bytes, Pillow encodes. Ours is `translate_frames` with the layers of `pipelines/engine/acceleration.py`.
+truncated to bytes, Pillow encodes. Ours is `translate_frames` with the layers of `pipelines/runtimes/acceleration.py`.
 Network: ResNet-9 of 64 channels, fresh weights. Every variant has a process of its own, so that allocator settings and
 peaks of memory are its own; processes take turns, and the fastest round of each counts. Needs all cores to itself.
 `--rounds 0 --long 500` measures nothing but the memory along 500 frames.
@@ -32,9 +32,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipelines.data.images import read_image, write_image
-from pipelines.engine.acceleration import accelerated, keep_freed_memory
 from pipelines.engine.launch import choose_machine, describe_machine
-from pipelines.stages.translate_frames import plan_folder, translate_frames
+from pipelines.runtimes.acceleration import accelerated, keep_freed_memory
+from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
 from translate.networks import GENERATORS
 from translate.value_range import to_signed, to_unit
 

@@ -29,12 +29,12 @@ from torch.nn import functional
 
 from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.engine.loop import performed
+from translate.fast.to_image import ToImageConv2d
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN
 from translate.networks import DISCRIMINATORS, GENERATORS
 from translate.networks.normalisation import InstanceNorm2d
 from translate.networks.residual_block import MirroredConv2d
-from translate.networks.to_image import ToImageConv2d
 
 TARGET_SPEEDUP, TARGET_MEMORY = 3.0, 0.6
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.config import read_experiment, read_variants
 from pipelines.data.images import read_image, write_image
 from pipelines.data.manifest import read_manifest
-from pipelines.stages.compare_variants import Variants
-from pipelines.workspace import Workspace
+from pipelines.experiment.config import read_experiment, read_variants
+from pipelines.experiment.workspace import Workspace
+from pipelines.stages.comparison.compare_variants import Variants
 
 SHOWN = 4
 CONFIG = Path("pipelines/configs/toyworld.toml")

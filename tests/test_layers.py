@@ -28,6 +28,8 @@ NOT_BELOW = {
     "translate": {"pipelines"},
     "pipelines": set(),
 }
+FLOORS = ("commands", "stages", "report", "batch_inference", "runtimes", "pretrained", "experiment", "engine", "data")
+"""The folders of pipelines/, from top to bottom: each imports itself and those below."""
 NAMELESS = {"utils", "util", "common", "core", "helpers", "helper", "misc"}
 
 
@@ -61,6 +63,25 @@ def test_imports_run_one_way(name):
             f"{name}:{line} imports {module}: {name.split('/')[0]} stands below {wrong}. "
             "Take what you need as an argument, or move the code up to the package that knows both"
         )
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.split("/")[1] in FLOORS])
+def test_imports_run_down_the_floors_of_pipelines(name):
+    """An import that runs up makes a loop of two floors, and then neither is found, read or tested without the other."""
+    floor = FLOORS.index(name.split("/")[1])
+    above = {f"pipelines.{one}" for one in FLOORS[:floor]}
+    for module, line in imported(FILES[name]):
+        wrong = within(module, above)
+        assert wrong is None, (
+            f"{name}:{line} imports {module}: {FLOORS[floor]}/ stands below {wrong.split('.')[1]}/. Take what you need as "
+            "an argument, or move the code down to the floor that both may use"
+        )
+
+
+def test_the_floors_are_all_of_pipelines():
+    """A folder that no rule knows would be where the next loop begins."""
+    folders = {path.name for path in (ROOT / "pipelines").iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert folders == {*FLOORS, "configs"}
 
 
 @pytest.mark.parametrize("name", MATHEMATICS)

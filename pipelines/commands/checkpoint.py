@@ -7,7 +7,7 @@ import click
 
 from pipelines.commands.options import A_FOLDER, A_PATH
 from pipelines.errors import UserError
-from pipelines.segmenters import NetworkName
+from pipelines.experiment.segmenters import NetworkName
 
 
 @click.group()
@@ -72,8 +72,8 @@ def checkpoint_import(
     What the file holds is found out from the names and shapes of its tensors. It is unpickled in a process of its own,
     with limits, and never runs code. Networks with batch norm use their saved statistics, and none uses dropout.
     """
-    from pipelines.authors import import_published, read_published
-    from pipelines.authors_segmenters import find_segmenter, import_segmenter
+    from pipelines.pretrained.published_segmenters import find_segmenter, import_segmenter
+    from pipelines.pretrained.published_translators import import_published, read_published
 
     networks = read_published(file)
     found = find_segmenter(networks, network)

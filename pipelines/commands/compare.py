@@ -10,7 +10,7 @@ from pipelines.commands.options import Comparison, comparing, typed_command
 def compare(asked: Comparison) -> None:
     """How much of the gap does translation close? Trains and evaluates all three arms, writes the report."""
     from pipelines.report.tables import format_table
-    from pipelines.stages.compare import compare as run_comparison
+    from pipelines.stages.comparison.compare import compare as run_comparison
 
     study = run_comparison(asked.workspace, asked.machine(), asked.workers, typed_command(), asked.restart)
     click.echo(format_table(study))

@@ -23,7 +23,7 @@ def config() -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 def config_show(config: Path, overrides: tuple[str, ...]) -> None:
     """Print every setting of an experiment, defaults included, as JSON."""
-    from pipelines.config import read_experiment
+    from pipelines.experiment.config import read_experiment
 
     click.echo(read_experiment(config, overrides).model_dump_json(indent=2))
 
@@ -33,7 +33,7 @@ def config_show(config: Path, overrides: tuple[str, ...]) -> None:
 @seed_option
 def config_inputs(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None) -> None:
     """Write what each stage depends on to RUN/inputs, touching only files whose content changes (for make)."""
-    from pipelines.stages.inputs import write_inputs
+    from pipelines.stages.comparison.inputs import write_inputs
 
     workspace = open_workspace(config, data, run, overrides)
     write_inputs(workspace, first_seed(workspace, seed))

@@ -23,8 +23,8 @@ from pipelines.errors import UserError
 def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool) -> None:
     """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
     from pipelines.engine.checkpoints import read_state, resolve_checkpoint
-    from pipelines.stages.export import export_translator
-    from pipelines.stages.export_segmenter import export_segmenter
+    from pipelines.stages.export.export_segmenter import export_segmenter
+    from pipelines.stages.export.export_translator import export_translator
 
     if read_state(resolve_checkpoint(checkpoint))["about"].get("stage") == "segmenter":
         if direction is not None:

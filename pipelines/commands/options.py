@@ -81,8 +81,8 @@ checkpoint_option = click.option(
 
 def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> Any:
     """The experiment of a config file, with its folders."""
-    from pipelines.config import read_experiment
-    from pipelines.workspace import Workspace
+    from pipelines.experiment.config import read_experiment
+    from pipelines.experiment.workspace import Workspace
 
     experiment = read_experiment(config, overrides)
     return Workspace(experiment, data, run or Path("runs") / experiment.name)

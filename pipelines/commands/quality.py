@@ -65,8 +65,8 @@ def translate_quality(
     is the FID of a paper.
     """
     from pipelines.engine.runs import environment
-    from pipelines.stages.quality_inputs import find_inputs
-    from pipelines.stages.translation_quality import evenly, format_quality, measure_quality, write_quality
+    from pipelines.stages.quality.quality_inputs import find_inputs
+    from pipelines.stages.quality.translation_quality import evenly, format_quality, measure_quality, write_quality
 
     workspace, seed = _experiment(config, data, run, overrides, seed)
     inputs = find_inputs(workspace, seed, translated, source, target, expert)
@@ -105,8 +105,8 @@ def translate_audit(
     segmenter.weigh_by_consistency find them.
     """
     from pipelines.report.wording import score
-    from pipelines.stages.quality_inputs import find_inputs
-    from pipelines.stages.translation_audit import audit_translation
+    from pipelines.stages.quality.quality_inputs import find_inputs
+    from pipelines.stages.quality.translation_audit import audit_translation
 
     workspace, seed = _experiment(config, data, run, overrides, seed)
     inputs = find_inputs(workspace, seed, translated, source, (), expert)

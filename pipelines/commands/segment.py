@@ -40,7 +40,7 @@ def segment_train(
     device: str, precision: str, threads: int | None, workers: int, restart: bool,
 ) -> None:  # fmt: skip
     """Train one arm's segmenter, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
-    from pipelines.stages.train_segmenter import train_segmenter
+    from pipelines.stages.training.train_segmenter import train_segmenter
 
     workspace = open_workspace(config, data, run, overrides)
     with joined_machine(device, precision, threads) as machine:

@@ -12,7 +12,7 @@ WAYS = (
     *("eager", "channels-last", "folded", "bf16", "folded bf16", "torch", "torch, fast", "compile", "compile, fast"),
     *("onnxruntime", "openvino", "openvino, fast"),
 )
-"""Keys of `pipelines.stages.bench.WAYS`, written out so that --help need not import torch."""
+"""Keys of `pipelines.stages.export.bench.WAYS`, written out so that --help need not import torch."""
 SIZES = ((1024, 512),)
 
 
@@ -62,7 +62,7 @@ def segment_bench(
     if not checkpoints and not networks:
         raise UserError("nothing to measure: name a run folder or checkpoint, or --network NAME, or --network all")
     from pipelines.report.bench import bench_table, progress_line, read_scores, tradeoff_svg
-    from pipelines.stages.bench import bench, candidates, record
+    from pipelines.stages.export.bench import bench, candidates, record
 
     known = read_scores(scores) if scores else {}
     keep_memory()

@@ -133,7 +133,7 @@ def segment_evaluate(
         raise UserError("--flip, --scales and --window are ways to use a network; --predictions are there already")
     workspace = open_workspace(config, data, run, overrides)
 
-    from pipelines.stages.evaluate import Looks, Measures
+    from pipelines.stages.evaluation.evaluate import Looks, Measures
 
     looks, measures = Looks(flip, scales, window, stride), Measures(boundary, calibration)
     if predictions is not None:
@@ -170,9 +170,9 @@ def _of_checkpoint(
     workspace: Any, checkpoint: Path, output: Path | None, submission: Path | None, machine: Any, looks: Any,
     measures: Any,
 ) -> None:  # fmt: skip
-    from pipelines.stages.evaluate import evaluate_checkpoint, evaluation_place
-    from pipelines.stages.evaluation_table import format_summary
-    from pipelines.stages.submission import refuse_other_names, submit_checkpoint
+    from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, evaluation_place
+    from pipelines.stages.evaluation.evaluation_table import format_summary
+    from pipelines.stages.evaluation.submission import refuse_other_names, submit_checkpoint
 
     if submission is not None:
         refuse_other_names(workspace.validation)
@@ -192,8 +192,8 @@ def _through(
     workspace: Any, checkpoint: Path, translator: Path, direction: Any, output: Path | None, machine: Any, looks: Any,
     measures: Any,
 ) -> None:  # fmt: skip
-    from pipelines.stages.evaluate import evaluate_checkpoint
-    from pipelines.stages.evaluate_through import evaluate_through, format_both
+    from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
+    from pipelines.stages.evaluation.evaluate_through import evaluate_through, format_both
 
     translated = evaluate_through(workspace, checkpoint, translator, direction, output, machine, looks, measures)
     click.echo(format_both(evaluate_checkpoint(workspace, checkpoint, None, machine, looks, measures), translated))
@@ -202,8 +202,8 @@ def _through(
 def _of_predictions(
     workspace: Any, predictions: Path, predicted: Any, output: Path | None, workers: int, measures: Any
 ) -> None:
-    from pipelines.stages.evaluate_predictions import evaluate_predictions
-    from pipelines.stages.evaluation_table import format_summary
+    from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions
+    from pipelines.stages.evaluation.evaluation_table import format_summary
 
     folder = output or predictions / "evaluation"
     evaluation = evaluate_predictions(workspace.validation, predictions, predicted, folder, workers, measures)
@@ -214,13 +214,13 @@ def _of_predictions(
 def _compared(
     workspace: Any, compare: tuple[Path, Path], output: Path | None, machine: Any, looks: Any, measures: Any
 ) -> None:
-    from pipelines.stages.compare_evaluations import (
+    from pipelines.stages.evaluation.compare_evaluations import (
         compare_evaluations,
         format_comparison,
         open_evaluation,
         write_comparison,
     )
-    from pipelines.stages.evaluate import evaluate_checkpoint
+    from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 
     evaluated: Callable[[Path], Any] = functools.partial(
         evaluate_checkpoint, workspace, output=None, machine=machine, looks=looks, measures=measures
@@ -236,7 +236,7 @@ def _page(workspace: Any, evaluation: Any, folder: Path, subject: str, machine: 
     from datetime import date
 
     from pipelines.engine.launch import describe_machine
-    from pipelines.stages.evaluation_report import report_evaluation
+    from pipelines.stages.evaluation.evaluation_report import report_evaluation
 
     facts = [("Command", typed_command()), ("Date", date.today().isoformat())]
     if machine is not None:

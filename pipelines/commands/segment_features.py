@@ -54,7 +54,7 @@ def segment_features(
 
     from pipelines.report.features_page import headline, pair_title
     from pipelines.report.wording import amount, percent
-    from pipelines.stages.features import Manner, look_inside
+    from pipelines.stages.features.feature_study import Manner, look_inside
 
     machine = open_machine(device, precision, threads)
     page = output or workspace.run / "features.html"

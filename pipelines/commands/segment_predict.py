@@ -51,10 +51,10 @@ def segment_predict(
     workers: int, shard: str | None, restart: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Write a label map and an overlay for every image of a folder tree. Carries on after a kill."""
+    from pipelines.batch_inference.inputs import plan_input
+    from pipelines.batch_inference.shards import Part
     from pipelines.data.video import is_video
-    from pipelines.stages.predict_frames import to_predict
-    from pipelines.translation.inputs import plan_input
-    from pipelines.translation.shards import Part
+    from pipelines.stages.predicting.predict_frames import to_predict
 
     part = Part.parse(shard) if shard else Part.of_environment()
     of_video = is_video(source) and not source.is_dir()
@@ -68,7 +68,12 @@ def segment_predict(
         raise UserError(f"--output '{output}' is a file; give it the name of a folder")
     plan = [] if of_video else to_predict(plan_input(source, output, reader, reader_settings)[0], overlays)
 
-    from pipelines.stages.prediction import PredictionManner, describe_prediction, run_prediction, run_video_prediction
+    from pipelines.stages.predicting.prediction import (
+        PredictionManner,
+        describe_prediction,
+        run_prediction,
+        run_video_prediction,
+    )
 
     keep_memory()
     machine = open_machine(own_device(device), precision, threads)
@@ -92,8 +97,8 @@ def segment_predict(
 
 def say_what_would_be_done(plan: Any, source: Path, output: Path, manner: Any, how: str) -> None:
     """Print a dry run's findings, of a video where there is no plan; complain about frames that cannot be read."""
-    from pipelines.stages.predict_frames import preview_prediction
-    from pipelines.stages.predict_video import describe_video_prediction
+    from pipelines.stages.predicting.predict_frames import preview_prediction
+    from pipelines.stages.predicting.predict_video import describe_video_prediction
 
     if not plan:
         click.echo("\n".join(describe_video_prediction(source, output, manner.labels, how)))

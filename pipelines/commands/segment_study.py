@@ -9,9 +9,9 @@ from pipelines.commands.options import Comparison, comparing, typed_command
 @comparing
 def study(asked: Comparison) -> None:
     """Which network? Trains those of the config's [study] on real, source and augmented source frames; a table."""
-    from pipelines.config import read_study
+    from pipelines.experiment.config import read_study
     from pipelines.report.networks import networks_table
-    from pipelines.stages.study_networks import study_networks
+    from pipelines.stages.comparison.study_networks import study_networks
 
     _, augmented = read_study(asked.config, asked.overrides)
     record = study_networks(asked.workspace, augmented, asked.machine(), asked.workers, typed_command(), asked.restart)

@@ -31,7 +31,7 @@ def translate_train(
     device: str, precision: str, threads: int | None, workers: int, restart: bool,
 ) -> None:  # fmt: skip
     """Train an experiment's translator, or carry on where it stopped."""
-    from pipelines.stages.train_translator import train_translator
+    from pipelines.stages.training.train_translator import train_translator
 
     workspace = open_workspace(config, data, run, overrides)
     path = train_translator(
@@ -49,7 +49,7 @@ def translate_experiment_command(
     device: str, precision: str, threads: int | None, workers: int, restart: bool,
 ) -> None:  # fmt: skip
     """Translate an experiment's labelled source frames with its trained translator."""
-    from pipelines.stages.translate_experiment import translate_experiment
+    from pipelines.stages.translating.translate_experiment import translate_experiment
 
     workspace = open_workspace(config, data, run, overrides)
     seed = first_seed(workspace, seed)

@@ -75,10 +75,10 @@ def translate_run(
     shard: str | None, fast: bool, runtime: Any, restart: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Translate every image of a folder tree; names, sizes, formats and label maps stay. Carries on after a kill."""
+    from pipelines.batch_inference.inputs import plan_input
+    from pipelines.batch_inference.manner import Manner
+    from pipelines.batch_inference.shards import Part
     from pipelines.data.video import is_video
-    from pipelines.translation.inputs import plan_input
-    from pipelines.translation.manner import Manner
-    from pipelines.translation.shards import Part
 
     part = Part.parse(shard) if shard else Part.of_environment()
     manner = Manner(direction, height, size, batch, quality, part, tile, fast, runtime, style_seed)
@@ -94,7 +94,7 @@ def translate_run(
         say_what_would_be_done(plan, output, part)
         return
 
-    from pipelines.stages.translate_experiment import run_translation
+    from pipelines.stages.translating.translate_experiment import run_translation
 
     keep_memory()
     machine = open_machine(own_device(device), precision, threads)
@@ -113,13 +113,13 @@ def run_on_video(
 ) -> None:  # fmt: skip
     """Translate one video, on the machine that `on` (device, precision, threads) names."""
     if dry_run:
-        from pipelines.stages.translate_video import describe_video
+        from pipelines.stages.translating.translate_video import describe_video
 
         for line in describe_video(source, output):
             click.echo(line)
         return
 
-    from pipelines.stages.translate_experiment import run_video
+    from pipelines.stages.translating.translate_experiment import run_video
 
     keep_memory()
     summary = run_video(checkpoint, source, output, manner, open_machine(*on), restart)
@@ -135,7 +135,7 @@ def say_network_share(share: float | None, frames: int) -> None:
 
 def say_what_would_be_done(plan: Any, output: Path, part: Any) -> None:
     """Print a dry run's findings; complain about frames that cannot be read."""
-    from pipelines.translation.preview import preview
+    from pipelines.batch_inference.preview import preview
 
     found = preview(plan, output, part)
     for line in found.lines:
@@ -146,7 +146,7 @@ def say_what_would_be_done(plan: Any, output: Path, part: Any) -> None:
 
 def keep_memory() -> None:
     """This process translates and does nothing else, so what a frame frees is kept for the next one."""
-    from pipelines.engine.acceleration import keep_freed_memory
+    from pipelines.runtimes.acceleration import keep_freed_memory
 
     keep_freed_memory()
 

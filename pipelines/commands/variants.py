@@ -9,9 +9,9 @@ from pipelines.commands.options import Comparison, comparing, typed_command
 @comparing
 def variants(asked: Comparison) -> None:
     """Which way of translating helps? Trains and evaluates every [[variant]] of an experiment, writes the table."""
-    from pipelines.config import read_variants
+    from pipelines.experiment.config import read_variants
     from pipelines.report.variants import markdown_table
-    from pipelines.stages.compare_variants import Variants, compare_variants
+    from pipelines.stages.comparison.compare_variants import Variants, compare_variants
 
     chosen = Variants(asked.workspace, read_variants(asked.config, asked.overrides))
     study = compare_variants(chosen, asked.machine(), asked.workers, typed_command(), asked.restart)

@@ -13,9 +13,9 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from pipelines.data.images import through_jpeg, to_image, to_tensor
+from segment.appearance.sensor import sensor_noise, shot_and_read
+from segment.appearance.style import transfer_amplitude, transfer_colour
 from segment.classes import IGNORE_INDEX
-from segment.sensor import sensor_noise, shot_and_read
-from segment.style import transfer_amplitude, transfer_colour
 
 
 def fit_height(image: np.ndarray, height: int, enlarge: bool = False, least_width: int = 0) -> np.ndarray:
@@ -59,7 +59,7 @@ class SegmenterAugmentation:
         jpeg_quality: Lowest and highest quality.
         style_from_target: Probability that a frame takes the looks of the style image, where it is given one.
         style: "colour", "fourier" or "either".
-        style_window: Of "fourier": see `segment.style.transfer_amplitude`.
+        style_window: Of "fourier": see `segment.appearance.style.transfer_amplitude`.
     """
 
     height: int

@@ -9,10 +9,10 @@ import kornia.augmentation as K
 import torch
 from torch import Tensor
 
+from segment.appearance.sensor import sensor_noise, shot_and_read
+from segment.appearance.style import transfer_amplitude, transfer_colour
 from segment.classes import IGNORE_INDEX
 from segment.methods.supervised import LabelledBatch
-from segment.sensor import sensor_noise, shot_and_read
-from segment.style import transfer_amplitude, transfer_colour
 
 
 class DeviceAugmentation:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from pipelines.errors import UserError
 from pipelines.report.record import Record
-from segment import metrics
+from segment.metrics import regions as metrics
 
 Arm = Literal["source_only", "translated", "oracle"]
 

@@ -1,1 +1,1 @@
-"""One stage, one file: what a command or a make target does."""
+"""What a command or a make target does; a folder per verb."""

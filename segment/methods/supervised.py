@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from segment.appearance.colours import paint_classes
 from segment.averaging import MovingAverage
-from segment.colours import paint_classes
 from segment.inference import predict
 from segment.losses import LOSSES
 from segment.methods.method import Method, Update

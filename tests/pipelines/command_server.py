@@ -17,7 +17,12 @@ from pathlib import Path
 def main():
     from pipelines import cli
     from pipelines.report import tables  # noqa: F401
-    from pipelines.stages import compare, inputs, prediction, translate_experiment  # noqa: F401
+    from pipelines.stages.comparison import (
+        compare,  # noqa: F401
+        inputs,  # noqa: F401
+    )
+    from pipelines.stages.predicting import prediction  # noqa: F401
+    from pipelines.stages.translating import translate_experiment  # noqa: F401
     from segment.networks import NETWORKS
     from tests.pipelines.narrow import narrow_ddrnet
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.config import read_experiment
 from pipelines.data.toyworld import draw_toy_world
 from pipelines.engine.launch import Machine
-from pipelines.workspace import Workspace
+from pipelines.experiment.config import read_experiment
+from pipelines.experiment.workspace import Workspace
 from segment.networks import NETWORKS
 from tests.pipelines.narrow import narrow_ddrnet
 

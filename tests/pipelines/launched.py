@@ -115,6 +115,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         run(sys.argv[1:], json.loads(os.environ["MISHAPS"]).get(os.environ["RANK"]))
     else:
-        import pipelines.stages.train_segmenter  # noqa: F401
+        import pipelines.stages.training.train_segmenter  # noqa: F401
 
         main()

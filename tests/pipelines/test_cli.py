@@ -177,7 +177,7 @@ def test_each_kind_of_error_has_its_code(here, monkeypatch, error, code):
     def fails(*_):
         raise error("what is\nwrong")
 
-    monkeypatch.setattr("pipelines.config.read_experiment", fails)
+    monkeypatch.setattr("pipelines.experiment.config.read_experiment", fails)
     assert here("config", "show", "x") == (code, "error: what is wrong\n")
 
 
@@ -185,7 +185,7 @@ def test_stopped_by_a_signal_is_no_error(here, monkeypatch):
     def stops(*_):
         raise Interrupted("SIGTERM at step 5 of 9")
 
-    monkeypatch.setattr("pipelines.config.read_experiment", stops)
+    monkeypatch.setattr("pipelines.experiment.config.read_experiment", stops)
     assert here("config", "show", "x") == (75, "stopped: SIGTERM at step 5 of 9\n")
 
 
@@ -193,7 +193,7 @@ def test_ctrl_c_is_no_traceback(here, monkeypatch):
     def stops(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.config.read_experiment", stops)
+    monkeypatch.setattr("pipelines.experiment.config.read_experiment", stops)
     code, stderr = here("config", "show", "x")
     assert code == 130
     assert stderr.strip() == "error: interrupted; the last checkpoint is kept and the same command carries on"
@@ -222,7 +222,7 @@ def test_disk_and_memory_are_foreseeable(here, monkeypatch, error, code, expecte
     def fails(*_):
         raise error
 
-    monkeypatch.setattr("pipelines.config.read_experiment", fails)
+    monkeypatch.setattr("pipelines.experiment.config.read_experiment", fails)
     found, stderr = here("config", "show", "x")
     assert found == code and expected in stderr and stderr.count("\n") == 1
 
@@ -232,7 +232,7 @@ def test_our_own_bugs_keep_their_traceback(here, monkeypatch, error):
     def fails(*_):
         raise error
 
-    monkeypatch.setattr("pipelines.config.read_experiment", fails)
+    monkeypatch.setattr("pipelines.experiment.config.read_experiment", fails)
     with pytest.raises(type(error)):
         here("config", "show", "x")
 

@@ -108,7 +108,7 @@ def test_a_killed_segmenter_training_carries_on(stage, tiny_run, tmp_path, trap)
 
 
 TRANSLATION_KILLS = {
-    "in the network": kill("pipelines.translation.network.Network.__call__", at=3),
+    "in the network": kill("pipelines.batch_inference.network.Network.__call__", at=3),
     "before an image has its name": kill("os.replace", at=2, holding="rgb/"),
     "before the manifest has its name": kill("os.replace", holding=".manifest.jsonl"),
 }
@@ -164,7 +164,7 @@ def test_sigterm_saves_and_leaves_with_75(stage, tiny_run, tmp_path, workers, at
 
 def test_sigterm_during_the_last_frame_does_not_begin_the_next_stage(stage, copied_run):
     shutil.rmtree(copied_run / "seed-0/translated")
-    trap = kill("pipelines.translation.network.Network.__call__", at=5, signal_name="SIGTERM")
+    trap = kill("pipelines.batch_inference.network.Network.__call__", at=5, signal_name="SIGTERM")
     assert stage("compare", trap=trap).code == 75
     assert (copied_run / "seed-0/translated/manifest.jsonl").exists()
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
 from pipelines.engine.processes import ALONE, Processes
-from pipelines.stages.train_segmenter import train_segmenter
+from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.networks import NETWORKS
 from tests.pipelines.narrow import narrow_ddrnet
 

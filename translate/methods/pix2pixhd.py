@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from segment.appearance.colours import paint_classes
 from segment.averaging import MovingAverage
-from segment.colours import paint_classes
 from segment.methods.method import Update
 from translate.freezing import frozen
 from translate.image_pool import ImagePool

@@ -6,9 +6,9 @@ Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Con
 
 from torch import Tensor, nn
 
+from translate.fast.to_image import ToImageConv2d
 from translate.networks.normalisation import InstanceNorm2d
 from translate.networks.residual_block import ResidualBlock
-from translate.networks.to_image import ToImageConv2d
 
 
 def draw_convolutions(network: nn.Module, deviation: float = 0.02) -> None:

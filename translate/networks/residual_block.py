@@ -7,8 +7,8 @@ Parameter names are those of the authors' published checkpoints.
 import torch
 from torch import Tensor, nn
 
+from translate.fast.winograd_training import mirrored_convolution
 from translate.networks.normalisation import Norm, has_bias, normalisation
-from translate.winograd_training import mirrored_convolution
 
 WORTHWHILE_CHANNELS, WORTHWHILE_PIXELS = 128, 4
 """Channels, and pixels of a batch for each of them, below which Winograd's algorithm spends more on going to its points

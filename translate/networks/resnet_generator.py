@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from translate.fast.to_image import ToImageConv2d
 from translate.networks.antialiasing import BlurredDoubling, BlurredHalving
 from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm, has_bias, normalisation
 from translate.networks.residual_block import ResidualBlock
-from translate.networks.to_image import ToImageConv2d
 
 
 def _halve(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:

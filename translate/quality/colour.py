@@ -5,7 +5,7 @@ Colour drift is the commonest complaint about unpaired translation; means and de
 
 from torch import Tensor
 
-from segment.lab import rgb_to_lab
+from segment.appearance.lab import rgb_to_lab
 
 
 def lab_statistics(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from segment.metrics import mean_iou
+from segment.metrics.regions import mean_iou
 
 
 class Flip(NamedTuple):
@@ -34,7 +34,7 @@ def label_consistency(confusion: Tensor, scored: Sequence[int]) -> float:
     """An expert's mean IoU on one frame over the classes that its label map shows.
 
     Args:
-        confusion: (K, K + 1) int64, labels by rows, as `segment.metrics.confusion_matrix` counts them.
+        confusion: (K, K + 1) int64, labels by rows, as `segment.metrics.regions.confusion_matrix` counts them.
         scored: Train ids that labels and expert can both express; others are left out.
 
     Returns:

@@ -72,7 +72,7 @@ def test_parts_make_the_set_that_one_process_makes(use, tmp_path):
 
 def test_a_killed_part_is_carried_on_by_the_same_command(use, tmp_path):
     assert use(output="one").code == 0
-    trap = {"call": "pipelines.stages.predict_frames.PredictionWriter.write", "at": 2}
+    trap = {"call": "pipelines.stages.predicting.predict_frames.PredictionWriter.write", "at": 2}
     assert use("--shard", "1/2", "--workers", 1, trap=trap).code == -9
     assert use("--shard", "2/2").code == 0 and not (tmp_path / "out/manifest.jsonl").exists()
     assert use("--shard", "1/2").stdout.startswith("3 frames in = 3 frames out")
@@ -195,7 +195,11 @@ def test_a_bad_file_costs_one_frame(use, photos, tmp_path):
 @pytest.mark.parametrize(("signal_name", "code"), [("SIGTERM", 75), ("SIGKILL", -9)])
 def test_ended_by_a_signal_the_same_command_carries_on(use, tmp_path, signal_name, code):
     assert use(output="undisturbed").code == 0
-    trap = {"call": "pipelines.stages.predict_frames.PredictionWriter.write", "at": 2, "signal_name": signal_name}
+    trap = {
+        "call": "pipelines.stages.predicting.predict_frames.PredictionWriter.write",
+        "at": 2,
+        "signal_name": signal_name,
+    }
     finished = use("--workers", 1, trap=trap)
     assert finished.code == code and (code < 0 or "the same command carries on" in finished.stderr)
     assert use().code == 0
@@ -227,7 +231,7 @@ def test_the_formats_offered_are_those_that_there_are():
 
 def test_a_video(use, tmp_path):
     pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
-    from tests.pipelines.stages.test_translate_video import film
+    from tests.pipelines.stages.translating.test_translate_video import film
 
     source = film(tmp_path / "in.mp4")
     finished = use("--labels", "colour", "--dry-run", source=source, output="out.mp4")

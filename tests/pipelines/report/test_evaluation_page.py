@@ -16,11 +16,11 @@ from pipelines.report.evaluation_page import (
     render_evaluation,
     write_evaluation_page,
 )
-from pipelines.stages.evaluation import Evaluation
-from pipelines.stages.evaluation_report import report_evaluation
-from pipelines.stages.evaluation_table import means
-from segment.calibration import reliability
-from segment.metrics import confusion_matrix
+from pipelines.stages.evaluation.evaluation_report import report_evaluation
+from pipelines.stages.evaluation.evaluation_table import means
+from pipelines.stages.evaluation.scores import Evaluation
+from segment.metrics.calibration import reliability
+from segment.metrics.regions import confusion_matrix
 
 ROAD, CAR = 0, 13
 HOSTILE = "<script>alert(1)</script>"

@@ -1,0 +1,149 @@
+"""The flow of frames through a network: decoded ahead, computed, encoded behind, all at the same time.
+
+One thread feeds the network and does nothing else; a few others read and write around it. The frames in memory at one
+time are bounded by the batch and the number of threads, however long the list.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.record import Failure, Record
+from pipelines.batch_inference.write import Loaded
+from pipelines.data.files import sha256_of
+from pipelines.data.images import image_error, read_file_header, read_image_and_alpha
+from pipelines.data.manifest import ManifestEntry
+from pipelines.errors import ImageError, Interrupted, StorageError
+
+if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
+    from torch import Tensor
+
+Reader = Callable[[FrameToTranslate], np.ndarray]
+
+
+class FrameNetwork(Protocol):
+    """What a batch of frames goes through: a translator, a segmenter."""
+
+    @property
+    def batch_size(self) -> int:
+        """Frames that go through together."""
+        ...
+
+    def __call__(self, batch: Sequence[np.ndarray], source: Path) -> "Sequence[Tensor] | Tensor":
+        """One result per frame of `batch`, which are of one shape; `source` is what a message names."""
+        ...
+
+
+class Writer(Protocol):
+    """What becomes of a frame's result."""
+
+    def write(self, loaded: Loaded, result: "Tensor") -> ManifestEntry:
+        """Write a frame's files; ImageError where the frame is at fault."""
+        ...
+
+
+def put_through(
+    frames: Sequence[FrameToTranslate],
+    record: Record,
+    network: FrameNetwork,
+    writer: Writer,
+    read: Reader | None,
+    stop_requested: Callable[[], bool],
+) -> None:
+    """Put frames through in order and note each as it is finished; arguments as of `work_through`.
+
+    Raises:
+        Interrupted: A stop was requested; what was under way is finished.
+    """
+    saving: deque[tuple[FrameToTranslate, Future[ManifestEntry]]] = deque()
+    ahead = network.batch_size + record.workers
+    pool = ThreadPoolExecutor(record.workers)
+    try:
+        for batch in _batches(_readable(frames, record, read, pool, ahead), network.batch_size):
+            if stop_requested():
+                break
+            results = network([loaded.pixels for loaded in batch], batch[0].frame.image)
+            for loaded, result in zip(batch, results, strict=True):
+                saving.append((loaded.frame, pool.submit(writer.write, loaded, result)))
+            while saving and (saving[0][1].done() or len(saving) > ahead):
+                record.note(*saving.popleft())
+        while saving:
+            record.note(*saving.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if record.done < record.total:
+        raise Interrupted(
+            f"{record.output}: stopped at {record.done} of {record.total} frames; the same command carries on"
+        )
+
+
+def _readable(
+    frames: Iterable[FrameToTranslate], record: Record, read: Reader | None, pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[Loaded]:
+    """The frames in order, read a few ahead; those that cannot be read are noted and left out."""
+    loading: deque[Future[Loaded | Failure]] = deque()
+    waiting = iter(frames)
+    while True:
+        for frame in waiting:
+            loading.append(pool.submit(_load, frame, read))
+            if len(loading) > ahead:
+                break
+        if not loading:
+            return
+        result = loading.popleft().result()
+        if isinstance(result, Failure):
+            record.fail(result)
+        else:
+            yield result
+
+
+def _load(frame: FrameToTranslate, read: Reader | None) -> Loaded | Failure:
+    """Read a frame. What goes along is read too, so that a frame whose label cannot be carried is not half done."""
+    try:
+        str(frame.output_image).encode()
+    except UnicodeEncodeError:
+        return Failure(frame, f"{str(frame.image)!a}: the name is not valid UTF-8; rename the file")
+    try:
+        pixels, alpha = read_image_and_alpha(frame.image) if read is None else (read(frame), None)
+        label_sha256 = None if frame.label is None else sha256_of(frame.label)
+        for sidecar in frame.sidecars:
+            sha256_of(sidecar.path)
+        if read is None:
+            _refuse_turned_apart(frame)
+        return Loaded(frame, pixels, alpha, sha256_of(frame.image), label_sha256)
+    except (ImageError, StorageError) as error:  # StorageError: here, a file that cannot be read
+        return Failure(frame, str(error))
+
+
+def _refuse_turned_apart(frame: FrameToTranslate) -> None:
+    """The translation is upright and the label map keeps its own tag: both must say the same."""
+    if frame.label is None:
+        return
+    image = read_file_header(frame.image).orientation
+    label = image
+    with suppress(ImageError):  # a label map that is no image is not ours to judge
+        label = read_file_header(frame.label).orientation
+    if image != label:
+        raise image_error(
+            frame.image,
+            f"has EXIF orientation {image}, its label map {frame.label} has {label}: one would be turned and the other "
+            "not. Turn the pixels and remove the tag",
+        )
+
+
+def _batches(frames: Iterable[Loaded], batch_size: int) -> Iterator[list[Loaded]]:
+    """Neighbours of equal size, at most `batch_size` together."""
+    batch: list[Loaded] = []
+    for loaded in frames:
+        if batch and (len(batch) == batch_size or loaded.pixels.shape != batch[0].pixels.shape):
+            yield batch
+            batch = []
+        batch.append(loaded)
+    if batch:
+        yield batch

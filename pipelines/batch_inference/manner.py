@@ -1,0 +1,64 @@
+"""How frames are translated, beyond the checkpoint and the machine: what `sim2real translate run` has options for."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from pipelines.batch_inference.shards import Part
+from pipelines.errors import UserError
+
+if TYPE_CHECKING:  # an option is refused before torch is loaded
+    from pipelines.runtimes.acceleration import Runtime
+    from translate.methods.translator import Direction
+
+QUALITY = 95
+COMPUTATION = 1
+"""Raised when the same checkpoint and frames give other bytes than before, so that no folder holds some of each."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """Settings of a translation; see `translate_frames` for those that are not explained here.
+
+    Attributes:
+        direction: Which way.
+        height: Translate at this height and come back.
+        size: The same, at this width and height.
+        batch_size: Frames that go through the network together.
+        quality: Of JPEG.
+        part: Do only this part of the frames.
+        tile: Side of the tiles in pixels; None: a frame goes through the network whole.
+        fast: In bf16 but for the first layers; see `accelerated`.
+        runtime: What computes: torch, compile or openvino.
+        style_seed: Draws the looks of things, for a translator of label maps that has learnt several.
+
+    Raises:
+        UserError: Two of them contradict each other.
+    """
+
+    direction: "Direction" = "source_to_target"
+    height: int | None = None
+    size: tuple[int, int] | None = None
+    batch_size: int = 1
+    quality: int = QUALITY
+    part: Part | None = None
+    tile: int | None = None
+    fast: bool = False
+    runtime: "Runtime" = "torch"
+    style_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.height is not None and self.size is not None:
+            raise UserError("--height and --size: give one of them")
+        if self.tile is not None and self.runtime == "openvino":
+            raise UserError("--tile: OpenVINO takes frames whole; use --runtime torch")
+
+    @property
+    def identity(self) -> dict[str, JsonValue]:
+        """What of it decides the result and is not known to `translate_frames`."""
+        tiles: dict[str, JsonValue] = {} if self.tile is None else {"tile": self.tile}
+        fast: dict[str, JsonValue] = {"fast": True} if self.fast else {}
+        runtime: dict[str, JsonValue] = {} if self.runtime == "torch" else {"runtime": self.runtime}
+        style: dict[str, JsonValue] = {} if self.style_seed == 0 else {"style_seed": self.style_seed}
+        return {"computation": COMPUTATION, "direction": self.direction, **tiles, **fast, **runtime, **style}

@@ -1,0 +1,104 @@
+"""What a translation would do, said before it does it: a dry run reads headers and writes nothing."""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
+from pipelines.batch_inference.shards import Part, candidates
+from pipelines.data.headers import Header
+from pipelines.data.images import read_file_header
+from pipelines.errors import ImageError
+
+BYTES_PER_PIXEL = {".png": 1.9, ".webp": 1.6, ".jpg": 0.45, ".jpeg": 0.45, ".bmp": 3.0, ".tif": 2.3, ".tiff": 2.3}
+"""Measured on driving frames of 2 megapixels; what is simpler (toy world, label-like pictures) takes less."""
+MOST_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What `preview` found. Sizes are (width, height) in pixels with the number of frames, the most frequent first."""
+
+    frames: int
+    listed_as_finished: int
+    formats: Mapping[str, int]
+    sizes: Sequence[tuple[tuple[int, int], int]]
+    unreadable: Sequence[str]
+    labels: int
+    sidecars: int
+    bytes_needed: int
+    bytes_free: int
+    part: Part | None
+
+    @property
+    def lines(self) -> list[str]:
+        """For people."""
+        formats = ", ".join(f"{count} {suffix}" for suffix, count in sorted(self.formats.items()))
+        sizes = ", ".join(f"{count} of {width}x{height}" for (width, height), count in self.sizes[:MOST_LISTED])
+        more = len(self.sizes) - MOST_LISTED
+        whose = "" if self.part is None else f" in part {self.part}"
+        lines = [
+            f"{self.frames} frames{whose}: {formats}; {self.listed_as_finished} of them listed as finished",
+            f"sizes: {sizes or 'none could be read'}" + (f" and {more} more sizes" if more > 0 else ""),
+            f"carried along: {self.labels} label maps, {self.sidecars} other files",
+            f"disk: about {_amount(self.bytes_needed)} more, {_amount(self.bytes_free)} free",
+        ]
+        lines += [f"would fail: {reason}" for reason in self.unreadable[:MOST_LISTED]]
+        if (hidden := len(self.unreadable) - MOST_LISTED) > 0:
+            lines.append(f"would fail: {hidden} more")
+        return [*lines, "dry run: nothing was written"]
+
+
+def preview(frames: Sequence[FrameToTranslate], output: Path, part: Part | None = None) -> Preview:
+    """Look at every frame's header and at the output folder.
+
+    Raises:
+        UserError: An output would lie over an input.
+    """
+    refuse_touching_inputs(frames, output)
+    frames = sorted(frames, key=lambda frame: frame.name)
+    own = frames if part is None else part.of(frames)
+    known = candidates(output) if output.is_dir() else {}
+    with ThreadPoolExecutor(4) as pool:
+        headers = list(pool.map(_header, own))
+    readable = [(frame, header) for frame, header in zip(own, headers, strict=True) if isinstance(header, Header)]
+    needed = sum(
+        header.width * header.height * BYTES_PER_PIXEL[frame.output_image.suffix.lower()]
+        for frame, header in readable
+        if frame.name not in known
+    )
+    return Preview(
+        frames=len(own),
+        listed_as_finished=sum(frame.name in known for frame in own),
+        formats=Counter(frame.output_image.suffix.lower() for frame in own),
+        sizes=Counter(header.shown_size for _, header in readable).most_common(),
+        unreadable=[header for header in headers if isinstance(header, str)],
+        labels=sum(frame.label is not None for frame in own),
+        sidecars=sum(len(frame.sidecars) for frame in own),
+        bytes_needed=round(needed),
+        bytes_free=shutil.disk_usage(_existing(output)).free,
+        part=part,
+    )
+
+
+def _header(frame: FrameToTranslate) -> Header | str:
+    try:
+        return read_file_header(frame.image)
+    except ImageError as error:
+        return str(error)
+
+
+def _existing(path: Path) -> Path:
+    """The path itself or the nearest folder above it that is there."""
+    return next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+
+
+def _amount(size: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -1,0 +1,232 @@
+"""What of a translation is finished and what failed: taken over from earlier runs, noted, and concluded.
+
+A frame is finished when its files have their names and a journal says so. Whoever finds a manifest finds everything
+that it speaks of; so it is written last, and goes first when it is no longer true.
+"""
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.batch_inference.folder import WAY_OUT, ForeignTranslationError, remove_unfinished
+from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.shards import (
+    Part,
+    candidates,
+    demote_manifest,
+    listed_failures,
+    read_failures,
+    remove_part_files,
+    write_failures,
+)
+from pipelines.batch_inference.write import carry_along
+from pipelines.data.files import sha256_of, storage_errors
+from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
+from pipelines.errors import ImageError, StorageError, UserError
+
+FAILURES = "failures.jsonl"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A frame that could not be translated, and why."""
+
+    frame: FrameToTranslate
+    reason: str
+
+    @property
+    def line(self) -> dict[str, str]:
+        """As listed in `failures.jsonl`."""
+        return {"frame": self.frame.name, "source": str(self.frame.source), "reason": self.reason}
+
+
+@dataclass
+class Record:
+    """The state of one run, or of one part of it: what is finished, what failed, and where both are noted."""
+
+    output: Path
+    journal: Journal
+    workers: int
+    total: int
+    progress: Callable[[int, int], None] = lambda done, total: None
+    part: Part | None = None
+    finished: dict[str, ManifestEntry] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Frames that are done with, well or badly."""
+        return len(self.finished) + len(self.failures)
+
+    def resume(self, frames: Sequence[FrameToTranslate], plan: Sequence[FrameToTranslate]) -> list[FrameToTranslate]:
+        """Take over what earlier runs finished and nothing has touched since; the rest of `frames` is returned.
+
+        Args:
+            frames: The ones to do here.
+            plan: All frames of the translation.
+        """
+        known = candidates(self.output)
+        _refuse_strays(known, plan, self.output)
+        with ThreadPoolExecutor(self.workers) as pool:
+            kept = list(pool.map(lambda frame: _still_valid(frame, known.get(frame.name, ()), self.output), frames))
+        self.finished = {entry.frame: entry for entry in kept if entry is not None}
+        missing = [frame for frame, entry in zip(frames, kept, strict=True) if entry is None]
+        manifest = self.output / MANIFEST
+        if missing and manifest.exists():  # it says "complete", which is no longer so
+            if self.part is not None:
+                demote_manifest(self.output)
+            else:
+                listed = read_manifest(manifest)
+                self.journal.append(entry for entry in listed if entry.frame not in self.journal.entries)
+                with storage_errors(manifest):
+                    manifest.unlink()
+        self._report()
+        return missing
+
+    def note(self, frame: FrameToTranslate, saved: "Future[ManifestEntry]") -> None:
+        """A frame is finished, if saving it did not fail for a reason that is its own."""
+        try:
+            entry = saved.result()
+        except ImageError as error:
+            self.fail(Failure(frame, str(error)))
+        except StorageError as error:
+            if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG):
+                raise
+            self.fail(Failure(frame, str(error)))  # the name is at fault, not the disk
+        else:
+            self.journal.append([entry])
+            self.finished[entry.frame] = entry
+            self._report()
+
+    def fail(self, failure: Failure) -> None:
+        """A frame cannot be translated; what an earlier run made of it, when it could be, goes."""
+        self.failures.append(failure)
+        for _, written in failure.frame.ways:
+            _remove(self.output / written)
+        self._report()
+
+    def conclude(self) -> None:
+        """Failures, manifest, journal, in this order; a part lists its failures and leaves the rest to `join`."""
+        self.failures.sort(key=lambda failure: failure.frame.name)
+        lines = [failure.line for failure in self.failures]
+        if self.part is not None:
+            write_failures(self.output / self.part.failures, lines)
+            return
+        write_failures(self.output / FAILURES, lines)
+        manifest, finished = self.output / MANIFEST, sorted(self.finished.values(), key=lambda entry: entry.frame)
+        # One that says so already keeps its time: for make, a newer manifest means that the segmenter is out of date.
+        if finished and not (manifest.exists() and read_manifest(manifest) == finished):
+            write_manifest(manifest, finished)
+        if self.failures:
+            # `make` deletes the manifest, its target, when frames failed; the journal then saves the work done.
+            write_manifest(self.journal.path, finished)
+        remove_part_files(self.output)
+        if not self.failures:
+            with storage_errors(self.journal.path):
+                self.journal.path.unlink()
+
+    def _report(self) -> None:
+        self.progress(self.done, self.total)
+
+
+def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record | None:
+    """Make one set of what all parts did, as a single run would have left it.
+
+    Where one part goes over a finished set again, the failures of the others are those that the set lists.
+
+    Returns:
+        The whole set's record; None while another process is at work, or where a part has not done all its frames.
+    """
+    try:
+        journal = Journal(output / JOURNAL)
+    except UserError as error:
+        if isinstance(error, StorageError):
+            raise
+        return None
+    with journal:
+        record = Record(output, journal, workers, len(plan))
+        known, failed, listed = candidates(output), read_failures(output), listed_failures(output / FAILURES)
+        for frame in plan:
+            entries = known.get(frame.name, [])
+            # Noted once, with all that is wanted now, and never failed: what the part that noted it has just written.
+            whole = len(entries) == 1 and entries[0].overlay == _text(frame.output_overlay)
+            certain = whole and frame.name not in failed
+            entry = entries[0] if certain else _still_valid(frame, entries, output)
+            if entry is not None:
+                record.finished[frame.name] = entry
+            elif frame.name in failed:
+                record.failures.append(Failure(frame, failed[frame.name]))
+            elif not entries and frame.name in listed:
+                record.failures.append(Failure(frame, listed[frame.name]))
+            else:
+                return None
+        remove_unfinished(output)
+        record.conclude()
+    return record
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR):  # such a file cannot be there
+            with storage_errors(path):
+                raise
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)
+
+
+def _refuse_strays(known: dict[str, list[ManifestEntry]], plan: Sequence[FrameToTranslate], output: Path) -> None:
+    """The input may have grown since, but every finished frame must still be in it: else it is another input."""
+    planned = {frame.name: (str(frame.output_image), _text(frame.output_label)) for frame in plan}
+    for entry in (entry for entries in known.values() for entry in entries):
+        if planned.get(entry.frame) != (entry.image, entry.label) and (output / entry.image).exists():
+            raise ForeignTranslationError(
+                f"{output / entry.image}: of frame {entry.frame!r}, which this input would not write. {WAY_OUT}"
+            )
+
+
+def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], output: Path) -> ManifestEntry | None:
+    """The entry, if the frame's inputs and outputs are all as they were when it was finished.
+
+    Files that merely go along are brought along once more where they are missing or have changed.
+    """
+    if not entries:
+        return None
+    try:
+        hashes = {"source_sha256": {sha256_of(frame.image)}, "image_sha256": {sha256_of(output / frame.output_image)}}
+        if frame.label is not None and frame.output_label is not None:
+            hashes["label_sha256"] = {sha256_of(frame.label), sha256_of(output / frame.output_label)}
+        if frame.output_overlay is not None:
+            hashes["overlay_sha256"] = {sha256_of(output / frame.output_overlay)}
+        entry = next((entry for entry in entries if _agrees(entry, hashes)), None)
+        if entry is None:
+            return None
+        for sidecar in frame.sidecars:
+            if not _same(sidecar.path, output / sidecar.output):
+                carry_along(sidecar.path, output / sidecar.output)
+    except StorageError:
+        return None
+    encoding = None if frame.label_encoding is None else dict(frame.label_encoding)
+    update: dict[str, object] = {"label_encoding": encoding, "source": str(frame.source)}
+    if frame.output_overlay is None:  # nobody has looked whether it is still there
+        update |= {"overlay": None, "overlay_sha256": None}
+    return entry.model_copy(update=update)
+
+
+def _agrees(entry: ManifestEntry, hashes: Mapping[str, set[str]]) -> bool:
+    """Whether every file that a field of the entry speaks of has the hash noted there."""
+    return all({getattr(entry, field)} == found for field, found in hashes.items())
+
+
+def _same(path: Path, copy: Path) -> bool:
+    """Whether a file and its copy are one file or equal; StorageError where the first cannot be read."""
+    expected = sha256_of(path)
+    try:
+        return sha256_of(copy) == expected
+    except StorageError:
+        return False

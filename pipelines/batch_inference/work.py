@@ -1,0 +1,131 @@
+"""Work through the frames of a folder: what earlier runs finished is kept, the rest is done, the manifest written.
+
+What is done to a frame is the caller's: a network and a writer. All that makes it safe to kill is here and below.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from pipelines.batch_inference.flow import FrameNetwork, Reader, Writer, put_through
+from pipelines.batch_inference.folder import WHAT, claimed, restarting, shared
+from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
+from pipelines.batch_inference.record import FAILURES, Failure, Record, join
+from pipelines.batch_inference.shards import Part
+from pipelines.errors import NoInputsError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the frames: each was made now, found finished (resumed), or failed.
+
+    `deed` is what was done to them, for people. `part` says whose frames these are while parts of the set are not done;
+    `network_share` is the part of the time in which the network was at work, None where it had nothing to do.
+    """
+
+    made: int
+    resumed: int
+    failures: tuple[Failure, ...]
+    part: Part | None = None
+    network_share: float | None = None
+    deed: str = "translated"
+
+    @property
+    def failed(self) -> int:
+        """Frames that are listed in `failures.jsonl` and not in the manifest."""
+        return len(self.failures)
+
+    @property
+    def count_line(self) -> str:
+        """The line that a run ends with: frames in, frames out."""
+        done = self.made + self.resumed
+        parts = f"{self.made} {self.deed}, {self.resumed} already there"
+        if self.failed:
+            line = f"{done + self.failed} frames in, {done} frames out ({parts}); {self.failed} failed, see {FAILURES}"
+        else:
+            line = f"{done} frames in = {done} frames out ({parts})"
+        if self.part is None:
+            return line
+        return f"part {self.part}: {line}; the set is complete when every part is done"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Frames, and what is to be made of them.
+
+    Attributes:
+        frames: All of them in name order, also where only a part is done here.
+        output: Folder of what is made.
+        plan: What decides the result, as JSON; a folder of another plan is refused.
+        what: The word for what the folder holds.
+        deed: The word for what is done to a frame.
+        network: Arrays of one shape to a result each.
+        writer: A frame and its result to files.
+        read: Frame -> what the network is given; None: the frame's image.
+        workers: Threads that read ahead and write behind.
+        part: Do only this part of the frames.
+    """
+
+    frames: Sequence[FrameToTranslate]
+    output: Path
+    plan: dict[str, JsonValue]
+    network: FrameNetwork
+    writer: Writer
+    read: Reader | None = None
+    workers: int = 2
+    part: Part | None = None
+    what: str = WHAT
+    deed: str = "translated"
+
+
+def work_through(
+    work: Work,
+    network_share: Callable[[], float | None],
+    restart: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Do what is missing and write the manifest.
+
+    Args:
+        work: The frames.
+        network_share: Asked in the end, see `Outcome`.
+        restart: Set what another plan has made in the folder aside, as NAME.replaced-1, instead of refusing it.
+        progress: Called with the frames done and the frames in all, at the start and after each frame.
+        stop_requested: Asked before each batch; once true, what is under way is finished and `Interrupted` raised.
+
+    Raises:
+        NoInputsError: Every frame failed.
+        UserError: The folder holds something else, or is being written by another process.
+        StorageError: The disk refuses. What was finished stays.
+        Interrupted: See `stop_requested`. The same call carries on.
+    """
+    frames, output, plan, part = work.frames, work.output, work.plan, work.part
+    refuse_touching_inputs(frames, output)
+
+    def attempt() -> Outcome:
+        """One pass over what is missing."""
+        own = frames if part is None else part.of(frames)
+        ours = claimed(output, plan, work.what) if part is None else shared(output, plan, part.journal, work.what)
+        with ours as journal:
+            record = Record(output, journal, work.workers, len(own), progress, part)
+            missing = record.resume(own, frames)
+            put_through(missing, record, work.network, work.writer, work.read, stop_requested)
+            record.conclude()
+        joined = record if part is None else join(output, frames, work.workers)
+        return _outcome(work, record, joined, len(missing), network_share())
+
+    return restarting(output, restart, attempt, work.what)
+
+
+def _outcome(work: Work, record: Record, joined: Record | None, missing: int, share: float | None) -> Outcome:
+    """Counts of the whole set where it is complete, else of the part."""
+    made = missing - len(record.failures)
+    whole = joined or record
+    if joined is not None and not joined.finished:
+        reason = joined.failures[0].reason
+        raise NoInputsError(f"None of {joined.total} frames could be {work.deed}; the first: {reason}")
+    part = work.part if joined is None else None
+    return Outcome(made, len(whole.finished) - made, tuple(whole.failures), part, share, work.deed)

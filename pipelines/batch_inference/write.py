@@ -1,0 +1,102 @@
+"""Writing one translated frame: the image in its format, and the files that go along, untouched."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.data.files import storage_errors, sync_folder, write_atomically
+from pipelines.data.images import encode_image, image_error, to_image
+from pipelines.data.manifest import ManifestEntry
+from pipelines.errors import NumericalError
+
+if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A frame in memory, and the hashes of what it was read from.
+
+    `pixels` is what the network is given: uint8 (H, W, 3) RGB, or a label map (H, W). `alpha` is uint8 (H, W).
+    """
+
+    frame: FrameToTranslate
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    source_sha256: str
+    label_sha256: str | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+@dataclass(frozen=True)
+class FrameWriter:
+    """Writes the frames of one translation to `output`; `quality` is that of JPEG."""
+
+    output: Path
+    checkpoint_sha256: str
+    quality: int
+
+    def write(self, loaded: Loaded, image: "Tensor") -> ManifestEntry:
+        """Write a frame's files; they count once the returned entry is in a journal.
+
+        Args:
+            loaded: The frame.
+            image: Its translation, (3, H, W) in [0, 1].
+
+        Raises:
+            ImageError: The image does not fit into its format.
+            NumericalError: It holds values that are not numbers.
+            StorageError: The disk refuses.
+        """
+        frame = loaded.frame
+        try:
+            data = encode_image(to_image(image), frame.output_image.suffix, self.quality, loaded.alpha)
+        except NumericalError as error:
+            raise NumericalError(f"{frame.image}: {error}") from error
+        except ValueError as error:
+            raise image_error(frame.image, str(error)) from error
+        write_atomically(self.output / frame.output_image, data)
+        for source, destination in frame.carried:
+            carry_along(source, self.output / destination)
+        height, width = loaded.size
+        return ManifestEntry(
+            frame=frame.name,
+            image=str(frame.output_image),
+            label=None if frame.output_label is None else str(frame.output_label),
+            label_encoding=None if frame.label_encoding is None else dict(frame.label_encoding),
+            source=str(frame.source),
+            source_sha256=loaded.source_sha256,
+            image_sha256=hashlib.sha256(data).hexdigest(),
+            label_sha256=loaded.label_sha256,
+            checkpoint_sha256=self.checkpoint_sha256,
+            width=width,
+            height=height,
+        )
+
+
+def carry_along(source: Path, destination: Path) -> None:
+    """Give a file a second name (no bytes are copied), else copy it. Its bytes are never touched."""
+    part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+    with storage_errors(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        part.unlink(missing_ok=True)
+        os.link(source.resolve(), part)
+    except OSError:  # another disk, or one without hard links
+        with storage_errors(destination):
+            data = source.read_bytes()
+        write_atomically(destination, data)
+        return
+    with storage_errors(destination):
+        os.replace(part, destination)
+        part.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
+        sync_folder(destination.parent)

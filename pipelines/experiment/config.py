@@ -1,0 +1,263 @@
+"""One TOML file per experiment, read into settings that check themselves.
+
+What belongs to the experiment is here; what belongs to the machine and the moment (device, workers, run folder) is an
+option of the command line.
+"""
+
+import copy
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from pipelines.data.files import open_regular
+from pipelines.data.frames import AnyFrameSetSettings
+from pipelines.errors import UserError
+from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
+from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings
+from pipelines.settings import Settings, explain
+
+LARGEST_CONFIG = 2**20
+"""Bytes; what is larger was given by mistake."""
+
+
+class TranslationSettings(Settings):
+    """How the source frames are translated to disk."""
+
+    height: PositiveInt | None = None
+    """Translate at this height and come back to the frame's own size; absent: translate at the frame's own size."""
+
+
+class CompareSettings(Settings):
+    """How often the comparison is repeated."""
+
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
+    one_translator: bool = False
+    """Train the translator with the first seed only and share it; otherwise every seed trains its own."""
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> "CompareSettings":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} hold one twice; equal seeds give equal results, not a spread")
+        return self
+
+
+class VariantSettings(Settings):
+    """A change to the experiment, to be compared with other changes and with none: `sim2real variants`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    """By dotted key, as `--set` takes them: { "translator.method" = "cut" }."""
+    start_from: str | None = None
+    """An earlier variant, whose finished translator this one's begins with (`translator.initial`)."""
+    train_segmenter: bool = True
+    """Whether stage two learns from its frames; without, the translator alone is measured."""
+
+    def overrides(self) -> tuple[str, ...]:
+        """The settings as `--set` takes them."""
+        return tuple(f"{key}={_as_toml(value)}" for key, value in self.settings.items())
+
+
+class NetworkStudySettings(Settings):
+    """What `sim2real segment study` compares."""
+
+    networks: tuple[NetworkName, ...] = Field(min_length=1)
+    augmentation: dict[str, JsonValue] = Field(default_factory=dict)
+    """Settings of the segmenter, by name, that the augmented source frames are trained with: { blur = 0.3 }."""
+
+    @model_validator(mode="after")
+    def _distinct_networks(self) -> "NetworkStudySettings":
+        if len(set(self.networks)) < len(self.networks):
+            raise ValueError(f"networks {', '.join(self.networks)} name one twice")
+        return self
+
+
+class Experiment(Settings):
+    """All that decides an experiment's outcome."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    source: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
+    """Synthetic frames. Sets without labels serve the translator alone."""
+    target: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
+    """Real training frames. Their labels serve the oracle, and the translated net only if `shares.target` says so."""
+    validation: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
+    """Real labelled frames on which every net is evaluated."""
+    labelled_target: int | float | str | None = None
+    """How many labels of target frames may be used, the oracle apart: a count (14), a fraction (0.1) or a file that
+    lists frames, relative to --data. A smaller number's frames are among a larger's. Absent: all."""
+    translator: AnyTranslatorSettings = CycleGANSettings()
+    translation: TranslationSettings = TranslationSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+    compare: CompareSettings = CompareSettings()
+    variant: tuple[VariantSettings, ...] = ()
+    study: NetworkStudySettings | None = None
+
+    @model_validator(mode="after")
+    def _variants_in_order(self) -> "Experiment":
+        earlier: list[str] = []
+        for variant in self.variant:
+            if variant.name in earlier:
+                raise ValueError(f"two variants are called {variant.name}; give each its own name")
+            if variant.start_from is not None and variant.start_from not in earlier:
+                raise ValueError(f"variant {variant.name} starts from {variant.start_from}, which is none before it")
+            earlier.append(variant.name)
+        return self
+
+    @model_validator(mode="after")
+    def _some_labelled_target(self) -> "Experiment":
+        wanted = self.labelled_target
+        if (isinstance(wanted, int) and wanted < 1) or (isinstance(wanted, float) and not 0 < wanted <= 1):
+            raise ValueError(
+                f"labelled_target is {wanted}; expected a count (14), a fraction above 0 and up to 1.0, or a file"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> "Experiment":
+        for part in ("source", "target", "validation"):
+            names = [frames.name for frames in getattr(self, part)]
+            if len(set(names)) < len(names):
+                raise ValueError(f"two sets of {part} have the same name ({', '.join(names)}); give each its own")
+        return self
+
+
+def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
+    """Read an experiment's TOML file and apply `--set key=value` overrides. Its variants are checked too.
+
+    Raises:
+        UserError: The file is missing or is not TOML, or a setting is unknown or wrong; one line that names it.
+    """
+    return _read(path, overrides)[0]
+
+
+def read_variants(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Experiment]:
+    """The experiment as each of its variants has it, by name, in order.
+
+    Raises:
+        UserError: As `read_experiment`; or the experiment has no variants.
+    """
+    variants = _read(path, overrides)[1]
+    if not variants:
+        raise UserError(f"config {path}: has no [[variant]] to compare; pipelines/configs/toyworld.toml has some")
+    return variants
+
+
+def read_study(path: Path, overrides: tuple[str, ...] = ()) -> tuple[Experiment, Experiment]:
+    """The experiment, and the same with the study's augmentation in the segmenter's settings.
+
+    Raises:
+        UserError: As `read_experiment`; or the experiment has no study.
+    """
+    experiment = read_experiment(path, overrides)
+    if experiment.study is None:
+        raise UserError(f"config {path}: has no [study] of networks; pipelines/configs/carla_to_camvid.toml has one")
+    content = _read_toml(path)
+    for override in overrides:
+        _apply(content, override)
+    for key, value in experiment.study.augmentation.items():
+        _apply(content, f"segmenter.{key}={_as_toml(value)}")
+    return experiment, _validated(content, f"config {path}: study.augmentation")
+
+
+def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str, Experiment]]:
+    content = _read_toml(path)
+    for override in overrides:
+        _apply(content, override)
+    changed = f" with --set {' --set '.join(overrides)}" if overrides else ""
+    experiment = _validated(content, f"config {path}{changed}")
+    variants = {}
+    for variant in experiment.variant:
+        varied = copy.deepcopy(content)
+        for override in variant.overrides():
+            _apply(varied, override)
+        variants[variant.name] = _validated(varied, f"config {path}{changed}: variant {variant.name}")
+    return experiment, variants
+
+
+def _validated(content: dict[str, Any], where: str) -> Experiment:
+    try:
+        return Experiment.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explain(error, Experiment)}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with open_regular(path) as stream:
+            data = stream.read(LARGEST_CONFIG + 1)
+    except OSError as error:
+        raise UserError(
+            f"config {path}: cannot read: {error.strerror}; bundled ones are in pipelines/configs"
+        ) from error
+    if len(data) > LARGEST_CONFIG:
+        raise UserError(
+            f"config {path}: larger than {LARGEST_CONFIG // 1024} KiB, which no experiment is; give a TOML file"
+        )
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"config {path}: line {line} is not UTF-8 text; save the file as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"config {path}: not valid TOML: {error}") from error
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    """Change one setting in what the file holds; tables on the way are made, unknown ones are refused later."""
+    key, separator, text = override.partition("=")
+    *path, last = (part.strip() for part in key.split("."))
+    if not separator or not all((*path, last)):
+        raise UserError(f"--set {override}: expected KEY=VALUE, such as --set translator.steps=200")
+    place: Any = content
+    for depth, part in enumerate(path):
+        place = _descend(place, part, override, ".".join(path[:depth]))
+    value = _parsed(text)
+    if isinstance(place, list):
+        place[_position(place, last, override, ".".join(path))] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise UserError(f"--set {override}: {'.'.join(path)} is a value, it has no {last}")
+
+
+def _parsed(text: str) -> Any:
+    """The value of an override: TOML, or else plain text, so that quotes may be left out."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _as_toml(value: JsonValue) -> str:
+    """JSON's numbers, texts and truths are TOML's too; tables are written differently."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_as_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_as_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _descend(place: Any, part: str, override: str, parent: str) -> Any:
+    if isinstance(place, list):
+        return place[_position(place, part, override, parent)]
+    if isinstance(place, dict):
+        return place.setdefault(part, {})
+    raise UserError(f"--set {override}: {parent} is a value, it has no {part}")
+
+
+def _position(place: list[Any], part: str, override: str, parent: str) -> int:
+    if not (part.isascii() and part.isdigit() and int(part) < len(place)):
+        raise UserError(
+            f"--set {override}: {parent} is a list of {len(place)}, counted from 0: expected a position, got {part}"
+        )
+    return int(part)

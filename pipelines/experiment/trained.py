@@ -1,0 +1,121 @@
+"""Trained networks on disk: made from their settings, filled with their weights, known to be those asked for."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipelines.engine.checkpoints import load_method, read_state, resolve_checkpoint
+from pipelines.engine.launch import Machine, seed_weights
+from pipelines.engine.runs import as_json, read_json
+from pipelines.errors import CheckpointError
+from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.experiment.translators import AnyTranslatorSettings, LoadableTranslatorSettings
+from pipelines.experiment.workspace import Workspace
+from segment.methods import METHODS as SEGMENTER_METHODS
+from segment.methods.supervised import Supervised
+from segment.networks import NETWORKS
+from segment.networks.segmenter import Segmenter
+from translate.methods import METHODS as TRANSLATOR_METHODS
+from translate.methods.translator import Translator
+
+
+def build_translator(settings: AnyTranslatorSettings, seed: int = 0, **collaborators: Any) -> Translator:
+    """The method with freshly drawn weights, a function of the seed; `collaborators` (guidance) are handed to it."""
+    seed_weights(seed, "translator")
+    return TRANSLATOR_METHODS[settings.method](**settings.arguments(), **collaborators)
+
+
+def finished_translator(workspace: Workspace, seed: int) -> Path:
+    """The last checkpoint of the translator that serves `seed`, trained to its end with today's settings and frames.
+
+    Raises:
+        CheckpointError: There is none: not trained yet, stopped half-way, or trained with other settings or frames.
+    """
+    run = workspace.translator(seed)
+    if not (run / "final.json").exists():
+        state = "stopped half-way" if run.exists() else "not there yet"
+        raise CheckpointError(f"translator {run} is {state}; run `sim2real translate train` first")
+    if read_json(run / "config.json") != as_json(workspace.translator_inputs(workspace.translator_seed(seed))):
+        raise CheckpointError(
+            f"translator {run} was trained with other settings or frames; "
+            "run `sim2real translate train --restart` first"
+        )
+    return resolve_checkpoint(run / read_json(run / "final.json")["checkpoint"])
+
+
+def load_translator(path: Path, machine: Machine) -> tuple[Translator, Path]:
+    """The translator of a run folder or checkpoint, ready for inference, and the checkpoint used.
+
+    What guided it is not needed any more and not looked for.
+
+    Raises:
+        CheckpointError: Damaged, or not a translator.
+    """
+    checkpoint = resolve_checkpoint(path)
+    settings = TypeAdapter(LoadableTranslatorSettings).validate_python(settings_in(checkpoint, "translator"))
+    method = build_translator(settings)
+    load_method(checkpoint, method)
+    return method.to(machine.device).eval(), checkpoint
+
+
+def is_published(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds what others have trained, as `sim2real checkpoint import` found it."""
+    return "imported" in read_state(checkpoint)["about"]
+
+
+def settings_in(checkpoint: Path, stage: str) -> dict[str, Any]:
+    """The settings that a checkpoint of the expected stage was trained with."""
+    about = read_state(checkpoint)["about"]
+    if about.get("stage") != stage:
+        raise CheckpointError(f"{checkpoint} is a {about.get('stage')}, expected a {stage}")
+    return about["settings"]
+
+
+def build_network(settings: SegmenterSettings, seed: int) -> Segmenter:
+    """The network with freshly drawn weights, a function of the seed alone: all arms start from the same."""
+    seed_weights(seed, "segmenter")
+    return network_of(settings)()
+
+
+def network_of(settings: SegmenterSettings) -> Callable[..., Segmenter]:
+    """The network's constructor, with the settings that are its own."""
+    if settings.network.startswith("deeplabv2"):
+        return partial(NETWORKS[settings.network], aspp_branches=settings.aspp_branches)
+    return NETWORKS[settings.network]
+
+
+def build_segmenter(
+    settings: SegmenterSettings, seed: int = 0, network: Segmenter | None = None, **training: Any
+) -> Supervised:
+    """The method around a network (absent: a fresh one), with what only training needs, if it is given."""
+    return SEGMENTER_METHODS[settings.method](
+        network=network or build_network(settings, seed),
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        optimizer=settings.optimizer,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        loss=settings.loss,
+        auxiliary_weight=settings.auxiliary_weight,
+        ema_decay=settings.ema_decay,
+        schedule=settings.schedule,
+        poly_power=settings.poly_power,
+        **training,
+    )
+
+
+def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSettings, Path]:
+    """The network to predict with, from a run folder or checkpoint; its settings; the checkpoint used.
+
+    Raises:
+        CheckpointError: Damaged, or not a segmenter.
+    """
+    checkpoint = resolve_checkpoint(path)
+    settings = SegmenterSettings.model_validate(settings_in(checkpoint, "segmenter"))
+    method = build_segmenter(settings)
+    load_method(checkpoint, method)
+    return method.evaluated_network().to(machine.device).eval(), settings, checkpoint

@@ -1,0 +1,1 @@
+"""Other people's weights: published checkpoints become our networks; encoders start from ImageNet."""

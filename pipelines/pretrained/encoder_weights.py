@@ -1,0 +1,164 @@
+"""Weights of an encoder that was trained elsewhere, mostly on ImageNet, to start a segmenter from; when asked for.
+
+They come from a file, or from the cache in which torchvision keeps what it has downloaded. Nothing is downloaded here:
+a run on a machine without a network must not differ from the same run on one with.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision import models
+
+from pipelines.data.files import open_regular, sha256_of
+from pipelines.errors import CheckpointError, UserError
+from pipelines.pretrained.published_translators import read_published
+from segment.networks.deeplabv2 import with_our_input
+from segment.networks.encoder_weights import EncoderMatch, match_encoder, unwrapped
+from segment.networks.segmenter import Segmenter
+
+TORCHVISION = "torchvision"
+"""The source that is no file."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """An encoder that torchvision has weights for."""
+
+    build: Callable[..., nn.Module]
+    url: str
+    classifier: str
+    """How the names of its classifier of ImageNet begin, which no segmenter has a place for."""
+
+    @property
+    def file(self) -> Path:
+        """Where torchvision keeps it once it is downloaded."""
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.url.rpartition("/")[2]
+
+
+ENCODERS = {
+    "resnet18": Published(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1.url, "fc."),
+    "resnet101": Published(models.resnet101, models.ResNet101_Weights.IMAGENET1K_V1.url, "fc."),
+    "mobilenet_v3_large": Published(
+        models.mobilenet_v3_large, models.MobileNet_V3_Large_Weights.IMAGENET1K_V1.url, "classifier."
+    ),
+}
+"""The first weights that torchvision published of each, which its own segmenters start from too."""
+
+
+def load_encoder(network: Segmenter, source: str) -> str:
+    """Fill the encoder of `network` with weights that were trained elsewhere; all else stays as it is.
+
+    Args:
+        network: On any device.
+        source: Path of a file, .safetensors or a state dict of torch.save, which is unpickled where it can do no harm;
+            or "torchvision" for that library's ImageNet weights of this encoder, from its cache.
+
+    Returns:
+        One line for the run's record: the file, its hash, and how many tensors were loaded, missing and unexpected.
+
+    Raises:
+        UserError: The file is not there, cannot be read safely, or not one of its tensors fits.
+    """
+    path = torchvision_file(network) if source == TORCHVISION else Path(source)
+    weights = read_weights(path)
+    rewritten = ""
+    if path.suffix != ".safetensors" and _is_blue_first(weights):
+        weights = with_our_input(_plain(weights))
+        rewritten = "; made for blue-first input in 0..255, rewritten for ours"
+    try:
+        match = match_encoder(network, weights)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: {error} ({type(network).__name__}); give a file of weights of that encoder"
+        ) from error
+    network.load_state_dict(match.loaded, strict=False)
+    return f"encoder starts from {path.name} (sha256 {sha256_of(path)}): {_counts(match)}{rewritten}"
+
+
+def torchvision_file(network: Segmenter) -> Path:
+    """The file in torchvision's cache that holds ImageNet weights of the network's encoder.
+
+    Raises:
+        UserError: torchvision has no such encoder, or the file is not there; the message names it and its address.
+    """
+    name = torchvision_encoder(network)
+    if name is None:
+        raise UserError(
+            f"encoder_weights is {TORCHVISION!r}, which has none for {type(network).__name__}, only for networks with "
+            f"{', '.join(ENCODERS)}; give the path of a file, or leave encoder_weights out"
+        )
+    published = ENCODERS[name]
+    if not published.file.is_file():
+        raise UserError(
+            f"{published.file} is not there, and nothing is downloaded; get it from {published.url} and put it there, "
+            "or give its path as encoder_weights"
+        )
+    return published.file
+
+
+def torchvision_encoder(network: Segmenter) -> str | None:
+    """Key of ENCODERS: the one of which everything but the classifier fits into the network; None if there is none."""
+    for name, published in ENCODERS.items():
+        with torch.device("meta"):
+            weights = published.build(weights=None).state_dict()
+        try:
+            match = match_encoder(network, weights)
+        except ValueError:
+            continue
+        if all(key.startswith(published.classifier) for key in match.unexpected):
+            return name
+    return None
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """The state dict in a file, whichever way it was saved.
+
+    Raises:
+        CheckpointError: Not there, unsafe, damaged, or of several networks; one line that names the file.
+    """
+    try:
+        open_regular(path).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise CheckpointError(
+            f"{path}: {why}; expected a file of an encoder's weights, .pth or .safetensors"
+        ) from error
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error}); copy or download it again") from error
+    networks = read_published(path)
+    for name in ("", "state_dict", "model"):
+        if name in networks:
+            return networks[name]
+    if len(networks) > 1:
+        raise CheckpointError(
+            f"{path} holds {len(networks)} networks ({', '.join(sorted(networks))[:100]}); expected one"
+        )
+    return next(iter(networks.values()))
+
+
+def _is_blue_first(weights: Mapping[str, Tensor]) -> bool:
+    """Whether names are those of AdaptSegNet's files, all of which were made for Caffe's input."""
+    stem = _plain(weights).get("conv1.weight")
+    theirs = any(key.startswith("Scale.") or ".conv2d_list." in key for key in weights)
+    return theirs and stem is not None and stem.ndim == 4 and stem.shape[1] == 3
+
+
+def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same under the names that AdaptSegNet's network has."""
+    return {unwrapped(key).removeprefix("Scale."): value for key, value in weights.items()}
+
+
+def _counts(match: EncoderMatch) -> str:
+    """ "624 tensors loaded, 0 missing, 2 unexpected (first fc.weight)"."""
+    parts = [f"{len(match.loaded)} tensors loaded"]
+    for word, names in (("missing", match.missing), ("unexpected", match.unexpected)):
+        parts.append(f"{len(names)} {word}" + (f" (first {names[0]})" if names else ""))
+    return ", ".join(parts)

@@ -1,0 +1,370 @@
+"""Other people's published checkpoints -> a run folder of ours, which every command takes.
+
+A .pth file is a program for a pickle machine and says nothing about what it holds. It is unpickled elsewhere
+(`unpickle.py`), recognised by the names and shapes of its tensors (`keys.py`), and used only if every
+tensor has found its place.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pipelines.data.files import open_regular, sha256_of, storage_errors
+from pipelines.engine.checkpoints import save_checkpoint
+from pipelines.engine.launch import choose_machine
+from pipelines.engine.runs import RunFolder
+from pipelines.errors import CheckpointError
+from pipelines.experiment.trained import build_translator
+from pipelines.experiment.translators import LoadableTranslatorSettings
+from pipelines.pretrained.keys import Recognised, recognise
+from pipelines.pretrained.styles import clusters_of, say_looks, settings_with_clusters
+from pipelines.settings import explain
+from translate.methods.translator import Direction, Translator
+
+LARGEST = 4 * 2**30
+"""Bytes of a file; the largest published generator has 732 million."""
+SECONDS = 20
+"""Of computing that the reading process is allowed, and one more for each 20 MB. Importing torch alone takes 1.4."""
+MEMORY = 512 * 2**20
+"""Bytes that it is allowed on top of what torch takes, and four times the file's size."""
+
+OPPOSITE: dict[Direction, Direction] = {
+    "source_to_target": "target_to_source",
+    "target_to_source": "source_to_target",
+}
+TOGETHER = {
+    "netG_S2T": "source_to_target",
+    "netG_T2S": "target_to_source",
+    "netD_T": "target_discriminator",
+    "netD_S": "source_discriminator",
+}
+"""Networks of one file by our names, as TLlib's CycleGAN keeps them."""
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A network that a person wants: where it came from, and what it turned out to be."""
+
+    origin: str
+    network: Recognised
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of an import: the run folder, and a line on each network."""
+
+    run: Path
+    lines: tuple[str, ...]
+
+
+def import_published(
+    generator: Path,
+    output: Path,
+    direction: Direction = "source_to_target",
+    reverse: Path | None = None,
+    discriminators: Sequence[Path] = (),
+    encoder: Path | None = None,
+    labels: int | None = None,
+    restart: bool = False,
+    networks: Mapping[str, State] | None = None,
+    clusters: Path | None = None,
+) -> Imported:
+    """Turn published .pth files into a run folder with one checkpoint.
+
+    Args:
+        generator: The file of a generator; of a whole CycleGAN, if its authors keep all networks in one.
+        output: The run folder to write.
+        direction: What the generator translates, seen from the data here.
+        reverse: File of the generator the other way.
+        discriminators: Of target images first, then of source images; to train on with CycleGAN, or pix2pixHD's one.
+        encoder: pix2pixHD's encoder of instances.
+        labels: Label ids of pix2pixHD's networks; None for those of the authors' checkpoints.
+        restart: Set a folder that holds another run aside instead of refusing it.
+        networks: What `generator` holds, where it has been read already.
+        clusters: pix2pixHD's looks of each class (features_clustered_010.npy), of a generator that takes styles.
+
+    Raises:
+        CheckpointError: A file is unreadable, unsafe, of an unknown architecture, or does not fill its network.
+        UserError: The folder holds another run.
+    """
+    others = [path for path in (reverse, *discriminators, encoder, clusters) if path]
+    files = [generator, *others]
+    networks = read_published(generator) if networks is None else networks
+    given = _roles(generator, networks, direction, reverse, discriminators, encoder, labels)
+    settings = _settings(given)
+    looks = {} if clusters is None else clusters_of(clusters, read_published(clusters))
+    if clusters is not None:
+        settings = settings_with_clusters(settings, looks, clusters)
+    method = _build(settings, files[0])
+    lines = [_fill(method, role, one) for role, one in given.items()]
+    missing = [name for name, network in method.named_children() if name not in given and _is_trained(network)]
+    lines += [f"{name}: not given, freshly drawn; translation does not need it" for name in missing]
+    lines += say_looks(method, looks, clusters)
+    content = {
+        "stage": "translator",
+        "seed": 0,
+        "imported": {path.name: sha256_of(path) for path in files},
+        "networks": {role: one.network.title for role, one in given.items()},
+        "settings": settings,
+    }
+    write_run(output, content, method, restart)
+    return Imported(output, tuple(lines))
+
+
+def _roles(
+    generator: Path,
+    networks: Mapping[str, State],
+    direction: Direction,
+    reverse: Path | None,
+    discriminators: Sequence[Path],
+    encoder: Path | None,
+    labels: int | None,
+) -> dict[str, Given]:
+    """Every network by the name that it has in our methods."""
+    if set(networks) >= {"netG_S2T", "netG_T2S"}:
+        if reverse or discriminators or direction != "source_to_target":
+            raise CheckpointError(
+                f"{generator} holds all networks of both directions; leave out --direction, --reverse, --discriminator"
+            )
+        return {
+            role: _recognised(f"{generator}, {name}", networks[name], labels)
+            for name, role in TOGETHER.items()
+            if name in networks
+        }
+    given = {direction: _recognised(str(generator), _single(generator, networks), labels)}
+    if reverse:
+        given[OPPOSITE[direction]] = _recognised(str(reverse), _single(reverse, read_published(reverse)), labels)
+    of_label_maps = given[direction].network.kind == "label_map_generator"
+    names = ("discriminator",) if of_label_maps else ("target_discriminator", "source_discriminator")
+    if len(discriminators) > len(names):
+        raise CheckpointError(
+            f"{len(discriminators)} discriminators for {given[direction].network.title}; give {len(names)}"
+        )
+    for role, path in zip(names, discriminators, strict=False):
+        given[role] = _recognised(str(path), _single(path, read_published(path)), labels)
+    if encoder:
+        given["encoder"] = _recognised(str(encoder), _single(encoder, read_published(encoder)), labels)
+    return given
+
+
+def _single(path: Path, networks: Mapping[str, State]) -> State:
+    """The only network of a file."""
+    if len(networks) != 1:
+        raise CheckpointError(
+            f"{path} holds {len(networks)} networks ({', '.join(sorted(networks))[:100]}); expected one, or TLlib's "
+            f"{', '.join(TOGETHER)}"
+        )
+    return next(iter(networks.values()))
+
+
+def _recognised(origin: str, state: State, labels: int | None) -> Given:
+    try:
+        return Given(origin, recognise(state, labels))
+    except CheckpointError as error:
+        raise CheckpointError(f"{origin}: holds {error}") from error
+
+
+def _settings(given: Mapping[str, Given]) -> dict[str, Any]:
+    """Settings of the method that the networks make up, complete.
+
+    One generator, or two without both discriminators, are used as they are; with the discriminators they are a
+    CycleGAN that can be trained on. A generator from label maps is a pix2pixHD.
+    """
+    kinds = {role: one.network.kind for role, one in given.items()}
+    if kinds.get("source_to_target") == "label_map_generator":
+        return _pix2pixhd_settings(given)
+    generators = [role for role in OPPOSITE if role in given]
+    judges = [role for role in kinds if role.endswith("_discriminator")]
+    for role, one in given.items():
+        wanted = "discriminator" if role in judges else "generator"
+        if one.network.kind != wanted:
+            raise CheckpointError(f"{one.origin}: holds {one.network.title}, expected a {wanted} of images ({role})")
+    chosen = _agreeing(given, generators)
+    if not judges:
+        return _complete(given, {"method": "published", "directions": generators} | chosen)
+    if len(generators) < 2 or len(judges) < 2:
+        raise CheckpointError(
+            f"{given[judges[0]].origin}: discriminators are of use for training on alone, which takes both generators "
+            "and both discriminators; add --reverse and --discriminator, or leave discriminators out"
+        )
+    judging = _agreeing(given, judges)
+    if judging["norm"] != chosen["norm"]:
+        raise CheckpointError(f"{given[judges[0]].origin}: its norm is not that of the generators; leave it out")
+    if chosen.pop("antialias"):
+        raise CheckpointError(
+            f"{given[generators[0]].origin}: holds CUT's generator, which is imported without discriminators"
+        )
+    return _complete(given, {"method": "cyclegan"} | chosen | judging)
+
+
+def _agreeing(given: Mapping[str, Given], roles: Sequence[str]) -> dict[str, Any]:
+    """The settings that all networks of `roles` have in common; they must differ in nothing."""
+    first, *others = [given[role] for role in roles]
+    for other in others:
+        if other.network.settings != first.network.settings:
+            raise CheckpointError(
+                f"{first.origin} holds {first.network.title}, {other.origin} {other.network.title}; expected two alike"
+            )
+    return dict(first.network.settings)
+
+
+def _pix2pixhd_settings(given: Mapping[str, Given]) -> dict[str, Any]:
+    generator = given["source_to_target"].network
+    settings = {"method": "pix2pixhd"} | generator.settings
+    expected = {
+        "source_to_target": "label_map_generator",
+        "discriminator": "multiscale_discriminator",
+        "encoder": "style_encoder",
+    }
+    for role, one in given.items():
+        if expected.get(role) != one.network.kind:
+            raise CheckpointError(f"{one.origin}: holds {one.network.title}, which is of no use to {generator.title}")
+        settings |= one.network.settings
+    styles = generator.settings["style_features"]
+    if settings["style_features"] != styles:
+        raise CheckpointError(f"{given['encoder'].origin}: an encoder of other styles than {generator.title} takes")
+    channels = generator.settings["labels"] + generator.settings["edges"] + 3
+    if settings.pop("in_channels", channels) != channels:
+        raise CheckpointError(
+            f"{given['discriminator'].origin}: holds {given['discriminator'].network.title}, expected {channels}"
+        )
+    # The smallest crop that any number of halvings takes: settings check themselves, whatever is done with them.
+    side = 2 ** (settings["halvings"] + settings.get("enhancers", 0) + 1)
+    side = max(side, 2 ** settings.get("style_halvings", 1))
+    return _complete(given, settings | {"crop": side})
+
+
+def _complete(given: Mapping[str, Given], settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with all defaults, as a run records them."""
+    try:
+        model = TypeAdapter(LoadableTranslatorSettings).validate_python(settings)
+    except ValidationError as error:
+        one = next(iter(given.values()))
+        raise CheckpointError(
+            f"{one.origin}: holds {one.network.title}, which this project has not got: "
+            f"{explain(error, LoadableTranslatorSettings)}"
+        ) from error
+    return model.model_dump(mode="json")
+
+
+def _build(settings: dict[str, Any], origin: Path) -> Translator:
+    model = TypeAdapter(LoadableTranslatorSettings).validate_python(settings)
+    try:
+        return build_translator(model)
+    except ValueError as error:
+        raise CheckpointError(f"{origin}: {error}") from error
+
+
+def _fill(method: Translator, role: str, given: Given) -> str:
+    """Load one network, every tensor accounted for; return the line that says so."""
+    network = method.get_submodule(role)
+    expected, found = network.state_dict(), given.network.state
+    # Blurring filters are fixed numbers; a network that makes its own does not list them.
+    fixed = [key for key in found if key.endswith(".filt") and key not in expected]
+    fitting = {key: value for key, value in found.items() if key in expected and value.shape == expected[key].shape}
+    # The count of batches has no part in what a network computes; checkpoints before torch 0.4 have none.
+    missing = [key for key in expected if key not in fitting and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in found if key not in fitting and key not in fixed]
+    counts = f"{len(fitting)} tensors loaded, {len(missing)} missing, {len(unexpected)} unexpected"
+    if missing or unexpected or not fitting:
+        example = next(iter(missing or unexpected), "")
+        raise CheckpointError(
+            f"{given.origin}: looks like {given.network.title}, but does not fit it: {counts}"
+            f"{f' (first {example})' if example else ''}; only whole networks are used"
+        )
+    network.load_state_dict(fitting, strict=False)
+    stale = len(given.network.stale)
+    ignored = f"; {stale} statistics of instance norms, which nothing uses, left out" if stale else ""
+    return f"{role}: {given.network.title}; {counts}{ignored} ({given.origin})"
+
+
+def _is_trained(network: nn.Module) -> bool:
+    return any(True for _ in network.parameters())
+
+
+def write_run(output: Path, content: dict[str, Any], method: nn.Module, restart: bool) -> None:
+    """The run folder of an import, with one checkpoint; one that holds the same import already is left as it is."""
+    run = RunFolder(output, content, restart)
+    try:
+        if run.newest() is None:
+            run.describe_environment(choose_machine("cpu", "fp32"))
+            save_checkpoint(run.checkpoints, 0, method, {}, content)
+        run.finish()
+    finally:
+        run.close()
+
+
+def read_published(path: Path) -> dict[str, State]:
+    """The tensors of a .pth file, unpickled in a process of its own that can do no harm.
+
+    Returns:
+        {"": state} or, where a file holds several networks, {name: state}.
+
+    Raises:
+        CheckpointError: Unreadable, too large, damaged, unsafe, or without tensors; one line that names the file.
+    """
+    try:
+        stream = open_regular(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read: {error.strerror or error}; expected a published .pth or .npy file"
+        ) from error
+    with stream, tempfile.TemporaryDirectory(prefix="sim2real-") as folder:
+        size = os.fstat(stream.fileno()).st_size
+        if not 0 < size <= LARGEST:
+            raise CheckpointError(
+                f"{path}: has {size} bytes; expected a published .pth or .npy file of up to {LARGEST >> 30} GiB"
+            )
+        output = Path(folder) / "tensors.safetensors"
+        answer = _unpickled(path, stream.fileno(), output, MEMORY + 4 * size, SECONDS + size // 20_000_000)
+        if "refused" in answer:
+            raise CheckpointError(f"{path}: {answer['refused']}")
+        try:
+            with storage_errors(output):
+                tensors = load_file(output)
+        except SafetensorError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error}); copy or download it again") from error
+    networks: dict[str, State] = {}
+    for name, value in tensors.items():
+        network, _, key = name.rpartition("/")
+        networks.setdefault(network, {})[key] = value
+    return networks
+
+
+def _unpickled(path: Path, descriptor: int, output: Path, memory: int, seconds: int) -> dict[str, Any]:
+    """What the reading process says: {"networks": counts} or {"refused": why}."""
+    script = Path(__file__).with_name("unpickle.py")
+    command = [sys.executable, "-I", str(script), str(output), str(memory), str(seconds)]
+    # Nothing of ours is handed down: no keys in the environment, no GPU, no folder to look around in.
+    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "LC_ALL": "C.UTF-8"}
+    environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in os.environ}
+    try:
+        done = subprocess.run(
+            command, stdin=descriptor, capture_output=True, env=environment, cwd=output.parent, timeout=10 * seconds
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CheckpointError(f"{path}: reading was given up after {10 * seconds} s, which none takes") from error
+    try:
+        answer = json.loads(done.stdout.decode("utf-8", "replace").splitlines()[-1])
+    except (ValueError, IndexError):
+        answer = None
+    if done.returncode < 0 or not isinstance(answer, dict) or not answer.keys() & {"networks", "refused"}:
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        raise CheckpointError(
+            f"{path}: reading it took more than {seconds} s of computing or {memory >> 20} MB, or broke down ({how}); "
+            "no checkpoint of its size should. Download it again"
+        )
+    return answer

@@ -1,0 +1,1 @@
+"""Several arms, networks or variants side by side under one budget."""

@@ -1,0 +1,27 @@
+"""What each stage depends on, as files for make: rewritten only when settings or the content of frames change.
+
+make compares times; these files turn content into times, so that `touch` rebuilds nothing and a changed byte does.
+"""
+
+import json
+from typing import Any
+
+from pipelines.data.files import write_atomically
+from pipelines.experiment.workspace import Workspace
+
+
+def write_inputs(workspace: Workspace, seed: int) -> None:
+    """Write `RUN/inputs/{translator,translation,segmenter,report}.json`."""
+    translator = workspace.translator_inputs(seed)
+    translation = workspace.experiment.translation.model_dump(mode="json")
+    stages: dict[str, Any] = {
+        "translator": translator,
+        "translation": {"translator": translator, "settings": translation},
+        "segmenter": workspace.segmenter_inputs(seed, "translated"),
+        "report": workspace.report_inputs(),
+    }
+    for name, inputs in stages.items():
+        path = workspace.run / "inputs" / f"{name}.json"
+        text = json.dumps(inputs, indent=1, sort_keys=True) + "\n"
+        if not path.exists() or path.read_text() != text:
+            write_atomically(path, text.encode())

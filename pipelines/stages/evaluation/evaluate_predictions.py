@@ -1,0 +1,158 @@
+"""Evaluation without a network: label maps that something else predicted, against the labels of frame sets.
+
+The time goes into decoding, so frames are counted by several processes. Files are found by the frame's name, as the
+official evaluator finds them, wherever they lie in the folder.
+"""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from pipelines.data.encodings import IGNORE, cityscapes
+from pipelines.data.files import remove_abandoned_parts
+from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.images import image_error, read_raw
+from pipelines.data.layout import files_below
+from pipelines.errors import UserError
+from pipelines.progress import Progress
+from pipelines.runtimes.acceleration import keep_freed_memory
+from pipelines.stages.evaluation.evaluate import PLAIN, Evaluation, Measures, labelled_places
+from pipelines.stages.evaluation.evaluation_counts import Counted, FrameCounts, count_frame, gathered, what_to_count
+from pipelines.stages.evaluation.scores import write_evaluation
+from pipelines.stages.evaluation.submission import frame_code
+
+PredictedIds = Literal["train_ids", "label_ids"]
+
+Task = tuple[FrameSet, Path, PredictedIds, Counted]
+
+
+def evaluate_predictions(
+    sets: Sequence[FrameSet],
+    folder: Path,
+    ids: PredictedIds,
+    output: Path,
+    workers: int = 0,
+    measures: Measures = PLAIN,
+) -> Evaluation:
+    """Count the predictions of every labelled frame of `sets`.
+
+    Args:
+        sets: With labels.
+        folder: Holds a PNG of the label map's size for each of their frames, in one channel.
+        ids: What the PNGs hold: train ids, or the label ids of Cityscapes. What is no class is a miss.
+        output: Folder of the figures; predictions are not copied there.
+        workers: Processes that count; 0 for this one alone.
+        measures: What to measure beside the confusion matrix. There is no calibration without a network.
+
+    Raises:
+        NoInputsError: No frame has a label map.
+        UserError: A frame has no prediction, or several.
+        ImageError: A file cannot be read, or a prediction is of another size than its label map.
+    """
+    places = labelled_places(sets)
+    counted = what_to_count(sets, replace(measures, calibration=False))
+    found = find_predictions(folder, places)
+    tasks = [
+        (replace(frames, frames=[frames.frames[i]], unpaired_labels=[]), path, ids, counted)
+        for (frames, i), path in zip(places, found, strict=True)
+    ]
+    remove_abandoned_parts(output)
+    counts = []
+    with Progress("evaluate", len(tasks), "frame") as progress:
+        for done, one in enumerate(_counted_in_order(tasks, workers), 1):
+            counts.append(one)
+            progress.reach(done)
+    evaluation = gathered([f"{frames.name}/{frames.frames[i].name}" for frames, i in places], counts, counted)
+    write_evaluation(evaluation, output, {"predictions": str(folder), "ids": ids})
+    return evaluation
+
+
+def find_predictions(folder: Path, places: Sequence[tuple[FrameSet, int]]) -> list[Path]:
+    """The prediction of each frame: at its own path below the folder, or the one PNG anywhere with a name of it.
+
+    Raises:
+        UserError: A frame has none, or several.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--predictions {folder}: no such folder")
+    paths = {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(files_below(folder))
+        if path.suffix.lower() == ".png"
+    }
+    by_stem: dict[str, list[Path]] = {}
+    for path in paths.values():
+        by_stem.setdefault(path.stem, []).append(path)
+        if (code := frame_code(path.stem)) is not None and code != path.stem:
+            by_stem.setdefault(code, []).append(path)
+    return [_prediction_of(frames.name, frames.frames[i], folder, paths, by_stem) for frames, i in places]
+
+
+def _prediction_of(
+    set_name: str, frame: Frame, folder: Path, paths: dict[str, Path], by_stem: dict[str, list[Path]]
+) -> Path:
+    for place in (
+        f"{set_name}/{frame.name}",
+        frame.name,
+        f"labels/{frame.name}",
+        f"predictions/{set_name}/{frame.name}",
+    ):
+        if place in paths:
+            return paths[place]
+    names = {Path(frame.name).name, frame.image.stem, frame_code(frame.image.stem) or frame.image.stem}
+    found = sorted({path for name in names for path in by_stem.get(name, ())})
+    if len(found) > 1:
+        raise UserError(f"--predictions {folder}: two files for frame {frame.name!r}: {found[0]} and {found[1]}")
+    if not found:
+        raise UserError(f"--predictions {folder}: no PNG for frame {frame.name!r}; expected {frame.name}.png, say")
+    return found[0]
+
+
+def _counted_in_order(tasks: Sequence[Task], workers: int) -> Iterator[FrameCounts]:
+    if workers == 0:
+        yield from map(count_predicted, tasks)
+        return
+    # Forked, they start at once with all modules loaded; they compute on one thread each, on the CPU alone.
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+    with ProcessPoolExecutor(workers, multiprocessing.get_context(method), _begin) as pool:
+        try:
+            yield from pool.map(count_predicted, tasks, chunksize=4)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin() -> None:
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def count_predicted(task: Task) -> FrameCounts:
+    """Count one frame with its prediction from disk; ImageError if a file cannot be used."""
+    frames, path, ids, counted = task
+    label_map = frames.read_label_map(0)
+    prediction = read_raw(path)
+    if prediction.shape != label_map.shape or prediction.dtype != np.uint8:
+        raise image_error(
+            path,
+            f"the prediction is {prediction.dtype} {prediction.shape}, expected uint8 {label_map.shape} as the label "
+            f"map {frames.frames[0].label}",
+        )
+    if ids == "label_ids":
+        prediction = _train_ids()[prediction]
+    return count_frame(label_map, prediction, frames.frames[0].label, counted)
+
+
+@lru_cache
+def _train_ids() -> np.ndarray:
+    table = np.full(256, IGNORE, np.uint8)
+    for label_id, train_id in cityscapes().ids.items():
+        table[label_id] = train_id
+    return table

@@ -1,0 +1,111 @@
+"""Expert after generator: how well does a segmenter read real frames that were first translated towards its own domain?
+
+The evaluation of Mütze et al., VISAPP 2023 (arXiv:2208.08815): the expert stays what it was, the frames come to it. The
+protocol is that of `evaluate`; figures stand beside those of the same segmenter on the frames as they are.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines.data.augment import fit_height
+from pipelines.data.images import to_image, to_tensor
+from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.launch import Machine
+from pipelines.errors import UserError
+from pipelines.experiment.trained import load_segmenter, load_translator
+from pipelines.experiment.workspace import Workspace
+from pipelines.stages.evaluation.evaluate import (
+    ONE_LOOK,
+    PLAIN,
+    Evaluation,
+    Looks,
+    Measures,
+    evaluate,
+    looking,
+    predictor,
+)
+from segment.classes import CLASS_NAMES
+from translate.methods.translator import Direction, Translator
+
+ArrayTranslation = Callable[[np.ndarray], np.ndarray]
+"""uint8 (H, W, 3) to uint8 (h, w, 3) of the same aspect."""
+
+
+def evaluate_through(
+    workspace: Workspace,
+    segmenter: Path,
+    translator: Path,
+    direction: Direction,
+    output: Path | None,
+    machine: Machine,
+    looks: Looks = ONE_LOOK,
+    measures: Measures = PLAIN,
+) -> Evaluation:
+    """Evaluate a segmenter on the experiment's validation frames after their translation.
+
+    Frames are translated at `translation.height` if the experiment sets it, else at the height that the segmenter sees,
+    and rounded to 8 bits, as if they had been written to disk in between.
+
+    Args:
+        workspace: The experiment, for its validation frames.
+        segmenter: A run folder or a checkpoint of one.
+        translator: A run folder or a checkpoint of one.
+        direction: "target_to_source" brings real frames to a segmenter of synthetic ones.
+        output: Where to keep the evaluation; None for a folder in the segmenter's run folder, one per translator.
+        machine: Where to compute.
+        looks: How the segmenter looks at a translated frame.
+        measures: What to measure beside the confusion matrix.
+
+    Raises:
+        UserError: The translator does not learn this direction, or takes label maps.
+    """
+    method, translating = load_translator(translator, machine)
+    if method.takes != "image" or direction not in method.directions:
+        learnt = ", ".join(method.directions) if method.takes == "image" else "label maps to images"
+        raise UserError(f"--through {translator}: this translator does not go {direction}; it has learnt {learnt}")
+    network, settings, checkpoint = load_segmenter(segmenter, machine)
+    height = workspace.experiment.translation.height or settings.height
+    identity = {
+        "checkpoint": checkpoint_hash(checkpoint),
+        "translator": checkpoint_hash(translating),
+        "direction": direction,
+        "translation_height": height,
+        "validation": workspace.fingerprint(workspace.validation),
+        "height": settings.height,
+        "precision": machine.precision,
+    }
+    name = "_".join(filter(None, (f"{direction}-{identity['translator'][:12]}", looks.name)))
+    folder = output or checkpoint.parent.parent / "evaluation_through" / name
+    translate = array_translation(method, direction, height, machine)
+    ready = replace(predictor(network, settings.height, machine, looks), before=translate)
+    return evaluate(ready, workspace.validation, folder, identity | looking(looks), measures)
+
+
+def array_translation(method: Translator, direction: Direction, height: int, machine: Machine) -> ArrayTranslation:
+    """Make a function that translates one frame at a height, and leaves it there."""
+
+    def run(image: np.ndarray) -> np.ndarray:
+        tensor = to_tensor(fit_height(image, height, enlarge=True))[None].to(machine.device)
+        with machine.autocast():
+            translated = method.translate(tensor.contiguous(memory_format=torch.channels_last), direction)
+        return to_image(translated[0].float().cpu())
+
+    return run
+
+
+def format_both(alone: Evaluation, through: Evaluation) -> str:
+    """IoU per class and its mean, on the frames as they are and after translation, as a table for the terminal."""
+    first, second = alone.iou(), through.iou()
+    rows = [
+        (name, before, after)
+        for name, before, after in zip(CLASS_NAMES, first, second, strict=True)
+        if before is not None and after is not None
+    ]
+    rows.append(("mIoU", alone.mean_iou(), through.mean_iou()))
+    lines = [f"{'':<28} {'alone':>7} {'through':>7} {'change':>7}"]
+    lines += [f"{name:<28} {before:7.3f} {after:7.3f} {after - before:+7.3f}" for name, before, after in rows]
+    return "\n".join([*lines, f"{len(through.names)} frames"])

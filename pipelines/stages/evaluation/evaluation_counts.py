@@ -1,0 +1,130 @@
+"""From label map and prediction of a frame to its counts; in this process, or in several for predictions on disk.
+
+What is counted is decided once for all frames (`Counted`), so that counts of two frames always fit together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines.data.frames import FrameSet
+from pipelines.data.instances import instance_file, read_instance_map
+from pipelines.errors import UserError
+from pipelines.stages.evaluation.scores import Evaluation
+from segment.metrics.boundaries import CITYSCAPES_RATIO, GENERAL_RATIO, boundary_counts
+from segment.metrics.calibration import Reliability
+from segment.metrics.instances import instance_counts
+from segment.metrics.regions import confusion_matrix
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured beside the confusion matrix, because it takes time or the network itself."""
+
+    boundary: bool = False
+    calibration: bool = False
+
+    def within(self, figures: dict) -> bool:
+        """Whether the figures of a former evaluation hold all this."""
+        return (not self.boundary or "boundary_iou" in figures) and (not self.calibration or "calibration" in figures)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is counted in every frame: see the attributes of `Evaluation` that have these names."""
+
+    groups: list[list[int]]
+    labelled_ids: list[int]
+    instances: bool
+    boundary_ratio: float | None
+
+
+@dataclass(frozen=True)
+class FrameCounts:
+    """Of one frame, as numpy arrays: tensors would take an open file each on their way from another process."""
+
+    confusion: np.ndarray
+    instances: np.ndarray | None
+    boundaries: np.ndarray | None
+
+
+def what_to_count(sets: Sequence[FrameSet], measures: Measures) -> Counted:
+    """Decide by the labelled frames of sets that are scored together.
+
+    Raises:
+        UserError: See `scoring`.
+    """
+    groups, labelled_ids = scoring(sets)
+    labels = [frame.label for frames in sets for frame in frames.frames if frame.label is not None]
+    instances = not groups and all(instance_file(label) is not None for label in labels)
+    fine = all(name.startswith("cityscapes") for name in _encodings(sets))
+    ratio = (CITYSCAPES_RATIO if fine else GENERAL_RATIO) if measures.boundary else None
+    return Counted(groups, labelled_ids, instances, ratio)
+
+
+def _encodings(sets: Sequence[FrameSet]) -> set[str]:
+    return {frame.encoding.name for frames in sets for frame in frames.frames if frame.encoding is not None}
+
+
+def scoring(sets: Sequence[FrameSet]) -> tuple[list[list[int]], list[int]]:
+    """Merged groups, and the train ids that the labels can express, of sets that are scored together.
+
+    Raises:
+        UserError: The sets merge classes differently, so that one matrix over all of them would mean nothing.
+    """
+    encodings = {frame.encoding for frames in sets for frame in frames.frames if frame.encoding is not None}
+    groups = {tuple(sorted(tuple(sorted(group)) for group in encoding.merged)) for encoding in encodings}
+    if len(groups) > 1:
+        raise UserError(
+            "validation sets with different class groups cannot be scored together; evaluate each by itself"
+        )
+    labelled = set.intersection(*(set(encoding.train_ids) for encoding in encodings))
+    merged = [list(group) for group in next(iter(groups))]
+    labelled |= {group[0] for group in merged if labelled & set(group)}
+    return merged, sorted(labelled)
+
+
+def count_frame(label_map: np.ndarray, prediction: np.ndarray, label: Path | None, counted: Counted) -> FrameCounts:
+    """Count one frame.
+
+    Args:
+        label_map: uint8 (H, W) of train ids.
+        prediction: uint8 (H, W).
+        label: The label file, beside which the instance map lies.
+        counted: What to count.
+
+    Raises:
+        ImageError: The instance map cannot be used.
+    """
+    truth, seen = torch.from_numpy(label_map), torch.from_numpy(prediction)
+    instances = boundaries = None
+    if counted.instances and label is not None and (path := instance_file(label)) is not None:
+        things = torch.from_numpy(read_instance_map(path, label_map.shape))
+        instances = instance_counts(things, seen).numpy()
+    if counted.boundary_ratio is not None:
+        joined = torch.arange(256, dtype=torch.uint8)
+        for first, *others in counted.groups:
+            joined[others] = first
+        pair = (joined[truth.int()], joined[seen.int()]) if counted.groups else (truth, seen)
+        boundaries = boundary_counts(*pair, counted.boundary_ratio).numpy()
+    return FrameCounts(confusion_matrix(truth, seen).numpy(), instances, boundaries)
+
+
+def gathered(
+    names: list[str], frames: Sequence[FrameCounts], counted: Counted, reliability: Reliability | None = None
+) -> Evaluation:
+    """The evaluation that the counts of all frames, in the order of `names`, make."""
+    instances, boundaries = [one.instances for one in frames], [one.boundaries for one in frames]
+    return Evaluation(
+        names,
+        torch.from_numpy(np.stack([one.confusion for one in frames])),
+        counted.groups,
+        counted.labelled_ids,
+        torch.from_numpy(np.concatenate(instances)) if counted.instances else None,
+        torch.from_numpy(np.stack(boundaries)) if counted.boundary_ratio is not None else None,
+        counted.boundary_ratio,
+        reliability,
+    )

@@ -1,0 +1,58 @@
+"""An evaluation as a table for the terminal; the page and evaluation.json hold the same figures and more."""
+
+from typing import Any
+
+from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation
+from segment.classes import CLASS_NAMES
+
+COLUMNS = (("IoU", "iou"), ("acc", "accuracy"), ("prec", "precision"), ("F1", "f1"), ("share", "share_of_pixels"))
+WIDTH = 28
+
+
+def format_summary(evaluation: Evaluation) -> str:
+    """Scores per class and the means as a plain table for the terminal."""
+    summary = evaluation.summary()
+    columns = [(title, summary[key]) for title, key in COLUMNS]
+    columns += [
+        (title, summary[key]["classes"])
+        for title, key in (("iIoU", "instance_iou"), ("bIoU", "boundary_iou"))
+        if key in summary
+    ]
+    lines = [" " * WIDTH + "".join(f" {title:>6}" for title, _ in columns)]
+    for train_id in evaluation.scored(ALL_CLASSES):
+        name = CLASS_NAMES[train_id]
+        if summary["iou"][name] is not None:
+            cells = "".join(f" {_three(values[name]):>6}" for _, values in columns)
+            lines.append(f"{evaluation.title(train_id):<{WIDTH}}{cells}")
+    lines += ["", *(f"{name:<{WIDTH}} {_three(value):>6}" for name, value in means(summary))]
+    low, high = (_three(value) for value in summary["interval_95"])
+    return "\n".join([*lines, f"95 % of mIoU over images: {low} to {high}", f"{len(evaluation.names)} frames"])
+
+
+def means(summary: dict[str, Any]) -> list[tuple[str, float | None]]:
+    """What sums an evaluation up, named for people; only what was measured."""
+    rows = [
+        ("mIoU", summary["mean_iou"]),
+        ("mIoU of the 16", summary["mean_iou_16"]),
+        ("mIoU of the 13", summary["mean_iou_13"]),
+        ("frequency-weighted IoU", summary["frequency_weighted_iou"]),
+        ("pixel accuracy", summary["pixel_accuracy"]),
+        ("mean accuracy", summary["mean_accuracy"]),
+    ]
+    if "category_iou" in summary:
+        rows.append(("mIoU of categories", summary["category_iou"]["mean"]))
+    if "instance_iou" in summary:
+        rows.append(("iIoU of classes", summary["instance_iou"]["mean"]))
+        rows.append(("iIoU of categories", summary["instance_iou"]["mean_of_categories"]))
+    if "boundary_iou" in summary:
+        rows.append(("boundary IoU", summary["boundary_iou"]["mean"]))
+    if "calibration" in summary:
+        calibration = summary["calibration"]
+        rows.append(("expected calibration error", calibration["expected_calibration_error"]))
+        rows.append(("negative log-likelihood", calibration["negative_log_likelihood"]))
+        rows.append(("Brier score", calibration["brier_score"]))
+    return rows
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""Trained networks for other runtimes, and how fast each runtime is here."""

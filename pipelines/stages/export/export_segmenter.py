@@ -1,0 +1,128 @@
+"""A trained segmenter as one file that other runtimes read: normalisation, network and upsampling in one graph."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.launch import choose_machine
+from pipelines.errors import UserError
+from pipelines.experiment.trained import load_segmenter
+from pipelines.runtimes.segmenter_runtime import CoarseSegmenter
+from pipelines.stages.export.export_formats import Agreement, Compute, Exportable, refuse_unknown_format, write_export
+from segment.classes import CLASS_NAMES
+from segment.networks.segmenter import Segmenter
+
+LEAST_AGREEMENT = 0.999
+"""Share of pixels that must get the same class."""
+WATCHED = (576, 640)
+"""Height and width, at least, of the image that converters watch a network on. On a smaller one, maps of one pixel
+appear (DDRNet pools 1/64 of the image by 8), and converters take what holds for one as true for all sizes."""
+
+
+@dataclass(frozen=True)
+class SegmenterParity:
+    """How near an export is to the network it was made of."""
+
+    agreement: float
+    """Share of pixels with the same class."""
+    error: float | None
+    """Largest difference of logits over the largest logit; None where the export has no logits."""
+
+    def check(self, output: Path) -> None:
+        """Refuse what is further off than near-ties explain."""
+        if not self.agreement >= LEAST_AGREEMENT:
+            raise UserError(
+                f"{output} is not written: the export gives the network's class to {self.agreement:.3%} of pixels; "
+                f"{LEAST_AGREEMENT:.1%} are expected. Export to another format, or update the runtime"
+            )
+
+    def __str__(self) -> str:
+        error = "" if self.error is None else f", largest error of a logit {self.error:.1e} of the largest logit"
+        return f"same class at {self.agreement:.3%} of pixels{error}"
+
+
+class GraphSegmenter(nn.Module):
+    """A segmenter without questions about sizes, which a graph cannot ask: sides must divide by the stride."""
+
+    def __init__(self, network: Segmenter, with_argmax: bool) -> None:
+        super().__init__()
+        self.coarse = CoarseSegmenter(network)
+        self.align_corners = network.align_corners
+        self.with_argmax = with_argmax
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to logits (B, K, H, W), or to a uint8 label map (B, H, W)."""
+        logits = self.coarse(image)
+        logits = functional.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+        return logits.argmax(dim=1).to(torch.uint8) if self.with_argmax else logits
+
+
+def export_segmenter(checkpoint: Path, output: Path, with_argmax: bool = False) -> Agreement:
+    """Export a segmenter.
+
+    Args:
+        checkpoint: Of a segmenter; a run folder or one of its checkpoints.
+        output: As in `write_export`. The input "image" is float32 (B, 3, H, W) RGB in [0, 1], sides divide by the
+            network's stride; the output is "logits", float32 (B, K, H, W), or "label_map", uint8 (B, H, W) train ids.
+            A .pt2 refuses images on which a pooled map shrinks to one pixel (sides up to 512 for DDRNet), unless it is
+            opened by `module(check_guards=False)`, which computes them as well.
+        with_argmax: Whether it ends in a label map. Some accelerators lack the operator.
+
+    Returns:
+        How near both sides are, within the bounds.
+
+    Raises:
+        UserError: An extra is missing, the suffix is unknown, or both sides disagree.
+        CheckpointError: The checkpoint is damaged or of something else.
+    """
+    refuse_unknown_format(output)
+    network, settings, found = load_segmenter(checkpoint, choose_machine("cpu"))
+    about = {"checkpoint_sha256": checkpoint_hash(found), "network": settings.network, "height": str(settings.height)}
+    return write_export(exportable(network, with_argmax, about), output)
+
+
+def exportable(network: Segmenter, with_argmax: bool, about: dict[str, str]) -> Exportable:
+    """A network in evaluation mode with all that its export needs; what its caller must know becomes metadata."""
+    graph = GraphSegmenter(network, with_argmax).float().eval().requires_grad_(False)
+    about = about | {"range": "0..1", "side_multiple": str(network.stride), "classes": ",".join(CLASS_NAMES)}
+    name, example = "label_map" if with_argmax else "logits", street_like(2, network.stride, *WATCHED)
+    return Exportable(
+        graph, name, example, network.stride, about, lambda other: measured_parity(network, other, with_argmax)
+    )
+
+
+@torch.no_grad()
+def measured_parity(network: Segmenter, other: Compute, with_argmax: bool) -> SegmenterParity:
+    """Run both on images of two sizes and batches, none of them the one that the export has seen."""
+    agreeing, pixels, errors = 0, 0, []
+    for batch, height, width in ((1, 640, 576), (3, 576, 704)):
+        image = street_like(batch, network.stride, height, width)
+        expected, found = network(image), torch.from_numpy(other(image.numpy()))
+        labels = found
+        if not with_argmax:
+            errors.append(((found - expected).abs().max() / expected.abs().max()).item())
+            labels = found.max(dim=1).indices
+        agreeing += int((labels == expected.max(dim=1).indices).sum())
+        pixels += labels.numel()
+    return SegmenterParity(agreeing / pixels, max(errors) if errors else None)
+
+
+def street_like(batch: int, stride: int, height: int, width: int) -> Tensor:
+    """Images in [0, 1] with flat surfaces, edges, shading and a sensor's noise, drawn the same every time.
+
+    Args:
+        batch: How many.
+        stride: Sides are made a multiple of it.
+        height: At least.
+        width: At least.
+    """
+    random = torch.Generator().manual_seed(batch)
+    size = [-(-side // stride) * stride for side in (height, width)]
+    surfaces = functional.interpolate(torch.rand(batch, 3, 7, 9, generator=random), size, mode="nearest")
+    shading = functional.interpolate(torch.rand(batch, 1, 3, 3, generator=random), size, mode="bilinear")
+    noise = 0.01 * torch.randn(batch, 3, *size, generator=random)
+    return (surfaces * (0.4 + 0.6 * shading) + noise).clamp(0, 1)

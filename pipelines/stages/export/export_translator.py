@@ -1,0 +1,111 @@
+"""A trained translator as one file that other runtimes read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.launch import choose_machine
+from pipelines.errors import UserError
+from pipelines.experiment.trained import load_translator
+from pipelines.stages.export.export_formats import Agreement, Compute, Exportable, refuse_unknown_format, write_export
+from translate.tiling import chain
+from translate.value_range import to_signed
+
+MAXIMUM_LEVELS = 0.5
+"""Largest difference, in levels of 255, that an export may show anywhere: no pixel moves by a level but by rounding."""
+MEAN_LEVELS = 0.05
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an export is from the network it was made of, in levels of 255."""
+
+    maximum: float
+    mean: float
+
+    def check(self, output: Path) -> None:
+        """Refuse what is further off than rounding explains."""
+        if not (self.maximum <= MAXIMUM_LEVELS and self.mean <= MEAN_LEVELS):  # not (...): numbers that are none, too
+            raise UserError(
+                f"{output} is not written: the export differs from the network by {self.maximum:.3f} levels of 255 at "
+                f"most and {self.mean:.4f} in the mean; allowed are {MAXIMUM_LEVELS} and {MEAN_LEVELS}. Export to the "
+                "other format, or update the runtime"
+            )
+
+    def __str__(self) -> str:
+        return f"largest difference {self.maximum:.4f} levels of 255, mean {self.mean:.6f}"
+
+
+class UnitGenerator(nn.Module):
+    """A generator with the range of image files: (B, 3, H, W) in [0, 1] on both sides."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.side_multiple = getattr(generator, "side_multiple", 1)
+        self.smallest_side = getattr(generator, "smallest_side", 1)
+        modules = chain(generator)  # without the forward's questions about sizes, which a graph cannot ask
+        self.body = nn.Sequential(*modules)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return ((self.body(to_signed(image)) + 1) / 2).clamp(0, 1)
+
+
+def export_translator(checkpoint: Path, output: Path, direction: str = "source_to_target") -> Agreement:
+    """Export the generator of one direction.
+
+    Args:
+        checkpoint: Of a translator; a run folder or one of its checkpoints.
+        output: As in `write_export`. Input "image" and output "translation" are float32 (B, 3, H, W) RGB in [0, 1];
+            sides divide by the generator's multiple.
+        direction: "source_to_target" or "target_to_source".
+
+    Returns:
+        The difference between both sides, within the bounds.
+
+    Raises:
+        UserError: An extra is missing, the suffix is unknown, the direction is not learnt, or both sides disagree.
+        CheckpointError: The checkpoint is damaged or of something else.
+    """
+    refuse_unknown_format(output)
+    method, found = load_translator(checkpoint, choose_machine("cpu"))
+    try:
+        generator = method.generator(direction)
+    except ValueError as error:
+        raise UserError(f"--direction {direction}: {error}") from error
+    network = UnitGenerator(generator).float().eval().requires_grad_(False)
+    about = {"checkpoint_sha256": checkpoint_hash(found), "direction": direction}
+    return write_export(exportable(network, about), output)
+
+
+def exportable(network: UnitGenerator, about: dict[str, str]) -> Exportable:
+    """A generator with all that its export needs; `about` and what a caller of it must know become metadata."""
+    return Exportable(
+        network,
+        "translation",
+        _example(network, 2, 16, 24),
+        network.side_multiple,
+        about
+        | {"range": "0..1", "side_multiple": str(network.side_multiple), "smallest_side": str(network.smallest_side)},
+        lambda other: measured_parity(network, other),
+    )
+
+
+def measured_parity(network: UnitGenerator, other: Compute) -> Parity:
+    """Run both on smooth images of two sizes and batches, none of them the one that the export has seen."""
+    differences = []
+    for batch, rows, columns in ((1, 32, 20), (3, 18, 26)):
+        image = _example(network, batch, rows, columns)
+        differences.append((torch.from_numpy(other(image.numpy())) - network(image)).abs().flatten() * 255)
+    difference = torch.cat(differences)
+    return Parity(difference.max().item(), difference.mean().item())
+
+
+def _example(network: UnitGenerator, batch: int, rows: int, columns: int) -> Tensor:
+    """Images in [0, 1] with `rows` and `columns` times the network's multiple pixels, drawn the same every time."""
+    drawn = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    sides = [max(network.smallest_side, network.side_multiple * count) for count in (rows, columns)]
+    sides = [-(-side // network.side_multiple) * network.side_multiple for side in sides]
+    return nn.functional.interpolate(drawn, sides, mode="bilinear")

@@ -1,0 +1,1 @@
+"""What a segmenter's features say about the gap between domains."""

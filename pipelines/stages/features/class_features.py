@@ -1,0 +1,159 @@
+"""What a network makes of frames of one domain: features by class, a few of each, drawn the same way for every network.
+
+The features are those that pixels are classified by, the input of the network's classifier. A cell of that map counts
+for a class only where all labelled pixels under it are of that class: at a border it would be half of each.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipelines.data.augment import fit_height
+from pipelines.data.frames import FrameSet
+from pipelines.data.images import to_tensor
+from pipelines.engine.launch import Machine
+from pipelines.runtimes.divergence import refuse_diverged
+from segment.classes import IGNORE_INDEX
+from segment.networks.segmenter import Segmenter
+
+Place = tuple[FrameSet, int]
+"""A set of frames and the number of one of them."""
+
+
+@dataclass(frozen=True)
+class ClassFeatures:
+    """Drawn cells of one network and domain, class after class, in random order within a class.
+
+    Args:
+        values: (N, D) float32.
+        classes: (N,) train ids.
+        frames: (N,) which of the frames a cell is of.
+        cells: (N,) which cell of that frame's map it is.
+    """
+
+    values: Tensor
+    classes: np.ndarray
+    frames: np.ndarray
+    cells: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def chosen(self, which: np.ndarray) -> "ClassFeatures":
+        """Those that a mask or numbers name."""
+        values = self.values[torch.from_numpy(np.arange(len(self))[which])]
+        return ClassFeatures(values, self.classes[which], self.frames[which], self.cells[which])
+
+    def of(self, train_id: int) -> Tensor:
+        """The features of one class, (n, D)."""
+        return self.values[torch.from_numpy(self.classes == train_id)]
+
+    def counts(self) -> dict[int, int]:
+        """How many there are of each class that there is."""
+        found, counts = np.unique(self.classes, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
+
+    def first_of_each(self, most: int) -> "ClassFeatures":
+        """At most so many of each class."""
+        order = {i: np.flatnonzero(self.classes == i)[:most] for i in self.counts()}
+        return self.chosen(np.concatenate([*order.values(), np.zeros(0, np.int64)]).astype(np.int64))
+
+    def same_cells(self, other: "ClassFeatures") -> bool:
+        """Whether both are of the same cells of the same frames, in the same order."""
+        mine, theirs = (np.stack((one.classes, one.frames, one.cells)) for one in (self, other))
+        return np.array_equal(mine, theirs)
+
+
+def class_features(
+    network: Segmenter,
+    height: int,
+    places: Sequence[Place],
+    merged: Sequence[frozenset[int]],
+    machine: Machine,
+    most: int,
+    seed: int,
+) -> Iterator[ClassFeatures]:
+    """Draw at most `most` cells of every class; yields what is drawn so far after every frame, last of all the result.
+
+    Args:
+        network: In evaluation mode, on the machine.
+        height: At which the network sees frames.
+        places: Labelled frames.
+        merged: Groups of train ids that count as one class, the lowest of the group.
+        machine: Where to compute.
+        most: Of a class; more are drawn from, and every cell is as likely as any other of its class.
+        seed: Of the draw. It depends on the seed, a frame's place and a cell's number alone: networks whose maps are of
+            one size are looked at in the same cells, and so are frames and their translations.
+
+    Raises:
+        NumericalError: A feature is no number.
+    """
+    lowest = np.arange(IGNORE_INDEX + 1)
+    for group in merged:
+        lowest[list(group)] = min(group)
+    kept: dict[int, tuple[np.ndarray, ...]] = {}
+    for number, (frames, index) in enumerate(places):
+        image = fit_height(frames.read_image(index), height, enlarge=True)
+        features = classified_features(network, to_tensor(image)[None].to(machine.device), machine)[0]
+        refuse_diverged(features, "features")
+        label_map = torch.from_numpy(lowest[frames.read_label_map(index)])
+        classes = cell_classes(label_map, image.shape[:2], network.stride, features.shape[-2:]).flatten().numpy()
+        keys = np.random.default_rng([seed, number]).random(len(classes))
+        rows = features.flatten(1).T.numpy()
+        for train_id in np.unique(classes[classes != IGNORE_INDEX]).tolist():
+            cells = np.flatnonzero(classes == train_id)
+            drawn = keys[cells], rows[cells], np.full(len(cells), number), cells
+            former = kept.get(train_id, tuple(part[:0] for part in drawn))
+            joined = tuple(np.concatenate(parts) for parts in zip(former, drawn, strict=True))
+            order = np.argsort(joined[0], kind="stable")[:most]
+            kept[train_id] = tuple(part[order] for part in joined)
+        yield _together(kept, len(rows[0]))
+
+
+def _together(kept: dict[int, tuple[np.ndarray, ...]], dimensions: int) -> ClassFeatures:
+    if not kept:
+        nothing = np.zeros(0, np.int64)
+        return ClassFeatures(torch.zeros(0, dimensions), nothing, nothing, nothing)
+    _, values, frames, cells = (np.concatenate([kept[i][part] for i in sorted(kept)]) for part in range(4))
+    classes = np.concatenate([np.full(len(kept[i][0]), i) for i in sorted(kept)])
+    return ClassFeatures(torch.from_numpy(values), classes, frames, cells)
+
+
+@torch.no_grad()
+def classified_features(network: Segmenter, image: Tensor, machine: Machine) -> Tensor:
+    """The map that pixels are classified by, (B, D, h, w) float32 on the CPU, of an image (B, 3, H, W) in [0, 1]."""
+    seen: list[Tensor] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0])
+
+    handle = network.classifying_module().register_forward_pre_hook(note)
+    try:
+        with machine.autocast():
+            network(image.contiguous(memory_format=torch.channels_last))
+    finally:
+        handle.remove()
+    # A network that looks at several scales classifies at each; the finest map says most of where things are.
+    return max(seen, key=lambda features: features.shape[-1] * features.shape[-2]).float().cpu()
+
+
+def cell_classes(label_map: Tensor, size: tuple[int, int], stride: int, grid: tuple[int, int]) -> Tensor:
+    """The class of every cell of a map of features; 255 where the labels under it differ or one of them is ignored.
+
+    Args:
+        label_map: (H, W) train ids; of any size, so that no label is lost by shrinking it.
+        size: (height, width) of the image as the network saw it.
+        stride: To a multiple of it the network pads the image, at the bottom and on the right.
+        grid: (h, w) of the map, which covers the padded image.
+    """
+    padded = []
+    for side, seen in zip(label_map.shape, size, strict=True):
+        padded.append(round(side * (seen + -seen % stride) / seen))
+    bottom, right = padded[0] - label_map.shape[0], padded[1] - label_map.shape[1]
+    labels = F.pad(label_map[None].float(), (0, right, 0, bottom), value=IGNORE_INDEX)
+    highest, lowest = F.adaptive_max_pool2d(labels, grid)[0], -F.adaptive_max_pool2d(-labels, grid)[0]
+    return torch.where(highest == lowest, highest, float(IGNORE_INDEX)).long()

@@ -1,0 +1,126 @@
+"""Drawn features as points of pictures: which are shown, how several networks share one embedding, t-SNE and PCA.
+
+A network names its channels in any order, so features of two networks are first turned onto each other; only then does
+one embedding of both show more than that they are two.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.errors import UserError
+from pipelines.progress import Progress
+from pipelines.report.feature_study import Points
+from pipelines.stages.features.class_features import ClassFeatures
+from segment.classes import CLASS_NAMES
+from segment.embedding import principal_components, tsne
+
+EMBEDDED_DIMENSIONS = 50
+"""t-SNE is given so many principal components: the rest is mostly noise, which drowns neighbourhoods."""
+
+STEPS = 750
+
+
+def shown_cells(drawn: Mapping[str, ClassFeatures], most: int) -> dict[str, ClassFeatures]:
+    """At most so many cells of all domains together, as evenly over classes and domains as there are any.
+
+    Classes that only one domain shows are left out: there is nothing to compare.
+    """
+    counts = [features.counts() for features in drawn.values()]
+    common = {i for i in range(len(CLASS_NAMES)) if sum(i in of for of in counts) > 1}
+    each = 1
+    while sum(min(n, each + 1) for of in counts for i, n in of.items() if i in common) <= most and each < most:
+        each += 1
+    return {
+        domain: features.chosen(np.isin(features.classes, list(common))).first_of_each(each)
+        for domain, features in drawn.items()
+    }
+
+
+def one_embedding_holds(shown: Mapping[str, Mapping[str, ClassFeatures]]) -> bool:
+    """Whether all checkpoints have features of as many dimensions, and of the same cells."""
+    first, *others = shown.values()
+    dimensions = {features.values.shape[1] for of in shown.values() for features in of.values()}
+    return len(dimensions) == 1 and all(other[name].same_cells(first[name]) for other in others for name in first)
+
+
+def embed(
+    shown: Mapping[str, Mapping[str, ClassFeatures]], joint: bool, perplexity: float
+) -> dict[str, tuple[Points, tuple[float, float]]]:
+    """Points of every checkpoint, and the share of the variance along the two axes of the PCA.
+
+    Args:
+        shown: Cells by checkpoint and domain.
+        joint: All checkpoints in one embedding; they show the same cells.
+        perplexity: Of t-SNE.
+
+    Raises:
+        UserError: There are too few cells for the perplexity.
+    """
+    values = {title: normalised(torch.cat([one.values for one in of.values()])) for title, of in shown.items()}
+    if joint:
+        first = next(iter(values.values()))
+        values = {title: turned_onto(first, own) for title, own in values.items()}
+    together = [list(values)] if joint else [[title] for title in values]
+    points = {}
+    with Progress("t-SNE", STEPS * len(together), "step") as progress:
+        for titles in together:
+            features = torch.cat([values[title] for title in titles])
+            if perplexity >= (len(features) - 1) / 3:
+                raise UserError(
+                    f"--perplexity {perplexity:g} needs more than {3 * perplexity + 1:.0f} points, and there are "
+                    f"{len(features)}; lower it, or use more --frames"
+                )
+            components, shares = principal_components(features, EMBEDDED_DIMENSIONS)
+            near = tsne(components.float(), perplexity, STEPS, _counting(progress))
+            sizes = [len(values[title]) for title in titles]
+            for title, flat, mapped in zip(titles, components[:, :2].split(sizes), near.split(sizes), strict=True):
+                points[title] = (
+                    _points(shown[title], flat, mapped),
+                    (round(float(shares[0]), 6), round(float(shares[1]), 6)),
+                )
+    return points
+
+
+def _counting(progress: Progress) -> Callable[[int, int], None]:
+    before = progress.done
+    return lambda done, total: progress.reach(before + done)
+
+
+def normalised(features: Tensor) -> Tensor:
+    """Features (N, D) about their mean, in units of their root mean square: networks differ in scale, not in sense."""
+    centred = features.double() - features.double().mean(0)
+    return centred / centred.square().sum(1).mean().sqrt().clamp_min(1e-12)
+
+
+def turned_onto(first: Tensor, own: Tensor) -> Tensor:
+    """A network's features turned so that they lie as near as can be to another's of the same cells.
+
+    Networks name their channels in any order and direction; a rotation changes no distance within a network, and
+    without it two of them would lie apart in one embedding for no reason but the names. Source: Schönemann 1966.
+    """
+    left, _, right = torch.linalg.svd(own.T @ first)
+    return own @ left @ right
+
+
+def _points(of: Mapping[str, ClassFeatures], pca: Tensor, mapped: Tensor) -> Points:
+    return Points(
+        classes=[int(i) for features in of.values() for i in features.classes],
+        domains=[domain for domain, features in of.items() for _ in range(len(features))],
+        pca=[(round(x, 4), round(y, 4)) for x, y in pca.tolist()],
+        tsne=[(round(x, 3), round(y, 3)) for x, y in mapped.tolist()],
+    )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For thousands of small sums: on a busy machine threads that wait for each other take ten times longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

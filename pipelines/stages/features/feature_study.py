@@ -1,0 +1,369 @@
+"""Looking inside: do the features of translated and real frames of a class lie together, and does translation do it?
+
+Several segmenters look at frames of every domain; their features become numbers, and points of a picture. As in Figure
+3 of "Feature To Adapt" classes are coloured and domains marked; the numbers beside it are what a picture cannot prove.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipelines.data.files import write_atomically
+from pipelines.data.frames import FrameSet, TranslatedSettings, open_frame_set
+from pipelines.data.manifest import MANIFEST
+from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
+from pipelines.engine.launch import Machine, make_deterministic
+from pipelines.engine.runs import read_json
+from pipelines.errors import NoInputsError, UserError
+from pipelines.experiment.trained import load_segmenter
+from pipelines.experiment.workspace import ARMS, Workspace
+from pipelines.progress import Progress
+from pipelines.report.feature_study import CheckpointFeatures, ClassShift, DomainPair, FeatureStudy, Identity, Manner
+from pipelines.report.features_page import write_features_page
+from pipelines.report.study import ARM_TITLES
+from pipelines.stages.comparison.origin import origin
+from pipelines.stages.features.class_features import ClassFeatures, Place, class_features
+from pipelines.stages.features.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
+from pipelines.stages.quality.translation_quality import evenly
+from segment.classes import CLASS_NAMES
+from segment.metrics.features import centroid_distance, domain_probe, maximum_mean_discrepancy
+from segment.networks.segmenter import Segmenter
+
+PAIRS = (("source", "target"), ("translated", "target"), ("source", "translated"))
+FEWEST = 10
+"""Cells of a class that a domain must show before the class has figures there."""
+
+LOWEST_PERPLEXITY = 2
+"""As low as `segment features` takes it."""
+
+REPORTED = Manner(frames=30, most_per_class=100, points=1000, lowers_perplexity=True)
+"""For the report of a comparison: enough to see and to measure, in seconds."""
+
+Domains = Mapping[str, Sequence[Place]]
+
+
+def look_inside_arms(workspace: Workspace, seed: int, machine: Machine, command: str) -> FeatureStudy:
+    """A look at the arms of a finished comparison, for its report: features.html and features.json in its folder.
+
+    What is there is used if it is of the same checkpoints and frames and shows as much, so a richer page that somebody
+    asked for stays.
+
+    Raises:
+        NoInputsError: There is nothing to compare.
+    """
+    page = workspace.run / "features.html"
+    kept = _kept(workspace, seed, machine, page)
+    return look_inside(workspace, seed, {}, REPORTED, machine, command, page) if kept is None else kept
+
+
+def look_inside(
+    workspace: Workspace,
+    seed: int,
+    checkpoints: Mapping[str, Path],
+    manner: Manner,
+    machine: Machine,
+    command: str,
+    page: Path,
+) -> FeatureStudy:
+    """Compare the features of segmenters between domains; write the page, and the record as JSON beside it.
+
+    Args:
+        workspace: The experiment, for its frames.
+        seed: Of the comparison, and of every draw.
+        checkpoints: Run folders or checkpoints by title; none: the experiment's arms of this seed.
+        manner: How to look.
+        machine: Where to compute.
+        command: As the user typed it; for the page.
+        page: Where the page goes.
+
+    Raises:
+        UserError: No arm is trained and none is named, or the figures asked for do not fit.
+        NoInputsError: A domain has no labelled frame, or the domains have nothing in common.
+    """
+    make_deterministic()
+    named = dict(checkpoints) or trained_arms(workspace, seed)
+    domains = domain_frames(workspace, seed, manner.frames)
+    merged = merged_classes(domains)
+    opened = {title: load_segmenter(path, machine) for title, path in named.items()}
+    drawn = _draw(
+        {title: (network, settings.height) for title, (network, settings, _) in opened.items()},
+        domains,
+        merged,
+        manner.most_per_class,
+        seed,
+        machine,
+    )
+    _refuse_nothing_in_common(drawn)
+    shown = {title: shown_cells(of, manner.points // len(drawn)) for title, of in drawn.items()}
+    joint = one_embedding_holds(shown)
+    perplexity = _fitting_perplexity(shown, joint, manner)
+    with one_thread():
+        pictures = embed(shown, joint, perplexity)
+        found = [
+            CheckpointFeatures(
+                title=title,
+                style=_style(title, place),
+                network=settings.network,
+                checkpoint=checkpoint_hash(checkpoint)[:12],
+                dimensions=next(iter(drawn[title].values())).values.shape[1],
+                mean_iou=_mean_iou(checkpoint),
+                cells={domain: features.counts() for domain, features in drawn[title].items()},
+                pairs=domain_pairs(drawn[title], {domain: len(places) for domain, places in domains.items()}, seed),
+                points=pictures[title][0],
+                pca_shares=pictures[title][1],
+            )
+            for place, (title, (_, settings, checkpoint)) in enumerate(opened.items())
+        ]
+    study = FeatureStudy(
+        **origin(workspace, machine, command),
+        settings=workspace.experiment.model_dump(mode="json"),
+        seed=seed,
+        perplexity=perplexity,
+        most_per_class=manner.most_per_class,
+        joint=joint,
+        domains={domain: len(places) for domain, places in domains.items()},
+        titles=class_titles(merged),
+        checkpoints=found,
+        notes=_notes(workspace, seed, domains, named if not checkpoints else None),
+        identity=_identity(
+            workspace, seed, machine, manner, {title: checkpoint for title, (*_, checkpoint) in opened.items()}, domains
+        ),
+    )
+    write_features_page(study, page)
+    write_atomically(page.with_suffix(".json"), study.to_json().encode())  # last: it says that the page is whole
+    return study
+
+
+def _identity(
+    workspace: Workspace,
+    seed: int,
+    machine: Machine,
+    manner: Manner,
+    checkpoints: Mapping[str, Path],
+    domains: Domains,
+) -> Identity:
+    return Identity(
+        seed=seed,
+        precision=machine.precision,
+        manner=manner,
+        checkpoints={title: checkpoint_hash(checkpoint) for title, checkpoint in checkpoints.items()},
+        frames={
+            domain: workspace.fingerprint([replace(frames, frames=[frames.frames[index]]) for frames, index in places])
+            for domain, places in domains.items()
+        },
+    )
+
+
+def _kept(workspace: Workspace, seed: int, machine: Machine, page: Path) -> FeatureStudy | None:
+    """The record beside a page, if a look at the arms now would find the same or less."""
+    path = page.with_suffix(".json")
+    study = FeatureStudy.from_json(path.read_bytes()) if path.exists() and page.exists() else None
+    if study is None or study.identity is None or not study.identity.manner.is_as_rich_as(REPORTED):
+        return None
+    manner = study.identity.manner
+    checkpoints = {title: resolve_checkpoint(run) for title, run in trained_arms(workspace, seed).items()}
+    domains = domain_frames(workspace, seed, manner.frames)
+    if study.identity != _identity(workspace, seed, machine, manner, checkpoints, domains):
+        return None
+    # The page may be older than the evaluation that the report quotes.
+    return replace(
+        study, checkpoints=[replace(one, mean_iou=_mean_iou(checkpoints[one.title])) for one in study.checkpoints]
+    )
+
+
+def _draw(
+    networks: Mapping[str, tuple[Segmenter, int]],
+    domains: Domains,
+    merged: Sequence[frozenset[int]],
+    most: int,
+    seed: int,
+    machine: Machine,
+) -> dict[str, dict[str, ClassFeatures]]:
+    """Cells by title and domain of networks and the heights at which they see frames."""
+    drawn: dict[str, dict[str, ClassFeatures]] = {title: {} for title in networks}
+    with Progress("features", len(networks) * sum(map(len, domains.values())), "frame") as progress:
+        for title, (network, height) in networks.items():
+            for domain, places in domains.items():
+                for features in class_features(network, height, places, merged, machine, most, seed):
+                    drawn[title][domain] = features
+                    progress.reach(progress.done + 1)
+    return drawn
+
+
+# -------------------------------------------------------------------------------------------------- what is looked at
+
+
+def trained_arms(workspace: Workspace, seed: int) -> dict[str, Path]:
+    """The run folders of the arms that are trained to their end, by their titles.
+
+    Raises:
+        UserError: There is none.
+    """
+    runs = {ARM_TITLES[arm]: workspace.segmenter(seed, arm) for arm in ARMS}
+    found = {title: run for title, run in runs.items() if (run / "final.json").exists()}
+    if not found:
+        raise UserError(
+            f"{workspace.run}: no arm of seed {seed} is trained; run `sim2real compare` first, or name segmenters "
+            "with --checkpoint"
+        )
+    return found
+
+
+def domain_frames(workspace: Workspace, seed: int, most: int) -> dict[str, list[Place]]:
+    """Labelled frames of each domain, evenly spread; translated ones only where they are made.
+
+    Target frames are those for validation: no arm has learnt from them. Source and translated frames correspond.
+    """
+    sets = {"source": workspace.labelled_source}
+    folder = workspace.translated(seed).absolute()
+    if (folder / MANIFEST).exists():
+        settings = TranslatedSettings(reader="translated", name="translated", root=str(folder))
+        sets["translated"] = [open_frame_set(settings, workspace.run).only_labelled()]
+    sets["target"] = [frames.only_labelled() for frames in workspace.validation]
+    found = {}
+    for domain, of in sets.items():
+        places = [(frames, index) for frames in of for index in range(len(frames))]
+        if not places:
+            raise NoInputsError(f"no {domain} frame has a label map; without one its features have no class")
+        found[domain] = evenly(sorted(places, key=_full_name), most)
+    return found
+
+
+def _full_name(place: Place) -> str:
+    """What the frame and its translation are both called."""
+    frames, index = place
+    name = frames.frames[index].name
+    return name if frames.name == "translated" else f"{frames.name}/{name}"
+
+
+def merged_classes(domains: Domains) -> list[frozenset[int]]:
+    """Groups of classes that the labels of some domain cannot tell apart; groups that share a class are one."""
+    groups: list[frozenset[int]] = []
+    for group in (group for places in domains.values() for frames in _sets(places) for group in frames.merged):
+        touching = [other for other in groups if other & group]
+        groups = [other for other in groups if not other & group] + [group.union(*touching)]
+    return sorted(groups, key=min)
+
+
+def _sets(places: Sequence[Place]) -> list[FrameSet]:
+    return list({id(frames): frames for frames, _ in places}.values())
+
+
+def class_titles(merged: Sequence[frozenset[int]]) -> dict[int, str]:
+    """What every class is called: a group, at its lowest train id, by the names of its members."""
+    titles = dict(enumerate(CLASS_NAMES))
+    for group in merged:
+        titles[min(group)] = " + ".join(CLASS_NAMES[i] for i in sorted(group))
+    return titles
+
+
+def _refuse_nothing_in_common(drawn: Mapping[str, Mapping[str, ClassFeatures]]) -> None:
+    for title, of in drawn.items():
+        if not set.intersection(*(set(features.counts()) for features in of.values())):
+            raise NoInputsError(
+                f"{title}: the domains have no class in common whose cells could be compared; use more --frames"
+            )
+
+
+def _fitting_perplexity(shown: Mapping[str, Mapping[str, ClassFeatures]], joint: bool, manner: Manner) -> float:
+    """The perplexity to use, at most a sixth of the points of an embedding where it may be lowered.
+
+    Raises:
+        NoInputsError: There are too few points even for the lowest.
+    """
+    if not manner.lowers_perplexity:
+        return manner.perplexity
+    sizes = [sum(map(len, of.values())) for of in shown.values()]
+    fewest = sum(sizes) if joint else min(sizes)
+    if fewest < 6 * LOWEST_PERPLEXITY:
+        raise NoInputsError(f"only {fewest} cells show one class alone, too few for a picture; use more --frames")
+    return min(manner.perplexity, float(fewest // 6))
+
+
+# ------------------------------------------------------------------------------------------------------------ figures
+
+
+def domain_pairs(drawn: Mapping[str, ClassFeatures], frames: Mapping[str, int], seed: int) -> list[DomainPair]:
+    """How far apart every two domains lie in one network's features.
+
+    Args:
+        drawn: Cells by domain.
+        frames: Number of frames by domain.
+        seed: Of the halves that the probe learns from and is tested on.
+    """
+    return [_pair(drawn, frames, names, seed) for names in PAIRS if all(name in drawn for name in names)]
+
+
+def _pair(
+    drawn: Mapping[str, ClassFeatures], frames: Mapping[str, int], names: tuple[str, str], seed: int
+) -> DomainPair:
+    first, second = (drawn[name] for name in names)
+    counts = [one.counts() for one in (first, second)]
+    common = [i for i in sorted(counts[0]) if min(counts[0][i], counts[1].get(i, 0)) >= FEWEST]
+    shifts = [
+        ClassShift(i, centroid_distance(first.of(i), second.of(i)), maximum_mean_discrepancy(first.of(i), second.of(i)))
+        for i in common
+    ]
+    if not common:
+        return DomainPair(*names, math.nan, math.nan, math.nan, math.nan, [])
+    # As many of each class from either domain: else the mixture of classes would give the domain away.
+    even = [_of_each(one, {i: min(counts[0][i], counts[1][i]) for i in common}) for one in (first, second)]
+    halves = [learnt_from(frames[name], seed)[one.frames] for name, one in zip(names, even, strict=True)]
+    train = [one.values[torch.from_numpy(half)] for one, half in zip(even, halves, strict=True)]
+    test = [one.values[torch.from_numpy(~half)] for one, half in zip(even, halves, strict=True)]
+    accuracy = a_distance = math.nan
+    if all(map(len, (*train, *test))):
+        accuracy, a_distance = domain_probe((train[0], train[1]), (test[0], test[1]))
+    return DomainPair(
+        *names,
+        probe_accuracy=accuracy,
+        a_distance=a_distance,
+        mmd=maximum_mean_discrepancy(even[0].values, even[1].values),
+        centroid_distance=float(np.mean([shift.centroid_distance for shift in shifts])),
+        classes=shifts,
+    )
+
+
+def _of_each(features: ClassFeatures, wanted: Mapping[int, int]) -> ClassFeatures:
+    """So many of each of some classes."""
+    places = [np.flatnonzero(features.classes == i)[:count] for i, count in wanted.items()]
+    return features.chosen(np.concatenate(places))
+
+
+def learnt_from(frames: int, seed: int) -> np.ndarray:
+    """Which half of the frames a probe learns from, (frames,) bool; whole frames, since cells of one are alike."""
+    return np.random.default_rng([seed, frames]).permutation(frames) < frames // 2
+
+
+# -------------------------------------------------------------------------------------------------------- small facts
+
+
+def _style(title: str, place: int) -> str:
+    arms = {ARM_TITLES[arm]: arm for arm in ARMS}
+    return arms.get(title, f"series-{place % 6}")
+
+
+def _mean_iou(checkpoint: Path) -> float:
+    """Of the evaluation in its run folder, if that is of this checkpoint."""
+    path = checkpoint.parent.parent / "evaluation" / "evaluation.json"
+    if not path.exists():
+        return math.nan
+    evaluation: dict[str, Any] = read_json(path)
+    same = evaluation.get("identity", {}).get("checkpoint") == checkpoint_hash(checkpoint)
+    value = evaluation.get("mean_iou")
+    return value if same and value is not None else math.nan
+
+
+def _notes(workspace: Workspace, seed: int, domains: Domains, arms: Mapping[str, Path] | None) -> list[str]:
+    notes = []
+    if "translated" not in domains:
+        notes.append(f"No translated frames of seed {seed}: only source and target are compared.")
+    missing = [ARM_TITLES[arm].lower() for arm in ARMS if arms is not None and ARM_TITLES[arm] not in arms]
+    if missing:
+        notes.append(f"Not trained, and so not shown: {', '.join(missing)}.")
+    return notes

@@ -1,0 +1,1 @@
+"""Label maps and overlays of folders and videos."""

@@ -1,0 +1,233 @@
+"""Predict the frames of a folder, a list or a data set: a label map and, if wanted, an overlay for each.
+
+The machinery is that of batch translation: reading, network and writing overlap; a killed run is carried on by the same
+command and leaves the same bytes; a bad file costs one frame; `manifest.jsonl` and `failures.jsonl` tell all.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+from pydantic import JsonValue
+
+from pipelines.batch_inference.network_clock import NetworkClock
+from pipelines.batch_inference.plan import FrameToTranslate, refuse_collisions
+from pipelines.batch_inference.preview import BYTES_PER_PIXEL, Preview, preview
+from pipelines.batch_inference.shards import Part
+from pipelines.batch_inference.work import Outcome, Work, work_through
+from pipelines.batch_inference.write import Loaded
+from pipelines.data.augment import fit_height
+from pipelines.data.files import write_atomically
+from pipelines.data.images import encode_image, encode_png, image_error, read_image, to_batch
+from pipelines.data.label_formats import LabelFormat, coloured, in_format
+from pipelines.data.manifest import ManifestEntry
+from pipelines.errors import NoInputsError, UserError
+from segment.classes import PALETTE
+
+if TYPE_CHECKING:  # an option is refused before torch is loaded
+    from torch import Tensor
+
+WHAT, DEED = "prediction", "predicted"
+LABELS, OVERLAYS = PurePosixPath("labels"), PurePosixPath("overlays")
+OVERLAY_STRENGTH = 0.55
+LABEL_BYTES_PER_PIXEL = 0.04
+"""Of label maps of driving frames; colours take a little more."""
+MOST_PIXELS = 2**25
+"""A frame of 8K has 33 million. What is larger at the network's height is a stripe, and would take all memory."""
+
+
+class Segments(Protocol):
+    """What predicts; `pipelines.runtimes.segmenter_runtime.SegmenterRuntime` for one."""
+
+    def label_map(self, image: "Tensor", size: tuple[int, int]) -> "Tensor":
+        """Image (1, 3, h, w) in [0, 1] -> uint8 train ids at `size` (height, width)."""
+        ...
+
+
+@dataclass(frozen=True)
+class SegmentingNetwork:
+    """A segmenter that is given each frame at one height, and gives a label map at the frame's own size."""
+
+    segmenter: Segments
+    height: int
+    device: str
+    clock: NetworkClock
+    batch_size: int = 1
+
+    def __call__(self, batch: Sequence[np.ndarray], source: Path) -> "list[Tensor]":
+        """The label map, uint8 (H, W) on the device, of a batch of one frame."""
+        import torch
+
+        (frame,) = batch
+        size = (frame.shape[0], frame.shape[1])
+        try:
+            with torch.inference_mode(), self.clock.working():
+                image = to_batch([fit_height(frame, self.height, enlarge=True, least_width=1)], self.device)
+                return [self.segmenter.label_map(image, size).reshape(size)]
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{source}: out of memory for a frame of {size[1]}x{size[0]} on {self.device}; set a smaller --height"
+            ) from error
+
+    def read(self, frame: FrameToTranslate) -> np.ndarray:
+        """A frame's image; ImageError where it is damaged, or so long that the network cannot be given it."""
+        image = read_image(frame.image)
+        height, width = image.shape[:2]
+        if self.height * max(1.0, width * self.height / height) > MOST_PIXELS:
+            raise image_error(frame.image, f"{width}x{height} pixels are too long a stripe at height {self.height}")
+        return image
+
+
+@dataclass(frozen=True)
+class PredictionWriter:
+    """Writes the label map of a frame and, where the frame has a place for it, the overlay."""
+
+    output: Path
+    checkpoint_sha256: str
+    labels: LabelFormat
+
+    def write(self, loaded: Loaded, result: "Tensor") -> ManifestEntry:
+        """Write a frame's files; they count once the returned entry is in a journal.
+
+        Args:
+            loaded: The frame.
+            result: uint8 (H, W) train ids.
+
+        Raises:
+            ImageError: The overlay does not fit into its format.
+            StorageError: The disk refuses.
+        """
+        frame, label_map = loaded.frame, result.cpu().numpy()
+        data = encode_png(in_format(label_map, self.labels))
+        picture = None if frame.output_overlay is None else self._overlay(loaded, label_map)
+        write_atomically(self.output / frame.output_image, data)
+        if frame.output_overlay is not None and picture is not None:
+            write_atomically(self.output / frame.output_overlay, picture)
+        height, width = loaded.size
+        return ManifestEntry(
+            frame=frame.name,
+            image=str(frame.output_image),
+            label=None,
+            label_encoding=None,
+            source=str(frame.source),
+            source_sha256=loaded.source_sha256,
+            image_sha256=hashlib.sha256(data).hexdigest(),
+            label_sha256=None,
+            checkpoint_sha256=self.checkpoint_sha256,
+            width=width,
+            height=height,
+            overlay=None if frame.output_overlay is None else str(frame.output_overlay),
+            overlay_sha256=None if picture is None else hashlib.sha256(picture).hexdigest(),
+        )
+
+    def _overlay(self, loaded: Loaded, label_map: np.ndarray) -> bytes:
+        try:
+            return encode_image(overlay(loaded.pixels, label_map), ".jpg")
+        except ValueError as error:
+            raise image_error(loaded.frame.image, str(error)) from error
+
+
+def to_predict(frames: Sequence[FrameToTranslate], overlays: bool) -> list[FrameToTranslate]:
+    """A translation's plan as a prediction's: `labels/NAME.png` and `overlays/NAME.jpg`; label maps stay behind.
+
+    Raises:
+        UserError: Two frames would be written to one file.
+    """
+    planned = [
+        replace(
+            frame,
+            output_image=LABELS / frame.source.with_suffix(".png"),
+            output_overlay=OVERLAYS / frame.source.with_suffix(".jpg") if overlays else None,
+            label=None,
+            label_encoding=None,
+            output_label=None,
+        )
+        for frame in frames
+    ]
+    refuse_collisions(planned)
+    return planned
+
+
+def preview_prediction(
+    frames: Sequence[FrameToTranslate], output: Path, how: str, part: Part | None = None
+) -> tuple[list[str], Preview]:
+    """What a prediction would do, as lines for people and as found; nothing is written.
+
+    Args:
+        frames: As `to_predict` makes them.
+        output: Folder of the predictions.
+        how: What would compute them.
+        part: Look at this part of the frames alone.
+
+    Raises:
+        UserError: An output would lie over an input.
+    """
+    found = preview(frames, output, part)
+    overlays = any(frame.output_overlay is not None for frame in frames)
+    bytes_per_pixel = LABEL_BYTES_PER_PIXEL + overlays * BYTES_PER_PIXEL[".jpg"]
+    found = replace(found, bytes_needed=round(found.bytes_needed * bytes_per_pixel / BYTES_PER_PIXEL[".png"]))
+    kinds = [str(output / kind) for kind in (LABELS, *[OVERLAYS] * overlays)]
+    here = f"to {' and '.join(kinds)}, by {how}"
+    # Nothing goes along with a prediction; a translation's line about that is where ours fits.
+    return [here if line.startswith("carried along") else line for line in found.lines], found
+
+
+def predict_frames(
+    frames: Sequence[FrameToTranslate],
+    output: Path,
+    network: SegmentingNetwork,
+    identity: Mapping[str, JsonValue],
+    *,
+    labels: LabelFormat = "train_ids",
+    workers: int = 2,
+    part: Part | None = None,
+    restart: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Predict what is not finished yet, in name order, and write the manifest.
+
+    Args:
+        frames: As `to_predict` makes them; all of them, also where only a part is done here.
+        output: Gets `labels/` and `overlays/`; made if missing.
+        network: What predicts.
+        identity: What decides the result: "checkpoint_sha256", and whatever else (runtime, precision). A folder that
+            holds predictions of another identity is refused.
+        labels: How label maps are written. Part of the identity.
+        workers: Threads that read ahead and write behind.
+        part: Do only this part of the frames; other processes may be doing the others at the same time. The one that
+            finishes last joins what all have done.
+        restart: As of `work_through`, as `progress` and `stop_requested`.
+
+    Raises:
+        NoInputsError: There are no frames, or every one failed.
+        UserError, StorageError, Interrupted: As of `work_through`.
+    """
+    if not frames:
+        raise NoInputsError(f"There are no frames to predict into {output}")
+    work = Work(
+        frames=sorted(frames, key=lambda frame: frame.name),
+        output=output,
+        plan={"format": 1, **identity, "height": network.height, "labels": labels},
+        network=network,
+        writer=PredictionWriter(output, str(identity["checkpoint_sha256"]), labels),
+        read=network.read,
+        workers=workers,
+        part=part,
+        what=WHAT,
+        deed=DEED,
+    )
+    return work_through(work, lambda: network.clock.share, restart, progress, stop_requested)
+
+
+def overlay(image: np.ndarray, label_map: np.ndarray) -> np.ndarray:
+    """The image under its classes' colours; uint8 (H, W, 3), ignored pixels left as they are."""
+    blended = cv2.addWeighted(image, 1 - OVERLAY_STRENGTH, coloured(label_map), OVERLAY_STRENGTH, 0)
+    ignored = label_map >= len(PALETTE)
+    if ignored.any():  # a network names a class everywhere; label maps of people do not
+        blended[ignored] = image[ignored]
+    return blended

@@ -1,0 +1,138 @@
+"""Stage two, use: a trained segmenter predicts whatever a person names, by the fastest runtime that is present."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from pipelines.batch_inference.network_clock import NetworkClock
+from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.shards import Part
+from pipelines.batch_inference.video import VideoSummary
+from pipelines.batch_inference.work import Outcome
+from pipelines.data.label_formats import LabelFormat
+from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.launch import Machine, StopRequest, make_deterministic
+from pipelines.errors import Interrupted
+from pipelines.experiment.trained import load_segmenter
+from pipelines.progress import Progress
+from pipelines.runtimes.segmenter_runtime import Runtime, fastest_runtime, open_runtime
+from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames
+from pipelines.stages.predicting.predict_video import predict_video
+
+if TYPE_CHECKING:
+    from pipelines.runtimes.segmenter_runtime import Mode
+
+COMPUTATION = 1
+"""Raised when the same checkpoint and frames give other bytes than before, so that no folder holds some of each."""
+
+
+@dataclass(frozen=True)
+class PredictionManner:
+    """How to predict.
+
+    Attributes:
+        height: At which the network sees a frame; None: that of its training.
+        runtime: What computes; None: the fastest that is present.
+        fast: In bf16, as it is where the machine's precision says so.
+        labels: How label maps are written; None: the usual way, train ids for folders and none for a video.
+        part: Do only this part of the frames.
+    """
+
+    height: int | None = None
+    runtime: Runtime | None = None
+    fast: bool = False
+    labels: LabelFormat | None = None
+    part: Part | None = None
+
+    def runtime_on(self, machine: Machine) -> Runtime:
+        """What computes there."""
+        return self.runtime or fastest_runtime(machine)
+
+    def mode_on(self, machine: Machine) -> "Mode":
+        """How it computes there."""
+        return "fast" if self.fast or machine.precision == "bf16" else "exact"
+
+
+def describe_prediction(checkpoint: Path, manner: PredictionManner, machine: Machine) -> str:
+    """What would predict, for a dry run.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged, or not a segmenter's.
+    """
+    _, settings, found = load_segmenter(checkpoint, machine)
+    runtime, mode = manner.runtime_on(machine), manner.mode_on(machine)
+    return f"{runtime} on {machine.device} ({mode}), at height {manner.height or settings.height}, from {found}"
+
+
+def run_prediction(
+    checkpoint: Path,
+    plan: Sequence[FrameToTranslate],
+    output: Path,
+    manner: PredictionManner,
+    machine: Machine,
+    workers: int,
+    restart: bool = False,
+) -> Outcome:
+    """Predict a plan's frames with a checkpoint; what is finished is left alone.
+
+    Args:
+        checkpoint: Of a segmenter; a run folder or one of its checkpoints.
+        plan: As `to_predict` makes it; all frames, also where only a part is done here.
+        output: Folder of the predictions.
+        manner: How to predict.
+        machine: Where to compute.
+        workers: Threads that read ahead and write behind.
+        restart: Set an output of another prediction aside.
+    """
+    network, identity = _opened(checkpoint, manner, machine)
+    with _watched() as (reach, stop):
+        summary = predict_frames(
+            plan, output, network, identity, labels=manner.labels or "train_ids", workers=workers, part=manner.part,
+            restart=restart, progress=reach, stop_requested=lambda: bool(stop),
+        )  # fmt: skip
+        if stop:  # during the last frame: whoever sent it does not want the next command to begin
+            raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
+    return summary
+
+
+def run_video_prediction(
+    checkpoint: Path, source: Path, output: Path, manner: PredictionManner, machine: Machine, restart: bool = False
+) -> VideoSummary:
+    """Predict a video into a video of overlays; arguments as of `run_prediction`."""
+    network, identity = _opened(checkpoint, manner, machine)
+    with _watched() as (reach, stop):
+        return predict_video(
+            source, output, network, identity, labels=manner.labels, restart=restart, progress=reach,
+            stop_requested=lambda: bool(stop),
+        )  # fmt: skip
+
+
+def _opened(
+    checkpoint: Path, manner: PredictionManner, machine: Machine
+) -> tuple[SegmentingNetwork, dict[str, JsonValue]]:
+    """The network ready to predict, and what decides its predictions."""
+    make_deterministic()
+    network, settings, found = load_segmenter(checkpoint, machine)
+    runtime, mode = manner.runtime_on(machine), manner.mode_on(machine)
+    segmenter = open_runtime(network, runtime, mode, machine)
+    device = str(machine.device)
+    identity: dict[str, JsonValue] = {
+        "checkpoint_sha256": checkpoint_hash(found), "computation": COMPUTATION, "runtime": runtime, "mode": mode,
+    }  # fmt: skip
+    return SegmentingNetwork(segmenter, manner.height or settings.height, device, NetworkClock(device)), identity
+
+
+@contextmanager
+def _watched() -> Iterator[tuple[Callable[[int, int], None], StopRequest]]:
+    """Rate and time left on stderr, and signals that ask to stop between two frames."""
+    with StopRequest().listening() as stop, Progress("predict", 0, "frame") as progress:
+
+        def reach(done: int, total: int) -> None:
+            progress.total = total
+            progress.reach(done)
+
+        yield reach, stop

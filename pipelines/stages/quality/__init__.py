@@ -1,0 +1,1 @@
+"""How good translated frames are."""

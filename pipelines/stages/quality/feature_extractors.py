@@ -1,0 +1,61 @@
+"""The networks behind KID and FID, from files at hand: nothing is fetched from a model hub.
+
+A distance over one network's features says nothing beside one over another's, so an extractor's name holds the network
+and the hash of its weights.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines.data.augment import fit_height
+from pipelines.data.files import sha256_of
+from pipelines.data.images import to_tensor
+from pipelines.engine.launch import Machine
+from pipelines.errors import CheckpointError
+from pipelines.pretrained.published_translators import read_published
+from pipelines.stages.quality.translated_pairs import Expert
+from translate.quality.features import InceptionFeatures, PooledStage
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Features of one image: uint8 (H, W, 3) to float32 (D,) on the CPU."""
+
+    name: str
+    extract: Callable[[np.ndarray], torch.Tensor]
+
+
+def segmenter_extractor(expert: Expert, machine: Machine) -> Extractor:
+    """The pooled deepest stage of one of our segmenters, at the height that it was trained at."""
+    features = PooledStage(expert.network, expert.network.encoder)
+
+    def extract(image: np.ndarray) -> torch.Tensor:
+        tensor = to_tensor(fit_height(image, expert.height, enlarge=True))[None].to(machine.device)
+        with machine.autocast():
+            return features(tensor.contiguous(memory_format=torch.channels_last))[0].cpu()
+
+    return Extractor(expert.name, extract)
+
+
+def inception_extractor(path: Path, machine: Machine) -> Extractor:
+    """torchvision's Inception v3 from its state dict (`inception_v3_google-0cc3c7bd.pth`), in float32.
+
+    Raises:
+        CheckpointError: The file is missing, unsafe to read, or holds something else.
+    """
+    state = read_published(path).get("", {})
+    try:
+        features = InceptionFeatures(state).to(machine.device)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"--inception {path}: expected the state dict of torchvision's inception_v3 ({str(error)[:200]})"
+        ) from error
+
+    def extract(image: np.ndarray) -> torch.Tensor:
+        return features(to_tensor(image)[None].to(machine.device))[0].cpu()
+
+    return Extractor(f"inception_v3@{sha256_of(path)[:8]}", extract)

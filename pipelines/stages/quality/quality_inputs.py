@@ -1,0 +1,83 @@
+"""What a look at a translation needs: its frames, their sources, target images, an expert; from an experiment or named.
+
+Options name single things; an experiment fills in the rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.data.encodings import LabelEncoding
+from pipelines.data.folder import FolderSettings
+from pipelines.data.frames import FrameSet, open_frame_set
+from pipelines.engine.launch import Machine
+from pipelines.errors import UserError
+from pipelines.experiment.workspace import Workspace
+from pipelines.stages.quality.feature_extractors import Extractor, inception_extractor, segmenter_extractor
+from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, load_expert, translated_frames
+
+
+@dataclass(frozen=True)
+class QualityInputs:
+    """A translated folder and what to hold beside it; `expert` is a run folder or checkpoint."""
+
+    folder: Path
+    frames: list[TranslatedFrame]
+    target: list[FrameSet] = field(default_factory=list)
+    expert: Path | None = None
+    expert_encodings: tuple[LabelEncoding, ...] = ()
+    """Of the experiment's target labels: what an expert that learnt from them can tell apart."""
+
+    def target_images(self) -> list[Path]:
+        """All images of the target domain, set after set; UserError if no target is known."""
+        if not self.target:
+            raise UserError("no target images to compare with; give an experiment's config, or --target FOLDER")
+        return [frame.image for frames in self.target for frame in frames.frames]
+
+    def networks(self, inception: Path | None, machine: Machine) -> tuple[Expert | None, list[Extractor]]:
+        """The expert, if there is one, and the feature extractors: its encoder, and Inception from a file."""
+        expert = None if self.expert is None else load_expert(self.expert, machine)
+        extractors = [] if expert is None else [segmenter_extractor(expert, machine)]
+        if inception is not None:
+            extractors.append(inception_extractor(inception, machine))
+        return expert, extractors
+
+
+def find_inputs(
+    workspace: Workspace | None,
+    seed: int,
+    translated: Path | None,
+    source: Path | None,
+    target: Sequence[Path],
+    expert: Path | None,
+) -> QualityInputs:
+    """Put together what options name and what the experiment knows.
+
+    Args:
+        workspace: The experiment; None if everything is named.
+        seed: Whose translation is meant.
+        translated: Folder of translated frames; None for the experiment's.
+        source: Folder that they were made from; None for the experiment's source sets, if there is an experiment.
+        target: Folders of real images; empty for the experiment's target sets.
+        expert: Segmenter; None for the experiment's oracle, if it is trained to its end.
+
+    Raises:
+        UserError: Neither names the translated frames; or a folder or a frame's source is missing.
+    """
+    targets = [open_frame_set(FolderSettings(reader="folder", name=str(path), root="."), path) for path in target]
+    if workspace is None:
+        if translated is None:
+            raise UserError("which translated frames? Give an experiment's config, or --translated FOLDER")
+        return QualityInputs(translated, translated_frames(translated, source), targets, expert)
+    folder = translated or workspace.translated(seed)
+    oracle = workspace.segmenter(seed, "oracle")
+    if expert is None and (oracle / "final.json").exists():
+        expert = oracle
+    encodings = {f.encoding for frames in workspace.labelled_target for f in frames.frames if f.encoding}
+    return QualityInputs(
+        folder,
+        translated_frames(folder, source or workspace.source),
+        targets or workspace.target,
+        expert,
+        tuple(sorted(encodings, key=lambda encoding: encoding.name)),
+    )

@@ -1,0 +1,362 @@
+"""The audit of a translated set: what an expert still recognises, frame by frame, beside what it saw in the sources.
+
+Translation itself stays free of experts; this is a second pass over its output. It may be killed: `audit.jsonl` keeps
+what was counted, and the scores enter the manifest in one piece at the end.
+"""
+
+import datetime
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipelines.data.encodings import LabelEncoding
+from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.images import to_tensor
+from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
+from pipelines.engine.launch import Machine, StopRequest, describe_machine
+from pipelines.errors import Interrupted, UserError
+from pipelines.experiment.workspace import Workspace
+from pipelines.progress import Progress
+from pipelines.report.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
+from pipelines.stages.evaluation.evaluate import Predictor
+from pipelines.stages.quality.quality_inputs import find_inputs
+from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, common_classes, load_expert
+from segment.classes import CLASS_NAMES
+from segment.metrics.regions import confusion_matrix, merge_classes
+from translate.quality.consistency import class_flips, label_consistency
+from translate.quality.structure import structure_score
+
+RECORDS = "audit.jsonl"
+PAGE = "audit.html"
+SECONDS_BETWEEN_WRITES = 60.0
+FLAGGED = 0.05
+"""Share of a class's pixels, over the whole set, from which on a flip is told."""
+FLAGGED_IN_FRAME = 0.2
+"""The same in a single frame, where small classes flip by the noise of a few pixels."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was counted on one frame; confusions are int64 (19, 20), None where there was nothing to count on."""
+
+    frame: str
+    image_sha256: str
+    expert_sha256: str
+    with_source: bool
+    structure: float | None
+    translated: torch.Tensor | None
+    source: torch.Tensor | None
+
+
+def audit_experiment(
+    workspace: Workspace, seed: int, machine: Machine, command: str, expert: Path | None = None
+) -> Audit:
+    """Score the translated frames that serve `seed`; the expert is the experiment's oracle where none is named.
+
+    Raises:
+        UserError: There is no expert, or there are no translated frames.
+    """
+    inputs = find_inputs(workspace, seed, None, None, (), expert)
+    if inputs.expert is None:
+        raise UserError(f"{workspace.segmenter(seed, 'oracle')}: no trained oracle to score translated frames with")
+    judge = load_expert(inputs.expert, machine)
+    return audit_translation(inputs.folder, inputs.frames, judge, machine, command, inputs.expert_encodings)[0]
+
+
+def audit_translation(
+    folder: Path,
+    frames: Sequence[TranslatedFrame],
+    expert: Expert,
+    machine: Machine,
+    command: str,
+    expert_encodings: Sequence[LabelEncoding] = (),
+    shown: int = 6,
+    output: Path | None = None,
+) -> tuple[Audit, Path]:
+    """Score every frame, and write a page of the worst ones.
+
+    Args:
+        folder: A translated set.
+        frames: All of its frames.
+        expert: See `audit_frames`.
+        machine: Where to compute.
+        command: As the user typed it; for the page.
+        expert_encodings: See `audit_frames`.
+        shown: Frames with the lowest scores, and again frames that lost most, whose pictures are on the page.
+        output: The page; None for `audit.html` in the folder.
+
+    Returns:
+        The audit, and where its page is.
+    """
+    with StopRequest().listening() as stop:
+        audit = audit_frames(folder, frames, expert, machine, expert_encodings, lambda: bool(stop))
+    by_name = {frame.name: frame for frame in frames}
+    lowest, lost = (
+        [audit_picture(by_name[audited.name], audited, expert.predict) for audited in some]
+        for some in worst_frames(audit, shown)
+    )
+    audit = replace(
+        audit,
+        command=command,
+        date=datetime.date.today().isoformat(),
+        machine=describe_machine(machine),
+        lowest=lowest,
+        lost=lost,
+    )
+    page = output or folder / PAGE
+    write_audit(audit, page)
+    return audit, page
+
+
+def audit_frames(
+    folder: Path,
+    frames: Sequence[TranslatedFrame],
+    expert: Expert,
+    machine: Machine,
+    expert_encodings: Sequence[LabelEncoding] = (),
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Audit:
+    """Count what is not counted yet, and write the scores into the manifest.
+
+    Args:
+        folder: A translated set with its manifest.
+        frames: All of its frames, as `translated_frames` finds them.
+        expert: Looks at translated frames and, where they are known, at their sources.
+        machine: Where structure scores are computed.
+        expert_encodings: Of the labels that the expert learnt from, if known: a class that these lack is not scored.
+        stop_requested: Asked before each frame; once true, what was counted is kept and the rest left out.
+
+    Returns:
+        All scores and flips; no pictures yet.
+
+    Raises:
+        UserError: The folder is no translated set, or is being translated into.
+        ImageError: A frame, its source or its label map cannot be used.
+    """
+    if not (folder / MANIFEST).exists():
+        raise UserError(f"{folder}: has no {MANIFEST}: no translated set, or not finished; translate first")
+    with _locked(folder) as journal:
+        entries = {entry.frame: entry for entry in read_manifest(folder / MANIFEST)}
+        if entries.keys() != {frame.name for frame in frames}:
+            raise UserError(f"{folder}: other frames were translated into it just now; run the audit again")
+        records = _counted(folder, frames, entries, expert, machine, stop_requested)
+        encodings = {frame.encoding for frame in frames if frame.encoding is not None} | set(expert_encodings)
+        groups, scored = common_classes(encodings)
+        audited = [_audited(record, groups, scored) for record in records]
+        scored_entries = [
+            entries[frame.name].model_copy(
+                update={
+                    "label_consistency": _number(frame.label_consistency),
+                    "structure": _number(frame.structure),
+                    "expert_sha256": expert.sha256,
+                }
+            )
+            for frame in audited
+        ]
+        _write_scores(folder, entries, scored_entries, journal)
+    total = [_total([r.translated for r in records]), _total([r.source for r in records])]
+    after, before = (None if counts is None else merge_classes(counts, groups) for counts in total)
+    return Audit(
+        folder=folder.name,
+        expert=expert.name,
+        frames=audited,
+        flips=[] if after is None else class_flips(after, before, scored, FLAGGED),
+        titles=_titles(groups),
+        scored=scored,
+        with_sources=before is not None,
+    )
+
+
+def worst_frames(audit: Audit, count: int) -> tuple[list[AuditedFrame], list[AuditedFrame]]:
+    """The frames with the lowest label consistency, and those that lost most against their sources (none twice)."""
+    scored = [frame for frame in audit.frames if math.isfinite(frame.label_consistency)]
+    lowest = sorted(scored, key=lambda frame: (frame.label_consistency, frame.name))[:count]
+    lost = [frame for frame in scored if frame not in lowest and frame.change < 0]
+    return lowest, sorted(lost, key=lambda frame: (frame.change, frame.name))[:count]
+
+
+def audit_picture(frame: TranslatedFrame, audited: AuditedFrame, predict: Predictor) -> AuditPicture:
+    """The pictures of one frame."""
+    translated, source = frame.read()
+    label = frame.read_label(translated)
+    size = translated.shape[:2]
+    return AuditPicture(
+        frame=audited,
+        source=source,
+        translated=translated,
+        label=label,
+        seen=predict(translated, size),
+        seen_in_source=None if source is None else predict(source, size),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- counting
+
+
+def _counted(
+    folder: Path,
+    frames: Sequence[TranslatedFrame],
+    entries: dict[str, ManifestEntry],
+    expert: Expert,
+    machine: Machine,
+    stop_requested: Callable[[], bool],
+) -> list[Record]:
+    """A record of every frame, in name order; those of an earlier audit by the same expert are taken over."""
+    known = _read_records(folder / RECORDS)
+    records: list[Record] = []
+    new, last_write = 0, time.monotonic()
+    with Progress("audit", len(frames), "frame") as progress:
+        for done, frame in enumerate(frames, 1):
+            record = known.get(frame.name)
+            if record is None or not _still_holds(record, frame, entries[frame.name], expert):
+                if stop_requested():
+                    write_atomically(folder / RECORDS, b"".join(map(_line, records)))
+                    place = f"{done - 1} of {len(frames)} frames"
+                    raise Interrupted(f"{folder}: audit stopped at {place}; the same command carries on")
+                record = _count(frame, entries[frame.name], expert, machine)
+                new += 1
+            records.append(record)
+            if new and time.monotonic() - last_write > SECONDS_BETWEEN_WRITES:
+                write_atomically(folder / RECORDS, b"".join(map(_line, records)))
+                last_write = time.monotonic()
+            progress.reach(done)
+    if new or len(known) != len(records):
+        write_atomically(folder / RECORDS, b"".join(map(_line, records)))
+    return records
+
+
+def _still_holds(record: Record, frame: TranslatedFrame, entry: ManifestEntry, expert: Expert) -> bool:
+    expected = (entry.image_sha256, expert.sha256, frame.source is not None)
+    return (record.image_sha256, record.expert_sha256, record.with_source) == expected
+
+
+def _count(frame: TranslatedFrame, entry: ManifestEntry, expert: Expert, machine: Machine) -> Record:
+    translated, source = frame.read()
+    label = frame.read_label(translated)
+
+    def counts(image: np.ndarray | None) -> torch.Tensor | None:
+        if image is None or label is None:
+            return None
+        return confusion_matrix(torch.from_numpy(label), torch.from_numpy(expert.predict(image, label.shape)))
+
+    structure = None
+    if source is not None:
+        pair = (to_tensor(image)[None].to(machine.device) for image in (source, translated))
+        structure = round(float(structure_score(*pair)), 6)
+    return Record(
+        frame.name,
+        entry.image_sha256,
+        expert.sha256,
+        source is not None,
+        structure,
+        counts(translated),
+        counts(source),
+    )
+
+
+def _audited(record: Record, groups: list[list[int]], scored: list[int]) -> AuditedFrame:
+    after, before = (
+        None if counts is None else merge_classes(counts, groups) for counts in (record.translated, record.source)
+    )
+    return AuditedFrame(
+        name=record.frame,
+        label_consistency=_consistency(after, scored),
+        source_consistency=_consistency(before, scored),
+        structure=math.nan if record.structure is None else record.structure,
+        flips=[] if after is None else class_flips(after, before, scored, FLAGGED_IN_FRAME),
+    )
+
+
+def _consistency(counts: torch.Tensor | None, scored: list[int]) -> float:
+    return math.nan if counts is None else round(label_consistency(counts, scored), 6)
+
+
+def _total(counts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    """The sum; None unless every labelled frame was counted: shares of different frames do not compare."""
+    known = [one for one in counts if one is not None]
+    return torch.stack(known).sum(0) if known else None
+
+
+def _titles(groups: list[list[int]]) -> dict[int, str]:
+    titles = dict(enumerate(CLASS_NAMES))
+    return titles | {group[0]: " + ".join(CLASS_NAMES[i] for i in group) for group in groups}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+# -------------------------------------------------------------------------------------------------------------- on disk
+
+
+class _locked(Journal):
+    """The translation's own lock on its folder; a journal that this made is removed again.
+
+    A journal that was there (of a run with failures) stays: the next translation reads it before the manifest.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / JOURNAL)
+
+    def close(self) -> None:
+        """Let others in."""
+        if not self.entries:
+            with storage_errors(self.path):
+                self.path.unlink(missing_ok=True)
+        super().close()
+
+
+def _write_scores(
+    folder: Path, former: dict[str, ManifestEntry], entries: list[ManifestEntry], journal: Journal
+) -> None:
+    """Journal first: whatever happens in between, a resumed translation finds scores at least as new as the manifest's.
+
+    A manifest that says so already keeps its time: for make, a newer one means that the segmenter is out of date.
+    """
+    scored = {entry.frame: entry for entry in entries}
+    changed = {name: entry for name, entry in scored.items() if former[name] != entry}
+    if journal.entries:
+        journal.append(changed.values())
+    if changed:
+        write_manifest(folder / MANIFEST, scored.values())
+
+
+def _read_records(path: Path) -> dict[str, Record]:
+    """Earlier counts by frame. They can be made again: whatever cannot be read is."""
+    try:
+        return {record.frame: record for record in map(_parsed, path.read_bytes().splitlines())}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _line(record: Record) -> bytes:
+    values = vars(record) | {"translated": _sparse(record.translated), "source": _sparse(record.source)}
+    return json.dumps(values).encode("ascii") + b"\n"
+
+
+def _parsed(line: bytes) -> Record:
+    values: dict[str, Any] = json.loads(line)
+    return Record(**values | {name: _dense(values[name]) for name in ("translated", "source")})
+
+
+def _sparse(counts: torch.Tensor | None) -> list[list[int]] | None:
+    """[label, seen, pixels] of every pair that occurs."""
+    if counts is None:
+        return None
+    return [[*place, int(counts[tuple(place)])] for place in counts.nonzero().tolist()]
+
+
+def _dense(pairs: list[list[int]] | None) -> torch.Tensor | None:
+    if pairs is None:
+        return None
+    counts = torch.zeros(len(CLASS_NAMES), len(CLASS_NAMES) + 1, dtype=torch.int64)
+    for label, seen, pixels in pairs:
+        counts[label, seen] = pixels
+    return counts

@@ -1,0 +1,238 @@
+"""Stage two, training: translated, source or labelled real frames in their shares, a run folder with a segmenter
+out.
+"""
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.batch_inference.folder import PLAN
+from pipelines.data.augment import SegmenterAugmentation
+from pipelines.data.batches import largest_height
+from pipelines.data.frames import FrameSet, open_frame_set
+from pipelines.data.labelled_batches import LabelledBatches, RareClassSampler
+from pipelines.data.manifest import MANIFEST
+from pipelines.data.scores import read_scores, select_by_consistency
+from pipelines.data.translated import TranslatedSettings
+from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.launch import Machine
+from pipelines.engine.processes import ALONE, Processes
+from pipelines.engine.runs import read_json
+from pipelines.errors import NoInputsError, UserError
+from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.experiment.trained import build_network, build_segmenter, finished_translator, network_of
+from pipelines.experiment.workspace import Workspace, arm_shares
+from pipelines.stages.training.training_run import filled_pool, note, train_run
+from segment.classes import CLASS_NAMES
+from segment.losses import inverse_log_weights
+from segment.methods.supervised import BatchAugmentation, Supervised
+from segment.normalisation import refusal_of_single_images
+
+
+def train_segmenter(
+    workspace: Workspace, seed: int, arm: str, machine: Machine, workers: int, restart: bool = False
+) -> Path:
+    """Train (or carry on training) one arm's segmenter with one seed; return its run folder."""
+    settings, processes = workspace.experiment.segmenter, machine.processes
+    refuse_uneven_batches(settings, processes)
+    refuse_single_images(settings, processes)
+
+    @cache
+    def batches() -> LabelledBatches:
+        return labelled_batches(workspace, seed, arm, processes)
+
+    return train_run(
+        workspace.segmenter(seed, arm),
+        segmenter_inputs(workspace, seed, arm),
+        settings,
+        lambda: starting_segmenter(settings, seed, batches(), workspace.segmenter(seed, arm), processes),
+        batches,
+        machine,
+        workers,
+        restart,
+        f"train {settings.network} {arm}, seed {seed}",
+    )
+
+
+def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:
+    """What decides an arm's outcome: as the workspace knows it, and the scores of the translated frames if they count.
+
+    Raises:
+        UserError: They count, and the frames are not scored.
+    """
+    inputs = workspace.segmenter_inputs(seed, arm)
+    if scores_count(workspace, arm):
+        inputs["frames"]["scores"] = read_scores(_translated(workspace, seed)).fingerprint()
+    return inputs
+
+
+def scores_count(workspace: Workspace, arm: str) -> bool:
+    """Whether an arm drops or weighs translated frames by their label consistency."""
+    settings = workspace.experiment.segmenter
+    asked = settings.least_label_consistency is not None or settings.weigh_by_consistency
+    return asked and arm_shares(workspace.experiment, arm)["translated"] > 0
+
+
+def labelled_batches(workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE) -> LabelledBatches:
+    """The arm's mixture of frames, augmented as the settings say; of each batch, this process's part."""
+    settings = workspace.experiment.segmenter
+    shares = arm_shares(workspace.experiment, arm)
+    kept_height = largest_height(settings.height, settings.scale[1])
+    sets = {name: _sets_of(workspace, seed, arm, name) for name, share in shares.items() if share > 0}
+    weights: dict[str, np.ndarray] = {}
+    if scores_count(workspace, arm):
+        sets["translated"], weights = _consistent(workspace, seed, sets["translated"])
+    pools = {
+        name: filled_pool(name, frames, kept_height, labels=True, processes=processes) for name, frames in sets.items()
+    }
+    sampler = None
+    if settings.rare_class_sampling:
+        sampler = RareClassSampler(pools, len(CLASS_NAMES), settings.rare_class_temperature, weights)
+    style = None
+    if settings.style_from_target > 0 and shares["target"] < 1:
+        style = filled_pool("style", workspace.target, settings.crop[1], processes=processes)
+    return LabelledBatches(
+        pools,
+        shares,
+        seed,
+        settings.batch,
+        augmentation_in_workers(settings),
+        sampler,
+        weights,
+        exact_shares=settings.exact_shares,
+        target_from_step=first_step_on_target(settings, shares),
+        style=style,
+        style_in_batch=settings.augment_on == "device",
+        slots=processes.share_of(settings.batch),
+    )
+
+
+APPEARANCE = (
+    *("flip", "colour_jitter", "blur", "gamma", "grey", "noise", "jpeg", "jpeg_quality"),
+    *("style_from_target", "style", "style_window"),
+)
+"""The settings of what either the workers or the device do, by their names there and here."""
+
+
+def augmentation_in_workers(settings: SegmenterSettings) -> SegmenterAugmentation:
+    """All of it, or scale and crop alone where the device does the rest."""
+    if settings.augment_on == "device":
+        return SegmenterAugmentation(settings.height, settings.crop, settings.scale, False, 0.0, 0.0)
+    appearance = {name: getattr(settings, name) for name in APPEARANCE}
+    return SegmenterAugmentation(settings.height, settings.crop, settings.scale, **appearance)
+
+
+def augmentation_on_device(settings: SegmenterSettings) -> BatchAugmentation | None:
+    """What the device does, if it does anything."""
+    if settings.augment_on == "workers":
+        return None
+    from pipelines.data.device_augment import DeviceAugmentation  # kornia takes seconds to import
+
+    return DeviceAugmentation(**{name: getattr(settings, name) for name in APPEARANCE})
+
+
+def first_step_on_target(settings: SegmenterSettings, shares: dict[str, float]) -> int | None:
+    """From which step on an arm learns from target frames alone; None for an arm that has none, or never."""
+    if settings.last_steps_on_target == 0 or shares["target"] == 0:
+        return None
+    return settings.steps - settings.last_steps_on_target
+
+
+def _sets_of(workspace: Workspace, seed: int, arm: str, share: str) -> list[FrameSet]:
+    if share == "source":
+        return workspace.labelled_source
+    if share == "target":
+        if not workspace.labelled_target:
+            raise NoInputsError("no target frame has a label map; the segmenter has nothing to learn from")
+        return workspace.target_labels(seed, arm)
+    folder = _translated(workspace, seed)
+    made_by = read_json(folder / PLAN)
+    expected = checkpoint_hash(finished_translator(workspace, seed)), workspace.experiment.translation.height
+    if (made_by.get("checkpoint_sha256"), made_by.get("height")) != expected:
+        raise UserError(
+            f"{folder}: translated by another translator, or at another height; "
+            "run `sim2real translate experiment --restart` first"
+        )
+    return [open_frame_set(TranslatedSettings(reader="translated", name="translated", root=str(folder)), workspace.run)]
+
+
+def _translated(workspace: Workspace, seed: int) -> Path:
+    folder = workspace.translated(seed).absolute()
+    if not (folder / MANIFEST).exists():
+        raise UserError(f"{folder}: no translated frames yet; run `sim2real translate experiment` first")
+    return folder
+
+
+def _consistent(workspace: Workspace, seed: int, sets: list[FrameSet]) -> tuple[list[FrameSet], dict[str, np.ndarray]]:
+    """The translated frames that the settings let through, with their weights by pool."""
+    settings, scores = workspace.experiment.segmenter, read_scores(_translated(workspace, seed))
+    least, weigh = settings.least_label_consistency, settings.weigh_by_consistency
+    kept, weights = zip(*(select_by_consistency(frames, scores, least, weigh) for frames in sets), strict=True)
+    return list(kept), {"translated": np.concatenate(weights)} if weigh else {}
+
+
+def refuse_uneven_batches(settings: SegmenterSettings, processes: Processes) -> None:
+    """UserError if the processes cannot share a batch evenly, so that the mean over them is the mean over the batch."""
+    if settings.batch % processes.count:
+        raise UserError(
+            f"segmenter.batch is {settings.batch}, which {processes.count} processes cannot share evenly; set it to a "
+            f"multiple of {processes.count}, or start another number of processes"
+        )
+
+
+def refuse_single_images(settings: SegmenterSettings, processes: Processes = ALONE) -> None:
+    """UserError if batches of one image are asked for that the network cannot normalise."""
+    normalised_together = settings.batch if settings.batch_norm == "synced" else len(processes.share_of(settings.batch))
+    if normalised_together > 1 or settings.batch_norm == "frozen":
+        return
+    width, height = settings.crop
+    refusal = refusal_of_single_images(network_of(settings), height, width)
+    if refusal is None:
+        return
+    count, remedy = processes.count, 'segmenter.batch_norm to "frozen"'
+    each = ""
+    if count > 1:
+        each, remedy = f", one image for each of {count} processes", f'segmenter.batch_norm to "synced", {remedy}'
+    raise UserError(
+        f"segmenter.batch is {count}{each}, with which {settings.network} cannot train ({refusal.split('. ')[0]}); set "
+        f"segmenter.batch to {2 * count} or more, or {remedy}"
+    )
+
+
+def starting_segmenter(
+    settings: SegmenterSettings, seed: int, batches: LabelledBatches, run: Path, processes: Processes = ALONE
+) -> Supervised:
+    """The method as its training begins; the run folder notes, once, which weights its encoder starts from.
+
+    Raises:
+        UserError: The weights are not there or do not fit; or the run was begun with others.
+    """
+    network = build_network(settings, seed)
+    if settings.encoder_weights is not None:
+        from pipelines.pretrained.encoder_weights import load_encoder
+
+        origin = load_encoder(network, settings.encoder_weights)
+        if processes.leads and note(run, "encoder_weights", origin):
+            print(origin, file=sys.stderr)
+    return build_segmenter(
+        settings,
+        network=network,
+        batch_norm=settings.batch_norm,
+        sum_over_processes=processes.sum if processes.count > 1 else None,
+        class_weights=class_weights(settings, batches),
+        augmentation=augmentation_on_device(settings),
+    )
+
+
+def class_weights(settings: SegmenterSettings, batches: LabelledBatches) -> Tensor | None:
+    """The weights of the classes in the loss: as listed, or counted on the frames that are learnt from."""
+    if settings.class_weights is None:
+        return None
+    if isinstance(settings.class_weights, tuple):
+        return torch.tensor(settings.class_weights)
+    return inverse_log_weights(torch.from_numpy(batches.class_shares(len(CLASS_NAMES)))).float()

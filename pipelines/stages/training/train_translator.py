@@ -1,0 +1,131 @@
+"""Stage one, training: unpaired source and target frames in, a run folder with a translator out.
+
+A guided translator builds on other runs: an expert that guides it, perhaps an unguided translator that it starts from.
+They are stages of the same experiment and are trained first where they are missing, so that one command does it all.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from pipelines.data.batches import UnpairedBatches, largest_height
+from pipelines.engine.checkpoints import resolve_checkpoint
+from pipelines.engine.launch import Machine
+from pipelines.errors import CheckpointError, NoInputsError
+from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
+from pipelines.experiment.translators import UNGUIDED, GuidanceSettings, LearnsFrom
+from pipelines.experiment.workspace import Workspace
+from pipelines.stages.training.train_segmenter import train_segmenter
+from pipelines.stages.training.training_run import filled_pool, train_run
+from pipelines.stages.translating.layouts import paired_batches, perceptual_loss
+from pipelines.stages.translating.translate_experiment import translate_experiment
+from translate.guidance import Guidance
+from translate.methods.translator import Translator
+
+
+def train_translator(workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False) -> Path:
+    """Train (or carry on training) the translator that serves `seed`, and what it builds on; return its run folder."""
+    settings = workspace.experiment.translator
+    seed = workspace.translator_seed(seed)
+    inputs = workspace.translator_inputs(seed)  # refuses what is missing before anything is trained
+    if settings.initial == UNGUIDED:
+        train_translator(workspace.unguided(), seed, machine, workers, restart)
+    if settings.guided_by is not None:
+        train_expert(workspace, settings.guided_by, seed, machine, workers, restart)
+    return train_run(
+        workspace.translator(seed),
+        inputs,
+        settings,
+        lambda: starting_translator(workspace, seed, machine),
+        lambda: BATCHES[settings.learns_from](workspace, seed),
+        machine,
+        workers,
+        restart,
+        f"train {settings.method}, seed {seed}",
+    )
+
+
+def train_expert(
+    workspace: Workspace, guidance: GuidanceSettings, seed: int, machine: Machine, workers: int, restart: bool
+) -> None:
+    """Train the arm that guides, where it is missing; an expert from elsewhere is there already."""
+    arm = workspace.expert_arm(guidance)
+    if arm is None:
+        return
+    its = workspace.expert_workspace(arm)
+    if arm == "translated":
+        train_translator(its, seed, machine, workers, restart)
+        translate_experiment(its, seed, machine, workers, restart)
+    train_segmenter(its, seed, arm, machine, workers, restart)
+
+
+def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Translator:
+    """The method as its training begins: weights drawn or taken over, its expert, if any, at hand."""
+    settings = workspace.experiment.translator
+    collaborators: dict[str, Any] = {}
+    if settings.guided_by is not None:
+        collaborators["guidance"] = load_guidance(workspace, settings.guided_by, seed, machine)
+    if settings.wants_perceptual_loss:
+        collaborators["perceptual"] = perceptual_loss(settings, workspace.translator(seed))
+    method = build_translator(settings, seed, **collaborators)
+    if settings.initial == UNGUIDED:
+        take_over(method, finished_translator(workspace.unguided(), seed))
+    elif settings.initial is not None:
+        take_over(method, Path(settings.initial))
+    return method
+
+
+def load_guidance(workspace: Workspace, guidance: GuidanceSettings, seed: int, machine: Machine) -> Guidance:
+    """The guidance with its trained expert."""
+    arm = workspace.expert_arm(guidance)
+    path = Path(guidance.expert) if arm is None else workspace.expert_workspace(arm).segmenter(seed, arm)
+    expert, _, _ = load_segmenter(path, machine)
+    return Guidance(expert, **guidance.arguments())
+
+
+def take_over(method: Translator, path: Path) -> None:
+    """Fill a fresh method's networks with the weights of a translator's run folder or checkpoint.
+
+    Raises:
+        CheckpointError: Damaged, not a translator, or of another architecture.
+    """
+    checkpoint = resolve_checkpoint(path)
+    settings_in(checkpoint, "translator")
+    try:
+        method.start_from(load_file(checkpoint / "method.safetensors"))
+    except ValueError as error:
+        raise CheckpointError(f"translator.initial: {checkpoint}: {error}") from error
+
+
+def unpaired_batches(workspace: Workspace, seed: int) -> UnpairedBatches:
+    """Crops of all source frames and all target frames, with the labels that guidance needs."""
+    settings = workspace.experiment.translator
+    guidance = settings.guided_by
+    kept_height = largest_height(settings.height, settings.scale[1])
+    source_labels = guidance is not None and guidance.label_weight > 0
+    labelled_target = None
+    if guidance is not None and guidance.task_weight > 0:
+        if not workspace.labelled_target:
+            raise NoInputsError("no target frame has a label map; guidance.task_weight needs a few")
+        labelled_target = filled_pool("labelled target", workspace.labelled_subset(seed), kept_height, labels=True)
+    return UnpairedBatches(
+        filled_pool("source", workspace.source, kept_height, source_labels),
+        filled_pool("target", workspace.target, kept_height),
+        seed,
+        settings.batch,
+        settings.height,
+        settings.crop,
+        scale=settings.scale,
+        flip=settings.flip,
+        source_labels=source_labels,
+        labelled_target=labelled_target,
+    )
+
+
+BATCHES: dict[LearnsFrom, Callable[[Workspace, int], Callable[[int], Any]]] = {
+    "unpaired": unpaired_batches,
+    "paired": paired_batches,
+}
+"""Makers of batches by what a method learns from."""

@@ -1,0 +1,103 @@
+"""What training has in common in both stages: a run folder, the loop, and the word that the run is complete."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.data.batches import FramePool, stream
+from pipelines.data.frames import FrameSet
+from pipelines.engine.launch import Machine
+from pipelines.engine.loop import Schedule, train
+from pipelines.engine.processes import ALONE, Processes
+from pipelines.engine.runs import open_run, read_json, write_json
+from pipelines.errors import UserError
+from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.experiment.translators import TranslatorTraining
+from pipelines.progress import Progress
+from segment.methods.method import Method
+
+NOTES = "notes.json"
+"""In a run folder: what was found on the machine that began the run."""
+
+
+def train_run(
+    path: Path,
+    inputs: dict[str, Any],
+    settings: TranslatorTraining | SegmenterSettings,
+    build: Callable[[], Method],
+    make_batches: Callable[[], Callable[[int], Any]],
+    machine: Machine,
+    workers: int,
+    restart: bool,
+    what: str,
+) -> Path:
+    """Train a method in a run folder, carry on where it stopped, or leave a finished run as it is.
+
+    Args:
+        path: The run folder.
+        inputs: Everything that decides the outcome, with "stage" and "seed" among it; kept as the run's config.
+        settings: The stage's settings; they tell the length and the rhythm.
+        build: Makes the method, freshly drawn. Called only if there is something to train, as is `make_batches`.
+        make_batches: Reads what it must and returns the function from a step to its batch.
+        machine: Where to compute, and with which processes.
+        workers: Processes that make batches, of each process that trains.
+        restart: Set a run made with other inputs aside instead of refusing it.
+        what: Shown beside the progress.
+
+    Returns:
+        The run folder.
+    """
+    processes = machine.processes
+    processes.refuse_difference([inputs, machine.device.type, machine.precision])
+    run = open_run(path, inputs, restart, processes)
+    try:
+        if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
+            batches = make_batches()
+            schedule = Schedule(
+                settings.steps,
+                inputs["seed"],
+                checkpoint_every=settings.checkpoint_every,
+                preview_every=settings.preview_every,
+            )
+            about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")}
+            train(
+                build(), lambda first, last: stream(batches, first, last, workers), run, schedule, machine, about, what
+            )
+        run.finish()
+    finally:
+        run.close()
+    return run.path
+
+
+def filled_pool(
+    name: str, sets: Sequence[FrameSet], height: int, labels: bool = False, processes: Processes = ALONE
+) -> FramePool:
+    """The frames of a domain, read as far as they are kept (label maps all) before the first step; bad ones raise."""
+    pool = FramePool(sets, height)
+    with Progress(f"read {name} frames", len(pool), "frame", stream=processes.stderr()) as progress:
+        pool.read_all(labels, progress.reach)
+    return pool
+
+
+def note(run: Path, key: str, value: object) -> bool:
+    """Note in a run folder what was found on this machine; whether it is new there.
+
+    Raises:
+        UserError: The run was begun with something else.
+    """
+    path = run / NOTES
+    notes = read_json(path) if path.exists() else {}
+    if key not in notes:
+        write_json(path, notes | {key: value})
+        return True
+    if notes[key] != value:
+        raise UserError(
+            f"{run} was begun with other files ({key}: {_short(notes[key])} then, {_short(value)} now); make them "
+            "what they were, or choose another --run"
+        )
+    return False
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 32 else f"{text[:12]}…"

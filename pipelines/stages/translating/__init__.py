@@ -1,0 +1,1 @@
+"""Frames of experiments, folders and videos, translated to disk."""

@@ -1,0 +1,174 @@
+"""Translators of layouts, in training and in use: what they learn from, what judges them, and what they are given.
+
+Training takes labelled target frames; translation takes the source's label maps and leaves its images alone. What a run
+found on this machine and not in its config (VGG weights, instance maps) is in its `notes.json`, so that it goes on with
+the same.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.data.batches import largest_height
+from pipelines.data.encodings import cityscapes
+from pipelines.data.files import sha256_of
+from pipelines.data.instances import instance_file, number_things
+from pipelines.data.label_formats import label_id_table
+from pipelines.data.paired_batches import PairedBatches
+from pipelines.errors import NoInputsError, UserError
+from pipelines.experiment.translators import Pix2pixHDSettings
+from pipelines.experiment.workspace import Workspace
+from pipelines.pretrained.keys import AUTHORS_LABELS
+from pipelines.stages.training.training_run import filled_pool, note
+from pipelines.stages.translating.label_reader import read_label_map
+from translate.methods.pix2pixhd import Pix2pixHD
+from translate.networks.perceptual import PerceptualLoss, VGG19Features
+
+VGG_FILE = "vgg19-dcbb9e9d.pth"
+"""What torchvision calls the weights of `vgg19` in its cache."""
+
+
+# --- training --------------------------------------------------------------------------------------
+
+
+def paired_batches(workspace: Workspace, seed: int) -> PairedBatches:
+    """Crops of the labelled target frames that the experiment allows itself, with their label and instance maps.
+
+    Raises:
+        NoInputsError: No target frame has a label map.
+        ImageError: A file cannot be used, or holds labels that its encoding does not have; it is named.
+    """
+    settings = workspace.experiment.translator
+    if not workspace.labelled_target:
+        raise NoInputsError(f"no target frame has a label map; {settings.method} learns from labelled target frames")
+    pool = filled_pool(
+        "labelled target",
+        workspace.labelled_subset(seed),
+        largest_height(settings.height, settings.scale[1]),
+        labels=True,
+    )
+    batches = PairedBatches(
+        pool,
+        seed,
+        settings.batch,
+        settings.height,
+        settings.crop,
+        scale=settings.scale,
+        flip=settings.flip,
+        instances=settings.instances,
+        table=label_table(settings.labels),
+    )
+    batches.read_instances()
+    hashes = [sha256_of(batches.instance_files[index]) for index in sorted(batches.instance_files)]
+    found = hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
+    note(workspace.translator(seed), "instance_maps", found)
+    return batches
+
+
+def perceptual_loss(settings: Pix2pixHDSettings, run: Path) -> PerceptualLoss | None:
+    """The VGG loss if the settings want it and its weights are on this machine; nothing is ever downloaded.
+
+    The first time, the run folder notes which weights these are, or that there are none, and says so.
+
+    Raises:
+        UserError: The settings name a file that is not there or holds other weights; or the run was begun with other
+            weights than are found now.
+    """
+    if settings.perceptual_weight == 0:
+        return None
+    path = vgg_weights(settings)
+    if path is None:
+        expected = torch_cache() / VGG_FILE
+        if note(run, "perceptual_loss", None):
+            print(
+                f"no VGG-19 weights in {expected}: the perceptual loss is off. Put torchvision's file there, or name "
+                "it in translator.perceptual_weights",
+                file=sys.stderr,
+            )
+        return None
+    note(run, "perceptual_loss", sha256_of(path))
+    try:
+        return PerceptualLoss(VGG19Features(torch.load(path, map_location="cpu", weights_only=True)))
+    except Exception as error:  # torch.load raises whatever the unpickler meets in a file of another kind
+        raise UserError(f"{path} holds no weights of VGG-19 ({' '.join(str(error).split())[:200]})") from error
+
+
+def vgg_weights(settings: Pix2pixHDSettings) -> Path | None:
+    """The file of the settings, else torchvision's in torch's cache; None if there is none."""
+    if settings.perceptual_weights:
+        path = Path(settings.perceptual_weights).expanduser()
+        if not path.is_file():
+            raise UserError(
+                f"translator.perceptual_weights: {path} does not exist; leave it out to look in {torch_cache()}, or "
+                "set translator.perceptual_weight=0"
+            )
+        return path
+    cached = torch_cache() / VGG_FILE
+    return cached if cached.is_file() else None
+
+
+def torch_cache() -> Path:
+    """Where torch keeps downloaded weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+# --- translation -----------------------------------------------------------------------------------
+
+
+def layout_reader(method: Pix2pixHD, label_ids: bool = False) -> Callable[[FrameToTranslate], np.ndarray]:
+    """What `translate_frames` reads for a method that takes label maps; `label_ids` as of `read_layout`."""
+    return partial(read_layout, table=label_table(method.labels), label_ids=label_ids)
+
+
+def read_layout(frame: FrameToTranslate, table: np.ndarray | None = None, label_ids: bool = False) -> np.ndarray:
+    """A frame's label map with its instances, as `number_things`, int32 (H, W).
+
+    Args:
+        frame: With a label map.
+        table: uint8 (256,), train id to the id that the method knows; None: train ids.
+        label_ids: Give Cityscapes' labelIds as they are stored. By way of train ids all that is none of the 19 classes
+            becomes "unlabeled": the bonnet, the border of the image, parking, walls of tunnels.
+
+    Raises:
+        ImageError: It has none, or one of its files cannot be used.
+    """
+    if label_ids and frame.label is not None and frame.label_encoding == cityscapes().to_json():
+        label_map = _stored_label_ids(frame.label)
+    else:
+        label_map = read_label_map(frame)
+        label_map = label_map if table is None else table[label_map]
+    return number_things(label_map, None if frame.label is None else instance_file(frame.label))
+
+
+def _stored_label_ids(path: Path) -> np.ndarray:
+    """uint8 (H, W), each an id that Cityscapes has."""
+    stored = cityscapes().stored(path)
+    cityscapes().to_train_ids(stored, path)  # refuses strange ids
+    return stored.astype(np.uint8)
+
+
+def translate_layout(method: Pix2pixHD, things: Tensor, style_seed: int = 0) -> Tensor:
+    """What `read_layout` gave, as int64 (B, H, W), to images (B, 3, H, W) in [0, 1]."""
+    return method.translate(things & 255, instance_map=things, style_seed=style_seed)
+
+
+def label_table(labels: int) -> np.ndarray | None:
+    """Train id to the id of a method's label space: None for the 19 train ids, Cityscapes' labelIds for 35.
+
+    Ignored pixels become labelId 0, "unlabeled".
+
+    Raises:
+        UserError: There is no such label space.
+    """
+    if labels == 19:
+        return None
+    if labels != AUTHORS_LABELS:
+        raise UserError(f"no label space has {labels} labels; expected 19 (train ids) or 35 (Cityscapes labelIds)")
+    return label_id_table()

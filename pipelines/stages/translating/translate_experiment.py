@@ -1,0 +1,187 @@
+"""Stage one, use: a trained translator turns source frames into a translated data set on disk.
+
+The frames of an experiment, or whatever a person names: a folder tree, a list file, a data set, an image.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from pipelines.batch_inference.manner import Manner
+from pipelines.batch_inference.video import VideoSummary
+from pipelines.batch_inference.work import Outcome
+from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.launch import Machine, StopRequest, make_deterministic
+from pipelines.errors import Interrupted, UserError
+from pipelines.experiment.trained import finished_translator, is_published, load_translator
+from pipelines.experiment.workspace import Workspace
+from pipelines.pretrained.keys import AUTHORS_LABELS
+from pipelines.progress import Progress
+from pipelines.runtimes.acceleration import accelerated
+from pipelines.stages.translating.layouts import layout_reader, translate_layout
+from pipelines.stages.translating.translate_frames import (
+    FrameToTranslate,
+    plan_sets,
+    translate_frames,
+)
+from pipelines.stages.translating.translate_video import translate_video
+from translate.methods.pix2pixhd import Pix2pixHD
+from translate.methods.translator import Translator, translate_padded
+from translate.tiling import translate_tiled
+from translate.value_range import to_signed, to_unit
+
+Translate = Callable[[torch.Tensor], torch.Tensor]
+
+
+def translate_experiment(
+    workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False
+) -> Outcome:
+    """Translate the experiment's labelled source frames with the translator that serves `seed`."""
+    checkpoint = finished_translator(workspace, seed)
+    output = workspace.translated(seed)
+    plan = plan_sets(workspace.labelled_source, output)
+    manner = Manner(height=workspace.experiment.translation.height)
+    return run_translation(checkpoint, plan, output, manner, machine, max(workers, 1), restart)
+
+
+def run_translation(
+    checkpoint: Path,
+    plan: Sequence[FrameToTranslate],
+    output: Path,
+    manner: Manner,
+    machine: Machine,
+    workers: int,
+    restart: bool = False,
+) -> Outcome:
+    """Translate a plan's frames with a checkpoint; what is finished is left alone.
+
+    Args:
+        checkpoint: Of a translator; a run folder or one of its checkpoints.
+        plan: All frames, also where only a part is done here.
+        output: Folder of the translated set.
+        manner: How to translate.
+        machine: Where to compute.
+        workers: Threads that read ahead and write behind.
+        restart: Set an output of another translation aside.
+    """
+    make_deterministic()
+    method, found = load_translator(checkpoint, machine)
+    if method.takes == "label_map" and any(frame.label is None for frame in plan):
+        raise UserError(f"{found} translates label maps, but not every frame has one; name the data set by --reader")
+    identity = {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision}
+    # Our own networks with 35 labels are trained by way of the train ids, and used the same way.
+    label_ids = isinstance(method, Pix2pixHD) and method.labels == AUTHORS_LABELS and is_published(found)
+    if label_ids:
+        identity["layout"] = "label_ids"
+    total = len(plan) if manner.part is None else len(manner.part.of(plan))
+    with StopRequest().listening() as stop, Progress("translate", total, "frame") as progress:
+        summary = translate_frames(
+            plan,
+            output,
+            prepared(method, manner, machine),
+            identity,
+            read=layout_reader(method, label_ids) if method.takes == "label_map" else None,
+            batch_size=manner.batch_size,
+            height=manner.height,
+            size=manner.size,
+            quality=manner.quality,
+            part=manner.part,
+            device=place(manner, machine),
+            workers=workers,
+            restart=restart,
+            progress=lambda done, total: progress.reach(done),
+            stop_requested=lambda: bool(stop),
+        )
+        if stop:  # during the last frame: whoever sent it does not want the next stage to begin
+            raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
+    return summary
+
+
+def run_video(
+    checkpoint: Path, source: Path, output: Path, manner: Manner, machine: Machine, restart: bool = False
+) -> VideoSummary:
+    """Translate a video into a video with a checkpoint; arguments as of `run_translation`."""
+    if manner.part is not None:
+        raise UserError("--shard: a video is translated by one process; cut it into several to share the work")
+    make_deterministic()
+    method, found = load_translator(checkpoint, machine)
+    if method.takes == "label_map":
+        raise UserError(f"{found} translates label maps, which a video does not hold")
+    with StopRequest().listening() as stop, Progress("translate", 0, "frame") as progress:
+
+        def reach(done: int, total: int) -> None:
+            progress.total = total
+            progress.reach(done)
+
+        return translate_video(
+            source,
+            output,
+            prepared(method, manner, machine),
+            {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision},
+            batch_size=manner.batch_size,
+            height=manner.height,
+            size=manner.size,
+            device=place(manner, machine),
+            restart=restart,
+            progress=reach,
+            stop_requested=lambda: bool(stop),
+        )
+
+
+def place(manner: Manner, machine: Machine) -> str:
+    """Where `prepared` wants its images: a frame that is cut into tiles stays on the host, the tiles travel."""
+    return "cpu" if manner.tile is not None else str(machine.device)
+
+
+def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
+    """The translator as one function: images (B, 3, H, W) in [0, 1], or label maps (B, H, W), to images.
+
+    Raises:
+        UserError: The translator cannot be used in this manner, or does not learn this direction.
+    """
+    if manner.direction not in method.directions:
+        learnt = ", ".join(method.directions)
+        raise UserError(f"--direction {manner.direction}: this translator does not go that way; it has learnt {learnt}")
+    if manner.style_seed:
+        _refuse_without_looks(method, manner.style_seed)
+    if method.takes == "label_map":
+        return _of_label_maps(method, manner, machine)
+    generator = method.generator(manner.direction)
+    if manner.fast or machine.precision == "fp32":  # else autocast chooses what is computed in bf16
+        generator = accelerated(generator, "fast" if manner.fast else "exact", manner.runtime)
+    elif manner.runtime != "torch":
+        raise UserError(f"--runtime {manner.runtime}: choose --fast or --precision fp32 with it")
+
+    def translate(image: torch.Tensor) -> torch.Tensor:
+        """As `Translator.translate`, by the accelerated generator."""
+        image = image.contiguous(memory_format=torch.channels_last)
+        with contextlib.nullcontext() if manner.fast else machine.autocast():
+            if manner.tile is not None:
+                return to_unit(translate_tiled(generator, to_signed(image), manner.tile))
+            return translate_padded(generator, image)
+
+    return translate
+
+
+def _refuse_without_looks(method: Translator, style_seed: int) -> None:
+    """A seed that could change nothing is a mistake."""
+    if not isinstance(method, Pix2pixHD) or method.styles is None:
+        raise UserError(f"--style-seed {style_seed}: this translator has learnt one look; leave it out")
+    if not method.styles.found.any():
+        raise UserError(
+            f"--style-seed {style_seed}: this translator takes styles, but its checkpoint has none to choose from; "
+            "import it with --clusters, or leave --style-seed out"
+        )
+
+
+def _of_label_maps(method: Translator, manner: Manner, machine: Machine) -> Translate:
+    if manner.tile is not None or manner.fast or manner.runtime != "torch":
+        raise UserError("this translator takes label maps; --tile, --fast and --runtime are for those of images")
+
+    def translate(things: torch.Tensor) -> torch.Tensor:
+        with machine.autocast():
+            return translate_layout(method, things, manner.style_seed).float()
+
+    return translate

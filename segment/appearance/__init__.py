@@ -1,0 +1,1 @@
+"""How a frame looks: colours, style, a sensor's noise, the Lab space."""

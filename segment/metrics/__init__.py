@@ -1,0 +1,1 @@
+"""How good a segmenter is: regions, boundaries, instances, calibration, features."""

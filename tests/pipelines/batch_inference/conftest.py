@@ -1,0 +1,18 @@
+"""Frames on disk for the tests of single stages."""
+
+import numpy as np
+import pytest
+
+from pipelines.data.images import write_image
+from tests.pipelines.batch_inference.translating import NAMES, paint
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A labelled data set of five frames of two sizes."""
+    root = tmp_path / "in"
+    for seed, name in enumerate(NAMES):
+        size = (6, 8) if seed < 3 else (5, 7)
+        write_image(root / "rgb" / f"{name}.png", paint(seed, *size))
+        write_image(root / "ids" / f"{name}.png", np.full(size, 7 + seed, np.uint8))
+    return root

@@ -1,0 +1,138 @@
+"""What can be given as input, what goes along with it, and what a dry run says of it."""
+
+import os
+
+import numpy as np
+import pytest
+
+from pipelines.batch_inference.inputs import plan_input
+from pipelines.batch_inference.preview import preview
+from pipelines.batch_inference.shards import Part
+from pipelines.data.images import encode_jpeg, encode_png, write_image
+from pipelines.errors import NoInputsError, UserError
+from pipelines.stages.translating.translate_frames import translate_frames
+from tests.pipelines.batch_inference.translating import IDENTITY, Counting, negative, paint, tree
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four images in two folders, three of them with an instance map, and a list of two of them."""
+    root = tmp_path / "in"
+    for number, name in enumerate(("a/0", "a/1", "b/0", "b/1")):
+        write_image(root / "rgb" / f"{name}.{'jpg' if number == 3 else 'png'}", paint(number))
+        if number < 3:
+            write_image(root / "instance" / f"{name}.png", np.full((6, 8), number, np.uint16))
+    (root / "some.txt").write_text("rgb/b/0.png\nrgb/a/1.png\n")
+    return root
+
+
+def names(plan):
+    return [str(frame.output_image) for frame in plan]
+
+
+def plan(source, output, **options):
+    return plan_input(source, output, **options)[0]
+
+
+def test_a_folder_a_list_and_a_single_image(photos, tmp_path):
+    output = tmp_path / "out"
+    assert names(plan(photos / "rgb", output)) == ["a/0.png", "a/1.png", "b/0.png", "b/1.jpg"]
+    assert names(plan(photos / "some.txt", output)) == ["rgb/b/0.png", "rgb/a/1.png"]
+    assert names(plan(photos / "rgb/b/1.jpg", output)) == ["1.jpg"]
+    assert names(plan(photos / "rgb/b/1.jpg", output, suffix=".png")) == ["1.png"]
+
+
+def test_what_is_no_input(photos, tmp_path):
+    output = tmp_path / "out"
+    for name, expected in (("nowhere", "not a folder, and no list file, image or video"), ("a.mp4", "--output a name")):
+        (photos / "a.mp4").touch()
+        with pytest.raises(UserError, match=expected):
+            plan(photos / name, output)
+    with pytest.raises(UserError, match="--reader and --frames are for data sets"):
+        plan(photos / "some.txt", output, reader="carla")
+    os.mkfifo(photos / "pipe.txt")
+    with pytest.raises(UserError, match="not a folder, and no list file"):
+        plan(photos / "pipe.txt", output)
+    (photos / "empty.txt").touch()
+    with pytest.raises(NoInputsError):
+        plan(photos / "empty.txt", output)
+
+
+def test_a_list_may_lie_beside_its_output_and_must_not_be_written_over(photos):
+    translate_frames(plan(photos / "some.txt", photos / "out"), photos / "out", negative, IDENTITY)
+    assert set(tree(photos / "out")) == {"rgb/a/1.png", "rgb/b/0.png", "manifest.jsonl", "translation.json"}
+    with pytest.raises(UserError, match="over other data"):
+        translate_frames(plan(photos / "some.txt", photos), photos, negative, IDENTITY)
+
+
+def test_a_listed_file_that_is_missing_costs_one_frame(photos, tmp_path):
+    with open(photos / "some.txt", "a") as stream:
+        stream.write("rgb/gone.png\n")
+    summary = translate_frames(plan(photos / "some.txt", tmp_path / "out"), tmp_path / "out", negative, IDENTITY)
+    assert summary.made == 2 and "rgb/gone.png: No such file" in summary.failures[0].reason
+
+
+# --- what goes along --------------------------------------------------------------------------------------------------
+
+
+def test_sidecars_go_along_untouched(photos, tmp_path):
+    frames, absent = plan_input(
+        photos, tmp_path / "out", reader_settings=["images=rgb/{name}.*"], carry=["instance/{name}.png"]
+    )
+    assert absent == {"instance/{name}.png": 1}
+    translate_frames(frames, tmp_path / "out", negative, IDENTITY)
+    for name in ("a/0", "a/1", "b/0"):
+        assert (tmp_path / f"out/instance/{name}.png").samefile(photos / f"instance/{name}.png")
+    assert not (tmp_path / "out/instance/b/1.png").exists()
+
+
+def test_sidecars_that_come_later_or_were_lost_are_brought_along_without_the_network(photos, tmp_path):
+    def go(carry):
+        frames, _ = plan_input(photos, tmp_path / "out", reader_settings=["images=rgb/{name}.*"], carry=carry)
+        translate = Counting()
+        translate_frames(frames, tmp_path / "out", translate, IDENTITY)
+        return translate.calls
+
+    assert go([]) == 4
+    assert go(["instance/{name}.png"]) == 0
+    (tmp_path / "out/instance/a/0.png").unlink()
+    (tmp_path / "out/instance/a/1.png").unlink()
+    (tmp_path / "out/instance/a/1.png").write_bytes(b"other")
+    assert go(["instance/{name}.png"]) == 0
+    for name in ("a/0", "a/1"):
+        assert (tmp_path / f"out/instance/{name}.png").samefile(photos / f"instance/{name}.png")
+
+
+@pytest.mark.parametrize("pattern", ["instance/0.png", "/abs/{name}.png", "../{name}.png", "depth/{name}.exr"])
+def test_patterns_that_cannot_be_meant(photos, tmp_path, pattern):
+    with pytest.raises(UserError, match=r"--carry .*: (expected a path|no frame has such a file)"):
+        plan_input(photos / "rgb", tmp_path / "out", carry=[pattern])
+    with pytest.raises(UserError, match="would both be written to"):
+        plan_input(photos, tmp_path / "out", reader_settings=["images=rgb/{name}.*"], carry=["rgb/{name}.png"])
+
+
+# --- a dry run --------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_counts_and_writes_nothing(photos, tmp_path):
+    (photos / "rgb/cut.png").write_bytes(encode_png(paint(0))[:20])
+    (photos / "rgb/large.jpg").write_bytes(encode_jpeg(paint(5, 32, 64)))
+    before = tree(tmp_path)
+    found = preview(plan(photos / "rgb", tmp_path / "out"), tmp_path / "out")
+    assert (found.frames, found.listed_as_finished, dict(found.formats)) == (6, 0, {".png": 4, ".jpg": 2})
+    assert found.sizes == [((8, 6), 4), ((64, 32), 1)] and len(found.unreadable) == 1
+    # On paper: three PNG of 48 pixels at 1.9 bytes, JPEG of 48 and 2048 pixels at 0.45
+    assert found.bytes_needed == round(3 * 48 * 1.9 + (48 + 2048) * 0.45)
+    assert found.lines[0] == "6 frames: 2 .jpg, 4 .png; 0 of them listed as finished"
+    assert "cut.png: the PNG is cut off" in found.lines[4] and found.lines[-1] == "dry run: nothing was written"
+    assert tree(tmp_path) == before and not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_knows_what_is_finished_and_whose_part_it_is(photos, tmp_path):
+    frames = plan(photos / "rgb", tmp_path / "out")
+    translate_frames(frames, tmp_path / "out", negative, IDENTITY, part=Part(1, 2))
+    before = tree(tmp_path)
+    assert preview(frames, tmp_path / "out").listed_as_finished == 2
+    found = preview(frames, tmp_path / "out", Part(2, 2))
+    assert (found.frames, found.listed_as_finished) == (2, 0) and found.lines[0].startswith("2 frames in part 2/2: ")
+    assert tree(tmp_path) == before

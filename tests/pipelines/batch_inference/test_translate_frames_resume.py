@@ -1,0 +1,282 @@
+"""Translations that were killed, stopped or changed in between: they must end up as if nothing had happened."""
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.data.images import write_image
+from pipelines.data.manifest import JOURNAL, Journal, read_manifest
+from pipelines.errors import Interrupted, StorageError, UserError
+from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
+from tests.pipelines.batch_inference.translating import (
+    IDENTITY,
+    Counting,
+    in_a_process,
+    killing,
+    negative,
+    paint,
+    run,
+    run_folder,
+    tree,
+)
+
+# --- killed, and run again --------------------------------------------------------------------------------------------
+
+
+def finished(output):
+    """Frames that the journal or the manifest says are done."""
+    if (output / "manifest.jsonl").exists():
+        return len(read_manifest(output / "manifest.jsonl"))
+    if not (output / JOURNAL).exists():
+        return 0
+    with Journal(output / JOURNAL) as journal:
+        return len(journal.entries)
+
+
+def assert_resumes(source, output, undisturbed):
+    done, translate = finished(output), Counting()
+    summary = run(source, output, translate)
+    assert tree(output) == undisturbed
+    assert translate.calls == summary.made == 5 - done
+    assert summary.resumed == done
+    return done
+
+
+def test_killed_in_the_network_at_every_frame(source, tmp_path):
+    run(source, tmp_path / "undisturbed")
+    undisturbed = tree(tmp_path / "undisturbed")
+    for at in range(1, 6):
+        output = tmp_path / f"out{at}"
+        translate = killing(negative, at, after=False)
+        assert in_a_process(lambda: run(source, output, translate)) == signal.SIGKILL  # noqa: B023
+        assert not (output / "manifest.jsonl").exists()
+        assert_resumes(source, output, undisturbed)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", ["replace", "fsync", "link", "unlink", "mkdir"])
+def test_killed_around_every_call_to_the_file_system(source, tmp_path, call, after):
+    run(source, tmp_path / "undisturbed")
+    undisturbed = tree(tmp_path / "undisturbed")
+    at, status, done = 0, signal.SIGKILL, set()
+    while status == signal.SIGKILL:
+        at += 1
+        output = tmp_path / f"out{at}"
+
+        def until_killed():
+            setattr(os, call, killing(getattr(os, call), at, after))  # noqa: B023
+            run(source, output, workers=1)  # noqa: B023
+
+        status = in_a_process(until_killed)
+        done.add(assert_resumes(source, output, undisturbed))
+        shutil.rmtree(output)
+    assert status == 0 and at > 5
+    assert len(done) > 2
+
+
+def test_killed_again_and_again(source, tmp_path):
+    run(source, tmp_path / "undisturbed")
+    output, kills = tmp_path / "out", 0
+    while in_a_process(lambda: run(source, output, killing(negative, 4, after=True), workers=1)) == signal.SIGKILL:
+        kills += 1
+        assert kills <= 2  # two frames are under way when a third is noted, so each run of four notes one at least
+    assert kills >= 1
+    assert tree(output) == tree(tmp_path / "undisturbed")
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
+def slow(image):
+    time.sleep(0.05)
+    return 1 - image
+source, output = Path(sys.argv[1]), Path(sys.argv[2])
+translate_frames(plan_folder(source, output), output, slow, {"checkpoint_sha256": "c" * 64}, batch_size=2)
+"""
+
+
+def test_killed_from_outside_in_an_interpreter_of_its_own(tmp_path):
+    for index in range(12):
+        write_image(tmp_path / f"in/{index:02}.png", paint(index))
+    identity = {"checkpoint_sha256": "c" * 64}
+    frames = plan_folder(tmp_path / "in", tmp_path / "out")
+    translate_frames(frames, tmp_path / "undisturbed", negative, identity, batch_size=2)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in"), str(tmp_path / "out")]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[3])
+    while process.poll() is None and not list((tmp_path / "out").glob("*.png")):
+        pass
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    translate = Counting()
+    summary = translate_frames(frames, tmp_path / "out", translate, identity, batch_size=2)
+    assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
+    assert summary.made == 12 - summary.resumed > 0 and translate.calls == -(-summary.made // 2)
+
+
+def test_the_leftovers_of_killed_runs_are_swept_up(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.translation.json.17.part").write_bytes(b"{")
+    assert run(source, tmp_path / "out").made == 5
+    (tmp_path / "out/toy/rgb/.a b.png.4711.part").write_bytes(b"half")
+    assert run(source, tmp_path / "out").resumed == 5
+    assert not [name for name in tree(tmp_path / "out") if name.endswith(".part")]
+
+
+def test_asked_to_stop_it_keeps_what_is_under_way(source, tmp_path):
+    translate = Counting()
+    with pytest.raises(Interrupted, match=r"stopped at 2 of 5 frames; the same command carries on"):
+        run(source, tmp_path / "out", translate, stop_requested=lambda: translate.calls == 2)
+    assert translate.calls == finished(tmp_path / "out") == 2
+    run(source, tmp_path / "undisturbed")
+    assert assert_resumes(source, tmp_path / "out", tree(tmp_path / "undisturbed")) == 2
+
+
+# --- stopped by the disk, and run again -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [100, 1000, 1300, 2000])
+def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(source, tmp_path, limit):
+    """Files may grow to `limit` bytes: first the images do not fit, then the journal's first, second, third line."""
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        run(source, tmp_path / "out")
+
+    run(source, tmp_path / "undisturbed")
+    assert os.waitstatus_to_exitcode(in_a_process(limited)) == 6
+    assert not [name for name in tree(tmp_path / "out") if name.endswith(".part")]
+    assert_resumes(source, tmp_path / "out", tree(tmp_path / "undisturbed"))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
+def test_a_failing_disk_at_any_write(source, tmp_path, monkeypatch, code):
+    run(source, tmp_path / "undisturbed")
+    real, calls = os.fsync, []
+
+    def fail_at_eighth(descriptor):
+        calls.append(1)
+        if len(calls) == 8:
+            raise OSError(code, os.strerror(code))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_at_eighth)
+    with pytest.raises(StorageError, match=os.strerror(code)) as caught:
+        run(source, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(os, "fsync", real)
+    assert not [name for name in tree(tmp_path / "out") if name.endswith(".part")]
+    assert_resumes(source, tmp_path / "out", tree(tmp_path / "undisturbed"))
+
+
+# --- run again after a change -----------------------------------------------------------------------------------------
+
+
+def test_a_finished_translation_is_left_alone(source, tmp_path):
+    run(source, tmp_path / "out")
+    before, translate = tree(tmp_path / "out"), Counting()
+    summary = run(source, tmp_path / "out", translate)
+    assert (translate.calls, summary.resumed) == (0, 5)
+    assert summary.count_line == "5 frames in = 5 frames out (0 translated, 5 already there)"
+    assert tree(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("damage", ["source", "image", "label", "image gone", "label gone"])
+def test_a_frame_that_changed_is_done_again(source, tmp_path, damage):
+    run(source, tmp_path / "out")
+    output = tmp_path / "out/toy"
+    if damage == "source":
+        write_image(source / "rgb/a b.png", paint(99))
+    elif damage == "image":
+        (output / "rgb/a b.png").write_bytes(b"edited")
+    elif damage == "label":
+        write_image(output / "ids/a b.png", np.zeros((6, 8), np.uint8))
+    else:
+        (output / ("rgb" if damage == "image gone" else "ids") / "a b.png").unlink()
+    translate = Counting()
+    run(source, tmp_path / "out", translate)
+    run(source, tmp_path / "fresh")
+    assert translate.calls == 1
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_the_input_may_grow_and_must_not_shrink(tmp_path):
+    write_image(tmp_path / "in/a.png", paint(0))
+    run_folder(tmp_path / "in", tmp_path / "out")
+    write_image(tmp_path / "in/b.png", paint(1))
+    translate = Counting()
+    assert run_folder(tmp_path / "in", tmp_path / "out", translate).resumed == translate.calls == 1
+    (tmp_path / "in/a.png").unlink()
+    with pytest.raises(UserError, match=r"out/a\.png: of frame 'a', which this input would not write\. Choose another"):
+        run_folder(tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"checkpoint_sha256": "d" * 64}, "checkpoint_sha256 was 'c{64}' and is 'd{64}'"),
+        ({"direction": "target_to_source"}, "direction was 'source_to_target' and is 'target_to_source'"),
+        ({"tiles": 4}, "tiles was None and is 4"),
+    ],
+)
+def test_a_folder_with_another_translation_is_refused(source, tmp_path, change, message):
+    run(source, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    with pytest.raises(UserError, match=message) as caught:
+        run(source, tmp_path / "out", identity=IDENTITY | change)
+    assert "another --output" in str(caught.value) and "--restart" in str(caught.value)
+    assert tree(tmp_path / "out") == before
+
+
+def test_restart_sets_the_old_translation_aside(source, tmp_path):
+    run(source, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    for number in (1, 2):
+        summary = run(source, tmp_path / "out", identity=IDENTITY | {"precision": f"bf{number}"}, restart=True)
+        assert summary.made == 5
+        assert (tmp_path / f"out.replaced-{number}/manifest.jsonl").exists()
+    assert tree(tmp_path / "out.replaced-1") == before
+
+
+def test_a_folder_of_something_else_is_refused_even_with_restart(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.tex").write_text("years of work")
+    for restart in (False, True):
+        with pytest.raises(UserError, match="exists and is no translation"):
+            run(source, tmp_path / "out", restart=restart)
+    assert set(tree(tmp_path / "out")) == {"thesis.tex"}
+    (tmp_path / "out/translation.json").write_text("[")
+    with pytest.raises(UserError, match=r"translation\.json: damaged"):
+        run(source, tmp_path / "out")
+
+
+def test_two_translations_into_one_folder(source, tmp_path):
+    def meanwhile(image):
+        with pytest.raises(UserError, match="another process is at work"):
+            run(source, tmp_path / "out")
+        with pytest.raises(UserError, match="another process is at work"):
+            run(source, tmp_path / "out", restart=True)
+        return image
+
+    assert run(source, tmp_path / "out", meanwhile).made == 5
+
+
+def test_mended_files_are_done_and_the_others_not_again(source, tmp_path):
+    good = (source / "rgb/a b.png").read_bytes()
+    write_image(tmp_path / "fresh-in/ok.png", paint(3))
+    (tmp_path / "fresh-in/cut.png").write_bytes(good[:-20])
+    run_folder(tmp_path / "fresh-in", tmp_path / "out")
+    (tmp_path / "out/manifest.jsonl").unlink()  # as `make` does when a recipe fails
+    (tmp_path / "fresh-in/cut.png").write_bytes(good)
+    summary = run_folder(tmp_path / "fresh-in", tmp_path / "out")
+    assert (summary.made, summary.resumed, summary.failed) == (1, 1, 0)
+    run_folder(tmp_path / "fresh-in", tmp_path / "undisturbed")
+    assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")

@@ -1,0 +1,89 @@
+"""A translation in miniature, for every test of translating frames: five frames, a network that inverts them, and
+processes that die on the way.
+"""
+
+import os
+import signal
+
+import numpy as np
+
+from pipelines.data.encodings import cityscapes
+from pipelines.data.frames import Frame, FrameSet
+from pipelines.errors import StorageError
+from pipelines.stages.translating.translate_frames import plan_folder, plan_sets, translate_frames
+
+IDENTITY = {"checkpoint_sha256": "c" * 64, "direction": "source_to_target", "precision": "float32"}
+NAMES = ["-rf", "a b", "seq1/frame", "seq2/frame", "ä/ö"]
+
+
+def negative(image):
+    return 1 - image
+
+
+class Counting:
+    """A translator that counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, image):
+        self.calls += 1
+        return negative(image)
+
+
+def paint(seed, height=6, width=8):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def as_sets(root):
+    frames = [Frame(name, root / f"rgb/{name}.png", root / f"ids/{name}.png", cityscapes()) for name in sorted(NAMES)]
+    return [FrameSet("toy", root, frames, [])]
+
+
+def run(source, output, translate=negative, identity=IDENTITY, **options):
+    return translate_frames(plan_sets(as_sets(source), output), output, translate, identity, **options)
+
+
+def run_folder(source, output, translate=negative, **options):
+    return translate_frames(plan_folder(source, output), output, translate, IDENTITY, **options)
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def forked(action):
+    """The id of a child process that does something. Fork, for a fresh interpreter would spend seconds on torch."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        try:
+            action()
+        except StorageError:
+            os._exit(6)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+def in_a_process(action):
+    """The wait status of a child process that does something."""
+    return os.waitpid(forked(action), 0)[1]
+
+
+def killing(function, at, after=False):
+    """`function`, whose call number `at` kills the process: before it acts, or after."""
+    calls = []
+
+    def call(*args, **options):
+        calls.append(1)
+        if len(calls) != at:
+            return function(*args, **options)
+        try:
+            return function(*args, **options) if after else None
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+
+    return call

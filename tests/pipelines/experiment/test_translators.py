@@ -1,0 +1,76 @@
+"""Settings of stage one's methods: what each method is given, and what contradicts itself."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings
+from pipelines.settings import explain
+from translate.methods import METHODS
+
+ADAPTER = TypeAdapter(AnyTranslatorSettings)
+
+
+def refusal(content):
+    with pytest.raises(ValidationError) as caught:
+        ADAPTER.validate_python(content)
+    return explain(caught.value, AnyTranslatorSettings)
+
+
+def guided(**guidance):
+    return {"steps": 100, "guidance": guidance}
+
+
+def test_a_table_without_a_method_is_cyclegan_as_its_authors_ran_it():
+    settings = ADAPTER.validate_python({})
+    assert isinstance(settings, CycleGANSettings)
+    assert settings.guided_by is None and settings.ema_decay is None and settings.initial is None
+    assert settings.scale == (1, 1) and settings.flip
+
+
+@pytest.mark.parametrize("method", ["cyclegan"])
+def test_the_method_takes_the_settings_as_arguments(method):
+    small = {"generator_channels": 2, "discriminator_channels": 2}
+    settings = ADAPTER.validate_python({"method": method, **small, "initial": "elsewhere", "scale": [0.5, 2]})
+    assert isinstance(METHODS[method](**settings.arguments()), METHODS[method])
+
+
+def test_guidance_is_made_of_its_settings_and_the_expert_apart():
+    settings = ADAPTER.validate_python(guided(task_weight=2, alpha=0.25, start_step=7, expert="oracle"))
+    assert settings.guided_by.arguments() == {
+        "task_weight": 2,
+        "label_weight": 0,
+        "consistency_weight": 0,
+        "alpha": 0.25,
+        "start_step": 7,
+    }
+    assert "guidance" not in settings.arguments()
+
+
+def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
+    settings = ADAPTER.validate_python(guided(task_weight=1) | {"initial": "unguided", "cycle_weight": 5})
+    unguided = settings.unguided()
+    assert unguided.guidance is None and unguided.initial is None and unguided.cycle_weight == 5
+    assert ADAPTER.validate_python(guided(task_weight=1) | {"initial": "run"}).unguided().initial == "run"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (guided(), "guidance: set task_weight, label_weight or consistency_weight above 0, or leave guidance out"),
+        (guided(expert="oracle"), "set task_weight, label_weight or consistency_weight above 0"),
+        (guided(task_weight=-1), "guidance.task_weight: must be greater than or equal to 0, got -1"),
+        (guided(task_weight=1, alpha=1.5), "guidance.alpha: must be less than or equal to 1, got 1.5"),
+        (
+            guided(label_weight=1, start_step=100),
+            "guidance.start_step is 100 and steps 100; set start_step below steps",
+        ),
+        (guided(lable_weight=1), "unknown key guidance.lable_weight: did you mean label_weight?"),
+        ({"generator": "unet128", "antialias": True}, "antialias is for resnet6 and resnet9; the generator is unet128"),
+        ({"generator": "unet256", "crop": 128}, "crop is 128; unet256 takes multiples of 256"),
+        ({"discriminator_layers": 5, "crop": 92}, "crop is 92; a discriminator of 5 layers needs 96 or more"),
+        ({"ema_decay": 1.0}, "ema_decay: must be less than 1, got 1.0"),
+        ({"scale": [2, 0.5]}, "scale goes from 2 to 0.5; the first must be the smaller"),
+    ],
+)
+def test_contradictions_are_refused_at_construction(content, message):
+    assert message in refusal(content)

@@ -1,0 +1,399 @@
+"""Published checkpoints become translators of ours: recognised, filled whole, computing what the authors' code does.
+
+The files are written here from the published names and shapes, and what they should compute is computed without our
+networks (`published.py`).
+"""
+
+import json
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.data.images import read_image, write_image
+from pipelines.errors import CheckpointError, UserError
+from pipelines.experiment.trained import load_translator
+from pipelines.pretrained import published_translators as authors
+from pipelines.pretrained.keys import recognise
+from pipelines.pretrained.published_translators import import_published
+from pipelines.pretrained.unpickle import load, look_through, tensors_in
+from tests.pipelines import published
+from tests.pipelines.published import drawn
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Unpickle in this process: the other one takes seconds to start, and has its own tests."""
+
+    def read(path):
+        with open(path, "rb") as stream:
+            look_through(stream)
+            networks = tensors_in(load(stream))
+        return {name: {key: one.detach() for key, one in state.items()} for name, state in networks.items()}
+
+    monkeypatch.setattr(authors, "read_published", read)
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function: file name and content -> the file."""
+
+    def write(name, content, **how):
+        torch.save(content, tmp_path / name, **how)
+        return tmp_path / name
+
+    return write
+
+
+def picture(*size, seed=5):
+    return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def numbers(shapes):
+    return sum(one.numel() for name, one in drawn(shapes).items() if "running" not in name and "num" not in name)
+
+
+# --- the formats themselves, so that what follows is about the published files ---------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shapes", "parameters", "tensors"),
+    [
+        (published.resnet(64, 9), 11_378_179, 48),
+        (published.resnet(64, 6), 7_837_699, 36),
+        (published.resnet(64, 9, norm="batch"), 11_383_427, 140),
+        (published.unet(64, 8), 54_413_955, 82),
+        (published.unet(64, 7), 41_828_995, 70),
+        (published.unet(64, 8, norm="instance"), 54_409_603, 32),
+        (published.patch_discriminator(64), 2_764_737, 10),
+        (published.pix2pixhd_global(64, 36), 182_546_755, 56),
+        (published.pix2pixhd_local(32, 36), 182_857_059, 74),
+        (published.pix2pixhd_global(64, 39), 182_556_163, 56),
+        (published.pix2pixhd_encoder(16), 788_803, 20),
+        (published.pix2pixhd_discriminator(64, 39, 2), 5_603_202, 20),
+        (published.pix2pixhd_discriminator(64, 39, 3, features=False), 8_404_803, 30),
+    ],
+)
+def test_the_formats_have_the_published_counts(shapes, parameters, tensors):
+    counted = [torch.Size(shape).numel() for name, shape in shapes.items() if not name.endswith(published_extras)]
+    assert (sum(counted), len(shapes)) == (parameters, tensors)
+
+
+published_extras = ("running_mean", "running_var", "num_batches_tracked", "filt")
+
+
+def test_cuts_format_has_the_published_counts():
+    shapes = published.antialiased_resnet(64)
+    counted = [torch.Size(shape).numel() for name, shape in shapes.items() if not name.endswith("filt")]
+    assert (sum(counted), len(shapes)) == (11_378_179, 52)
+
+
+# --- architectures ----------------------------------------------------------------------------------------------------
+
+
+def wrapped(state):
+    return OrderedDict((f"module.{key}", value) for key, value in state.items())
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        (published.resnet(), ("resnet9", "instance", False)),
+        (published.resnet(blocks=6, dropout=True), ("resnet6", "instance", False)),
+        (published.resnet(stale=True, dropout=True), ("resnet9", "instance", False)),
+        (published.resnet(norm="batch", dropout=True), ("resnet9", "batch", False)),
+        (published.antialiased_resnet(), ("resnet9", "instance", True)),
+        (published.antialiased_resnet(blocks=6), ("resnet6", "instance", True)),
+        (published.unet(4), ("unet256", "batch", False)),
+        (published.unet(4, 7, norm="instance"), ("unet128", "instance", False)),
+    ],
+)
+@pytest.mark.parametrize("wrap", [dict, wrapped])
+def test_generators_are_recognised(shapes, expected, wrap):
+    found = recognise(wrap(drawn(shapes)))
+    assert found.kind == "generator"
+    assert (found.settings["generator"], found.settings["norm"], found.settings["antialias"]) == expected
+    assert found.settings["generator_channels"] == 4
+    assert not any("conv_block.7" in key or key.startswith("module") for key in found.state)
+
+
+def test_stale_statistics_are_told_from_a_batch_norms():
+    stale = recognise(drawn(published.resnet(stale=True)))
+    assert len(stale.stale) == 3 * 23 and not any("running" in key for key in stale.state)
+    live = recognise(drawn(published.resnet(norm="batch")))
+    assert not live.stale and sum("running_mean" in key for key in live.state) == 23
+
+
+@pytest.mark.parametrize(
+    ("shapes", "labels", "expected"),
+    [
+        (published.pix2pixhd_global(), None, (35, True, 0)),
+        (published.pix2pixhd_global(ins=35), None, (35, False, 0)),
+        (published.pix2pixhd_global(ins=39), None, (35, True, 3)),
+        (published.pix2pixhd_global(ins=20), 19, (19, True, 0)),
+        (published.pix2pixhd_local(), None, (35, True, 0)),
+    ],
+)
+def test_generators_from_label_maps_are_recognised(shapes, labels, expected):
+    found = recognise(drawn(shapes), labels)
+    assert found.kind == "label_map_generator"
+    assert tuple(found.settings[name] for name in ("labels", "edges", "style_features")) == expected
+    assert found.settings["generator_channels"] == 4
+    assert found.settings["halvings"] == 4 and found.settings["blocks"] == 9
+
+
+def test_discriminators_of_images_are_recognised():
+    patch = recognise(drawn(published.patch_discriminator(4)))
+    assert patch.settings["discriminator"] == "patch" and patch.settings["discriminator_layers"] == 3
+    pixel = published.convolution("net.0", 4, 3, 1) | published.convolution("net.2", 8, 4, 1)
+    pixel = recognise(drawn(pixel | published.convolution("net.5", 1, 8, 1)))
+    assert pixel.settings == {"discriminator": "pixel", "discriminator_channels": 4, "norm": "instance"}
+
+
+@pytest.mark.parametrize("features", [True, False])
+def test_multiscale_discriminators_are_recognised(features):
+    found = recognise(drawn(published.pix2pixhd_discriminator(scales=3, features=features)))
+    assert found.kind == "multiscale_discriminator"
+    assert found.settings == {
+        "in_channels": 39,
+        "discriminator_channels": 4,
+        "discriminator_layers": 3,
+        "scales": 3,
+    }
+    assert {key.split(".")[0] for key in found.state} == {f"scale{s}_layer{n}" for s in range(3) for n in range(5)}
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"fc.weight": torch.zeros(3, 3)}, "no architecture that is known here .tensors called fc.weight"),
+        (drawn(published.resnet(blocks=8)), "8 blocks, 2 halvings and 3 channels in; expected 6 or 9"),
+        (drawn(published.unet(2, 6)), "U-Net with 6 halvings"),
+        (drawn(published.patch_discriminator(ins=6)), "discriminator of 6 channels, of image pairs"),
+        (drawn(published.pix2pixhd_global(ins=20)), "20 channels in, for 35 labels.*--labels"),
+        (drawn(published.pix2pixhd_global(ins=3)), "from images to images"),
+        ({"mlp_0.0.weight": torch.zeros(4, 3)}, "projection of patches"),
+        ({"model.0.weight": torch.zeros(1, 3, 4, 4), "model.2.filt": torch.zeros(1)}, "CUT's antialiased discrimina"),
+        ({"model.10.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}, "no weights model.1.weight"),
+    ],
+)
+def test_what_this_project_has_not_got_is_named(state, message):
+    with pytest.raises(CheckpointError, match=message):
+        recognise(state)
+
+
+# --- what they compute ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected", "size"),
+    [
+        (published.resnet(), lambda state, image: published.of_resnet(state, image), (32, 40)),
+        (published.resnet(blocks=6), lambda state, image: published.of_resnet(state, image, 6), (32, 40)),
+        (published.resnet(blocks=6, dropout=True, stale=True),
+         lambda state, image: published.of_resnet(bare(state), image, 6, second=6), (32, 40)),
+        (published.resnet(blocks=6, norm="batch"),
+         lambda state, image: published.of_resnet(state, image, 6), (32, 40)),
+        (published.resnet(blocks=6, norm="batch", dropout=True),
+         lambda state, image: published.of_resnet(state, image, 6, second=6), (32, 40)),
+        (published.antialiased_resnet(), published.of_antialiased_resnet, (32, 40)),
+        (published.unet(), published.of_unet, (256, 256)),
+        (published.unet(halvings=7, norm="instance"),
+         lambda state, image: published.of_unet(state, image, 7), (256, 256)),
+    ],
+)  # fmt: skip
+def test_computes_what_the_authors_networks_compute(here, save, tmp_path, cpu, shapes, expected, size):
+    state = drawn(shapes)
+    imported = import_published(save("latest_net_G.pth", state), tmp_path / "run")
+    method, _ = load_translator(imported.run, cpu)
+    image = picture(*size)
+    wanted = (expected(state, image * 2 - 1) + 1) / 2
+    assert wanted.std() > 0.02
+    torch.testing.assert_close(method.translate(image), wanted, atol=2e-5, rtol=1e-4)
+
+
+def bare(state):
+    """Without the statistics that nothing uses."""
+    return {key: value for key, value in state.items() if "running" not in key and "num_batches" not in key}
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_pix2pixhd_computes_what_the_authors_do(here, save, tmp_path, cpu, local):
+    shapes = published.pix2pixhd_local(2, 36) if local else published.pix2pixhd_global(4, 36)
+    state = drawn(shapes)
+    run = import_published(save("latest_net_G.pth", state), tmp_path / "run").run
+    method, _ = load_translator(run, cpu)
+    assert method.takes == "label_map" and method.labels == 35
+    label_map = torch.zeros(1, 64, 64, dtype=torch.int64)
+    label_map[:, 20:, :30] = 7
+    label_map[:, 40:, 10:] = 34
+    one_hot = torch.nn.functional.one_hot(label_map, 35).permute(0, 3, 1, 2).float()
+    edges = torch.zeros(1, 1, 64, 64)
+    across, down = label_map[:, :, 1:] != label_map[:, :, :-1], label_map[:, 1:] != label_map[:, :-1]
+    for places, differ in (((..., slice(1, None)), across), ((..., slice(None, -1)), across)):
+        edges[:, 0][places] = torch.maximum(edges[:, 0][places], differ.float())
+    edges[:, 0, 1:] = torch.maximum(edges[:, 0, 1:], down.float())
+    edges[:, 0, :-1] = torch.maximum(edges[:, 0, :-1], down.float())
+    layout = torch.cat([one_hot, edges], 1)
+    compute = published.of_local_enhancer if local else lambda s, x: published.of_resnet(s, x, 9, 4)
+    wanted = (compute(state, layout) + 1) / 2
+    torch.testing.assert_close(method.translate(label_map), wanted, atol=2e-5, rtol=1e-4)
+
+
+# --- whole imports ----------------------------------------------------------------------------------------------------
+
+
+def test_counts_are_told(here, save, tmp_path):
+    imported = import_published(save("G.pth", drawn(published.resnet(stale=True))), tmp_path / "run")
+    (line,) = imported.lines
+    assert line.startswith("source_to_target: ResNet-9 generator, 4 channels, instance norm; ")
+    assert "48 tensors loaded, 0 missing, 0 unexpected; 69 statistics of instance norms, which nothing uses" in line
+
+
+def test_the_run_folder_explains_itself(here, save, tmp_path):
+    file = save("G.pth", drawn(published.resnet(blocks=6)))
+    run = import_published(file, tmp_path / "run", "target_to_source").run
+    config = json.loads((run / "config.json").read_text())
+    assert config["imported"] == {"G.pth": authors.sha256_of(file)}
+    assert config["settings"]["directions"] == ["target_to_source"]
+    assert json.loads((run / "final.json").read_text())["checkpoint"] == "checkpoints/step-00000000"
+    before = (run / "final.json").read_bytes()
+    assert import_published(file, run, "target_to_source").run == run
+    assert (run / "final.json").read_bytes() == before
+    with pytest.raises(UserError, match=r"holds a run with other settings.*--restart"):
+        import_published(file, run)
+    import_published(file, run, restart=True)
+    assert json.loads((run / "config.json").read_text())["settings"]["directions"] == ["source_to_target"]
+    assert (tmp_path / "run.replaced-1/final.json").read_bytes() == before
+
+
+def test_one_direction_knows_no_other(here, save, tmp_path, cpu):
+    run = import_published(save("G.pth", drawn(published.resnet(blocks=6))), tmp_path / "run").run
+    method, _ = load_translator(run, cpu)
+    with pytest.raises(ValueError, match="'target_to_source'; the valid ones are source_to_target"):
+        method.translate(picture(8, 8), "target_to_source")
+
+
+def test_two_generators_translate_both_ways(here, save, tmp_path, cpu):
+    states = [drawn(published.resnet(blocks=6), seed) for seed in (1, 2)]
+    files = [save(f"latest_net_G_{name}.pth", state) for name, state in zip("AB", states, strict=True)]
+    run = import_published(files[0], tmp_path / "run", reverse=files[1]).run
+    method, _ = load_translator(run, cpu)
+    for direction, state in zip(("source_to_target", "target_to_source"), states, strict=True):
+        wanted = (published.of_resnet(state, picture(16, 16) * 2 - 1, 6) + 1) / 2
+        torch.testing.assert_close(method.translate(picture(16, 16), direction), wanted, atol=2e-5, rtol=1e-4)
+
+
+def test_a_whole_cyclegan_can_be_trained_on(here, save, tmp_path, cpu):
+    states = {
+        "netG_S2T": drawn(published.resnet(blocks=6), 1),
+        "netG_T2S": drawn(published.resnet(blocks=6), 2),
+        "netD_S": drawn(published.patch_discriminator(), 3),
+        "netD_T": drawn(published.patch_discriminator(), 4),
+    }
+    imported = import_published(save("40.pth", states | {"epoch": 40}), tmp_path / "run")
+    assert len(imported.lines) == 4
+    method, _ = load_translator(imported.run, cpu)
+    assert type(method).__name__ == "CycleGAN"
+    names = ("source_to_target", "target_to_source", "source_discriminator", "target_discriminator")
+    for name, state in zip(names, states.values(), strict=True):
+        loaded = method.get_submodule(name).state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in state.items())
+    fresh, _ = load_translator(imported.run, cpu)
+    fresh.start_from(method.state_dict())
+
+
+def test_pix2pixhd_with_its_discriminator(here, save, tmp_path, cpu):
+    generator = save("latest_net_G.pth", drawn(published.pix2pixhd_global()))
+    judge = drawn(published.pix2pixhd_discriminator(features=False))
+    imported = import_published(generator, tmp_path / "run", discriminators=[save("latest_net_D.pth", judge)])
+    assert len(imported.lines) == 2 and "20 tensors loaded, 0 missing" in imported.lines[1]
+    method, _ = load_translator(imported.run, cpu)
+    loaded = method.discriminator.state_dict()
+    assert torch.equal(loaded["scale1_layer4.0.weight"], judge["layer1.11.weight"])
+
+
+def test_networks_that_are_not_given_are_told(here, save, tmp_path):
+    imported = import_published(save("G.pth", drawn(published.pix2pixhd_global())), tmp_path / "run")
+    assert imported.lines[1].startswith("discriminator: not given, freshly drawn")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: state.pop("model.13.conv_block.5.bias"),
+            r"47 tensors loaded, 1 missing, 0 unexpected \(first m",
+        ),
+        (lambda state: state.update({"model.99.weight": torch.zeros(3)}), "48 tensors loaded, 0 missing, 1 unexpected"),
+        (lambda state: state.update({"model.4.bias": torch.zeros(5)}), "47 tensors loaded, 1 missing, 1 unexpected"),
+    ],
+)
+def test_what_does_not_fit_whole_is_refused(here, save, tmp_path, change, message):
+    state = drawn(published.resnet())
+    change(state)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        import_published(save("G.pth", state), tmp_path / "run")
+    assert "G.pth" in str(caught.value) and not (tmp_path / "run").exists()
+
+
+def test_roles_that_do_not_agree_are_refused(here, save, tmp_path):
+    six, nine = save("6.pth", drawn(published.resnet(blocks=6))), save("9.pth", drawn(published.resnet()))
+    judge = save("D.pth", drawn(published.patch_discriminator()))
+    layouts = save("H.pth", drawn(published.pix2pixhd_global()))
+    run = tmp_path / "run"
+    with pytest.raises(CheckpointError, match=r"6\.pth holds ResNet-6.*9\.pth ResNet-9.*expected two alike"):
+        import_published(six, run, reverse=nine)
+    with pytest.raises(CheckpointError, match=r"D\.pth: holds patch discriminator.*expected a generator"):
+        import_published(judge, run)
+    with pytest.raises(CheckpointError, match="add --reverse and --discriminator"):
+        import_published(six, run, discriminators=[judge])
+    with pytest.raises(CheckpointError, match="3 discriminators"):
+        import_published(six, run, discriminators=[judge] * 3)
+    with pytest.raises(CheckpointError, match=r"D\.pth: holds patch discriminator.*of no use to pix2pixHD's global"):
+        import_published(layouts, run, discriminators=[judge])
+    with pytest.raises(CheckpointError, match=r"H\.pth: holds pix2pixHD's.*expected a generator of images"):
+        import_published(layouts, run, "target_to_source")
+    both = save("both.pth", {"netA": drawn(published.resnet()), "netB": drawn(published.resnet())})
+    with pytest.raises(CheckpointError, match=r"both\.pth holds 2 networks \(netA, netB\)"):
+        import_published(both, run)
+    assert not run.exists()
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_import_then_translate(save, tmp_path, commands):
+    """Two real command lines, one real unpickling: what a person types."""
+    state = drawn(wrapped_shapes(published.resnet(blocks=6, dropout=True, stale=True)))
+    file = save("latest_net_G.pth", state, _use_new_zipfile_serialization=False)
+    done = commands("checkpoint", "import", file, "--output", tmp_path / "run")
+    assert done.code == 0, done.stderr
+    assert "36 tensors loaded, 0 missing, 0 unexpected" in done.stdout and f"translator in {tmp_path}" in done.stdout
+    image = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+    write_image(tmp_path / "in/frame.png", image)
+    done = commands(
+        "translate", "run", "--checkpoint", tmp_path / "run", "--input", tmp_path / "in", "--output", tmp_path / "out"
+    )
+    assert done.code == 0, done.stderr
+    signed = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+    wanted = published.of_resnet(bare(unwrapped(state)), signed, 6, second=6)[0].permute(1, 2, 0)
+    levels = ((wanted + 1) * 127.5).round().numpy()
+    assert np.abs(read_image(tmp_path / "out/frame.png").astype(int) - levels).max() <= 1
+
+
+def wrapped_shapes(shapes):
+    return {f"module.{key}": shape for key, shape in shapes.items()}
+
+
+def unwrapped(state):
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def test_a_bad_file_is_one_line_and_exit_code_5(tmp_path, commands):
+    (tmp_path / "x.pth").write_text("<html>")
+    done = commands("checkpoint", "import", tmp_path / "x.pth", "--output", tmp_path / "run")
+    assert done.code == 5
+    assert done.stderr.strip() == f"error: {tmp_path}/x.pth: is no file of torch.save"
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,169 @@
+"""Faster layers compute what the layers that they stand for compute."""
+
+import copy
+import importlib.util
+import shutil
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from pipelines.errors import UserError
+from pipelines.runtimes import acceleration
+from pipelines.runtimes.acceleration import (
+    NarrowConv2d,
+    QuickInstanceNorm2d,
+    accelerated,
+    keep_freed_memory,
+)
+from translate.fast.winograd import WinogradConv2d
+from translate.networks import GENERATORS
+from translate.tiling import chain, translate_tiled
+
+pytestmark = pytest.mark.runtimes
+
+LEVEL = 2 / 255
+
+
+@pytest.fixture(scope="module")
+def generator():
+    torch.manual_seed(0)
+    return GENERATORS["resnet6"](base_channels=16).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def image():
+    torch.manual_seed(1)
+    coarse = torch.rand(2, 3, 8, 12)
+    return nn.functional.interpolate(coarse, (60, 92), mode="bicubic").clamp(0, 1) * 2 - 1
+
+
+def deviation(network, generator, image):
+    """Mean and largest, in levels of 255."""
+    with torch.no_grad():
+        difference = (network(image) - generator(image)).abs() / LEVEL
+    return difference.mean().item(), difference.max().item()
+
+
+def test_exact_is_the_same_network(generator, image):
+    network = accelerated(generator, "exact")
+    assert sum(isinstance(module, WinogradConv2d) for module in network.modules()) == 12
+    norms = [module for module in network.modules() if isinstance(module, nn.InstanceNorm2d)]
+    assert len(norms) == 17 and all(isinstance(norm, QuickInstanceNorm2d) for norm in norms)
+    mean, largest = deviation(network, generator, image)
+    assert mean < 0.002 and largest < 0.05
+
+
+def test_fast_is_near(generator, image):
+    network = accelerated(generator, "fast")
+    with torch.no_grad():
+        assert network(image).dtype == torch.float32
+    mean, _ = deviation(network, generator, image)
+    assert 0 < mean <= 1.5
+
+
+def test_fast_begins_carefully(generator):
+    """18 convolutions in ResNet-6, rounding: 4 of them in float32."""
+    network = accelerated(generator, "fast")
+    names = ("filters", "columns", "weight")
+    dtypes = [value.dtype for name, value in network.state_dict().items() if name.rsplit(".", 1)[-1] in names]
+    assert dtypes == [torch.float32] * 4 + [torch.bfloat16] * 14
+
+
+def test_leaves_the_generator_alone(generator, image):
+    before = copy.deepcopy(generator.state_dict())
+    layers = list(generator.modules())
+    accelerated(generator, "fast")
+    assert list(generator.modules()) == layers
+    assert all(torch.equal(value, before[key]) for key, value in generator.state_dict().items())
+
+
+def test_takes_the_same_sizes(generator):
+    network = accelerated(generator)
+    assert (network.side_multiple, network.smallest_side) == (generator.side_multiple, generator.smallest_side)
+    with torch.no_grad():
+        assert network(torch.zeros(1, 3, 8, 12)).shape == (1, 3, 8, 12)
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_can_be_tiled(generator, image, mode):
+    network = accelerated(generator, mode)
+    assert len(chain(network)) == len(chain(generator)) + 2
+    with torch.no_grad():
+        difference = (translate_tiled(network, image, 32) - network(image)).abs().mean() / LEVEL
+    assert difference < {"exact": 0.002, "fast": 1}[mode]
+
+
+def test_keeps_the_bias_that_no_normalisation_takes_away(image):
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 3, 1))
+    generator.requires_grad_(False)[1].bias.fill_(0.5)
+    assert deviation(accelerated(generator), generator, image)[1] < 0.01
+
+
+def test_mirrors_only_where_the_network_does(image):
+    """A padding of another size, or a stride, is none of ours."""
+    torch.manual_seed(0)
+    generator = nn.Sequential(
+        nn.Conv2d(3, 32, 1), nn.ReflectionPad2d(2), nn.Conv2d(32, 32, 3), nn.ReflectionPad2d(1),
+        nn.Conv2d(32, 32, 3, stride=2), nn.Conv2d(32, 32, 3, padding=1, padding_mode="reflect"), nn.Conv2d(32, 3, 1),
+    ).requires_grad_(False)  # fmt: skip
+    network = accelerated(generator)
+    assert sum(isinstance(module, WinogradConv2d) for module in network.modules()) == 1
+    assert deviation(network, generator, image)[1] < 0.01
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_quick_norm_equals_torchs(affine):
+    torch.manual_seed(0)
+    norm, quick = nn.InstanceNorm2d(8, affine=affine), QuickInstanceNorm2d(8, affine=affine)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+        quick.load_state_dict(norm.state_dict())
+    features = 5 + 3 * torch.randn(2, 8, 20, 30).to(memory_format=torch.channels_last)
+    assert (quick(features) - norm(features)).abs().max() < 5e-5
+
+
+def test_narrow_convolution_equals_torchs():
+    torch.manual_seed(0)
+    convolution, features = nn.Conv2d(8, 3, 7), torch.randn(2, 8, 20, 31)
+    with torch.no_grad():
+        assert (NarrowConv2d(convolution)(features) - convolution(features)).abs().max() < 1e-5
+
+
+def test_compile_needs_a_compiler(generator, monkeypatch):
+    monkeypatch.setattr(acceleration.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match=r"needs a C\+\+ compiler"):
+        accelerated(generator, runtime="compile")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler: g++ is not installed")
+def test_compiled_computes_the_same_at_every_size(image):
+    torch.manual_seed(0)
+    generator = nn.Sequential(
+        nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.InstanceNorm2d(32), nn.ReLU(), nn.Conv2d(32, 3, 1)
+    ).requires_grad_(False)
+    network = accelerated(generator, "exact", "compile")
+    for shown in (image, image[..., :40, :]):
+        mean, largest = deviation(network, generator, shown)
+        assert mean < 0.002 and largest < 0.05
+
+
+def test_openvino_is_an_extra(generator, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'sim2real\[openvino\]'"):
+        accelerated(generator, runtime="openvino")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs the extra openvino: not installed")
+def test_openvino_computes_the_same(generator, image):
+    mean, largest = deviation(accelerated(generator, "exact", "openvino"), generator, image)
+    assert mean < 0.002 and largest < 0.05
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator, on Linux only")
+def test_allocator_is_told():
+    assert keep_freed_memory() in (True, False)
+    assert torch.ones(1 << 20).sum() == 1 << 20

@@ -1,0 +1,81 @@
+"""Foreign converters fail in one line of ours."""
+
+import importlib.util
+import logging
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UserError
+from pipelines.runtimes.conversion import converting, free_sides
+
+pytestmark = pytest.mark.runtimes
+
+
+def test_a_failure_is_one_line():
+    with (
+        pytest.raises(UserError, match=r"^the network cannot be converted to ONNX: no such operator$"),
+        converting("ONNX"),
+    ):
+        raise RuntimeError("\nno such operator\nat line 5\nat line 6")
+
+
+def test_a_failure_without_words_has_its_kind():
+    with pytest.raises(UserError, match="StopIteration"), converting("ONNX"):
+        raise StopIteration
+
+
+def test_our_own_refusals_pass():
+    with pytest.raises(UserError, match=r"^not installed$"), converting("ONNX"):
+        raise UserError("not installed")
+
+
+def test_remarks_are_kept_from_people(caplog):
+    with warnings.catch_warnings(), converting("ONNX"):
+        warnings.simplefilter("error")
+        logging.getLogger("converter").warning("an inside")
+    assert not caplog.records
+    logging.getLogger("converter").warning("outside")
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_sides_that_are_free(multiple):
+    assert set(free_sides(multiple)["image"]) == {0, 2, 3}
+
+
+GIVEN_UP = """
+import signal, sys, threading
+from torch import nn
+from pipelines.runtimes.conversion import compiled_for_openvino, converted_to_openvino
+plans = [compiled_for_openvino(converted_to_openvino(nn.ReLU()), "exact") for _ in range(3)]
+while plans:
+    plans.pop(0)
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGTERM)
+print(sys.modules["openvino_telemetry"], threading.active_count())
+"""
+
+
+@pytest.fixture(scope="module")
+def given_up():
+    """What a process leaves that made three plans for OpenVINO, gave them up oldest first, and then got a signal."""
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("needs the extra openvino: not installed")
+    return subprocess.run(
+        [sys.executable, "-c", GIVEN_UP], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False
+    )
+
+
+def test_a_signal_is_handled_after_plans_were_given_up(given_up):
+    """With a core for each plan, the signal is answered on a stack that is no more, and the process dies."""
+    assert given_up.returncode == 0, given_up.stderr
+    assert given_up.stdout.startswith("handled\n")
+
+
+def test_openvino_reports_to_nobody(given_up):
+    """Its telemetry would be a thread that forks this process, for every conversion."""
+    assert given_up.stdout.splitlines()[-1] == "None 1"

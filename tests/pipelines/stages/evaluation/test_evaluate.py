@@ -1,0 +1,268 @@
+"""Evaluation by the field's protocol, every number worked out by hand; and when it is read back, when done again."""
+
+import json
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.data.encodings import camvid, cityscapes
+from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.images import write_image
+from pipelines.errors import NoInputsError, NumericalError, UserError
+from pipelines.stages.evaluation.evaluate import (
+    evaluate,
+    evaluate_checkpoint,
+    format_summary,
+    likeliest_classes,
+    predictor,
+    read_evaluation,
+    read_prediction,
+    scoring,
+)
+from segment.classes import CLASS_NAMES
+from tests.pipelines.batch_inference.translating import in_a_process, killing
+
+ROAD, LIGHT, SIGN, RIDER, CAR, TRUCK, BICYCLE, VOID = 0, 6, 7, 12, 13, 14, 18, 255
+CITYSCAPES_ID = {ROAD: 7, CAR: 26, TRUCK: 27, VOID: 0}
+CAMVID_ID = {ROAD: 3, CAR: 8, SIGN: 6, BICYCLE: 10, VOID: 11}
+
+
+def frame_set(folder, encoding, ids, *label_maps, name="val"):
+    """A set on disk whose label maps show these train ids; frame i is of grey i."""
+    frames = []
+    for index, label_map in enumerate(label_maps):
+        image, label = folder / f"{name}/{index}.png", folder / f"{name}/{index}_ids.png"
+        write_image(image, np.full((*np.shape(label_map), 3), index, np.uint8))
+        write_image(label, np.vectorize(ids.get)(label_map).astype(np.uint8))
+        frames.append(Frame(f"city/{index}", image, label, encoding))
+    return FrameSet(name, folder, frames, [])
+
+
+def answering(*predictions):
+    """A network that has learnt the predictions by heart; which image it sees is told by its grey."""
+
+    def predict_one(image, size):
+        prediction = np.array(predictions[image[0, 0, 0]], np.uint8)
+        assert prediction.shape == size
+        return prediction
+
+    return predict_one
+
+
+def iou(evaluation):
+    return {index: value for index, value in enumerate(evaluation.iou()) if value is not None}
+
+
+# --- numbers ------------------------------------------------------------------------------------------
+
+
+def test_the_label_maps_themselves_score_one(tiny_run, make_workspace, tmp_path):
+    sets = make_workspace(run=tiny_run).validation
+    labels = {sets[0].read_image(i).tobytes(): sets[0].read_label_map(i) for i in range(len(sets[0]))}
+    summary = evaluate(lambda image, size: labels[image.tobytes()], sets, tmp_path / "out", {}).summary()
+    assert summary["mean_iou"] == summary["pixel_accuracy"] == summary["mean_accuracy"] == 1
+    assert summary["mean_iou_16"] == summary["mean_iou_13"] == 1
+    assert summary["interval_95"] == [1, 1]
+    assert set(summary["iou"].values()) - {None} == {1}
+
+
+def test_one_wrong_pixel_worked_out_by_hand(tmp_path):
+    """Road is right; of three car pixels one is taken for a truck; the void pixel does not count.
+
+    IoU: road 4/4, car 2/3, truck 0/1 (seen, and not there). Mean (1 + 2/3 + 0) / 3; 6 of 7 pixels; recalls 1 and 2/3.
+    """
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD] * 4, [CAR, CAR, CAR, VOID]])]
+    evaluation = evaluate(answering([[ROAD] * 4, [CAR, CAR, TRUCK, TRUCK]]), sets, tmp_path / "out", {})
+    assert iou(evaluation) == pytest.approx({ROAD: 1, CAR: 2 / 3, TRUCK: 0})
+    summary = evaluation.summary()
+    assert summary["mean_iou"] == pytest.approx(5 / 9)
+    assert summary["mean_iou_16"] == pytest.approx(5 / 6)  # without the truck, which the 16 do not hold
+    assert summary["pixel_accuracy"] == pytest.approx(6 / 7)
+    assert summary["mean_accuracy"] == pytest.approx(5 / 6)
+    assert evaluation.frame_scores() == pytest.approx([5 / 6])  # over the classes in the frame's labels
+    assert summary["interval_95"] == [None, None]  # one image says nothing about others
+
+
+def test_pixels_are_counted_over_the_whole_set_before_dividing(tmp_path):
+    """Car: 1 of 1 in the first frame, 0 of 3 in the second. IoU 1/4 and not the mean of 1 and 0; road 4/7."""
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[CAR, ROAD]], [[CAR, CAR, CAR, ROAD, ROAD, ROAD]])]
+    evaluation = evaluate(answering([[CAR, ROAD]], [[ROAD] * 6]), sets, tmp_path / "out", {})
+    assert iou(evaluation) == pytest.approx({CAR: 1 / 4, ROAD: 4 / 7})
+    assert evaluation.mean_iou() == pytest.approx((1 / 4 + 4 / 7) / 2)
+    assert evaluation.frame_scores() == pytest.approx([1, (0 + 3 / 6) / 2])
+
+
+def test_a_pixel_predicted_as_nothing_is_a_miss(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, ROAD, CAR, CAR]])]
+    evaluation = evaluate(answering([[ROAD, VOID, CAR, CAR]]), sets, tmp_path / "out", {})
+    assert iou(evaluation) == pytest.approx({ROAD: 1 / 2, CAR: 1})
+    assert evaluation.summary()["pixel_accuracy"] == 0.75
+
+
+def test_camvid_counts_bicycle_for_rider_and_light_for_sign(tmp_path):
+    """CamVid's Bicyclist is both, its SignSymbol too: either answer is right, and each group counts once."""
+    sets = [frame_set(tmp_path, camvid(), CAMVID_ID, [[ROAD, ROAD, SIGN, SIGN, BICYCLE, BICYCLE]])]
+    evaluation = evaluate(answering([[ROAD, ROAD, LIGHT, SIGN, RIDER, BICYCLE]]), sets, tmp_path / "out", {})
+    assert iou(evaluation) == {ROAD: 1, LIGHT: 1, RIDER: 1}
+    assert evaluation.mean_iou() == 1
+    assert evaluation.groups == [[LIGHT, SIGN], [RIDER, BICYCLE]]
+
+
+def test_classes_that_the_labels_cannot_express_are_misses_and_no_classes(tmp_path):
+    """CamVid has no truck: the car taken for one is missed (3/4), and no truck enters the mean (1 + 3/4) / 2."""
+    sets = [frame_set(tmp_path, camvid(), CAMVID_ID, [[ROAD, ROAD, CAR, CAR, CAR, CAR]])]
+    evaluation = evaluate(answering([[ROAD, ROAD, CAR, CAR, CAR, TRUCK]]), sets, tmp_path / "out", {})
+    assert iou(evaluation) == pytest.approx({ROAD: 1, CAR: 3 / 4})
+    assert evaluation.mean_iou() == pytest.approx(7 / 8)
+    assert TRUCK not in evaluation.labelled_ids and CAR in evaluation.labelled_ids
+
+
+def test_a_frame_that_is_void_throughout_has_no_score(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[VOID, VOID]], [[ROAD, ROAD]])]
+    evaluation = evaluate(answering([[ROAD, CAR]], [[ROAD, ROAD]]), sets, tmp_path / "out", {})
+    first, second = evaluation.frame_scores()
+    assert math.isnan(first) and second == 1
+    assert evaluation.mean_iou() == 1
+
+
+def test_logits_come_up_to_the_label_map(cpu):
+    """The network sees the frame at its training height and answers at the labels' size."""
+
+    class Flat(torch.nn.Module):
+        def forward(self, image):
+            self.seen = tuple(image.shape)
+            return torch.nn.functional.one_hot(torch.full(image.shape[-2:], CAR), 19).permute(2, 0, 1)[None].float()
+
+    network = Flat().eval()
+    prediction = predictor(network, 16, cpu)(np.zeros((32, 48, 3), np.uint8), (64, 96))
+    assert network.seen == (1, 3, 16, 24)
+    assert prediction.shape == (64, 96) and prediction.dtype == np.uint8 and (prediction == CAR).all()
+
+
+# --- several sets ------------------------------------------------------------------------------------------
+
+
+def test_sets_are_scored_together_and_unlabelled_frames_passed_over(tmp_path):
+    one = frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]], name="one")
+    two = frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[CAR, CAR]], name="two")
+    bare = FrameSet("bare", tmp_path, [Frame("0", one.frames[0].image)], [])
+    evaluation = evaluate(answering([[ROAD, CAR]]), [one, bare], tmp_path / "out", {})
+    assert evaluation.names == ["one/city/0"]
+    evaluation = evaluate(answering([[CAR, CAR]]), [one, two], tmp_path / "both", {})
+    assert evaluation.names == ["one/city/0", "two/city/0"]
+    assert iou(evaluation) == pytest.approx({ROAD: 0, CAR: 3 / 4})
+
+
+def test_sets_that_merge_classes_differently_are_refused(tmp_path):
+    one = frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD]], name="one")
+    two = frame_set(tmp_path, camvid(), CAMVID_ID, [[ROAD]], name="two")
+    with pytest.raises(UserError, match="cannot be scored together"):
+        scoring([one, two])
+
+
+def test_without_labels_there_is_nothing_to_score(tmp_path):
+    bare = FrameSet("bare", tmp_path, [Frame("0", tmp_path / "0.png")], [])
+    with pytest.raises(NoInputsError, match="no validation frame has a label map: bare"):
+        evaluate(answering(), [bare], tmp_path / "out", {})
+
+
+# --- on disk ------------------------------------------------------------------------------------------
+
+
+def test_predictions_and_counts_are_kept(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
+    evaluation = evaluate(answering([[ROAD, TRUCK]]), sets, tmp_path / "out", {"checkpoint": "a"})
+    assert read_prediction(tmp_path / "out", "val/city/0").tolist() == [[ROAD, TRUCK]]
+    again = read_evaluation(tmp_path / "out")
+    assert torch.equal(again.confusions, evaluation.confusions)
+    assert (again.names, again.groups, again.labelled_ids) == (
+        evaluation.names,
+        evaluation.groups,
+        evaluation.labelled_ids,
+    )
+    kept = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert kept == {"identity": {"checkpoint": "a"}, **evaluation.summary()}
+
+
+def test_read_back_when_nothing_changed_and_redone_when_the_identity_did(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
+    assert evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {"checkpoint": "a"}).mean_iou() == 1
+    assert evaluate(None, sets, tmp_path / "out", {"checkpoint": "a"}).mean_iou() == 1
+    assert evaluate(answering([[CAR, CAR]]), sets, tmp_path / "out", {"checkpoint": "b"}).mean_iou() == 0.25
+    assert read_prediction(tmp_path / "out", "val/city/0").tolist() == [[CAR, CAR]]
+
+
+def test_an_evaluation_that_was_broken_off_is_not_read_back(tmp_path):
+    """Its predictions are partly those of the other checkpoint."""
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]], [[ROAD, CAR]])]
+    evaluate(answering([[ROAD, CAR]], [[ROAD, CAR]]), sets, tmp_path / "out", {"checkpoint": "a"})
+    with pytest.raises(IndexError):
+        evaluate(answering([[CAR, CAR]]), sets, tmp_path / "out", {"checkpoint": "b"})
+    evaluate(answering([[ROAD, CAR]], [[ROAD, CAR]]), sets, tmp_path / "out", {"checkpoint": "a"})
+    assert read_prediction(tmp_path / "out", "val/city/0").tolist() == [[ROAD, CAR]]
+
+
+def test_a_checkpoint_is_evaluated_once(copied_run, make_workspace, cpu, monkeypatch):
+    workspace, run = make_workspace(run=copied_run), copied_run / "seed-0/oracle"
+    written = (run / "evaluation/evaluation.json").stat().st_mtime_ns
+    newest = evaluate_checkpoint(workspace, run, None, cpu)
+    assert (run / "evaluation/evaluation.json").stat().st_mtime_ns == written
+    elsewhere = evaluate_checkpoint(workspace, run / "checkpoints/step-00000002", copied_run / "elsewhere", cpu)
+    assert not torch.equal(elsewhere.confusions, newest.confusions)
+    assert (run / "evaluation/evaluation.json").stat().st_mtime_ns == written
+    evaluate_checkpoint(workspace, run / "checkpoints/step-00000002", None, cpu)
+    assert torch.equal(read_evaluation(run / "evaluation").confusions, elsewhere.confusions)
+
+
+def test_other_validation_frames_are_another_evaluation(copied_run, make_workspace, cpu):
+    workspace = make_workspace("validation.0.frames=3", run=copied_run)
+    assert len(evaluate_checkpoint(workspace, copied_run / "seed-0/oracle", None, cpu).names) == 3
+
+
+def test_kept_predictions_give_the_kept_counts(tiny_run, make_workspace):
+    frames = make_workspace(run=tiny_run).validation[0]
+    folder = tiny_run / "seed-0/oracle/evaluation"
+    evaluation = read_evaluation(folder)
+    for index, name in enumerate(evaluation.names):
+        truth, prediction = frames.read_label_map(index), read_prediction(folder, name)
+        hits = [int(((truth == c) & (prediction == c)).sum()) for c in range(19)]
+        assert evaluation.confusions[index].diagonal().tolist() == hits
+        assert evaluation.confusions[index].sum() == (truth != VOID).sum()
+
+
+def test_the_table_for_the_terminal(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
+    table = format_summary(evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {}))
+    lines = [line.split() for line in table.splitlines()]
+    assert lines[0] == ["IoU", "acc", "prec", "F1", "share"]
+    assert ["road", "1.000", "1.000", "1.000", "1.000", "0.500"] in lines and ["mIoU", "1.000"] in lines
+    assert not any(CLASS_NAMES[TRUCK] in line for line in lines)
+    assert table.endswith("1 frames")
+
+
+def test_what_a_killed_evaluation_was_writing_is_swept_up(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
+
+    def until_killed():
+        os.replace = killing(os.replace, 1)
+        evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
+
+    assert in_a_process(until_killed) == signal.SIGKILL
+    assert [path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()] == [".part"]
+    evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix == ".part"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_have_no_class(value):
+    """`max` would find one for every pixel, and a score would be printed."""
+    logits = torch.zeros(1, 19, 4, 6)
+    logits[0, 7] = 1
+    assert np.array_equal(likeliest_classes(logits), np.full((4, 6), 7))
+    logits[0, 3, 2, 5] = value
+    with pytest.raises(NumericalError, match=r"logits are no numbers.*its training has diverged"):
+        likeliest_classes(logits)

@@ -1,0 +1,85 @@
+"""Predictions from elsewhere: found by name, counted by one process or several, and refused when they do not fit."""
+
+import numpy as np
+import pytest
+
+from pipelines.data.encodings import cityscapes
+from pipelines.data.images import encode_png
+from pipelines.errors import ImageError, NoInputsError, UserError
+from pipelines.stages.evaluation.evaluate import FrameSet, Measures, labelled_places
+from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
+from tests.pipelines.stages.evaluation.test_evaluate import CAR, CITYSCAPES_ID, ROAD, frame_set
+
+LABELS = [[ROAD, CAR]], [[CAR, CAR]]
+
+
+@pytest.fixture
+def sets(tmp_path):
+    return [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, *LABELS)]
+
+
+def write(path, values, dtype=np.uint8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_png(np.array(values, dtype)))
+    return path
+
+
+def predicted(folder, *names):
+    """Both frames, in each of which one of two pixels is a car that is not there."""
+    write(folder / names[0], [[CAR, CAR]])
+    write(folder / names[1], [[CAR, ROAD]])
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_counted_by_hand(sets, tmp_path, workers):
+    """Car: 2 hits, one miss, one false alarm; road: none of two."""
+    folder = predicted(tmp_path / "p", "city/0.png", "city/1.png")
+    evaluation = evaluate_predictions(sets, folder, "train_ids", tmp_path / "out", workers, Measures(boundary=True))
+    assert evaluation.names == ["val/city/0", "val/city/1"]
+    assert evaluation.iou()[CAR] == 0.5 and evaluation.iou()[ROAD] == 0
+    assert (tmp_path / "out/evaluation.json").exists() and (tmp_path / "out/frames.csv").exists()
+    assert evaluation.boundaries is not None
+
+
+def test_label_ids(sets, tmp_path):
+    """26 is a car, 7 road, 0 nothing."""
+    write(tmp_path / "p/city/0.png", [[7, 26]])
+    write(tmp_path / "p/city/1.png", [[0, 26]])
+    evaluation = evaluate_predictions(sets, tmp_path / "p", "label_ids", tmp_path / "out")
+    assert evaluation.iou()[ROAD] == 1 and evaluation.iou()[CAR] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("place", ["{}.png", "val/{}.png", "labels/{}.png", "predictions/val/{}.png"])
+def test_found_at_their_own_path(sets, tmp_path, place):
+    folder = predicted(tmp_path / "p", place.format("city/0"), place.format("city/1"))
+    assert [path.name for path in find_predictions(folder, labelled_places(sets))] == ["0.png", "1.png"]
+
+
+def test_found_by_their_name_anywhere(sets, tmp_path):
+    folder = predicted(tmp_path / "p", "deep/down/0.png", "1.png")
+    assert [path.name for path in find_predictions(folder, labelled_places(sets))] == ["0.png", "1.png"]
+
+
+def test_what_is_missing_or_ambiguous_is_named(sets, tmp_path):
+    folder = predicted(tmp_path / "p", "0.png", "2.png")
+    with pytest.raises(UserError, match="no PNG for frame 'city/1'"):
+        find_predictions(folder, labelled_places(sets))
+    predicted(tmp_path / "p", "1.png", "other/1.png")
+    with pytest.raises(UserError, match="two files for frame 'city/1'"):
+        find_predictions(folder, labelled_places(sets))
+    with pytest.raises(UserError, match="no such folder"):
+        find_predictions(tmp_path / "gone", labelled_places(sets))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_another_size_is_refused_and_named(sets, tmp_path, workers):
+    predicted(tmp_path / "p", "city/0.png", "city/1.png")
+    write(tmp_path / "p/city/1.png", [[0, 0, 0]])
+    with pytest.raises(ImageError, match=r"city/1\.png: the prediction is uint8 \(1, 3\), expected uint8 \(1, 2\)"):
+        evaluate_predictions(sets, tmp_path / "p", "train_ids", tmp_path / "out", workers)
+
+
+def test_without_labels_there_is_nothing_to_score(tmp_path):
+    with pytest.raises(NoInputsError):
+        evaluate_predictions([FrameSet("bare", tmp_path, [], [])], tmp_path, "train_ids", tmp_path / "out")

@@ -1,0 +1,122 @@
+"""Export of segmenters: the same classes in another runtime, or no file."""
+
+import importlib.util
+import math
+
+import pytest
+import torch
+
+from pipelines.errors import UserError
+from pipelines.stages.export import export_formats
+from pipelines.stages.export.export_formats import write_export
+from pipelines.stages.export.export_segmenter import (
+    SegmenterParity,
+    export_segmenter,
+    exportable,
+    measured_parity,
+    street_like,
+)
+from segment.networks.ddrnet import DDRNet
+
+pytestmark = pytest.mark.runtimes
+
+NEEDS = {".onnx": ("onnx", "onnxscript", "onnxruntime"), ".xml": ("openvino",), ".pt2": ()}
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return DDRNet(5, planes=8, pooling_planes=8, head_planes=8).eval().requires_grad_(False)
+
+
+def formats():
+    for suffix, packages in NEEDS.items():
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
+        yield pytest.param(suffix, marks=pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}"))
+
+
+def opened(path):
+    """A function from an image to what the file gives for it, and the file's metadata."""
+    if path.suffix == ".onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        about = session.get_modelmeta().custom_metadata_map
+        return lambda image: torch.from_numpy(session.run(None, {"image": image.numpy()})[0]), about
+    if path.suffix == ".xml":
+        import openvino
+
+        model = openvino.Core().read_model(path)
+        compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        about = {key: model.get_rt_info(["sim2real", key]).astype(str) for key in ("network", "side_multiple")}
+        return lambda image: torch.from_numpy(compiled([image.numpy()])[0]), about
+    files = {"about.network": "", "about.side_multiple": ""}
+    program = torch.export.load(path, extra_files=files).module()
+    return program, {key.removeprefix("about."): value for key, value in files.items()}
+
+
+@pytest.mark.parametrize("suffix", list(formats()))
+@pytest.mark.parametrize("with_argmax", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_every_format_takes_any_size(network, tmp_path, suffix, with_argmax):
+    path = tmp_path / f"model{suffix}"
+    parity = write_export(exportable(network, with_argmax, {"network": "ddrnet"}), path)
+    assert parity.agreement >= 0.999
+    assert parity.error is None if with_argmax else parity.error < 1e-4
+    run, about = opened(path)
+    assert (about["network"], about["side_multiple"]) == ("ddrnet", "8")
+    image = street_like(1, 8, 584, 760)
+    expected, found = network(image), run(image)
+    if with_argmax:
+        assert found.dtype == torch.uint8 and found.shape == (1, 584, 760)
+        assert (found == expected.max(dim=1).indices).float().mean() >= 0.999
+    else:
+        assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+    names = {".xml": ["model.bin", "model.xml"]}.get(suffix, [path.name])
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+
+
+def test_parity_by_hand(network):
+    """All logits 1 % of the largest too high: the same classes."""
+
+    def shifted(image):
+        logits = network(torch.from_numpy(image))
+        return (logits + 0.01 * logits.abs().max()).numpy()
+
+    parity = measured_parity(network, shifted, with_argmax=False)
+    assert parity.agreement == 1 and parity.error == pytest.approx(0.01, rel=1e-3)
+    assert "100.000% of pixels, largest error of a logit 1.0e-02" in str(parity)
+
+
+@pytest.mark.parametrize("agreement", [0.998, math.nan])
+def test_refuses_what_differs(agreement, tmp_path):
+    with pytest.raises(UserError, match="is not written: the export gives the network's class"):
+        SegmenterParity(agreement, 0.5).check(tmp_path / "a.onnx")
+
+
+def test_a_wrong_export_leaves_no_file(network, tmp_path, monkeypatch):
+    wrong = exportable(network, True, {})
+    monkeypatch.setattr(wrong.network, "forward", lambda image: image.argmin(dim=1).to(torch.uint8))
+    with pytest.raises(UserError, match="is not written"):
+        write_export(wrong, tmp_path / "model.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_converter_that_fails_is_told_in_one_line(network, tmp_path, monkeypatch):
+    def fails(*arguments, **settings):
+        raise ValueError("sizes are not free\nfor many reasons")
+
+    monkeypatch.setattr(export_formats.torch.export, "export", fails)
+    with pytest.raises(UserError, match=r"cannot be converted to a torch.export program: sizes are not free$"):
+        write_export(exportable(network, False, {}), tmp_path / "model.pt2")
+
+
+def test_another_suffix_is_refused_before_the_checkpoint_is_read(tmp_path):
+    with pytest.raises(UserError, match=r"expected NAME.onnx, NAME.xml for OpenVINO, or NAME.pt2"):
+        export_segmenter(tmp_path, tmp_path / "model.engine")
+
+
+def test_images_look_like_streets_to_a_network():
+    image = street_like(2, 8, 100, 150)
+    assert image.shape == (2, 3, 104, 152)
+    assert image.min() >= 0 and image.max() <= 1
+    assert torch.equal(image, street_like(2, 8, 100, 150)) and not torch.equal(image[0], image[1])

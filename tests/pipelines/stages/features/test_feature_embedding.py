@@ -1,0 +1,107 @@
+"""One embedding for several networks: turned onto each other without a change within, and a fair choice of points."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.errors import UserError
+from pipelines.stages.features.class_features import ClassFeatures
+from pipelines.stages.features.feature_embedding import (
+    embed,
+    normalised,
+    one_embedding_holds,
+    one_thread,
+    shown_cells,
+    turned_onto,
+)
+
+
+def drawn(counts, dimensions=6, seed=0, shift=0.0):
+    """Cells of some classes, each class a cloud of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    classes = np.repeat(list(counts), list(counts.values()))
+    values = torch.randn(len(classes), dimensions, generator=generator) + shift
+    values[torch.arange(len(classes)), torch.from_numpy(classes) % dimensions] += 9
+    return ClassFeatures(values, classes, np.arange(len(classes)) % 4, np.arange(len(classes)))
+
+
+def test_normalised_features():
+    features = normalised(torch.tensor([[1.0, 0], [3, 0], [2, 3], [2, -3]]))
+    assert features.mean(0).abs().max() < 1e-12
+    assert float(features.square().sum(1).mean()) == pytest.approx(1)
+    assert torch.allclose(normalised(features * 50 + 7), features)
+    assert normalised(torch.ones(3, 2)).abs().max() == 0
+
+
+def test_turning_undoes_another_order_of_channels():
+    features = normalised(drawn({0: 20, 1: 20}).values)
+    renamed = -features[:, [3, 0, 5, 1, 2, 4]]
+    assert torch.allclose(turned_onto(features, renamed), features, atol=1e-9)
+
+
+def test_turning_changes_no_distance():
+    features, others = (normalised(drawn({0: 20, 1: 20}, seed=seed).values) for seed in (0, 1))
+    assert torch.allclose(torch.pdist(turned_onto(features, others)), torch.pdist(others))
+
+
+class TestShownCells:
+    def test_evenly_over_classes_and_domains(self):
+        shown = shown_cells({"source": drawn({0: 50, 1: 50}), "target": drawn({0: 50, 1: 4})}, 64)
+        assert {name: one.counts() for name, one in shown.items()} == {
+            "source": {0: 20, 1: 20},
+            "target": {0: 20, 1: 4},
+        }
+
+    def test_all_of_few(self):
+        shown = shown_cells({"source": drawn({0: 3}), "target": drawn({0: 5})}, 100)
+        assert [len(one) for one in shown.values()] == [3, 5]
+
+    def test_a_class_of_one_domain_alone_is_left_out(self):
+        shown = shown_cells({"source": drawn({0: 3, 7: 9}), "target": drawn({0: 5})}, 100)
+        assert shown["source"].counts() == {0: 3}
+
+
+class TestOneEmbedding:
+    def test_where_it_holds(self):
+        one = {"source": drawn({0: 9}), "target": drawn({0: 9})}
+        assert one_embedding_holds({"a": one}) and one_embedding_holds({"a": one, "b": one})
+        assert not one_embedding_holds({"a": one, "b": one | {"target": drawn({0: 8})}})
+        wider = {name: drawn({0: 9}, dimensions=7) for name in one}
+        assert not one_embedding_holds({"a": one, "b": wider})
+
+    def test_two_networks_that_agree_lie_in_the_same_places(self):
+        """The second has the channels of the first in another order; turned, every cell is twice in one place."""
+        first = {"source": drawn({0: 30, 1: 30}), "target": drawn({0: 30, 1: 30}, seed=1)}
+        order = [5, 4, 3, 2, 1, 0]
+        second = {
+            name: ClassFeatures(one.values[:, order], one.classes, one.frames, one.cells) for name, one in first.items()
+        }
+        pictures = embed({"a": first, "b": second}, True, 10.0)
+        a, b = (np.array(pictures[title][0].tsne) for title in ("a", "b"))
+        across = np.linalg.norm(a - b, axis=1).mean()
+        assert across < 0.05 * np.linalg.norm(a - a.mean(0), axis=1).mean()
+        assert np.abs(np.array(pictures["a"][0].pca) - pictures["b"][0].pca).max() < 1e-3
+        assert pictures["a"][0].classes == [0] * 30 + [1] * 30 + [0] * 30 + [1] * 30
+        assert pictures["a"][0].domains == ["source"] * 60 + ["target"] * 60
+        assert 0 < sum(pictures["a"][1]) <= 1
+
+    def test_each_by_itself(self):
+        first = {"source": drawn({0: 20}), "target": drawn({0: 20}, seed=1)}
+        alone = embed({"a": first}, True, 5.0)["a"]
+        assert embed({"a": first, "b": {name: drawn({0: 30}, 3) for name in first}}, False, 5.0)["a"] == alone
+
+    def test_too_few_points_are_refused(self):
+        with pytest.raises(UserError, match="--perplexity 30 needs more than 91 points, and there are 40"):
+            embed({"a": {"source": drawn({0: 20}), "target": drawn({0: 20})}}, True, 30.0)
+
+
+def test_one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError), one_thread():
+            assert torch.get_num_threads() == 1
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,234 @@
+"""Audits of the miniature experiment's translated frames, and of frames whose sky was painted over on purpose."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.data.encodings import camvid, cityscapes
+from pipelines.data.images import write_image
+from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, read_manifest
+from pipelines.errors import ImageError, Interrupted, UserError
+from pipelines.stages.quality import translation_audit
+from pipelines.stages.quality.translated_pairs import Expert, common_classes, load_expert, translated_frames
+from pipelines.stages.quality.translation_audit import (
+    audit_experiment,
+    audit_frames,
+    audit_picture,
+    audit_translation,
+    worst_frames,
+)
+from pipelines.stages.training.train_segmenter import labelled_batches, segmenter_inputs, train_segmenter
+from pipelines.stages.translating.translate_experiment import translate_experiment
+from segment.classes import CLASS_NAMES
+from tests.pipelines.batch_inference.translating import NAMES, as_sets, run, run_folder
+
+ROAD, TREE, SKY = CLASS_NAMES.index("road"), CLASS_NAMES.index("vegetation"), CLASS_NAMES.index("sky")
+
+
+def by_brightness(image, size):
+    """An expert that takes bright for sky and dark for trees."""
+    return np.where(image.mean(2) > 127, SKY, TREE).astype(np.uint8)
+
+
+EXPERT = Expert("brightness@eeeeeeee", "e" * 64, torch.nn.Identity(), "brightness", 8, by_brightness)
+
+
+@pytest.fixture
+def darkened(tmp_path):
+    """Five bright frames that are sky throughout; the translator, a negative, makes two of them dark: trees."""
+    root = tmp_path / "in"
+    for name in NAMES:
+        write_image(root / "rgb" / f"{name}.png", np.full((16, 24, 3), 200, np.uint8))
+        write_image(root / "ids" / f"{name}.png", np.full((16, 24), 23, np.uint8))  # Cityscapes' id of sky
+    output = tmp_path / "out"
+    run(root, output, translate=Dimming({1, 3}))
+    return output, translated_frames(output, as_sets(root))
+
+
+class Dimming:
+    """Translates the frames of these numbers into dark ones and leaves the others as they are."""
+
+    def __init__(self, numbers):
+        self.numbers, self.calls = numbers, 0
+
+    def __call__(self, image):
+        dark = self.calls in self.numbers
+        self.calls += 1
+        return image * 0.1 if dark else image
+
+
+def test_sky_that_turned_into_trees_is_found(darkened, cpu):
+    folder, frames = darkened
+    audit = audit_frames(folder, frames, EXPERT, cpu)
+    assert [frame.label_consistency for frame in audit.frames] == [1, 0, 1, 0, 1]
+    assert {frame.source_consistency for frame in audit.frames} == {1}
+    (flip,) = audit.flips
+    assert (flip.label, flip.seen_as) == (SKY, TREE)
+    assert (flip.translated, flip.source) == (pytest.approx(0.4), 0)
+    assert [len(frame.flips) for frame in audit.frames] == [0, 1, 0, 1, 0]
+    lowest, lost = worst_frames(audit, 1)
+    assert [lowest[0].name, lost[0].name] == ["toy/a b", "toy/seq2/frame"]
+
+
+def written(path):
+    """Which file it is and when it was written; not when it was last read."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def test_scores_enter_the_manifest_and_a_second_audit_changes_nothing(darkened, cpu):
+    folder, frames = darkened
+    plain = read_manifest(folder / MANIFEST)
+    audit_frames(folder, frames, EXPERT, cpu)
+    entries = read_manifest(folder / MANIFEST)
+    assert [entry.label_consistency for entry in entries] == [1, 0, 1, 0, 1]
+    assert all(entry.expert_sha256 == "e" * 64 and entry.structure is not None for entry in entries)
+    cleared = {"label_consistency": None, "structure": None, "expert_sha256": None}
+    assert [entry.model_copy(update=cleared) for entry in entries] == plain
+    before = [written(folder / name) for name in (MANIFEST, "audit.jsonl")]
+    audit_frames(folder, frames, Expert(*vars(EXPERT).values()), cpu)
+    assert [written(folder / name) for name in (MANIFEST, "audit.jsonl")] == before
+    assert not (folder / JOURNAL).exists()
+
+
+def test_translation_carries_on_beside_an_audit(darkened, cpu, tmp_path):
+    """A finished frame keeps its score; one that is made again loses it."""
+    folder, frames = darkened
+    audit_frames(folder, frames, EXPERT, cpu)
+    scored = (folder / MANIFEST).read_bytes()
+    run(tmp_path / "in", folder, translate=Dimming({1, 3}))
+    assert (folder / MANIFEST).read_bytes() == scored
+    (folder / read_manifest(folder / MANIFEST)[2].image).unlink()
+    run(tmp_path / "in", folder, translate=Dimming({1, 3}))
+    assert [entry.expert_sha256 is None for entry in read_manifest(folder / MANIFEST)] == [0, 0, 1, 0, 0]
+
+
+def test_scores_survive_a_translation_with_failures(tmp_path, cpu):
+    """With failed frames the journal stays, and the next translation believes it before the manifest."""
+    root, folder = tmp_path / "in", tmp_path / "out"
+    for name in "abc":
+        write_image(root / f"{name}.png", np.full((16, 24, 3), 200, np.uint8))
+    (root / "b.png").write_bytes(b"no picture")
+    assert run_folder(root, folder).failed == 1
+    frames = translated_frames(folder, root)
+    assert [frame.source for frame in frames] == [root / "a.png", root / "c.png"]
+    audit = audit_frames(folder, frames, EXPERT, cpu)
+    assert audit.flips == [] and all(math.isnan(frame.label_consistency) for frame in audit.frames)
+    scored = (folder / MANIFEST).read_bytes()
+    assert b"structure" in scored and (folder / JOURNAL).exists()
+    assert run_folder(root, folder).resumed == 2
+    assert (folder / MANIFEST).read_bytes() == scored
+
+
+def test_the_oracle_is_the_expert_of_an_experiment(copied_run, make_workspace, cpu, tmp_path):
+    workspace = make_workspace(run=copied_run)
+    audit = audit_experiment(workspace, 0, cpu, "sim2real compare")
+    assert len(audit.frames) == 5 and audit.expert == load_expert(workspace.segmenter(0, "oracle"), cpu).name
+    (workspace.segmenter(0, "oracle") / "final.json").unlink()
+    with pytest.raises(UserError, match="no trained oracle"):
+        audit_experiment(workspace, 0, cpu, "sim2real compare")
+
+
+def test_an_audit_carries_on_where_it_was_stopped(darkened, cpu):
+    folder, frames = darkened
+    asked = []
+
+    def after_three():
+        asked.append(1)
+        return len(asked) > 3
+
+    with pytest.raises(Interrupted, match="stopped at 3 of 5 frames"):
+        audit_frames(folder, frames, EXPERT, cpu, stop_requested=after_three)
+    assert all(entry.expert_sha256 is None for entry in read_manifest(folder / MANIFEST))
+    seen = []
+    counting = Expert(*[*vars(EXPERT).values()][:5], lambda *a: seen.append(1) or by_brightness(*a))
+    assert len(audit_frames(folder, frames, counting, cpu).frames) == 5
+    assert len(seen) == 2 * 2
+
+
+def test_damaged_records_are_counted_again(darkened, cpu):
+    folder, frames = darkened
+    first = audit_frames(folder, frames, EXPERT, cpu)
+    (folder / "audit.jsonl").write_bytes(b'{"frame": 3}\nnonsense')
+    assert audit_frames(folder, frames, EXPERT, cpu).frames == first.frames
+    assert len((folder / "audit.jsonl").read_text().splitlines()) == 5
+
+
+def test_without_sources_there_is_no_structure_and_all_confusions_are_told(darkened, cpu):
+    folder, _ = darkened
+    audit = audit_frames(folder, translated_frames(folder, None), EXPERT, cpu)
+    assert not audit.with_sources and all(math.isnan(frame.structure) for frame in audit.frames)
+    assert audit.flips[0].translated == pytest.approx(0.4) and math.isnan(audit.flips[0].source)
+    assert read_manifest(folder / MANIFEST)[0].structure is None
+
+
+def test_the_page_lies_beside_the_frames(darkened, cpu):
+    folder, frames = darkened
+    audit, page = audit_translation(folder, frames, EXPERT, cpu, "sim2real translate audit", shown=2)
+    assert page == folder / "audit.html" and "40 % of sky turned into vegetation" in page.read_text()
+    assert len(audit.lowest) == 2 and audit.lost == []
+    picture = audit_picture(frames[1], audit.frames[1], by_brightness)
+    assert (picture.seen == TREE).all() and (picture.seen_in_source == SKY).all() and (picture.label == SKY).all()
+
+
+def test_a_folder_that_is_being_translated_or_is_no_translation_is_left_alone(darkened, cpu, tmp_path):
+    folder, frames = darkened
+    with Journal(folder / JOURNAL), pytest.raises(UserError, match="another process"):
+        audit_frames(folder, frames, EXPERT, cpu)
+    with pytest.raises(UserError, match="no translated set, or not finished"):
+        audit_frames(tmp_path / "in", frames, EXPERT, cpu)
+
+
+def test_sources_of_another_size_or_missing_are_named(darkened, cpu, tmp_path):
+    folder, frames = darkened
+    write_image(frames[0].source, np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"it is 24x16, its source .* is 8x8"):
+        audit_frames(folder, frames, EXPERT, cpu)
+    shutil.rmtree(tmp_path / "in/rgb/seq1")
+    with pytest.raises(UserError, match="1 of 5 frames have no source, the first 'toy/seq1/frame'"):
+        translated_frames(folder, as_sets(tmp_path / "in"))
+
+
+def test_frames_of_a_plain_folder_are_matched_by_name(tmp_path):
+    for folder in ("one", "other"):
+        write_image(tmp_path / folder / "deep/a.png", np.zeros((8, 8, 3), np.uint8))
+    (frame,) = translated_frames(tmp_path / "one", tmp_path / "other")
+    assert (frame.name, frame.source) == ("deep/a", tmp_path / "other/deep/a.png") and frame.label is None
+    with pytest.raises(UserError, match="there is no such folder"):
+        translated_frames(tmp_path / "none", None)
+
+
+def test_classes_that_labels_and_expert_have_in_common():
+    groups, scored = common_classes([cityscapes(), camvid()])
+    names = {CLASS_NAMES[i] for i in scored}
+    assert groups == [[6, 7], [12, 18]]
+    assert {"sky", "rider", "traffic light"} <= names and not names & {"bicycle", "traffic sign", "terrain", "truck"}
+    assert common_classes([cityscapes()]) == ([], list(range(19)))
+
+
+def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspace, cpu):
+    """Scores of 0.2, 0.4, ... are given to the five frames; three reach 0.5."""
+    settings = ("segmenter.least_label_consistency=0.5", "segmenter.weigh_by_consistency=true")
+    workspace = make_workspace(*settings, run=copied_run)
+    with pytest.raises(UserError, match=r"5 of 5 frames have no score.*translate audit"):
+        train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+    folder = workspace.translated(0)
+    frames = translated_frames(folder, workspace.source)
+    expert = load_expert(workspace.segmenter(0, "source_only"), cpu)
+    audit_frames(folder, frames, expert, cpu)
+    entries = read_manifest(folder / MANIFEST)
+    rescored = [e.model_copy(update={"label_consistency": 0.2 * i}) for i, e in enumerate(entries, 1)]
+    translation_audit.write_manifest(folder / MANIFEST, rescored)
+    batches = labelled_batches(workspace, 0, "translated")
+    assert len(batches.pools["translated"]) == 3
+    assert batches.weights["translated"] == pytest.approx([0.6, 0.8, 1.0])
+    assert list(labelled_batches(workspace, 0, "source_only").weights) == []
+    run_folder = train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+    config = json.loads((run_folder / "config.json").read_text())
+    assert config["frames"]["scores"] == segmenter_inputs(workspace, 0, "translated")["frames"]["scores"]
+    assert "scores" not in segmenter_inputs(workspace, 0, "source_only")["frames"]
+    assert translate_experiment(workspace, 0, cpu, 1).resumed == 5

@@ -1,0 +1,182 @@
+"""The table of quality figures, on pictures whose differences are known."""
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.data.files import sha256_of
+from pipelines.data.images import write_image
+from pipelines.errors import CheckpointError, NoInputsError, UserError
+from pipelines.stages.quality.feature_extractors import Extractor, inception_extractor
+from pipelines.stages.quality.quality_inputs import find_inputs
+from pipelines.stages.quality.translated_pairs import TranslatedFrame
+from pipelines.stages.quality.translation_quality import (
+    Figure,
+    evenly,
+    format_quality,
+    measure_quality,
+    optical_flow,
+    write_quality,
+)
+
+
+def picture(seed, size=(48, 64), brightness=1.0):
+    """Blocks of random grey, so that there are edges and a spectrum."""
+    blocks = np.random.default_rng(seed).integers(40, 200, (size[0] // 8, size[1] // 8, 3))
+    return np.clip(blocks.repeat(8, 0).repeat(8, 1) * brightness, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def painted(tmp_path):
+    """A function: name and images -> their files."""
+
+    def paint(name, images):
+        paths = [tmp_path / name / f"{number:03d}.png" for number in range(len(images))]
+        for path, image in zip(paths, images, strict=True):
+            write_image(path, image)
+        return paths
+
+    return paint
+
+
+def paired(translated, sources):
+    return [TranslatedFrame(f"drive/{t.stem}", t, s) for t, s in zip(translated, sources, strict=True)]
+
+
+def by_name(figures):
+    return {figure.name: figure for figure in figures}
+
+
+def mean_colour(image):
+    return torch.from_numpy(image.astype(np.float32)).mean((0, 1))
+
+
+def test_a_translation_that_is_the_target_beats_its_source(painted, cpu):
+    real = [picture(seed) for seed in range(6)]
+    sources = painted("source", [picture(seed, brightness=0.4) for seed in range(6)])
+    frames = paired(painted("translated", real), sources)
+    extractor = Extractor("colour@0", mean_colour)
+    rows = by_name(measure_quality(frames, painted("target", real), cpu, [extractor]))
+    assert list(rows)[:4] == [
+        "KID-colour@0",
+        "FID-colour@0",
+        "sliced Wasserstein x1000, 48 px",
+        "sliced Wasserstein x1000, 24 px",
+    ]
+    for name in ("FID-colour@0", "mean colour (Lab), Delta E", "spread of colour (Lab), Delta E"):
+        assert rows[name].translated == pytest.approx(0, abs=1e-3) and rows[name].source > 5
+        assert rows[name].target_halves > 0
+    assert rows["KID-colour@0"].translated < rows["KID-colour@0"].source and rows["KID-colour@0"].deviation > 0
+    assert rows["log power spectrum, dB"].source == pytest.approx(-20 * math.log10(0.4), abs=0.2)
+    assert rows["fine structure (upper half), dB"].source == pytest.approx(20 * math.log10(0.4), abs=0.2)
+    assert 0 < rows["edges kept (gradient SSIM)"].translated < 1
+
+
+def test_an_untouched_translation_keeps_all_edges_and_its_source_s_distances(painted, cpu):
+    images = [picture(seed) for seed in range(4)]
+    frames = paired(painted("translated", images), painted("source", images))
+    rows = by_name(measure_quality(frames, painted("target", [picture(seed) for seed in range(9, 13)]), cpu))
+    assert rows["edges kept (gradient SSIM)"].translated == pytest.approx(1)
+    assert all(row.translated == pytest.approx(row.source) for row in rows.values())
+    assert not any("ID-" in name for name in rows)
+
+
+def test_without_sources_their_column_is_empty(painted, cpu):
+    images = [picture(seed) for seed in range(4)]
+    frames = [TranslatedFrame(path.stem, path) for path in painted("translated", images)]
+    figures = measure_quality(frames, painted("target", images), cpu, height=32)
+    assert all(figure.source is None for figure in figures)
+    assert figures[0].name == "sliced Wasserstein x1000, 32 px"
+
+
+def test_a_flow_finds_a_shift(cpu):
+    image = picture(0, (64, 96))
+    flow = optical_flow(image[:, 4:], image[:, :-4])  # a pixel is 4 further right in the second
+    assert float(flow[0, 0, 16:48, 16:72].median()) == pytest.approx(4, abs=0.5)
+    assert float(flow[0, 1, 16:48, 16:72].median()) == pytest.approx(0, abs=0.5)
+
+
+def test_flicker_is_what_the_motion_does_not_explain(painted, cpu):
+    """The source moves; one translation moves with it, another changes its brightness by 20 levels in between."""
+    wide = picture(0, (64, 128))
+    drive = [wide[:, 2 * step : 2 * step + 96] for step in range(4)]
+    sources, target = painted("source", drive), painted("target", drive)
+    flickering = [
+        np.clip(image.astype(int) + 20 * (step % 2), 0, 255).astype(np.uint8) for step, image in enumerate(drive)
+    ]
+    name = "flicker (flow-warped difference of 255)"
+    (steady, shaky) = (
+        by_name(measure_quality(paired(painted(kind, images), sources), target, cpu, sequence=True))[name]
+        for kind, images in (("steady", drive), ("flickering", flickering))
+    )
+    assert steady.translated == pytest.approx(steady.source)
+    assert shaky.source == pytest.approx(steady.source) and shaky.translated - shaky.source > 12
+
+
+def test_label_consistency_of_frames_with_labels(tiny_run, make_workspace, cpu):
+    inputs = find_inputs(make_workspace(run=tiny_run), 0, None, None, (), None)
+    expert, (extractor,) = inputs.networks(None, cpu)
+    assert expert.name == extractor.name and expert.name.startswith("ddrnet23_slim@")
+    assert len(inputs.frames) == 5 and len(inputs.target_images()) == 4
+    figures = measure_quality(inputs.frames, inputs.target_images(), cpu, [extractor], expert, inputs.expert_encodings)
+    rows = by_name(figures)
+    assert {f"KID-{expert.name}", f"FID-{expert.name}"} < rows.keys() and "FID" not in rows
+    for what in ("mean of frames", "mIoU of the set"):
+        row = rows[f"label consistency, {what}, by {expert.name}"]
+        assert 0 <= row.translated <= 1 and 0 <= row.source <= 1
+    assert extractor.extract(picture(0)).shape == (128,)
+
+
+def test_the_table_and_the_file(tmp_path):
+    figures = [Figure("KID-x@1", "lower", 0.012345, 0.5, -0.0001, 0.002), Figure("edges", "higher", 0.9, math.nan)]
+    assert format_quality(figures).splitlines() == [
+        "              translated  source  target halves  better",
+        "KID-x@1  0.01235 ± 0.002     0.5        -0.0001  lower",
+        "edges                0.9       –              –  higher",
+    ]
+    write_quality(tmp_path / "quality.json", figures, {"command": "x"})
+    read = json.loads((tmp_path / "quality.json").read_text())
+    assert read["figures"][0]["translated"] == 0.012345 and read["figures"][1]["source"] is None
+    assert read["about"] == {"command": "x"}
+
+
+def test_evenly_spread():
+    assert evenly(range(10), 4) == [0, 3, 6, 9] and evenly(range(3), 4) == evenly(range(3), None) == [0, 1, 2]
+
+
+def test_what_cannot_be_measured_is_refused(painted, cpu, tmp_path):
+    files = painted("translated", [picture(seed) for seed in range(4)])
+    frames = [TranslatedFrame(path.stem, path) for path in files]
+    with pytest.raises(NoInputsError, match="4 translated and 3 target images; expected at least 2 and 4"):
+        measure_quality(frames, files[:3], cpu)
+    with pytest.raises(UserError, match="name the sources"):
+        measure_quality(frames, files, cpu, sequence=True)
+    with pytest.raises(UserError, match="which translated frames"):
+        find_inputs(None, 0, None, None, (), None)
+    with pytest.raises(UserError, match="no target images"):
+        find_inputs(None, 0, tmp_path / "translated", None, (), None).target_images()
+
+
+def test_extractors_from_files(tmp_path, cpu):
+    with pytest.raises(CheckpointError, match="cannot be read: No such file"):
+        inception_extractor(tmp_path / "none.pth", cpu)
+    torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="expected the state dict of torchvision's inception_v3"):
+        inception_extractor(tmp_path / "other.pth", cpu)
+    torch.save({"x": partial(print)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"other\.pth"):
+        inception_extractor(tmp_path / "other.pth", cpu)
+
+
+@pytest.mark.slow
+def test_inception_from_a_file(tmp_path, cpu):
+    from torchvision.models import inception_v3
+
+    torch.save(inception_v3(weights=None, init_weights=False).state_dict(), tmp_path / "inception.pth")
+    extractor = inception_extractor(tmp_path / "inception.pth", cpu)
+    assert extractor.name == f"inception_v3@{sha256_of(tmp_path / 'inception.pth')[:8]}"
+    assert extractor.extract(picture(0)).shape == (2048,)

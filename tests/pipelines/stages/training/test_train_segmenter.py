@@ -1,0 +1,325 @@
+"""Stage two's training: the three arms differ in their frames and in nothing else."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipelines.data.batches import FramePool
+from pipelines.data.images import read_raw, write_image
+from pipelines.engine.checkpoints import list_checkpoints
+from pipelines.errors import ImageError, UserError
+from pipelines.experiment.config import read_experiment
+from pipelines.experiment.trained import build_network, build_segmenter, load_segmenter, network_of
+from pipelines.experiment.workspace import ARMS, Workspace
+from pipelines.stages.training.train_segmenter import class_weights, labelled_batches, train_segmenter
+from segment.networks import NETWORKS
+from segment.normalisation import SyncedBatchNorm2d
+
+FOLDERS = {"source_only": "source_only", "translated": "translated_net", "oracle": "oracle"}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_run_folder_explains_itself(tiny_run, make_workspace, arm):
+    run = tiny_run / "seed-0" / FOLDERS[arm]
+    config = json.loads((run / "config.json").read_text())
+    assert config == json.loads(json.dumps(make_workspace().segmenter_inputs(0, arm)))
+    (row,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert row.keys() == {"step", "main", "auxiliary"} and row["step"] == 3
+    assert sorted(path.name for path in (run / "previews").iterdir()) == ["step-00000002.jpg", "step-00000003.jpg"]
+    assert [path.name for path in list_checkpoints(run / "checkpoints")] == ["step-00000003", "step-00000002"]
+    assert json.loads((run / "final.json").read_text())["checkpoint"] == "checkpoints/step-00000003"
+
+
+def test_initial_weights_follow_from_the_seed_alone_and_are_equal_across_arms(make_workspace, cpu):
+    """All arms call `build_segmenter(settings, seed)`; the shares, in which alone they differ, must not matter."""
+    plain = make_workspace().experiment.segmenter
+    mixed = make_workspace("segmenter.shares.translated=0.5", "segmenter.shares.source=0.5").experiment.segmenter
+    first = build_segmenter(plain, 0).state_dict()
+    torch.rand(7)
+    same, other = build_segmenter(mixed, 0).state_dict(), build_segmenter(plain, 1).state_dict()
+    assert all(torch.equal(first[key], same[key]) for key in first)
+    assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_every_arm_begins_with_the_same_checkpoint(make_workspace, cpu, copied_run):
+    workspace = make_workspace("segmenter.steps=1", "segmenter.warmup_steps=0", run=copied_run)
+    states = []
+    for arm in ARMS:
+        shutil.rmtree(workspace.segmenter(0, arm))
+        path = train_segmenter(workspace, 0, arm, cpu, workers=0)
+        states.append(load_file(path / "checkpoints/step-00000000/method.safetensors"))
+    assert states[0].keys() == states[1].keys() == states[2].keys()
+    assert all(torch.equal(states[0][key], state[key]) for state in states for key in state)
+
+
+def test_arms_learn_from_their_frames(make_workspace, tiny_run):
+    workspace = make_workspace(run=tiny_run)
+    pools = {arm: labelled_batches(workspace, 0, arm).pools for arm in ARMS}
+    assert {arm: list(pool) for arm, pool in pools.items()} == {
+        "source_only": ["source"],
+        "translated": ["translated"],
+        "oracle": ["target"],
+    }
+    translated, source = pools["translated"]["translated"], pools["source_only"]["source"]
+    assert len(translated) == len(source) == 5 and isinstance(translated, FramePool)
+    for index in range(5):
+        assert (translated.label_map(index) == source.label_map(index)).all()
+        assert (translated.image(index) != source.image(index)).any()
+
+
+def test_arms_draw_the_same_places_and_augmentations(make_workspace, tiny_run):
+    """Source-only and translated see the same frames, cut and mirrored alike: what differs is the translation."""
+    workspace = make_workspace(run=tiny_run)
+    plain, translated = (labelled_batches(workspace, 0, arm) for arm in ("source_only", "translated"))
+    for step in range(4):
+        assert torch.equal(plain(step).label_map, translated(step).label_map)
+        assert not torch.equal(plain(step).image, translated(step).image)
+
+
+def test_rare_classes_and_moving_average_by_setting(make_workspace, cpu):
+    workspace = make_workspace("segmenter.rare_class_sampling=true", "segmenter.ema_decay=0.5", "segmenter.steps=2")
+    path = train_segmenter(workspace, 0, "source_only", cpu, workers=0)
+    network, settings, checkpoint = load_segmenter(path, cpu)
+    assert checkpoint.name == "step-00000002" and settings.ema_decay == 0.5
+    assert not network.training and network(torch.rand(1, 3, 32, 64)).shape == (1, 19, 32, 64)
+
+
+def test_the_translated_arm_needs_translated_frames(make_workspace, cpu):
+    with pytest.raises(UserError, match="translated"):
+        train_segmenter(make_workspace(), 0, "translated", cpu, workers=0)
+
+
+def test_frames_of_another_translator_are_refused(copied_run, make_workspace, cpu):
+    """A translator trained anew leaves translated frames behind that are not its own; they must not be trained on."""
+    workspace = make_workspace("translator.cycle_weight=5.0", run=copied_run)
+    with pytest.raises(UserError, match="trained with other settings or frames"):
+        train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+    workspace = make_workspace("translation.height=16", run=copied_run)
+    with pytest.raises(UserError, match="translated by another translator, or at another height"):
+        train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+
+
+# --- settings of the recipe ------------------------------------------------------------------------------
+
+ONE_STEP = ("segmenter.steps=1", "segmenter.warmup_steps=0")
+CAMERA = tuple(f"segmenter.{name}=1.0" for name in ("gamma", "grey", "blur", "noise", "jpeg", "style_from_target"))
+
+
+def trained(workspace, cpu, arm="source_only"):
+    path = train_segmenter(workspace, 0, arm, cpu, workers=0)
+    return load_file(path / f"checkpoints/step-{workspace.experiment.segmenter.steps:08d}/method.safetensors")
+
+
+@pytest.mark.parametrize(
+    "loss", ["ohem", "cross_entropy", "focal", "dice", "boundary", "cross_entropy+dice", "boundary+dice"]
+)
+def test_every_loss_trains(make_workspace, cpu, loss):
+    state = trained(make_workspace(f"segmenter.loss={loss}", *ONE_STEP), cpu)
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_momentum_schedule_and_power_reach_the_method(make_workspace):
+    changes = ("momentum=0.8", "schedule=cosine", "poly_power=1.5")
+    experiment = make_workspace(*(f"segmenter.{change}" for change in changes)).experiment
+    method = build_segmenter(experiment.segmenter)
+    assert method.optimizers()["network"].param_groups[0]["momentum"] == 0.8
+    assert method.learning_rate_scale(2) == pytest.approx(0.5)  # half-way between the warm-up's end and the end
+    poly = build_segmenter(experiment.segmenter.model_copy(update={"schedule": "poly"}))
+    assert poly.learning_rate_scale(2) == pytest.approx(0.5**1.5)
+
+
+def test_weights_of_classes_are_listed_or_counted(make_workspace):
+    listed = make_workspace(f"segmenter.class_weights={[1.0] * 18 + [2.0]}").experiment.segmenter
+    assert class_weights(listed, None).tolist() == [1.0] * 18 + [2.0]
+    workspace = make_workspace("segmenter.class_weights=inverse_log")
+    batches = labelled_batches(workspace, 0, "source_only")
+    counts = sum(batches.pools["source"].classes_by_frame(19))
+    expected = 1 / np.log(1.02 + counts / counts.sum())
+    assert class_weights(workspace.experiment.segmenter, batches).numpy() == pytest.approx(expected, rel=1e-5)
+    assert class_weights(make_workspace().experiment.segmenter, batches) is None
+
+
+def test_weights_of_classes_change_what_is_learnt_and_prediction_needs_none(make_workspace, cpu, tmp_path):
+    plain = trained(make_workspace(*ONE_STEP), cpu)
+    workspace = make_workspace("segmenter.class_weights=inverse_log", *ONE_STEP, run=tmp_path / "weighted")
+    weighted = trained(workspace, cpu)
+    assert plain.keys() == weighted.keys()
+    assert not all(torch.equal(plain[key], weighted[key]) for key in plain)
+    assert load_segmenter(workspace.segmenter(0, "source_only"), cpu)[1].class_weights == "inverse_log"
+
+
+@pytest.mark.parametrize("where", ["workers", "device"])
+def test_frames_look_like_a_cameras_and_a_resumed_run_sees_the_same(make_workspace, cpu, tmp_path, where):
+    """All that augmentation can do, at once: three steps straight on, and one step resumed to three."""
+    settings = (*CAMERA, f"segmenter.augment_on={where}", "segmenter.style=either")
+    whole = make_workspace(*settings)
+    expected = trained(whole, cpu)
+    resumed = make_workspace(*settings, run=tmp_path / "resumed")
+    trained(resumed, cpu)
+    folder = resumed.segmenter(0, "source_only")
+    shutil.rmtree(folder / "checkpoints/step-00000003")
+    (folder / "final.json").unlink()
+    state = trained(resumed, cpu)
+    assert all(torch.equal(value, state[key]) for key, value in expected.items())
+
+
+def test_on_the_device_workers_scale_and_crop_alone(make_workspace):
+    both = [make_workspace(*CAMERA, f"segmenter.augment_on={where}") for where in ("workers", "device")]
+    in_workers, on_device = (labelled_batches(workspace, 0, "source_only")(0) for workspace in both)
+    assert in_workers.style is None and on_device.style.shape == on_device.image.shape
+    assert not torch.equal(in_workers.image, on_device.image)
+    oracle = labelled_batches(both[1], 0, "oracle")
+    assert oracle.style is None, "target frames have the target's looks"
+
+
+def test_target_frames_that_lend_their_looks_are_part_of_the_runs_inputs(make_workspace):
+    plain, styled = make_workspace(), make_workspace("segmenter.style_from_target=0.5")
+    assert "style" not in plain.segmenter_inputs(0, "source_only")["frames"]
+    assert styled.segmenter_inputs(0, "source_only")["frames"]["style"] == styled.fingerprint(styled.target)
+    assert "style" not in styled.segmenter_inputs(0, "oracle")["frames"]
+
+
+def test_the_last_steps_of_a_mixture_are_of_the_target(make_workspace):
+    settings = ("segmenter.shares={source = 0.5, target = 0.5, translated = 0.0}", "segmenter.last_steps_on_target=1")
+    batches = labelled_batches(make_workspace(*settings), 0, "translated")
+    assert batches.target_from_step == 2 and list(batches.pools) == ["source", "target"]
+    assert labelled_batches(make_workspace(*settings), 0, "source_only").target_from_step is None
+
+
+# --- batch normalisation and initial weights ---------------------------------------------------------------
+
+
+def test_a_batch_of_one_is_refused_with_what_to_change(make_workspace, cpu):
+    with pytest.raises(UserError) as error:
+        train_segmenter(make_workspace("segmenter.batch=1"), 0, "source_only", cpu, workers=0)
+    assert str(error.value).startswith("segmenter.batch is 1, with which ddrnet23_slim cannot train")
+    assert 'segmenter.batch to 2 or more, or segmenter.batch_norm to "frozen"' in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_batch_of_one_trains_with_frozen_normalisation(make_workspace, cpu):
+    workspace = make_workspace("segmenter.batch=1", "segmenter.batch_norm=frozen")
+    state = trained(workspace, cpu)
+    means = [value for key, value in state.items() if key.endswith("running_mean")]
+    assert means and all((value == 0).all() for value in means)
+    network, settings, _ = load_segmenter(workspace.segmenter(0, "source_only"), cpu)
+    assert settings.batch_norm == "frozen" and all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_a_synced_run_is_read_as_a_plain_network(make_workspace, cpu, tmp_path):
+    plain = trained(make_workspace(*ONE_STEP), cpu)
+    workspace = make_workspace("segmenter.batch_norm=synced", *ONE_STEP, run=tmp_path / "synced")
+    state = trained(workspace, cpu)
+    assert all(torch.equal(value, state[key]) for key, value in plain.items())
+    network = load_segmenter(workspace.segmenter(0, "source_only"), cpu)[0]
+    assert not any(isinstance(module, SyncedBatchNorm2d) for module in network.modules())
+
+
+@pytest.fixture
+def encoder(make_workspace, tmp_path):
+    """A file with the weights of a whole network, drawn with another seed."""
+    path = tmp_path / "encoder.safetensors"
+    save_file(build_network(make_workspace().experiment.segmenter, 5).state_dict(), path)
+    return path
+
+
+def test_the_encoder_starts_from_the_file_and_the_run_says_so(make_workspace, cpu, encoder, capsys):
+    workspace = make_workspace(f"segmenter.encoder_weights={encoder}", "segmenter.ema_decay=0.9", *ONE_STEP)
+    path = train_segmenter(workspace, 0, "source_only", cpu, workers=0)
+    start, given = load_file(path / "checkpoints/step-00000000/method.safetensors"), load_file(encoder)
+    for part in ("network", "average.network"):  # the moving average starts from them too
+        assert torch.equal(start[f"{part}.conv1.0.weight"], given["conv1.0.weight"])
+    told = json.loads((path / "notes.json").read_text())["encoder_weights"]
+    sha256 = workspace.segmenter_inputs(0, "source_only")["settings"]["encoder_weights"]
+    assert "encoder.safetensors" in told and sha256 in told
+    assert capsys.readouterr().err.count(told) == 1
+    encoder.unlink()  # prediction needs the file no more
+    assert load_segmenter(path, cpu)[1].encoder_weights == str(encoder)
+
+
+def test_a_run_is_known_by_the_encoders_bytes(make_workspace, cpu, encoder):
+    workspace = make_workspace(f"segmenter.encoder_weights={encoder}")
+    before = workspace.segmenter_inputs(0, "source_only")["settings"]["encoder_weights"]
+    encoder.write_bytes(b"other weights")
+    after = workspace.segmenter_inputs(0, "source_only")["settings"]["encoder_weights"]
+    assert len(before) == len(after) == 64 and before != after
+    named = make_workspace("segmenter.encoder_weights=torchvision").segmenter_inputs(0, "source_only")
+    assert named["settings"]["encoder_weights"] == "torchvision"
+    encoder.unlink()
+    with pytest.raises(UserError, match=r"segmenter.encoder_weights: .*encoder.safetensors does not exist"):
+        workspace.segmenter_inputs(0, "source_only")
+
+
+@pytest.mark.parametrize("branches", [2, 4])
+def test_the_branches_of_deeplabv2_are_a_setting(make_workspace, branches):
+    changes = ("segmenter.network=deeplabv2_resnet101", f"segmenter.aspp_branches={branches}")
+    settings = make_workspace(*changes).experiment.segmenter
+    called = network_of(settings)
+    assert called.func is NETWORKS["deeplabv2_resnet101"] and called.keywords == {"aspp_branches": branches}
+    assert network_of(make_workspace().experiment.segmenter) is NETWORKS["ddrnet23_slim"]
+
+
+# --- bad files are named before the first step ---------------------------------------------------------------
+
+
+@pytest.fixture
+def carla(tiny_config, tmp_path):
+    """Workspace whose source frames are ours to damage, and their folder."""
+    folder = tmp_path / "frames"
+    shutil.copytree(tiny_config.parent / "frames/game", folder)
+    source = f'source=[{{reader = "carla", name = "mine", root = "{folder}", version = "0.9.14"}}]'
+    return Workspace(read_experiment(tiny_config, (source, *ONE_STEP)), tmp_path, tmp_path / "run"), folder
+
+
+def unknown_id(image, label):
+    values = read_raw(label).copy()
+    values[3, 3] = (200, 0, 0)
+    write_image(label, values)
+    return f"{label}: holds unknown ids 200"
+
+
+def another_size(image, label):
+    write_image(label, read_raw(label)[:20, :30])
+    return f"{label}: the label map is 30x20, its image {image} is 64x32"
+
+
+def cut_off_image(image, label):
+    image.write_bytes(image.read_bytes()[:-200])
+    return f"{image}: the PNG is cut off"
+
+
+def cut_off_label(image, label):
+    label.write_bytes(label.read_bytes()[:-20])
+    return f"{label}: the PNG is cut off"
+
+
+def empty(image, label):
+    image.write_bytes(b"")
+    return f"{image}: "
+
+
+@pytest.mark.parametrize("kept_bytes", [2**30, 0])
+@pytest.mark.parametrize("damage", [unknown_id, another_size, cut_off_image, cut_off_label, empty])
+def test_a_bad_file_is_named_before_the_first_step(carla, cpu, monkeypatch, damage, kept_bytes):
+    """Also the last of more frames than memory holds."""
+    monkeypatch.setattr(FramePool.__init__, "__defaults__", (kept_bytes,))
+    workspace, folder = carla
+    image, label = max((folder / "rgb").iterdir()), max((folder / "semantic").iterdir())
+    message = damage(image, label)
+    with pytest.raises(ImageError) as error:
+        train_segmenter(workspace, 0, "source_only", cpu, workers=0)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+    assert not (workspace.segmenter(0, "source_only") / "metrics.jsonl").exists()
+
+
+def test_frames_without_a_labelled_pixel_train_without_harm(carla, cpu):
+    workspace, folder = carla
+    for label in (folder / "semantic").iterdir():
+        write_image(label, np.zeros_like(read_raw(label)))
+    path = train_segmenter(workspace, 0, "source_only", cpu, workers=0)
+    (row,) = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert row["main"] == row["auxiliary"] == 0
