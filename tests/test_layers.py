@@ -67,14 +67,14 @@ def test_imports_run_one_way(name):
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.split("/")[1] in FLOORS])
 def test_imports_run_down_the_floors_of_pipelines(name):
-    """An import that runs up makes a loop of two floors, and then neither is found, read or tested without the other."""
+    """An import that runs up makes a loop of two floors: neither is read or tested without the other."""
     floor = FLOORS.index(name.split("/")[1])
     above = {f"pipelines.{one}" for one in FLOORS[:floor]}
     for module, line in imported(FILES[name]):
         wrong = within(module, above)
         assert wrong is None, (
-            f"{name}:{line} imports {module}: {FLOORS[floor]}/ stands below {wrong.split('.')[1]}/. Take what you need as "
-            "an argument, or move the code down to the floor that both may use"
+            f"{name}:{line} imports {module}: {FLOORS[floor]}/ stands below {wrong.split('.')[1]}/. Take what "
+            "you need as an argument, or move the code down to the floor that both may use"
         )
 
 
