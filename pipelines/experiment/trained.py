@@ -11,6 +11,7 @@ from pipelines.engine.checkpoints import load_method, read_state, resolve_checkp
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.engine.runs import as_json, read_json
 from pipelines.errors import CheckpointError
+from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, LoadableTranslatorSettings
 from pipelines.experiment.workspace import Workspace
@@ -38,7 +39,7 @@ def finished_translator(workspace: Workspace, seed: int) -> Path:
     if not (run / "final.json").exists():
         state = "stopped half-way" if run.exists() else "not there yet"
         raise CheckpointError(f"translator {run} is {state}; run `sim2real translate train` first")
-    if read_json(run / "config.json") != as_json(workspace.translator_inputs(workspace.translator_seed(seed))):
+    if read_json(run / "config.json") != as_json(translator_inputs(workspace, workspace.translator_seed(seed))):
         raise CheckpointError(
             f"translator {run} was trained with other settings or frames; "
             "run `sim2real translate train --restart` first"

@@ -13,6 +13,7 @@ from pipelines.data.manifest import MANIFEST
 from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
 from pipelines.experiment.config import Experiment, VariantSettings
+from pipelines.experiment.identity import translation_inputs
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
 from pipelines.stages.comparison.compare import refuse_missing_labels, training_seconds
@@ -51,14 +52,14 @@ class Variants:
                 translator = experiment.translator.model_copy(update={"initial": initial})
                 experiment = experiment.model_copy(update={"translator": translator})
             its = self._workspace(variant.name, experiment)
-            inputs = its.translation_inputs(seed)
-            same = [one for one in earlier.values() if one.translation_inputs(seed) == inputs]
+            inputs = translation_inputs(its, seed)
+            same = [one for one in earlier.values() if translation_inputs(one, seed) == inputs]
             its = self._workspace(variant.name, experiment, same[0].stage_one) if same else its
             earlier[variant.name] = its
             yield variant, its
 
     def _workspace(self, name: str, experiment: Experiment, stage_one: Path | None = None) -> Workspace:
-        return Workspace(experiment, self.base.data, self.base.run / "variants" / name, self.base.run, stage_one)
+        return self.base.beside(experiment, self.base.run / "variants" / name, self.base.run, stage_one)
 
 
 def compare_variants(

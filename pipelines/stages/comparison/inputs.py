@@ -7,18 +7,19 @@ import json
 from typing import Any
 
 from pipelines.data.files import write_atomically
+from pipelines.experiment.identity import report_inputs, segmenter_inputs, translator_inputs
 from pipelines.experiment.workspace import Workspace
 
 
 def write_inputs(workspace: Workspace, seed: int) -> None:
     """Write `RUN/inputs/{translator,translation,segmenter,report}.json`."""
-    translator = workspace.translator_inputs(seed)
+    translator = translator_inputs(workspace, seed)
     translation = workspace.experiment.translation.model_dump(mode="json")
     stages: dict[str, Any] = {
         "translator": translator,
         "translation": {"translator": translator, "settings": translation},
-        "segmenter": workspace.segmenter_inputs(seed, "translated"),
-        "report": workspace.report_inputs(),
+        "segmenter": segmenter_inputs(workspace, seed, "translated"),
+        "report": report_inputs(workspace),
     }
     for name, inputs in stages.items():
         path = workspace.run / "inputs" / f"{name}.json"

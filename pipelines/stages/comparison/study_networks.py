@@ -67,7 +67,7 @@ def of_network(base: Workspace, experiment: Experiment, network: str, arm: str) 
     segmenter = experiment.segmenter.model_copy(update={"network": network})
     run = base.run / "networks" / network
     run = run / arm if arm == "augmented" else run
-    return Workspace(experiment.model_copy(update={"segmenter": segmenter}), base.data, run)
+    return base.beside(experiment.model_copy(update={"segmenter": segmenter}), run)
 
 
 def _trained_and_evaluated(

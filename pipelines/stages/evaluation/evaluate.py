@@ -242,7 +242,7 @@ def evaluate_checkpoint(
     network, settings, checkpoint = load_segmenter(path, machine)
     identity = {
         "checkpoint": checkpoint_hash(checkpoint),
-        "validation": workspace.fingerprint(workspace.validation),
+        "validation": workspace.sets.fingerprint(workspace.validation),
         "height": settings.height,
         "precision": machine.precision,
     }

@@ -74,7 +74,7 @@ def evaluate_through(
         "translator": checkpoint_hash(translating),
         "direction": direction,
         "translation_height": height,
-        "validation": workspace.fingerprint(workspace.validation),
+        "validation": workspace.sets.fingerprint(workspace.validation),
         "height": settings.height,
         "precision": machine.precision,
     }

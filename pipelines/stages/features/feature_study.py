@@ -153,7 +153,9 @@ def _identity(
         manner=manner,
         checkpoints={title: checkpoint_hash(checkpoint) for title, checkpoint in checkpoints.items()},
         frames={
-            domain: workspace.fingerprint([replace(frames, frames=[frames.frames[index]]) for frames, index in places])
+            domain: workspace.sets.fingerprint(
+                [replace(frames, frames=[frames.frames[index]]) for frames, index in places]
+            )
             for domain, places in domains.items()
         },
     )

@@ -24,6 +24,7 @@ from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError, UserError
+from pipelines.experiment import identity
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network, build_segmenter, finished_translator, network_of
 from pipelines.experiment.workspace import Workspace, arm_shares
@@ -60,12 +61,12 @@ def train_segmenter(
 
 
 def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:
-    """What decides an arm's outcome: as the workspace knows it, and the scores of the translated frames if they count.
+    """What decides an arm's outcome: its identity, and the scores of the translated frames if they count.
 
     Raises:
         UserError: They count, and the frames are not scored.
     """
-    inputs = workspace.segmenter_inputs(seed, arm)
+    inputs = identity.segmenter_inputs(workspace, seed, arm)
     if scores_count(workspace, arm):
         inputs["frames"]["scores"] = read_scores(_translated(workspace, seed)).fingerprint()
     return inputs

@@ -14,6 +14,7 @@ from pipelines.data.batches import UnpairedBatches, largest_height
 from pipelines.engine.checkpoints import resolve_checkpoint
 from pipelines.engine.launch import Machine
 from pipelines.errors import CheckpointError, NoInputsError
+from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings, LearnsFrom
 from pipelines.experiment.workspace import Workspace
@@ -29,7 +30,7 @@ def train_translator(workspace: Workspace, seed: int, machine: Machine, workers:
     """Train (or carry on training) the translator that serves `seed`, and what it builds on; return its run folder."""
     settings = workspace.experiment.translator
     seed = workspace.translator_seed(seed)
-    inputs = workspace.translator_inputs(seed)  # refuses what is missing before anything is trained
+    inputs = translator_inputs(workspace, seed)  # refuses what is missing before anything is trained
     if settings.initial == UNGUIDED:
         train_translator(workspace.unguided(), seed, machine, workers, restart)
     if settings.guided_by is not None:

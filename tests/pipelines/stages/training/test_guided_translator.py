@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from pipelines.engine.checkpoints import resolve_checkpoint
 from pipelines.errors import CheckpointError, NoInputsError, UserError
+from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import finished_translator, load_translator
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
@@ -103,8 +104,8 @@ def test_a_finished_guided_translator_is_known_by_its_inputs(copied_guided, make
 )
 def test_inputs_include_what_the_expert_and_the_labels_come_from(make_workspace, settings, changed):
     overrides = ["segmenter.steps=2", "labelled_target=2", "translation.height=16"]
-    before = make_workspace(*settings).translator_inputs(0)
-    found = [one for one in overrides if make_workspace(*settings, one).translator_inputs(0) != before]
+    before = translator_inputs(make_workspace(*settings), 0)
+    found = [one for one in overrides if translator_inputs(make_workspace(*settings, one), 0) != before]
     assert found == changed
 
 
@@ -175,10 +176,10 @@ def test_a_warm_start_takes_over_the_networks_and_nothing_else(tiny_run, make_wo
 
 def test_a_warm_start_counts_by_content_and_not_by_place(copied_run, tiny_run, make_workspace):
     inputs = [
-        make_workspace(f"translator.initial={run / 'seed-0/translator'}").translator_inputs(0)
+        translator_inputs(make_workspace(f"translator.initial={run / 'seed-0/translator'}"), 0)
         for run in (tiny_run, copied_run)
     ]
-    assert inputs[0] == inputs[1] != make_workspace().translator_inputs(0)
+    assert inputs[0] == inputs[1] != translator_inputs(make_workspace(), 0)
 
 
 def test_another_architecture_is_refused(tiny_run, make_workspace, cpu):
@@ -227,7 +228,7 @@ def test_an_expert_from_elsewhere(tiny_run, copied_run, make_workspace, cpu):
         for run, arm in ((copied_run, "oracle"), (tiny_run, "oracle"), (tiny_run, "source_only"))
     ]
     assert "label" in logged(train_translator(guided[0], 0, cpu, workers=0))
-    inputs = [workspace.translator_inputs(0) for workspace in guided]
+    inputs = [translator_inputs(workspace, 0) for workspace in guided]
     assert inputs[0] == inputs[1] != inputs[2]  # the same segmenter in another place, and another one
 
 

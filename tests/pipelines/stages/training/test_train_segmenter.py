@@ -13,6 +13,7 @@ from pipelines.data.images import read_raw, write_image
 from pipelines.engine.checkpoints import list_checkpoints
 from pipelines.errors import ImageError, UserError
 from pipelines.experiment.config import read_experiment
+from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.trained import build_network, build_segmenter, load_segmenter, network_of
 from pipelines.experiment.workspace import ARMS, Workspace
 from pipelines.stages.training.train_segmenter import class_weights, labelled_batches, train_segmenter
@@ -26,7 +27,7 @@ FOLDERS = {"source_only": "source_only", "translated": "translated_net", "oracle
 def test_the_run_folder_explains_itself(tiny_run, make_workspace, arm):
     run = tiny_run / "seed-0" / FOLDERS[arm]
     config = json.loads((run / "config.json").read_text())
-    assert config == json.loads(json.dumps(make_workspace().segmenter_inputs(0, arm)))
+    assert config == json.loads(json.dumps(segmenter_inputs(make_workspace(), 0, arm)))
     (row,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert row.keys() == {"step", "main", "auxiliary"} and row["step"] == 3
     assert sorted(path.name for path in (run / "previews").iterdir()) == ["step-00000002.jpg", "step-00000003.jpg"]
@@ -178,9 +179,9 @@ def test_on_the_device_workers_scale_and_crop_alone(make_workspace):
 
 def test_target_frames_that_lend_their_looks_are_part_of_the_runs_inputs(make_workspace):
     plain, styled = make_workspace(), make_workspace("segmenter.style_from_target=0.5")
-    assert "style" not in plain.segmenter_inputs(0, "source_only")["frames"]
-    assert styled.segmenter_inputs(0, "source_only")["frames"]["style"] == styled.fingerprint(styled.target)
-    assert "style" not in styled.segmenter_inputs(0, "oracle")["frames"]
+    assert "style" not in segmenter_inputs(plain, 0, "source_only")["frames"]
+    assert segmenter_inputs(styled, 0, "source_only")["frames"]["style"] == styled.sets.fingerprint(styled.target)
+    assert "style" not in segmenter_inputs(styled, 0, "oracle")["frames"]
 
 
 def test_the_last_steps_of_a_mixture_are_of_the_target(make_workspace):
@@ -234,7 +235,7 @@ def test_the_encoder_starts_from_the_file_and_the_run_says_so(make_workspace, cp
     for part in ("network", "average.network"):  # the moving average starts from them too
         assert torch.equal(start[f"{part}.conv1.0.weight"], given["conv1.0.weight"])
     told = json.loads((path / "notes.json").read_text())["encoder_weights"]
-    sha256 = workspace.segmenter_inputs(0, "source_only")["settings"]["encoder_weights"]
+    sha256 = segmenter_inputs(workspace, 0, "source_only")["settings"]["encoder_weights"]
     assert "encoder.safetensors" in told and sha256 in told
     assert capsys.readouterr().err.count(told) == 1
     encoder.unlink()  # prediction needs the file no more
@@ -243,15 +244,15 @@ def test_the_encoder_starts_from_the_file_and_the_run_says_so(make_workspace, cp
 
 def test_a_run_is_known_by_the_encoders_bytes(make_workspace, cpu, encoder):
     workspace = make_workspace(f"segmenter.encoder_weights={encoder}")
-    before = workspace.segmenter_inputs(0, "source_only")["settings"]["encoder_weights"]
+    before = segmenter_inputs(workspace, 0, "source_only")["settings"]["encoder_weights"]
     encoder.write_bytes(b"other weights")
-    after = workspace.segmenter_inputs(0, "source_only")["settings"]["encoder_weights"]
+    after = segmenter_inputs(workspace, 0, "source_only")["settings"]["encoder_weights"]
     assert len(before) == len(after) == 64 and before != after
-    named = make_workspace("segmenter.encoder_weights=torchvision").segmenter_inputs(0, "source_only")
+    named = segmenter_inputs(make_workspace("segmenter.encoder_weights=torchvision"), 0, "source_only")
     assert named["settings"]["encoder_weights"] == "torchvision"
     encoder.unlink()
     with pytest.raises(UserError, match=r"segmenter.encoder_weights: .*encoder.safetensors does not exist"):
-        workspace.segmenter_inputs(0, "source_only")
+        segmenter_inputs(workspace, 0, "source_only")
 
 
 @pytest.mark.parametrize("branches", [2, 4])

@@ -7,6 +7,7 @@ import torch
 
 from pipelines.engine.checkpoints import list_checkpoints, newest_checkpoint, read_state
 from pipelines.errors import CheckpointError, NoInputsError, UserError
+from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, load_translator
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.train_translator import train_translator
@@ -24,7 +25,7 @@ def rows(path):
 def test_the_run_folder_explains_itself(tiny_run, make_workspace):
     run = tiny_run / "seed-0/translator"
     config = json.loads((run / "config.json").read_text())
-    assert config == json.loads(json.dumps(make_workspace().translator_inputs(0)))
+    assert config == json.loads(json.dumps(translator_inputs(make_workspace(), 0)))
     assert config["settings"]["generator_channels"] == 4 and config["seed"] == 0
     environment = json.loads((run / "environment.json").read_text())
     assert {"torch", "sim2real"} <= environment["packages"].keys() and environment["machine"]

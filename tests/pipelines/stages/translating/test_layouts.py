@@ -15,6 +15,7 @@ from pipelines.data.encodings import carla, cityscapes
 from pipelines.data.images import read_image, write_image
 from pipelines.data.manifest import MANIFEST, read_manifest
 from pipelines.errors import ImageError, NoInputsError, UserError
+from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import load_translator
 from pipelines.experiment.translators import Pix2pixHDSettings
 from pipelines.stages.training.train_translator import train_translator
@@ -108,7 +109,7 @@ def test_the_run_says_what_it_found_and_learns_from_labelled_target_frames_alone
 
 def test_few_labels_are_another_run(make_workspace):
     all_labels, few = make_workspace(*LAYOUTS), make_workspace(*LAYOUTS, "labelled_target=2")
-    assert all_labels.translator_inputs(0) != few.translator_inputs(0)
+    assert translator_inputs(all_labels, 0) != translator_inputs(few, 0)
 
 
 def test_the_last_words_on_a_missing_loss_are_said_once(make_workspace, cpu, no_cache, capsys, tmp_path):

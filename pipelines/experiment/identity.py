@@ -1,0 +1,106 @@
+"""What decides the outcome of each stage, as JSON: the identity by which a command knows the runs that it began.
+
+Settings, frames by content, the seed, and what the stage builds on by what that was made from. A run whose inputs
+differ is refused, so what is found here stays the same for ever: a setting added later leaves its default out.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
+from pipelines.errors import UserError
+from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
+from pipelines.experiment.workspace import ARMS, Workspace, arm_shares
+
+
+def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
+    """What decides the translator's outcome: its settings, frames, seed, and the runs that it builds on."""
+    settings = workspace.experiment.translator
+    inputs = {
+        "stage": "translator",
+        "seed": seed,
+        "settings": settings.model_dump(mode="json"),
+        "frames": _translator_frames(workspace, seed),
+    }
+    if settings.initial == UNGUIDED:
+        inputs["initial"] = translator_inputs(workspace.unguided(), seed)
+    elif settings.initial is not None:
+        inputs["settings"]["initial"] = checkpoint_hash(resolve_checkpoint(Path(settings.initial)))
+    if settings.guided_by is not None:
+        inputs |= _guidance_inputs(workspace, settings.guided_by, seed, inputs)
+    return inputs
+
+
+def _translator_frames(workspace: Workspace, seed: int) -> dict[str, str]:
+    """The frames that a translator learns from, by part."""
+    fingerprint = workspace.sets.fingerprint
+    if workspace.experiment.translator.learns_from == "paired":
+        return {"labelled_target": fingerprint(workspace.labelled_subset(seed))}
+    return {"source": fingerprint(workspace.source), "target": fingerprint(workspace.target)}
+
+
+def _guidance_inputs(
+    workspace: Workspace, guidance: GuidanceSettings, seed: int, inputs: dict[str, Any]
+) -> dict[str, Any]:
+    """What guidance adds to a translator's inputs: the expert, by what it was made from, and the few labels."""
+    added: dict[str, Any] = {}
+    arm = workspace.expert_arm(guidance)
+    if arm is None:
+        inputs["settings"]["guidance"]["expert"] = checkpoint_hash(resolve_checkpoint(Path(guidance.expert)))
+    else:
+        added["expert"] = segmenter_inputs(workspace.expert_workspace(arm), seed, arm)
+    if guidance.task_weight > 0:
+        few = workspace.sets.fingerprint(workspace.labelled_subset(seed))
+        added["frames"] = inputs["frames"] | {"labelled_target": few}
+    return added
+
+
+def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:
+    """What decides an arm's outcome: the settings, the frames of the shares it uses, its seed."""
+    fingerprint = workspace.sets.fingerprint
+    shares = arm_shares(workspace.experiment, arm)
+    used: dict[str, Any] = {}
+    if shares["source"] > 0:
+        used["source"] = fingerprint(workspace.labelled_source)
+    if shares["target"] > 0:
+        used["target"] = fingerprint(workspace.target_labels(seed, arm))
+    if shares["translated"] > 0:
+        used |= translation_inputs(workspace, seed)
+    segmenter = workspace.experiment.segmenter
+    if segmenter.style_from_target > 0 and shares["target"] < 1:
+        used["style"] = fingerprint(workspace.target)
+    settings = segmenter.model_dump(mode="json") | {"shares": shares}
+    settings["encoder_weights"] = _encoder_weights(workspace, segmenter.encoder_weights)
+    if shares["translated"] == 0:  # what only concerns translated frames
+        settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}
+    return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used}
+
+
+def _encoder_weights(workspace: Workspace, source: str | None) -> str | None:
+    """The hash of the file that an encoder starts from. The names of torchvision's files hold theirs already."""
+    if source is None or source == "torchvision":
+        return source
+    if not Path(source).is_file():
+        raise UserError(
+            f"segmenter.encoder_weights: {source} does not exist; give a file of weights, or leave it out for "
+            "random ones"
+        )
+    return workspace.sets.hash_of(Path(source))
+
+
+def translation_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
+    """What decides the translated frames."""
+    return {
+        "translator": translator_inputs(workspace, workspace.translator_seed(seed)),
+        "translation": workspace.experiment.translation.model_dump(mode="json"),
+    }
+
+
+def report_inputs(workspace: Workspace) -> dict[str, Any]:
+    """What decides the report: every arm's inputs and the frames that it is evaluated on."""
+    arms = {
+        f"{seed}/{arm}": segmenter_inputs(workspace, seed, arm)
+        for seed in workspace.experiment.compare.seeds
+        for arm in ARMS
+    }
+    return {"stage": "report", "arms": arms, "validation": workspace.sets.fingerprint(workspace.validation)}

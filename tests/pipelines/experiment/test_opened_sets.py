@@ -1,0 +1,135 @@
+"""What an experiment's frames are, by content: a changed byte is noticed whatever times say, a touched file is not."""
+
+import json
+import os
+from collections import Counter
+
+import pytest
+
+from pipelines.data import hashes
+from pipelines.data.frames import open_frame_set
+from pipelines.data.hashes import HashCache
+from pipelines.experiment import opened_sets
+from pipelines.experiment.config import Experiment
+from pipelines.stages.comparison.compare import compare
+
+
+def fingerprint(workspace):
+    """Of the source frames."""
+    return workspace.sets.fingerprint(workspace.source)
+
+
+def flip_a_byte(path):
+    """Change one byte in the middle, keep size, mtime and atime."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+# --- fingerprints ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["rgb/000002.png", "semantic/000002.png"])
+def test_a_changed_byte_changes_the_fingerprint_even_with_size_and_time_restored(own_frames, file):
+    make, frames = own_frames
+    before = fingerprint(make())
+    flip_a_byte(frames / "game" / file)
+    assert fingerprint(make()) != before
+
+
+def test_touched_and_copied_files_do_not_change_it(own_frames):
+    make, frames = own_frames
+    before = fingerprint(make())
+    for path in (frames / "game").rglob("*.png"):
+        os.utime(path)
+    content = (frames / "game/rgb/000000.png").read_bytes()
+    (frames / "game/rgb/000000.png").unlink()
+    (frames / "game/rgb/000000.png").write_bytes(content)
+    assert fingerprint(make()) == before
+
+
+def test_names_order_and_the_reading_of_labels_count(own_frames):
+    make, frames = own_frames
+    workspace = make()
+    prints = [workspace.sets.fingerprint(sets) for sets in (workspace.source, workspace.target, workspace.validation)]
+    prints.append(fingerprint(make("source.0.frames=4")))
+    (frames / "game/rgb/000004.png").rename(frames / "game/rgb/000009.png")
+    (frames / "game/semantic/000004.png").rename(frames / "game/semantic/000009.png")
+    as_carla = {"reader": "carla", "name": "game", "root": str(frames / "game")}
+    for version in ("0.9.12", "0.9.14"):
+        other = make().experiment.model_dump(mode="json") | {"source": [as_carla | {"version": version}]}
+        sets = [open_frame_set(one, frames) for one in Experiment.model_validate(other).source]
+        prints.append(workspace.sets.fingerprint(sets))
+    assert len(set(prints)) == len(prints)
+
+
+# --- nothing is done twice ------------------------------------------------------------------------------------------
+
+
+def count_hashing(monkeypatch):
+    hashed, real = [], hashes.sha256_of
+    monkeypatch.setattr(hashes, "sha256_of", lambda path: hashed.append(path) or real(path))
+    return hashed
+
+
+def test_nothing_is_hashed_twice(make_workspace, monkeypatch):
+    hashed = count_hashing(monkeypatch)
+    first = fingerprint(make_workspace())
+    assert len(hashed) == 10
+    assert fingerprint(make_workspace()) == first
+    assert len(hashed) == 10
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"PATH": 3}', b'{"PATH": []}', b'{"PATH": ["a", "b"]}']
+)
+def test_a_damaged_cache_is_computed_again(make_workspace, monkeypatch, damage):
+    expected = fingerprint(make_workspace())
+    cache = make_workspace().run / ".hashes.json"
+    image = make_workspace().source[0].frames[0].image
+    cache.write_bytes(damage.replace(b"PATH", str(image).encode()))
+    hashed = count_hashing(monkeypatch)
+    assert fingerprint(make_workspace()) == expected
+    assert len(hashed) == 10
+    assert len(json.loads(cache.read_bytes())) == 10
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """How often each file was looked at, and each folder of frames opened."""
+    counts, of, opened = Counter(), HashCache.of, opened_sets.open_frame_set
+    monkeypatch.setattr(HashCache, "of", lambda cache, file: counts.update([file]) or of(cache, file))
+    monkeypatch.setattr(
+        opened_sets, "open_frame_set", lambda one, root: counts.update([one.folder(root)]) or opened(one, root)
+    )
+    return counts
+
+
+def files_of(sets):
+    """Images and label maps."""
+    return [file for one in sets for frame in one.frames for file in (frame.image, frame.label)]
+
+
+def test_a_comparison_looks_through_each_set_once(copied_run, make_workspace, cpu, looked_at):
+    """And once more at the validation and source frames that the page of features shows."""
+    workspace = make_workspace(run=copied_run)
+    compare(workspace, cpu, 0, "sim2real compare")
+    once, shown = files_of(workspace.target), files_of(workspace.validation) + files_of(workspace.source)
+    roots = [one.root for one in (*workspace.source, *workspace.target, *workspace.validation)]
+    assert {looked_at[path] for path in once + roots} == {1}
+    assert {looked_at[path] for path in shown} == {2}
+
+
+def test_workspaces_beside_each_other_share_what_they_have_in_common(make_workspace, looked_at):
+    first = make_workspace()
+    other = make_workspace("source.0.frames=4", "translator.steps=2").experiment
+    second = first.beside(other, first.run / "other")
+    for workspace in (first, second, first.unguided(), second.unguided()):
+        for sets in (workspace.source, workspace.labelled_source, workspace.target, workspace.labelled_subset(0)):
+            workspace.sets.fingerprint(sets)
+    assert second.target[0] is first.target[0] and len(second.source[0]) == 4
+    assert {looked_at[file] for file in files_of(first.target)} == {1}
+    assert {looked_at[file] for file in files_of(second.source)} == {2}  # in two sets, one of five and one of four
