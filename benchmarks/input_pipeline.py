@@ -25,7 +25,7 @@ from pipelines.data.drawn import ToyWorldSettings
 from pipelines.data.frames import open_frame_set
 from pipelines.data.labelled_batches import LabelledBatches
 from pipelines.engine.launch import Machine, choose_machine, describe_machine, use_threads
-from pipelines.engine.loop import performed
+from pipelines.engine.loop import PerformedUpdate
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.stages.training.train_segmenter import augmentation_in_workers, augmentation_on_device
 from segment.methods.supervised import Supervised
@@ -69,7 +69,7 @@ def waiting(
         augmentation=augmentation_on_device(settings),
     )
     method.to(machine.device, memory_format=method.memory_format(machine.device)).train()
-    update = performed(method.optimizers(), step=0)
+    update = PerformedUpdate(method.optimizers(), step=0)
     begun = time.process_time()
     for step in range(MEASURED_BATCHES):
         batches(step)

@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from pipelines.engine.launch import Machine, choose_machine, describe_machine
-from pipelines.engine.loop import performed
+from pipelines.engine.loop import PerformedUpdate
+from segment.batches import LabelledBatch
 from segment.methods.method import Method
-from segment.methods.supervised import LabelledBatch, Supervised
+from segment.methods.supervised import Supervised
 from segment.networks import NETWORKS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN
@@ -48,7 +49,7 @@ def stepper(make: Callable, machine: Machine, layout: torch.memory_format) -> Ca
     method, batch = make(machine.device)
     method.to(memory_format=layout)
 
-    update = performed(method.optimizers(), step=0)
+    update = PerformedUpdate(method.optimizers(), step=0)
 
     def step() -> float:
         start = time.perf_counter()

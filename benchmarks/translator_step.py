@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.engine.launch import choose_machine, describe_machine
-from pipelines.engine.loop import performed
+from pipelines.engine.loop import PerformedUpdate
 from translate.fast.to_image import ToImageConv2d
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN
@@ -96,7 +96,7 @@ def our_step(channels: int, device: torch.device, precision: str) -> Callable:
     method.to(memory_format=method.memory_format(device))
     machine = choose_machine(str(device), precision)
 
-    update = performed(method.optimizers(), step=0)
+    update = PerformedUpdate(method.optimizers(), step=0)
 
     def step(source: Tensor, target: Tensor) -> None:
         with machine.autocast():

@@ -13,9 +13,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-BATCH_NORMS = ("batch", "frozen", "synced")
-"""How batch normalisation trains: by its batch, not at all, or by the batches of all processes."""
-
 SumOverProcesses = Callable[[Tensor], Tensor]
 """A tensor to its sum over all processes, the same in all; it may change the tensor, and has no gradient."""
 
@@ -28,6 +25,17 @@ def freeze_batch_norm(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             module.eval().requires_grad_(False)
+
+
+def freeze_batch_norm_scales(network: nn.Module) -> None:
+    """Train no scale and shift of batch normalisation, while its statistics go on following the batches.
+
+    As in AdaptSegNet's code and all that grew from it, where the statistics then drift with batches of one image.
+    """
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.affine:
+            module.weight.requires_grad_(False)
+            module.bias.requires_grad_(False)
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):

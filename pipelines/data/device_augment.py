@@ -11,8 +11,8 @@ from torch import Tensor
 
 from segment.appearance.sensor import sensor_noise, shot_and_read
 from segment.appearance.style import transfer_amplitude, transfer_colour
+from segment.batches import LabelledBatch
 from segment.classes import IGNORE_INDEX
-from segment.methods.supervised import LabelledBatch
 
 
 class DeviceAugmentation:

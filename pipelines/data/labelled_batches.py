@@ -14,7 +14,7 @@ from pipelines.data.batches import FramePool
 from pipelines.data.images import to_tensor
 from pipelines.data.random_keys import keyed_random
 from pipelines.errors import NoInputsError
-from segment.methods.supervised import LabelledBatch
+from segment.batches import LabelledBatch
 
 
 class LabelledBatches:

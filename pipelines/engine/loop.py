@@ -11,7 +11,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -25,7 +25,7 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import Interrupted, NumericalError, UserError
 from pipelines.progress import Progress
-from segment.methods.method import Method, Update, parts_of
+from segment.methods.method import Method
 
 
 @dataclass(frozen=True)
@@ -155,29 +155,57 @@ def _take_step(
             group["lr"] = rate * scale
 
     with machine.autocast():
-        return method.step(batch, performed(optimizers, step, machine.processes))
+        return method.step(batch, PerformedUpdate(optimizers, step, machine.processes))
 
 
-def performed(optimizers: dict[str, torch.optim.Optimizer], step: int, processes: Processes = ALONE) -> Update:
-    """What a method's step is given to learn by: see `segment.methods.method.Update`; `step` is told in errors."""
+class PerformedUpdate:
+    """How a method's step learns, as `segment.methods.method.Update` promises it.
 
-    def update(name: str, losses: dict[str, Tensor] | Iterable[dict[str, Tensor]]) -> None:
-        """Learn from one part after the other; refuse what is no number before it reaches a weight."""
-        optimizers[name].zero_grad(set_to_none=True)
-        for part in parts_of(losses):
-            for term, value in part.items():
-                if not math.isfinite(value.item()):
-                    raise NumericalError(
-                        f'loss "{term}" is {value.item()} at step {step + 1}; the last checkpoint is from before. '
-                        "Lower the learning rate, or look at the frames of this step with `sim2real data check`"
-                    )
-            torch.stack([value.float() for value in part.values()]).sum().backward()
-        processes.average_gradients(optimizers[name])
-        optimizers[name].step()
+    Args:
+        optimizers: By name; no gradient that was left behind counts.
+        step: The step (0-based), told in errors.
+        processes: Whose gradients are averaged.
+    """
+
+    def __init__(self, optimizers: dict[str, torch.optim.Optimizer], step: int, processes: Processes = ALONE) -> None:
+        self._optimizers, self._step, self._processes = optimizers, step, processes
+        self._unchecked: list[tuple[str, Tensor]] = []
+        for optimizer in optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        torch.stack([value.float() for value in losses.values()]).sum().backward()
+        found = {name: value.detach() for name, value in losses.items()}
+        self._unchecked += found.items()
+        return found
+
+    def step(self, *optimizers: str) -> None:
+        """Learn, unless a loss is no number: nothing of it reaches a weight."""
+        self._refuse_what_is_no_number()
+        for name in optimizers:
+            self._processes.average_gradients(self._optimizers[name])
+            self._optimizers[name].step()
+            self._optimizers[name].zero_grad(set_to_none=True)
         # Autocast keeps bf16 copies of weights until the step ends; a method may use these weights again before that.
         torch.clear_autocast_cache()
 
-    return update
+    def __call__(self, optimizer: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        found = self.backward(losses)
+        self.step(optimizer)
+        return found
+
+    def _refuse_what_is_no_number(self) -> None:
+        """One wait for the device in each update, however many terms there are."""
+        if not self._unchecked:
+            return
+        names, values = zip(*self._unchecked, strict=True)
+        self._unchecked = []
+        for name, value in zip(names, torch.stack([value.float() for value in values]).tolist(), strict=True):
+            if not math.isfinite(value):
+                raise NumericalError(
+                    f'loss "{name}" is {value} at step {self._step + 1}; the last checkpoint is from before. '
+                    "Lower the learning rate, or look at the frames of this step with `sim2real data check`"
+                )
 
 
 def _append(log: IO[str], row: dict[str, Any]) -> None:

@@ -1,11 +1,12 @@
 """Training methods of stage two by the name under which an experiment asks for them.
 
-A new method is one file that subclasses `Method`, one line here, and a test that subclasses `MethodTester`.
+A new method is one file that subclasses `SegmenterTraining`, one line here, one TOML, and a test that subclasses
+`MethodTester`.
 """
 
-from segment.methods.method import Method
+from segment.methods.segmenter_training import SegmenterTraining
 from segment.methods.supervised import Supervised
 
-METHODS: dict[str, type[Method]] = {
+METHODS: dict[str, type[SegmenterTraining]] = {
     "supervised": Supervised,
 }

@@ -4,7 +4,7 @@ A method is all that a paper says: its networks, its losses, and how one step is
 devices, precision, processes, data order, checkpoints, logs. Neither knows the other's insides.
 """
 
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import torch
@@ -13,25 +13,35 @@ from torch.optim import Optimizer
 
 
 class Update(Protocol):
-    """Given by the engine to `Method.step`: back-propagate the sum of the losses and step one optimizer."""
+    """What the engine hands to `Method.step` to learn by: gradients first, weights after them.
 
-    def __call__(self, optimizer: str, losses: dict[str, Tensor] | Iterable[dict[str, Tensor]]) -> None:
-        """Zero the gradients of `optimizers()[optimizer]`, back-propagate the sum of all losses, and step.
+    No gradient is there when a step begins. Each `backward` adds to those that `step` then uses up.
+    """
+
+    def backward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Back-propagate the sum of the losses and free their graph.
 
         Args:
-            optimizer: A key of `Method.optimizers()`.
-            losses: Scalars by name, already weighted; or several such parts, one after the other. Each part is
-                back-propagated before the next is asked for, so that a generator needs the memory of one graph at a
-                time. The engine stops the run, naming the term, if one is not finite.
+            losses: Scalars by name, already weighted. A method with several graphs calls this once for each, so that it
+                needs the memory of one at a time.
+
+        Returns:
+            The same losses without their graph, to be logged.
         """
 
+    def step(self, *optimizers: str) -> None:
+        """Average the gradients over all processes, step the optimizers, and drop the gradients they used.
 
-def parts_of(losses: dict[str, Tensor] | Iterable[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
-    """The parts that an `Update` was given."""
-    yield from [losses] if isinstance(losses, dict) else losses
+        Args:
+            optimizers: Keys of `Method.optimizers()`; several where a paper moves several networks by one objective.
+                The engine stops the run, naming the term, if a loss since the last call is no finite number.
+        """
+
+    def __call__(self, optimizer: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`backward`, then `step` of one optimizer: the usual case."""
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """Networks, losses and one step of training.
 
     Everything that a resumed run needs is in `state_dict()`: networks, moving averages, image pools. Optimizers are
@@ -43,22 +53,22 @@ class Method(nn.Module):
         """The layout in which the method's networks train fastest there; `benchmarks/training_step.py` measures it."""
         return torch.contiguous_format
 
+    @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:
         """The optimizers by name; the same objects at every call."""
-        ...
 
+    @abstractmethod
     def learning_rate_scale(self, step: int) -> float:
         """Factor on every initial learning rate at `step` (0-based); a pure function of the step."""
-        ...
 
+    @abstractmethod
     def step(self, batch: Any, update: Update) -> dict[str, Tensor]:
         """Take one training step on `batch` (tensors on the method's device).
 
         Returns:
-            What to log: scalars by name, detached or not.
+            What to log: scalars by name, detached.
         """
-        ...
 
+    @abstractmethod
     def preview(self, batch: Any) -> dict[str, Tensor]:
         """What a person wants to look at: images (B, 3, H, W) in [0, 1] by title, in the order to show them."""
-        ...

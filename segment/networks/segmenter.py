@@ -5,6 +5,7 @@ the network and so that a state dict has the authors' key names and no others.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -61,6 +62,24 @@ class Segmenter(nn.Module, ABC):
     def classifying_module(self) -> nn.Module:
         """The submodule that `classifier` names; some networks have no room for that attribute."""
         return self.get_submodule(self.classifier)
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of all that is not the encoder, as far as `encoder_keys` tell, else the classifier's."""
+        if self.encoder_keys == ("",):
+            return self.classifying_module().parameters()
+        named = self.named_parameters()
+        return (parameter for name, parameter in named if not name.startswith(self.encoder_keys))
+
+    def with_features(self, image: Tensor) -> tuple[SegmenterOutput | Tensor, Tensor]:
+        """What `forward` returns, and the map of features that pixels are classified by, from one pass.
+
+        Returns:
+            The output; and (B, C, h, w), at the classifier's own size, with gradient where there is one.
+        """
+        seen: list[Tensor] = []
+        with self.classifying_module().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+            output = self(image)
+        return output, seen[0]
 
     def own_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
         """Weighted losses, by name, that the network's paper adds to those of its main and auxiliary heads; none here.

@@ -3,24 +3,15 @@
 Images are float (B, 3, H, W) in [0, 1]; label maps int64 (B, H, W) of train ids, 255 = ignore.
 """
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-
-class _Batch:
-    """Tensors, some of which may be absent, that move together."""
-
-    def to(self, device: torch.device | str) -> Self:
-        """The same batch on `device`; from pinned memory the copy does not block."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**{n: None if t is None else t.to(device, non_blocking=True) for n, t in tensors.items()})
+from segment.batches import Batch
 
 
 @dataclass(frozen=True)
-class UnpairedBatch(_Batch):
+class UnpairedBatch(Batch):
     """Images of both domains, of one shape, that have nothing to do with each other.
 
     Guidance adds labels: those of `source`, which come free (255 throughout where a frame has none), and a few labelled
@@ -44,7 +35,7 @@ class UnpairedBatch(_Batch):
 
 
 @dataclass(frozen=True)
-class PairedBatch(_Batch):
+class PairedBatch(Batch):
     """Images with their label maps and, if there are any, instance maps: int64 (B, H, W), one id per thing."""
 
     image: Tensor

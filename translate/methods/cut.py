@@ -134,16 +134,15 @@ class CUT(Translator):
         translated, keys = self._translate(originals, mirrored)
         fake_target = translated[: len(source)]
 
-        discriminator_losses = self.discriminator_losses(target, fake_target.detach())
-        update("discriminator", discriminator_losses)
+        learnt = update("discriminator", self.discriminator_losses(target, fake_target.detach()))
 
         generator_losses = self.adversarial_losses(fake_target)
         generator_losses |= self.contrast_losses(translated, keys, len(source), mirrored)
-        update("generator", generator_losses)
+        learnt = update("generator", generator_losses) | learnt
 
         if self.average is not None:
             self.average.update(self.source_to_target)
-        return generator_losses | discriminator_losses
+        return learnt
 
     def _translate(self, originals: Tensor, mirrored: bool) -> tuple[Tensor, list[Tensor]]:
         """What becomes of the images, or of their mirror images; and the features of the images as they are.

@@ -4,8 +4,9 @@ Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consis
 (arXiv:1703.10593). Images are in [0, 1] outside this file and in [-1, 1] within it, where the published weights hold.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from translate.networks import DISCRIMINATORS, GENERATORS
 from translate.networks.normalisation import Norm
 from translate.schedules import LearningRate
 from translate.value_range import to_signed, to_unit
+
+Domain = Literal["source", "target"]
 
 
 class CycleGAN(Translator):
@@ -124,46 +127,49 @@ class CycleGAN(Translator):
 
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """Translate both ways and back, let the generators learn, then the discriminators. Zhu et al., sec. 3 and 4."""
-        fakes: dict[str, Tensor] = {}
-        losses: dict[str, Tensor] = {}
-        update("generators", self.generator_losses(batch, fakes, losses))
+        losses, fake_target = self.generator_losses(batch, "source", "target")
+        learnt = update.backward(losses)
+        losses, fake_source = self.generator_losses(batch, "target", "source")
+        learnt |= update.backward(losses)
+        update.step("generators")
 
-        discriminator_losses = self.discriminator_losses(batch, fakes["source"], fakes["target"])
-        update("discriminators", discriminator_losses)
+        learnt |= update("discriminators", self.discriminator_losses(batch, fake_source, fake_target))
 
         self._follow_with_averages()
         self.steps_taken += 1
-        return losses | discriminator_losses
+        return learnt
 
-    def generator_losses(
-        self, batch: UnpairedBatch, fakes: dict[str, Tensor], losses: dict[str, Tensor]
-    ) -> Iterator[dict[str, Tensor]]:
-        """The generators' objective in two parts, one per direction, with a graph each. Zhu et al., eq. 3.
+    def generator_losses(self, batch: UnpairedBatch, domain: Domain, other: Domain) -> tuple[dict[str, Tensor], Tensor]:
+        """The half of the generators' objective that begins with the images of one domain. Zhu et al., eq. 3.
+
+        Each half has a graph of its own, so that a step needs the memory of one direction.
 
         Args:
             batch: The images.
-            fakes: Gets the translations into each domain, without gradient.
-            losses: Gets all losses.
+            domain: Whose images go there and back.
+            other: Where they go.
+
+        Returns:
+            The losses, and the translations into the other domain, signed, without gradient.
         """
         guidance = self._guidance_now()
         generators = self._generators()
-        images = {"source": to_signed(batch.source), "target": to_signed(batch.target)}
-        for domain, other in (("source", "target"), ("target", "source")):
-            there, back = generators[f"{domain}_to_{other}"], generators[f"{other}_to_{domain}"]
-            own = images[other] if self.identity_weight > 0 else None
-            labelled = guidance.labelled_images(batch, domain) if guidance is not None else None
-            fake, same, labelled_fake = self._translate(
-                there, images[domain], own, None if labelled is None else to_signed(labelled)
-            )
-            part = {f"adversarial_{other}": self.adversarial(other, fake)}
-            part[f"cycle_{domain}"] = self.cycle_weight * cycle_consistency(back(fake), images[domain])
-            if same is not None:
-                part[f"identity_{other}"] = self.cycle_weight * self.identity_weight * identity(same, images[other])
-            if guidance is not None:
-                part = guidance.mixed_with(part, guidance.losses(batch, domain, fake, labelled_fake))
-            fakes[other] = fake.detach()
-            losses |= part
-            yield part
+        there, back = generators[f"{domain}_to_{other}"], generators[f"{other}_to_{domain}"]
+        image, other_image = to_signed(getattr(batch, domain)), to_signed(getattr(batch, other))
+        own = other_image if self.identity_weight > 0 else None
+        labelled = guidance.labelled_images(batch, domain) if guidance is not None else None
+        fake, same, labelled_fake = self._translate(
+            there, image, own, None if labelled is None else to_signed(labelled)
+        )
+        losses = {
+            f"adversarial_{other}": self.adversarial(other, fake),
+            f"cycle_{domain}": self.cycle_weight * cycle_consistency(back(fake), image),
+        }
+        if same is not None:
+            losses[f"identity_{other}"] = self.cycle_weight * self.identity_weight * identity(same, other_image)
+        if guidance is not None:
+            losses = guidance.mixed_with(losses, guidance.losses(batch, domain, fake, labelled_fake))
+        return losses, fake.detach()
 
     def _guidance_now(self) -> Guidance | None:
         """The guidance, once it has begun."""

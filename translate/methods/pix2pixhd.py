@@ -169,19 +169,17 @@ class Pix2pixHD(Translator):
         fake, real, layout = self._synthesise(batch, self.phase)
         judged_real = self.discriminator(torch.cat([layout, real], dim=1))
 
-        generator_losses = self.generator_losses(layout, fake, real, judged_real)
-        update("generator", generator_losses)
+        learnt = update("generator", self.generator_losses(layout, fake, real, judged_real))
 
         judged_fake = self.discriminator(self.pool(torch.cat([layout, fake], dim=1).detach()))
-        discriminator_losses = {"discriminator": discriminator_loss(judged_real, judged_fake)}
-        update("discriminator", discriminator_losses)
+        learnt |= update("discriminator", {"discriminator": discriminator_loss(judged_real, judged_fake)})
 
         self.steps_taken += 1
         if self.average is not None:
             self.average.update(self.source_to_target)
         if self.styles is not None and (self.steps_taken % CLUSTER_EVERY == 0 or self.steps_taken >= self.steps):
             self.styles.form_clusters()
-        return generator_losses | discriminator_losses
+        return learnt
 
     def generator_losses(
         self, layout: Tensor, fake: Tensor, real: Tensor, judged_real: list[list[Tensor]]

@@ -29,9 +29,10 @@ from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network, build_segmenter, finished_translator, network_of
 from pipelines.experiment.workspace import Workspace, arm_shares
 from pipelines.stages.training.training_run import filled_pool, note, train_run
+from segment.batches import BatchAugmentation
 from segment.classes import CLASS_NAMES
 from segment.losses import inverse_log_weights
-from segment.methods.supervised import BatchAugmentation, Supervised
+from segment.methods.supervised import Supervised
 from segment.normalisation import refusal_of_single_images
 
 

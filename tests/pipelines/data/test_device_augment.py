@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipelines.data.device_augment import DeviceAugmentation
-from segment.methods.supervised import LabelledBatch
+from segment.batches import LabelledBatch
 
 OFF = {
     "flip": False, "colour_jitter": 0.0, "blur": 0.0, "gamma": 0.0, "grey": 0.0, "noise": 0.0, "jpeg": 0.0,

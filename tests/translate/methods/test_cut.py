@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.translate.methods.method_tester import MethodTester, PerformedUpdate, changed, snapshot
+from tests.method_tester import LookOnly, PerformedUpdate, changed, snapshot
+from tests.translate.methods.translator_tester import TranslatorTester
 from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cut import CUT, compared_layers
@@ -26,7 +27,7 @@ def batch(size=(32, 40), images=1):
     return UnpairedBatch(source=source, target=target)
 
 
-class TestCUT(MethodTester):
+class TestCUT(TranslatorTester):
     def method(self):
         return tiny()
 
@@ -34,7 +35,7 @@ class TestCUT(MethodTester):
         return batch()
 
 
-class TestFastCUT(MethodTester):
+class TestFastCUT(TranslatorTester):
     def method(self):
         return tiny(**FAST)
 
@@ -42,7 +43,7 @@ class TestFastCUT(MethodTester):
         return batch()
 
 
-class TestAveragedCUT(MethodTester):
+class TestAveragedCUT(TranslatorTester):
     def method(self):
         return tiny(ema_decay=0.9)
 
@@ -73,6 +74,9 @@ def test_layers_follow_from_the_generator(generator, antialias, layers):
     assert [one.shape[1] for one in maps] == [3, 4, 8, 8, 8]
 
 
+PARTS = ("target_discriminator", "projection", "source_to_target")
+
+
 class TestStep:
     def test_discriminator_first_then_generator(self):
         method = tiny()
@@ -86,28 +90,30 @@ class TestStep:
     )
     def test_each_half_changes_its_own_networks_only(self, half, learners):
         method, changes = tiny(), {}
-        performed = PerformedUpdate(method)
 
-        def update(optimizer, losses):
-            before = snapshot(method)
-            performed(optimizer, losses)
-            changes[optimizer] = {name.split(".")[0] for name in changed(before, method)}
+        class Watched(PerformedUpdate):
+            def step(self, *optimizers):
+                before = snapshot(method)
+                super().step(*optimizers)
+                changes[optimizers[0]] = {name.split(".")[0] for name in changed(before, method)}
 
-        method.step(batch(), update)
+        method.step(batch(), Watched(method))
         assert changes[half] == learners
 
     def test_discriminator_keeps_no_gradient_of_the_generators_half(self):
-        method = tiny()
+        method, found = tiny(), {}
 
-        def generator_only(optimizer, losses):
-            if optimizer == "generator":
-                sum(losses.values()).backward()
+        class Watched(PerformedUpdate):
+            def step(self, *optimizers):
+                if optimizers == ("generator",):
+                    found.update({name: parameter.grad for name, parameter in method.named_parameters()})
+                super().step(*optimizers)
 
-        method.step(batch(), generator_only)
-        judge = list(method.target_discriminator.parameters())
-        assert all(parameter.grad is None and parameter.requires_grad for parameter in judge)
-        assert all(parameter.grad is not None for parameter in method.projection.parameters())
-        assert any(parameter.grad.abs().sum() > 0 for parameter in method.source_to_target.parameters())
+        method.step(batch(), Watched(method))
+        of = {part: [g for name, g in found.items() if name.startswith(part)] for part in PARTS}
+        assert all(gradient is None for gradient in of["target_discriminator"])
+        assert all(gradient is not None for gradient in of["projection"])
+        assert any(gradient.abs().sum() > 0 for gradient in of["source_to_target"])
 
     @pytest.mark.parametrize(
         ("settings", "expected"),
@@ -115,14 +121,14 @@ class TestStep:
          (FAST, {"adversarial", "contrast", "discriminator"})],
     )  # fmt: skip
     def test_logs_every_term_of_the_objective(self, settings, expected):
-        assert set(tiny(**settings).step(batch(), PerformedUpdate(tiny(**settings)))) == expected
+        assert set((method := tiny(**settings)).step(batch(), PerformedUpdate(method))) == expected
 
     def test_fast_translates_half_as_many_images(self):
         seen = []
         for settings in ({}, FAST | {"flip_equivariance": False}):
             method = tiny(**settings)
             method.source_to_target.model[1].register_forward_hook(lambda _, inputs, out: seen.append(len(out)))
-            method.step(batch(), lambda optimizer, losses: None)
+            method.step(batch(), LookOnly(method))
         assert seen == [2, 2, 1, 1]  # translated and encoded: source with target, then source alone
 
     def test_mirrored_in_half_of_the_steps(self):
@@ -133,7 +139,7 @@ class TestStep:
         for seed in range(20):
             seen.clear()
             torch.manual_seed(seed)
-            method.step(given, lambda optimizer, losses: None)
+            method.step(given, LookOnly(method))
             mirrored += len(seen) == 3  # encoded as it is, translated mirrored, and the translation encoded
         assert 4 <= mirrored <= 16
 
@@ -186,7 +192,7 @@ class Blind(nn.Module):
 def test_terms_by_hand(settings, term, expected):
     method = tiny(**settings)
     method.target_discriminator, method.projection = Constant(0.3), Blind()
-    losses = method.step(batch((32, 32)), lambda optimizer, losses: None)
+    losses = method.step(batch((32, 32)), LookOnly(method))
     assert losses[term].item() == pytest.approx(expected, rel=1e-5)
 
 

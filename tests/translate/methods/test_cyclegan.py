@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from segment.methods.method import parts_of
-from tests.translate.methods.method_tester import MethodTester, PerformedUpdate, changed, look_only, snapshot
+from tests.method_tester import LookOnly, PerformedUpdate, changed, snapshot
+from tests.translate.methods.translator_tester import TranslatorTester
 from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN
@@ -26,7 +26,7 @@ def batch(size=(32, 40), images=1):
     return UnpairedBatch(source=source, target=target)
 
 
-class TestCycleGAN(MethodTester):
+class TestCycleGAN(TranslatorTester):
     def method(self):
         return tiny()
 
@@ -50,16 +50,16 @@ def test_has_the_authors_number_of_parameters():
 
 
 class StopAfter(PerformedUpdate):
-    """Performs updates up to the named one and looks at the method in between."""
+    """Performs updates and looks at what each changes."""
 
     def __init__(self, method):
         super().__init__(method)
         self.changes = {}
 
-    def __call__(self, optimizer, losses):
+    def step(self, *optimizers):
         before = snapshot(self.method)
-        super().__call__(optimizer, losses)
-        self.changes[optimizer] = changed(before, self.method)
+        super().step(*optimizers)
+        self.changes[optimizers[0]] = changed(before, self.method)
 
 
 class TestStep:
@@ -79,17 +79,19 @@ class TestStep:
         assert {name.split(".")[0] + "." for name in changes} == set(learners)
 
     def test_discriminators_keep_no_gradient_of_the_generators_half(self):
-        method = tiny()
+        method, judged = tiny(), []
 
-        def generators_only(optimizer, losses):
-            if optimizer == "generators":
-                for part in parts_of(losses):
-                    sum(part.values()).backward()
+        class Watched(PerformedUpdate):
+            def step(self, *optimizers):
+                if optimizers == ("generators",):
+                    judged.extend(parameter.grad for parameter in judges)
+                    assert any(parameter.grad is not None for parameter in method.source_to_target.parameters())
+                super().step(*optimizers)
 
-        method.step(batch(), generators_only)
         judges = [*method.target_discriminator.parameters(), *method.source_discriminator.parameters()]
-        assert all(parameter.grad is None and parameter.requires_grad for parameter in judges)
-        assert any(parameter.grad is not None for parameter in method.source_to_target.parameters())
+        method.step(batch(), Watched(method))
+        assert judged and all(gradient is None for gradient in judged)
+        assert all(parameter.requires_grad for parameter in judges)
 
     def test_each_direction_is_back_propagated_before_the_next_is_translated(self):
         """Half the memory: one graph at a time."""
@@ -97,12 +99,12 @@ class TestStep:
         method.source_to_target.register_forward_hook(lambda *_: events.append("there"))
         method.target_to_source.register_forward_hook(lambda *_: events.append("back"))
 
-        def watched(optimizer, losses):
-            for part in parts_of(losses):
-                sum(part.values()).backward()
-                events.append(sorted(part))
+        class Watched(PerformedUpdate):
+            def backward(self, losses):
+                events.append(sorted(losses))
+                return super().backward(losses)
 
-        method.step(batch(), watched)
+        method.step(batch(), Watched(method))
         assert events[:2] == ["there", "back"] and events[3:5] == ["back", "there"]
         assert events[2] == ["adversarial_target", "cycle_source", "identity_target"]
         assert events[5] == ["adversarial_source", "cycle_target", "identity_source"]
@@ -112,9 +114,10 @@ class TestStep:
         given = batch()
         for method in (whole, parts):
             method.zero_grad()
-        sum(sum(part.values()) for part in list(whole.generator_losses(given, {}, {}))).backward()
-        for part in parts.generator_losses(given, {}, {}):
-            sum(part.values()).backward()
+        directions = [("source", "target"), ("target", "source")]
+        sum(sum(whole.generator_losses(given, *one)[0].values()) for one in directions).backward()
+        for one in directions:
+            sum(parts.generator_losses(given, *one)[0].values()).backward()
         for name, parameter in whole.source_to_target.named_parameters():
             torch.testing.assert_close(parts.source_to_target.get_parameter(name).grad, parameter.grad)
 
@@ -189,7 +192,8 @@ def stand_in():
     ],
 )
 def test_terms_by_hand(term, expected):
-    losses = stand_in().step(batch(), look_only)
+    method = stand_in()
+    losses = method.step(batch(), LookOnly(method))
     assert losses[term].item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -199,7 +203,7 @@ def test_discriminators_see_real_images_of_their_own_domain():
     method.source_discriminator.register_forward_hook(lambda _, inputs, __: seen["source"].append(inputs[0]))
     method.target_discriminator.register_forward_hook(lambda _, inputs, __: seen["target"].append(inputs[0]))
     given = batch()
-    method.step(given, look_only)
+    method.step(given, LookOnly(method))
     source, target = given.source * 2 - 1, given.target * 2 - 1
     for_generators, real, fake = seen["target"]
     torch.testing.assert_close(for_generators, source + 0.1)
@@ -319,7 +323,7 @@ class TestAverages:
         assert int(method.averages["source_to_target"].updates) == 0
 
 
-class TestAveragedCycleGAN(MethodTester):
+class TestAveragedCycleGAN(TranslatorTester):
     def method(self):
         return tiny(ema_decay=0.5)
 
@@ -327,7 +331,7 @@ class TestAveragedCycleGAN(MethodTester):
         return batch()
 
 
-class TestCycleGANWithBatchNorm(MethodTester):
+class TestCycleGANWithBatchNorm(TranslatorTester):
     """Statistics depend on what is in a batch: domains go through the generators apart, previews leave no trace."""
 
     def method(self):
@@ -343,7 +347,7 @@ class TestCycleGANWithBatchNorm(MethodTester):
         assert seen == [2, 2, 2]  # translated, kept, cycled
 
 
-class TestAntialiasedCycleGAN(MethodTester):
+class TestAntialiasedCycleGAN(TranslatorTester):
     def method(self):
         return tiny(antialias=True)
 
@@ -356,7 +360,7 @@ class TestAntialiasedCycleGAN(MethodTester):
         assert not any(isinstance(m, nn.ConvTranspose2d) for m in generator.modules())
 
 
-class TestCycleGANWithUnet(MethodTester):
+class TestCycleGANWithUnet(TranslatorTester):
     def method(self):
         return tiny(generator="unet128", generator_channels=1, gan_loss="vanilla", discriminator_layers=1)
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.translate.methods.method_tester import MethodTester, PerformedUpdate, changed, snapshot
+from tests.method_tester import LookOnly, PerformedUpdate, changed, snapshot
+from tests.translate.methods.translator_tester import TranslatorTester
 from translate.methods import METHODS
 from translate.methods.batches import PairedBatch
 from translate.methods.pix2pixhd import Pix2pixHD
@@ -43,7 +44,7 @@ def train(method, steps):
     return method
 
 
-class TestGlobal(MethodTester):
+class TestGlobal(TranslatorTester):
     def method(self):
         return tiny()
 
@@ -51,7 +52,7 @@ class TestGlobal(MethodTester):
         return batch()
 
 
-class TestCoarseToFineWithStylesAndAverage(MethodTester):
+class TestCoarseToFineWithStylesAndAverage(TranslatorTester):
     def method(self):
         return tiny(**COARSE_TO_FINE, style_features=2, ema_decay=0.5, pool_size=2)
 
@@ -126,7 +127,8 @@ def stand_in():
 )
 def test_terms_by_hand(term, expected):
     given = PairedBatch(torch.full((1, 3, 16, 16), 0.6), torch.zeros(1, 16, 16, dtype=torch.int64))
-    losses = stand_in().step(given, lambda optimizer, losses: None)
+    method = stand_in()
+    losses = method.step(given, LookOnly(method))
     assert set(losses) == {"adversarial", "features", "perceptual", "discriminator"}
     assert losses[term].item() == pytest.approx(expected, rel=1e-5)
 
@@ -136,19 +138,20 @@ def test_terms_by_hand(term, expected):
     [({"feature_weight": 0}, "features"), ({"perceptual_weight": 0, "perceptual": lambda *_: 1 / 0}, "perceptual")],
 )
 def test_terms_without_weight_are_left_out(settings, absent):
-    assert absent not in tiny(**settings).step(batch(), lambda optimizer, losses: None)
+    method = tiny(**settings)
+    assert absent not in method.step(batch(), LookOnly(method))
 
 
 def test_generator_first_then_discriminators_and_neither_moves_the_other():
-    method = tiny()
-    update, changes = PerformedUpdate(method), {}
+    method, changes = tiny(), {}
 
-    def watched(optimizer, losses):
-        before = snapshot(method)
-        update(optimizer, losses)
-        changes[optimizer] = {name.split(".")[0] for name in changed(before, method)}
+    class Watched(PerformedUpdate):
+        def step(self, *optimizers):
+            before = snapshot(method)
+            super().step(*optimizers)
+            changes[optimizers[0]] = {name.split(".")[0] for name in changed(before, method)}
 
-    method.step(batch(), watched)
+    method.step(batch(), Watched(method))
     assert changes == {"generator": {"source_to_target"}, "discriminator": {"discriminator"}}
     assert list(changes) == ["generator", "discriminator"]
 
