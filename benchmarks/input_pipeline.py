@@ -28,6 +28,7 @@ from pipelines.engine.launch import Machine, choose_machine, describe_machine, u
 from pipelines.engine.loop import PerformedUpdate
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.stages.training.train_segmenter import augmentation_in_workers, augmentation_on_device
+from segment.methods.segmenter_training import SegmenterTrainingSettings
 from segment.methods.supervised import Supervised
 from segment.networks import NETWORKS
 
@@ -63,9 +64,8 @@ def waiting(
         style_in_batch=settings.augment_on == "device",
     )
     method = Supervised(
-        network=NETWORKS[settings.network](),
-        steps=1000,
-        learning_rate=0.01,
+        NETWORKS[settings.network](),
+        SegmenterTrainingSettings(),
         augmentation=augmentation_on_device(settings),
     )
     method.to(machine.device, memory_format=method.memory_format(machine.device)).train()

@@ -22,6 +22,7 @@ from pipelines.engine.launch import Machine, choose_machine, describe_machine
 from pipelines.engine.loop import PerformedUpdate
 from segment.batches import LabelledBatch
 from segment.methods.method import Method
+from segment.methods.segmenter_training import SegmenterTrainingSettings
 from segment.methods.supervised import Supervised
 from segment.networks import NETWORKS
 from translate.methods.batches import UnpairedBatch
@@ -33,7 +34,7 @@ WARM_UP = 2
 
 def segmenter(device: torch.device) -> tuple[Method, LabelledBatch]:
     """DDRNet-23-slim, batch 8 of 256x128."""
-    method = Supervised(network=NETWORKS["ddrnet23_slim"](), steps=1000, learning_rate=0.01, loss="cross_entropy")
+    method = Supervised(NETWORKS["ddrnet23_slim"](), SegmenterTrainingSettings(loss="cross_entropy"))
     batch = LabelledBatch(torch.rand(8, 3, 128, 256), torch.randint(0, 19, (8, 128, 256)))
     return method.to(device).train(), batch.to(device)
 

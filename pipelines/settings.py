@@ -3,12 +3,18 @@
 Settings are frozen and refuse unknown keys, so an hour of training never ends in a typo.
 """
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any
+from dataclasses import MISSING, fields
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from pipelines.declared import names_in
+from segment.settings import OneOf
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -40,7 +46,7 @@ EXPECTED = {
 class Settings(BaseModel):
     """Frozen; an unknown key, a NaN or an infinity is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -50,6 +56,59 @@ class Settings(BaseModel):
             if isinstance(value, bool) and name in cls.model_fields and cls.model_fields[name].annotation is not bool:
                 raise ValueError(f"{name} is a setting that is not true or false, got {str(value).lower()}")
         return values
+
+
+def model_of(declared: type, name: str, base: type[Settings] = Settings, **more: Any) -> type[Settings]:
+    """The model that reads a settings dataclass from a file: the same fields, defaults, ranges and checks.
+
+    Args:
+        declared: A frozen dataclass whose annotations are made of `segment.settings`' words.
+        name: Of the model.
+        base: What the model has besides; fields that it has already stay its own.
+        more: Further fields, as `pydantic.create_model` takes them.
+
+    Returns:
+        A model with `declared_values()`, the keyword arguments of such a dataclass.
+    """
+    hints = get_type_hints(declared, include_extras=True)
+    own = [field for field in fields(declared) if field.name not in base.model_fields]
+    described = {field.name: (_for_a_file(hints[field.name]), _default(field)) for field in own}
+    names = tuple(field.name for field in fields(declared))
+
+    def values(self: Settings) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
+
+    def check(self: Settings) -> Settings:
+        declared(**values(self))
+        return self
+
+    model = create_model(
+        name,
+        __base__=base,
+        __module__=declared.__module__,
+        __validators__={f"_as_{declared.__name__}": model_validator(mode="after")(check)},
+        **described,
+        **more,
+    )
+    model.declared_values = values
+    return model
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default is not MISSING:
+        return field.default
+    return ... if field.default_factory is MISSING else Field(default_factory=field.default_factory)
+
+
+def _for_a_file(annotation: Any) -> Any:
+    """The annotation with names that are looked up in a dict spelt out, so that a message lists them."""
+    kind, parts = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        choices = next((word.choices for word in parts[1:] if isinstance(word, OneOf)), None)
+        return annotation if choices is None else Literal[names_in(choices)]
+    if kind in (Union, UnionType):
+        return Union[tuple(_for_a_file(part) for part in parts)]  # noqa: UP007  (made of a tuple)
+    return annotation
 
 
 def explain(error: ValidationError, model: Any) -> str:

@@ -33,6 +33,19 @@ def cross_entropy(logits: Tensor, label_map: Tensor, class_weights: Tensor | Non
     return _mean(_pixel_losses(logits, label_map), label_map, class_weights)
 
 
+def weighted_cross_entropy(logits: Tensor, label_map: Tensor, weights: Tensor) -> Tensor:
+    """Mean over all pixels of their cross-entropies times their weights: half the trust is half the pull.
+
+    Args:
+        logits: (B, K, H, W).
+        label_map: (B, H, W) int64 train ids; an ignored pixel (255) costs nothing and counts in the mean.
+        weights: (B, H, W), of pixels, constants.
+
+    Source: the loss on mixed frames of Tranheden et al., WACV 2021 (arXiv:2007.08702), eq. 1, as their code has it.
+    """
+    return (_pixel_losses(logits, label_map) * weights).mean()
+
+
 def ohem_cross_entropy(
     logits: Tensor,
     label_map: Tensor,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -226,6 +227,21 @@ def load_method(checkpoint: Path, method: nn.Module) -> None:
     tensors = load_file(checkpoint / "method.safetensors")
     try:
         method.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{checkpoint} is of another network: {detail}") from error
+
+
+def load_part(checkpoint: Path, network: nn.Module, prefix: str) -> None:
+    """Fill one network of a method with those of a verified checkpoint's tensors whose names begin with `prefix`.
+
+    Raises:
+        CheckpointError: They are not all that the network needs, or belong to another one.
+    """
+    with safe_open(checkpoint / "method.safetensors", framework="pt") as tensors:
+        own = {key.removeprefix(prefix): tensors.get_tensor(key) for key in tensors.keys() if key.startswith(prefix)}  # noqa: SIM118
+    try:
+        network.load_state_dict(own, strict=True)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{checkpoint} is of another network: {detail}") from error

@@ -69,7 +69,7 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
     segmenter = workspace.experiment.segmenter
     if segmenter.style_from_target > 0 and shares["target"] < 1:
         used["style"] = fingerprint(workspace.target)
-    settings = segmenter.model_dump(mode="json") | {"shares": shares}
+    settings = segmenter.identity(adapts=arm == "translated") | {"shares": shares}
     settings["encoder_weights"] = _encoder_weights(workspace, segmenter.encoder_weights)
     if shares["translated"] == 0:  # what only concerns translated frames
         settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}

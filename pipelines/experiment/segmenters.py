@@ -1,35 +1,19 @@
 """Settings of stage two's training. Defaults are those of the real-time segmenters' published recipes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from pipelines.settings import Fraction, Settings
+from pipelines.declared import names_in, settings_class, settings_of
+from pipelines.settings import Fraction, Settings, model_of
 from segment.classes import CLASS_NAMES
 
 Size = tuple[PositiveInt, PositiveInt]
 Quality = Annotated[int, Field(ge=1, le=100)]
-NetworkName = Literal[
-    "ddrnet23_slim",
-    "ddrnet23",
-    "ddrnet39",
-    "pidnet_s",
-    "pidnet_m",
-    "pidnet_l",
-    "bisenetv1",
-    "bisenetv2",
-    "stdc1",
-    "stdc2",
-    "ppliteseg_t",
-    "ppliteseg_b",
-    "deeplabv2_resnet101",
-    "deeplabv2_resnet101_multi",
-    "deeplabv3_resnet101",
-    "lraspp",
-    "deeplabv3plus_wrn38",
-    "hierarchical_deeplabv3plus_wrn38",
-]
-"""Keys of `segment.networks.NETWORKS`, written out so that a config is read without importing torch."""
+NetworkName = Literal[names_in("segment.networks.NETWORKS")]
+METHODS = "segment.methods.METHODS"
+FOUR_BRANCHES = "_four_branches"
+"""How the names of DeepLabV2 end that sums all four branches of its classifier."""
 
 
 class Shares(Settings):
@@ -98,60 +82,45 @@ class AugmentationSettings(Settings):
         return self
 
 
-class SegmenterSettings(AugmentationSettings):
-    """Stage two's training; the same for every arm of a comparison but for the frames."""
+Training = model_of(settings_class("segment.methods.segmenter_training.SegmenterTrainingSettings"), "Training")
+"""How a segmenter is trained, whatever the method, as it stands beside the methods."""
 
-    method: Literal["supervised"] = "supervised"
+ADAPTATIONS: dict[str, type[Settings]] = {
+    name: model_of(settings, name, method=(Literal[name], ...))
+    for name in names_in(METHODS)
+    if (settings := settings_of(METHODS, name)) is not None
+}
+"""A model for each method that adapts: its name, and the knobs that stand beside it in its file."""
+
+AnyAdaptationSettings = Annotated[Union[tuple(ADAPTATIONS.values())], Discriminator("method")]  # noqa: UP007
+
+
+class SegmenterSettings(AugmentationSettings, Training):
+    """Stage two's training; the same for every arm of a comparison but for the frames, and for who adapts."""
+
     network: NetworkName = "ddrnet23_slim"
-    aspp_branches: Literal[2, 4] = 2
-    """Of DeepLabV2's classifier: 2 as AdaptSegNet's code computes and as its checkpoints were trained, 4 as the paper
-    says (arXiv:1606.00915)."""
+    adaptation: AnyAdaptationSettings | None = None
+    """How the adapted arm learns from target frames without their labels; absent: from labelled frames alone."""
     shares: Shares = Shares()
     exact_shares: bool = False
     """Whether each batch holds the shares as exactly as they divide (6 and 6 of 12 at 0.5); otherwise each frame draws
     where it comes from, and the shares hold on average."""
     last_steps_on_target: NonNegativeInt = 0
     """So many steps at the end learn from labelled target frames alone; needs `shares.target` above 0."""
-    steps: PositiveInt = 80_000
     batch: PositiveInt = 12
     """Of one step, over all processes of torchrun, which share it evenly: their number does not change what is learnt
     from. Most networks need 2 or more in each process, since batch statistics of a globally pooled map need two images.
     1 is for networks without such a map, and for batch normalisation that is frozen or, with several processes, synced.
     """
-    batch_norm: Literal["batch", "frozen", "synced"] = "batch"
-    """"frozen" keeps statistics, scales and shifts as they are, which only makes sense with `encoder_weights`; "synced"
-    takes the statistics over the batches of all processes of torchrun, and is "batch" in a single one. With "batch"
-    each of several processes normalises by its own part, and the running statistics of process 0 are kept."""
     encoder_weights: str | None = None
     """What the encoder starts from: a file of weights, or "torchvision" for its ImageNet weights where they lie in
     torch's cache; nothing is downloaded. Absent: random weights, which cost 0 to 4 points of mIoU in long training on
     Cityscapes, and more in short."""
     height: PositiveInt = 1024
     """Frames are brought to this height before augmentation, and for prediction."""
-    loss: Literal["ohem", "cross_entropy", "focal", "dice", "boundary", "cross_entropy+dice", "boundary+dice"] = "ohem"
-    """Of every head. "ohem" is cross-entropy on the hard pixels (BiSeNet's code); "focal" weighs pixels by how unsure
-    the network is (Lin et al., ICCV 2017); "dice" counts classes alike (Milletari et al., 3DV 2016); "boundary" gives
-    the pixels beside another class half of the cross-entropy. "boundary+dice" is super-gradients' recipe for DDRNet,
-    which reports 1.4 mIoU more than with "ohem"."""
     class_weights: str | tuple[float, ...] | None = None
     """Weights of the classes in that loss: "inverse_log" for 1 / ln(1.02 + share), the shares counted on the training
     frames (ENet, arXiv:1606.02147), or a list of 19; absent: all alike."""
-    auxiliary_weight: NonNegativeFloat | None = None
-    """Of the loss of each head that only training uses; absent: the network's own."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: PositiveFloat = 0.01
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Of SGD."""
-    weight_decay: NonNegativeFloat = 5e-4
-    """On convolution weights; biases and normalisation have none, as in BiSeNet's code."""
-    schedule: Literal["poly", "cosine"] = "poly"
-    """How the learning rate falls after the warm-up; "cosine" as in SGDR (arXiv:1608.03983), without restarts."""
-    poly_power: PositiveFloat = 0.9
-    """Of "poly": the rate is (1 - progress) ** poly_power (DeepLab, arXiv:1606.00915)."""
-    warmup_steps: NonNegativeInt = 1000
-    """Steps in which the rate rises to its full height."""
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Decay of the moving average of the weights that is then evaluated; absent: no average."""
     rare_class_sampling: bool = False
     """Draw frames by class, rare ones more often (Hoyer et al., CVPR 2022, sec. 3.3)."""
     rare_class_temperature: PositiveFloat = 0.01
@@ -163,6 +132,44 @@ class SegmenterSettings(AugmentationSettings):
     """Draw translated frames in proportion to that score."""
     checkpoint_every: PositiveInt = 500
     preview_every: PositiveInt = 250
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was_written_before(cls, values: Any) -> Any:
+        """Settings of runs that were made when supervised training was a setting, and DeepLabV2's branches another."""
+        if not isinstance(values, dict) or not {"method", "aspp_branches"} & values.keys():
+            return values
+        values = dict(values)
+        if values.get("method") == "supervised":
+            del values["method"]
+        network, branches = str(values.get("network", "")), values.pop("aspp_branches", 2)
+        if branches == 4 and network.startswith("deeplabv2"):
+            values["network"] = network + FOUR_BRANCHES
+        return values
+
+    @property
+    def method(self) -> str:
+        """Key of METHODS by which the adapted arm learns."""
+        return "supervised" if self.adaptation is None else self.adaptation.method
+
+    def identity(self, adapts: bool) -> dict[str, Any]:
+        """What of these settings decides an arm's outcome, as runs of all versions have it.
+
+        A key that came later and is absent or has no effect is left out, and what was a key once is written as it was,
+        so that what was trained before is not trained again.
+
+        Args:
+            adapts: Whether the arm is one that adapts; to the others it is all the same how.
+        """
+        values = self.model_dump(mode="json")
+        if not adapts or self.adaptation is None:
+            del values["adaptation"]
+            values["method"] = "supervised"
+        if self.head_learning_rate == 1:
+            del values["head_learning_rate"]
+        values["aspp_branches"] = 4 if self.network.endswith(FOUR_BRANCHES) else 2
+        values["network"] = self.network.removesuffix(FOUR_BRANCHES)
+        return values
 
     @model_validator(mode="after")
     def _one_weight_a_class(self) -> "SegmenterSettings":
@@ -184,12 +191,4 @@ class SegmenterSettings(AugmentationSettings):
             raise ValueError("last_steps_on_target needs labelled target frames; set shares.target above 0")
         if self.last_steps_on_target > self.steps:
             raise ValueError(f"last_steps_on_target is {self.last_steps_on_target} and steps {self.steps}; lower it")
-        return self
-
-    @model_validator(mode="after")
-    def _warmup_fits(self) -> "SegmenterSettings":
-        if self.warmup_steps >= self.steps:
-            raise ValueError(
-                f"warmup_steps is {self.warmup_steps} and steps {self.steps}; set warmup_steps below steps"
-            )
         return self

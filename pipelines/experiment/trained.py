@@ -1,13 +1,11 @@
 """Trained networks on disk: made from their settings, filled with their weights, known to be those asked for."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipelines.engine.checkpoints import load_method, read_state, resolve_checkpoint
+from pipelines.engine.checkpoints import load_method, load_part, read_state, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.engine.runs import as_json, read_json
 from pipelines.errors import CheckpointError
@@ -15,18 +13,16 @@ from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, LoadableTranslatorSettings
 from pipelines.experiment.workspace import Workspace
-from segment.methods import METHODS as SEGMENTER_METHODS
-from segment.methods.supervised import Supervised
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
-from translate.methods import METHODS as TRANSLATOR_METHODS
+from translate.methods import METHODS
 from translate.methods.translator import Translator
 
 
 def build_translator(settings: AnyTranslatorSettings, seed: int = 0, **collaborators: Any) -> Translator:
     """The method with freshly drawn weights, a function of the seed; `collaborators` (guidance) are handed to it."""
     seed_weights(seed, "translator")
-    return TRANSLATOR_METHODS[settings.method](**settings.arguments(), **collaborators)
+    return METHODS[settings.method](**settings.arguments(), **collaborators)
 
 
 def finished_translator(workspace: Workspace, seed: int) -> Path:
@@ -75,48 +71,22 @@ def settings_in(checkpoint: Path, stage: str) -> dict[str, Any]:
     return about["settings"]
 
 
-def build_network(settings: SegmenterSettings, seed: int) -> Segmenter:
+def build_network(settings: SegmenterSettings, seed: int = 0) -> Segmenter:
     """The network with freshly drawn weights, a function of the seed alone: all arms start from the same."""
     seed_weights(seed, "segmenter")
-    return network_of(settings)()
-
-
-def network_of(settings: SegmenterSettings) -> Callable[..., Segmenter]:
-    """The network's constructor, with the settings that are its own."""
-    if settings.network.startswith("deeplabv2"):
-        return partial(NETWORKS[settings.network], aspp_branches=settings.aspp_branches)
-    return NETWORKS[settings.network]
-
-
-def build_segmenter(
-    settings: SegmenterSettings, seed: int = 0, network: Segmenter | None = None, **training: Any
-) -> Supervised:
-    """The method around a network (absent: a fresh one), with what only training needs, if it is given."""
-    return SEGMENTER_METHODS[settings.method](
-        network=network or build_network(settings, seed),
-        steps=settings.steps,
-        learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        optimizer=settings.optimizer,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        loss=settings.loss,
-        auxiliary_weight=settings.auxiliary_weight,
-        ema_decay=settings.ema_decay,
-        schedule=settings.schedule,
-        poly_power=settings.poly_power,
-        **training,
-    )
+    return NETWORKS[settings.network]()
 
 
 def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSettings, Path]:
     """The network to predict with, from a run folder or checkpoint; its settings; the checkpoint used.
+
+    Whatever else its method trained (a teacher, discriminators) is neither built nor read.
 
     Raises:
         CheckpointError: Damaged, or not a segmenter.
     """
     checkpoint = resolve_checkpoint(path)
     settings = SegmenterSettings.model_validate(settings_in(checkpoint, "segmenter"))
-    method = build_segmenter(settings)
-    load_method(checkpoint, method)
-    return method.evaluated_network().to(machine.device).eval(), settings, checkpoint
+    network = build_network(settings)
+    load_part(checkpoint, network, "network." if settings.ema_decay is None else "average.network.")
+    return network.to(machine.device).eval(), settings, checkpoint

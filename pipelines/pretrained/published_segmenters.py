@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.data.files import sha256_of
 from pipelines.errors import CheckpointError
 from pipelines.experiment.segmenters import SegmenterSettings
-from pipelines.experiment.trained import build_segmenter
+from pipelines.experiment.trained import build_network
 from pipelines.pretrained.published_translators import Imported, State, write_run
 from segment.classes import CLASS_NAMES
 from segment.networks import NETWORKS
@@ -186,9 +186,9 @@ def import_segmenter(
     settings = SegmenterSettings.model_validate(
         {"network": match.network} | ({} if height is None else {"height": height})
     )
-    method = build_segmenter(settings)
+    network = build_network(settings)
     state = CONVERSIONS.get(match.network, dict)(match.state)
-    method.network.load_state_dict(state, strict=False)
+    network.load_state_dict(state, strict=False)
     content = {
         "stage": "segmenter",
         "seed": 0,
@@ -196,7 +196,7 @@ def import_segmenter(
         "networks": {"network": match.network},
         "settings": settings.model_dump(mode="json"),
     }
-    write_run(output, content, method, restart)
+    write_run(output, content, nn.ModuleDict({"network": network}), restart)
     fresh = len(match.missing_auxiliary)
     drawn = f"; {fresh} of heads that only training uses not given, freshly drawn" if fresh else ""
     return Imported(output, (f"network: {match.network}; {match.counts()}{drawn} ({origin})",))

@@ -4,9 +4,15 @@ A new method is one file that subclasses `SegmenterTraining`, one line here, one
 `MethodTester`.
 """
 
+from segment.methods.adaptsegnet import AdaptSegNet
+from segment.methods.dacs import DACS
+from segment.methods.maxsquare import MaxSquare
 from segment.methods.segmenter_training import SegmenterTraining
 from segment.methods.supervised import Supervised
 
 METHODS: dict[str, type[SegmenterTraining]] = {
     "supervised": Supervised,
+    "adaptsegnet": AdaptSegNet,
+    "dacs": DACS,
+    "maxsquare": MaxSquare,
 }

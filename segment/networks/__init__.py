@@ -4,6 +4,7 @@ A new network is one file that subclasses `Segmenter`, one line here, and a test
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from segment.networks.bisenetv1 import bisenetv1
 from segment.networks.bisenetv2 import bisenetv2
@@ -32,6 +33,9 @@ NETWORKS: dict[str, Callable[..., Segmenter]] = {
     "ppliteseg_b": ppliteseg_b,
     "deeplabv2_resnet101": deeplabv2_resnet101,
     "deeplabv2_resnet101_multi": deeplabv2_resnet101_multi,
+    # The names without an ending sum two of four branches, as AdaptSegNet's code does and its checkpoints were trained.
+    "deeplabv2_resnet101_four_branches": partial(deeplabv2_resnet101, aspp_branches=4),
+    "deeplabv2_resnet101_multi_four_branches": partial(deeplabv2_resnet101_multi, aspp_branches=4),
     "deeplabv3_resnet101": deeplabv3_resnet101,
     "lraspp": lraspp,
     "deeplabv3plus_wrn38": deeplabv3plus_wrn38,

@@ -4,6 +4,7 @@ Normalisation, padding to the network's stride and upsampling live here once, so
 the network and so that a state dict has the authors' key names and no others.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -69,6 +70,19 @@ class Segmenter(nn.Module, ABC):
             return self.classifying_module().parameters()
         named = self.named_parameters()
         return (parameter for name, parameter in named if not name.startswith(self.encoder_keys))
+
+    @torch.no_grad()
+    def classes(self) -> int:
+        """How many classes it tells apart: one look at an empty image."""
+        network, was_training = self, self.training
+        logits = network.eval()(self.image_mean.expand(1, 3, 64, 64))
+        self.train(was_training)
+        return logits.shape[1]
+
+    @torch.no_grad()
+    def auxiliary_heads(self) -> int:
+        """How many heads with logits of the classes only training uses."""
+        return len(copy.deepcopy(self).train()(self.image_mean.expand(2, 3, 64, 64)).auxiliary)
 
     def with_features(self, image: Tensor) -> tuple[SegmenterOutput | Tensor, Tensor]:
         """What `forward` returns, and the map of features that pixels are classified by, from one pass.

@@ -13,9 +13,9 @@ from torch.optim import Adam, Optimizer
 
 from segment.averaging import MovingAverage
 from segment.methods.method import Update
+from segment.networks.freezing import frozen
 from translate.choices import chosen
 from translate.contrast import draw_places, patch_contrast
-from translate.freezing import frozen
 from translate.losses import GAN_LOSSES
 from translate.methods.batches import UnpairedBatch
 from translate.methods.translator import Direction, Translator, evaluating

@@ -14,8 +14,8 @@ from torch.optim import Adam, Optimizer
 
 from segment.averaging import MovingAverage
 from segment.methods.method import Update
+from segment.networks.freezing import frozen
 from translate.choices import chosen
-from translate.freezing import frozen
 from translate.guidance import Guidance
 from translate.image_pool import ImagePool
 from translate.losses import GAN_LOSSES, cycle_consistency, identity

@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 from segment.appearance.colours import paint_classes
 from segment.averaging import MovingAverage
 from segment.methods.method import Update
-from translate.freezing import frozen
+from segment.networks.freezing import frozen
 from translate.image_pool import ImagePool
 from translate.layouts import borders, class_indices, one_hot, painted, regions
 from translate.methods.batches import PairedBatch

@@ -26,13 +26,16 @@ from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment import identity
 from pipelines.experiment.segmenters import SegmenterSettings
-from pipelines.experiment.trained import build_network, build_segmenter, finished_translator, network_of
+from pipelines.experiment.trained import build_network, finished_translator
 from pipelines.experiment.workspace import Workspace, arm_shares
 from pipelines.stages.training.training_run import filled_pool, note, train_run
 from segment.batches import BatchAugmentation
 from segment.classes import CLASS_NAMES
 from segment.losses import inverse_log_weights
-from segment.methods.supervised import Supervised
+from segment.methods import METHODS
+from segment.methods.segmenter_training import SegmenterTraining, SegmenterTrainingSettings
+from segment.networks import NETWORKS
+from segment.networks.segmenter import Segmenter
 from segment.normalisation import refusal_of_single_images
 
 
@@ -193,7 +196,7 @@ def refuse_single_images(settings: SegmenterSettings, processes: Processes = ALO
     if normalised_together > 1 or settings.batch_norm == "frozen":
         return
     width, height = settings.crop
-    refusal = refusal_of_single_images(network_of(settings), height, width)
+    refusal = refusal_of_single_images(NETWORKS[settings.network], height, width)
     if refusal is None:
         return
     count, remedy = processes.count, 'segmenter.batch_norm to "frozen"'
@@ -208,7 +211,7 @@ def refuse_single_images(settings: SegmenterSettings, processes: Processes = ALO
 
 def starting_segmenter(
     settings: SegmenterSettings, seed: int, batches: LabelledBatches, run: Path, processes: Processes = ALONE
-) -> Supervised:
+) -> SegmenterTraining:
     """The method as its training begins; the run folder notes, once, which weights its encoder starts from.
 
     Raises:
@@ -223,12 +226,21 @@ def starting_segmenter(
             print(origin, file=sys.stderr)
     return build_segmenter(
         settings,
-        network=network,
-        batch_norm=settings.batch_norm,
+        network,
         sum_over_processes=processes.sum if processes.count > 1 else None,
         class_weights=class_weights(settings, batches),
         augmentation=augmentation_on_device(settings),
     )
+
+
+def build_segmenter(settings: SegmenterSettings, network: Segmenter, **collaborators: Any) -> SegmenterTraining:
+    """The method around a network; `collaborators` are what only a training has, as its constructor takes them."""
+    method = METHODS[settings.method]
+    own = None
+    if method.Settings is not None and settings.adaptation is not None:
+        own = method.Settings(**settings.adaptation.declared_values())
+    training = SegmenterTrainingSettings(**settings.declared_values())
+    return method(network, training, own, **collaborators)
 
 
 def class_weights(settings: SegmenterSettings, batches: LabelledBatches) -> Tensor | None:

@@ -1,30 +1,43 @@
 """The settings of stage two's training: they know the networks and losses that there are, and refuse what cannot be."""
 
+import dataclasses
 from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
+from pipelines.experiment.segmenters import ADAPTATIONS, NetworkName, SegmenterSettings
 from pipelines.settings import explain
 from segment.losses import LOSSES
+from segment.methods import METHODS
 from segment.networks import NETWORKS
-from segment.normalisation import BATCH_NORMS
 
 
 def test_every_network_can_be_asked_for_and_no_other():
     assert sorted(get_args(NetworkName)) == sorted(NETWORKS)
 
 
-@pytest.mark.parametrize(("setting", "known"), [("loss", LOSSES), ("batch_norm", BATCH_NORMS)])
-def test_every_loss_and_normalisation_can_be_asked_for_and_no_other(setting, known):
-    assert sorted(get_args(SegmenterSettings.model_fields[setting].annotation)) == sorted(known)
+def test_every_loss_can_be_asked_for_and_no_other():
+    assert sorted(get_args(SegmenterSettings.model_fields["loss"].annotation)) == sorted(LOSSES)
 
 
-def test_every_setting_says_what_it_is():
-    spoken_for = {"method", "network", "shares", "steps", "optimizer", "learning_rate", "checkpoint_every"}
-    silent = {name for name, field in SegmenterSettings.model_fields.items() if not field.description}
-    assert silent <= spoken_for | {"preview_every"}
+def test_every_method_can_adapt_with_its_own_settings_and_no_other():
+    assert sorted([*ADAPTATIONS, "supervised"]) == sorted(METHODS)
+    for name, model in ADAPTATIONS.items():
+        fields = {field.name: field.default for field in dataclasses.fields(METHODS[name].Settings)}
+        assert model(method=name).declared_values() == fields
+    settings = SegmenterSettings(adaptation={"method": "dacs", "threshold": 0.5})
+    assert settings.method == "dacs" and settings.adaptation.threshold == 0.5
+
+
+def test_what_came_later_is_no_part_of_an_identity():
+    """Runs that were made before stay what they are: see `SegmenterSettings.identity`."""
+    plain, adapted = SegmenterSettings(), SegmenterSettings(adaptation={"method": "maxsquare"})
+    assert adapted.identity(adapts=False) == plain.identity(adapts=True)
+    assert not {"adaptation", "head_learning_rate"} & plain.identity(adapts=True).keys()
+    assert plain.identity(adapts=True)["method"] == "supervised" and plain.identity(adapts=True)["aspp_branches"] == 2
+    assert adapted.identity(adapts=True)["adaptation"]["method"] == "maxsquare"
+    assert SegmenterSettings(**plain.identity(adapts=True)) == plain
 
 
 @pytest.mark.parametrize(
@@ -47,8 +60,22 @@ def test_every_setting_says_what_it_is():
         ({"noise": 1.5}, "noise: must be less than or equal to 1, got 1.5"),
         ({"augment_on": "gpu"}, "augment_on: expected 'workers' or 'device', got 'gpu'"),
         ({"style": "cyclegan"}, "style: expected 'colour', 'fourier' or 'either', got 'cyclegan'"),
-        ({"batch_norm": "fixed"}, "batch_norm: expected 'batch', 'frozen' or 'synced', got 'fixed'"),
-        ({"aspp_branches": 3}, "aspp_branches: expected 2 or 4, got 3"),
+        ({"batch_norm": "fixed"}, "batch_norm: expected 'batch', 'frozen', 'scales_frozen' or 'synced', got 'fixed'"),
+        ({"head_learning_rate": 0}, "head_learning_rate: must be greater than 0, got 0"),
+        ({"adaptation": {"method": "dasc"}}, "adaptation.method: 'dasc' is unknown: did you mean dacs?"),
+        ({"adaptation": {}}, "adaptation.method is missing: expected one of adaptsegnet, dacs, maxsquare"),
+        (
+            {"adaptation": {"method": "dacs", "treshold": 0.9}},
+            "unknown key adaptation.treshold: did you mean threshold?",
+        ),
+        (
+            {"adaptation": {"method": "dacs", "threshold": 2}},
+            "adaptation.threshold: must be less than or equal to 1, got 2",
+        ),
+        (
+            {"adaptation": {"method": "adaptsegnet", "adversarial_weight": 0}},
+            "adaptation: set adversarial_weight or auxiliary_adversarial_weight above 0",
+        ),
         ({"jpg": 0.5}, "unknown key jpg: did you mean jpeg?"),
     ],
 )

@@ -13,6 +13,7 @@ import torch
 
 from pipelines.data.images import read_raw, write_image
 from pipelines.errors import CheckpointError, UserError
+from pipelines.experiment.segmenters import FOUR_BRANCHES
 from pipelines.experiment.trained import load_segmenter
 from pipelines.pretrained.published_segmenters import find_segmenter, import_segmenter, match_state
 from pipelines.pretrained.published_translators import read_published
@@ -71,14 +72,17 @@ def imported(state, output, **how):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_is_recognised_among_all(name):
     key, match = find_segmenter({"": meta_state(name)})
-    assert (key, match.network, match.share, match.num_classes) == ("", name, 1.0, 19)
+    assert (key, match.network) == ("", name.removesuffix(FOUR_BRANCHES)) and (match.share, match.num_classes) == (
+        1.0,
+        19,
+    )
     assert not match.missing and not match.missing_auxiliary and not match.unexpected
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_heads_that_only_training_uses_may_be_absent(name):
     _, match = find_segmenter({"": meta_state(name, auxiliary=False)})
-    assert match.network == name and not match.missing and not match.unexpected
+    assert match.network == name.removesuffix(FOUR_BRANCHES) and not match.missing and not match.unexpected
     difference = len(meta_state(name)) - len(meta_state(name, auxiliary=False))
     assert len(match.missing_auxiliary) == sum(not key.endswith("num_batches_tracked") for key in absent(name))
     assert len(match.state) == len(meta_state(name)) - difference

@@ -14,9 +14,14 @@ from pipelines.engine.checkpoints import list_checkpoints
 from pipelines.errors import ImageError, UserError
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.identity import segmenter_inputs
-from pipelines.experiment.trained import build_network, build_segmenter, load_segmenter, network_of
+from pipelines.experiment.trained import build_network, load_segmenter
 from pipelines.experiment.workspace import ARMS, Workspace
-from pipelines.stages.training.train_segmenter import class_weights, labelled_batches, train_segmenter
+from pipelines.stages.training.train_segmenter import (
+    build_segmenter,
+    class_weights,
+    labelled_batches,
+    train_segmenter,
+)
 from segment.networks import NETWORKS
 from segment.normalisation import SyncedBatchNorm2d
 
@@ -36,12 +41,12 @@ def test_the_run_folder_explains_itself(tiny_run, make_workspace, arm):
 
 
 def test_initial_weights_follow_from_the_seed_alone_and_are_equal_across_arms(make_workspace, cpu):
-    """All arms call `build_segmenter(settings, seed)`; the shares, in which alone they differ, must not matter."""
+    """All arms call `build_network(settings, seed)`; the shares, in which alone they differ, must not matter."""
     plain = make_workspace().experiment.segmenter
     mixed = make_workspace("segmenter.shares.translated=0.5", "segmenter.shares.source=0.5").experiment.segmenter
-    first = build_segmenter(plain, 0).state_dict()
+    first = build_network(plain, 0).state_dict()
     torch.rand(7)
-    same, other = build_segmenter(mixed, 0).state_dict(), build_segmenter(plain, 1).state_dict()
+    same, other = build_network(mixed, 0).state_dict(), build_network(plain, 1).state_dict()
     assert all(torch.equal(first[key], same[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
 
@@ -126,10 +131,11 @@ def test_every_loss_trains(make_workspace, cpu, loss):
 def test_momentum_schedule_and_power_reach_the_method(make_workspace):
     changes = ("momentum=0.8", "schedule=cosine", "poly_power=1.5")
     experiment = make_workspace(*(f"segmenter.{change}" for change in changes)).experiment
-    method = build_segmenter(experiment.segmenter)
+    network = build_network(experiment.segmenter)
+    method = build_segmenter(experiment.segmenter, network)
     assert method.optimizers()["network"].param_groups[0]["momentum"] == 0.8
     assert method.learning_rate_scale(2) == pytest.approx(0.5)  # half-way between the warm-up's end and the end
-    poly = build_segmenter(experiment.segmenter.model_copy(update={"schedule": "poly"}))
+    poly = build_segmenter(experiment.segmenter.model_copy(update={"schedule": "poly"}), network)
     assert poly.learning_rate_scale(2) == pytest.approx(0.5**1.5)
 
 
@@ -256,12 +262,16 @@ def test_a_run_is_known_by_the_encoders_bytes(make_workspace, cpu, encoder):
 
 
 @pytest.mark.parametrize("branches", [2, 4])
-def test_the_branches_of_deeplabv2_are_a_setting(make_workspace, branches):
+def test_the_branches_of_deeplabv2_are_a_network_each(make_workspace, branches):
+    """Once they were a setting of their own; what was trained so is still read, and known for the same."""
     changes = ("segmenter.network=deeplabv2_resnet101", f"segmenter.aspp_branches={branches}")
-    settings = make_workspace(*changes).experiment.segmenter
-    called = network_of(settings)
-    assert called.func is NETWORKS["deeplabv2_resnet101"] and called.keywords == {"aspp_branches": branches}
-    assert network_of(make_workspace().experiment.segmenter) is NETWORKS["ddrnet23_slim"]
+    workspace = make_workspace(*changes)
+    name = {2: "deeplabv2_resnet101", 4: "deeplabv2_resnet101_four_branches"}[branches]
+    assert workspace.experiment.segmenter.network == name
+    identity = segmenter_inputs(workspace, 0, "source_only")["settings"]
+    assert (identity["network"], identity["aspp_branches"]) == ("deeplabv2_resnet101", branches)
+    summed = [len(module.conv2d_list) for module in NETWORKS[name]().modules() if hasattr(module, "conv2d_list")]
+    assert summed
 
 
 # --- bad files are named before the first step ---------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""AdaptSegNet: what the network says of target frames learns to look like what it says of source frames.
+
+Tsai, Hung, Schulter, Sohn, Yang, Chandraker, "Learning to Adapt Structured Output Space for Semantic Segmentation",
+CVPR 2018 (arXiv:1802.10349). Streets have the same layout in both domains, whatever the pictures look like, so domains
+are compared in the space of label maps.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET
+from segment.batches import AdaptationBatch
+from segment.methods.method import Update
+from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
+from segment.networks.freezing import frozen
+from segment.networks.output_discriminator import OutputDiscriminator
+from segment.networks.segmenter import Segmenter, SegmenterOutput
+from segment.settings import NonNegativeFloat, OneOf, PositiveFloat, PositiveInt, check_settings
+
+
+@dataclass(frozen=True)
+class AdaptSegNetSettings:
+    """Defaults are those of the paper and its code for GTA5 to Cityscapes."""
+
+    adversarial_weight: NonNegativeFloat = 0.001
+    """Of the main head's adversarial loss; lambda_adv in eq. 5."""
+    auxiliary_adversarial_weight: NonNegativeFloat = 0.0
+    """Of that of the first auxiliary head, which gets a discriminator of its own; 0.0002 in the paper's multi-level
+    form, 0 for the single-level one."""
+    discriminator: Literal["plain", "light"] = "plain"
+    discriminator_channels: PositiveInt = 64
+    discriminator_learning_rate: PositiveFloat = 1e-4
+    """Of Adam with decay rates 0.9 and 0.99; it falls as the network's does."""
+    domain_loss: Annotated[str, OneOf("segment.adversarial.DOMAIN_LOSSES")] = "binary_cross_entropy"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if max(self.adversarial_weight, self.auxiliary_adversarial_weight) == 0:
+            raise ValueError("set adversarial_weight or auxiliary_adversarial_weight above 0, or leave adaptation out")
+
+
+class AdaptSegNet(SegmenterTraining):
+    """A segmenter, and a discriminator of label maps for each head that adapts."""
+
+    learns_from: ClassVar[LearnsFrom] = "adaptation"
+    Settings = AdaptSegNetSettings
+    settings: AdaptSegNetSettings
+
+    def __init__(
+        self,
+        network: Segmenter,
+        training: SegmenterTrainingSettings,
+        settings: AdaptSegNetSettings,
+        **collaborators: Any,
+    ) -> None:
+        super().__init__(network, training, settings, **collaborators)
+        weights = {"main": settings.adversarial_weight, "auxiliary": settings.auxiliary_adversarial_weight}
+        self.weights = {head: weight for head, weight in weights.items() if weight > 0}
+        if "auxiliary" in self.weights and network.auxiliary_heads() == 0:
+            raise ValueError(
+                "auxiliary_adversarial_weight is above 0, and the network has no auxiliary head; set it to 0 or choose "
+                "a network that has one"
+            )
+        light, classes = settings.discriminator == "light", network.classes()
+        self.discriminators = nn.ModuleDict(
+            {head: OutputDiscriminator(classes, settings.discriminator_channels, light) for head in self.weights}
+        )
+        self.domain_loss = DOMAIN_LOSSES[settings.domain_loss]
+        rate = settings.discriminator_learning_rate
+        self._optimizers["discriminators"] = Adam(self.discriminators.parameters(), lr=rate, betas=(0.9, 0.99))
+
+    def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
+        """Learn the source's labels and to be taken for source; let the discriminators learn. Tsai et al., sec. 4."""
+        labelled = self.augmented(batch.source)
+        source = self.network(labelled.image)
+        learnt = update.backward(self.supervised_losses(source, labelled.label_map))
+        target = self.network(batch.target)
+        learnt |= update.backward(self.adversarial_losses(target))
+        update.step("network")
+        self.follow()
+
+        learnt |= update("discriminators", self.discriminator_losses(source, target))
+        return learnt
+
+    def adversarial_losses(self, target: SegmenterOutput) -> dict[str, Tensor]:
+        """What the network pays for target frames that are recognised as such. Eq. 4."""
+        with frozen(*self.discriminators.values()):
+            return {
+                f"adversarial_{head}": weight
+                * self.domain_loss(self.discriminators[head](probabilities(target, head)), SOURCE)
+                for head, weight in self.weights.items()
+            }
+
+    def discriminator_losses(self, source: SegmenterOutput, target: SegmenterOutput) -> dict[str, Tensor]:
+        """What each discriminator pays for domains that it mistakes, half for each. Eq. 2."""
+        losses = {}
+        for head, judge in self.discriminators.items():
+            of_source = self.domain_loss(judge(probabilities(source, head).detach()), SOURCE)
+            of_target = self.domain_loss(judge(probabilities(target, head).detach()), TARGET)
+            losses[f"discriminator_{head}"] = 0.5 * of_source + 0.5 * of_target
+        return losses
+
+
+def probabilities(output: SegmenterOutput, head: str) -> Tensor:
+    """Of the classes (B, K, H, W), by the main or the first auxiliary head."""
+    return (output.main if head == "main" else output.auxiliary[0]).float().softmax(dim=1)
