@@ -35,18 +35,18 @@ def settings_of(methods: str, name: str) -> type | None:
 
     It equals the one beside the method in all but identity: equal fields, defaults, annotations and checks.
     """
-    place = methods.rpartition(".")[0]
-    values = {key.value: value.id for key, value in _items(_dict(place, methods.rpartition(".")[2]))}
-    method, module = values[name], place
-    for imported, source in _imports(place):
-        if imported == method:
-            module = source
-    for node in _tree(module).body:
-        if isinstance(node, ast.ClassDef) and node.name == method:
-            named = [one.value for one in node.body if _assigns(one, "Settings")]
-            declared = [value.id for value in named if isinstance(value, ast.Name)]
-            return _settings_class(module, declared[0]) if declared else None
-    raise LookupError(f"{module} has no class {method}")
+    module, method = _class_of(methods, name)
+    named = [node.value for node in method.body if _assigns(node, "Settings")]
+    declared = [value.id for value in named if isinstance(value, ast.Name)]
+    return _settings_class(module, declared[0]) if declared else None
+
+
+@cache
+def attribute_of(methods: str, name: str, attribute: str) -> Any:
+    """A constant attribute of a method's class, such as its title; None where the class itself has none."""
+    _, method = _class_of(methods, name)
+    values = [node.value for node in method.body if _assigns(node, attribute)]
+    return next((value.value for value in values if isinstance(value, ast.Constant)), None)
 
 
 @cache
@@ -101,6 +101,17 @@ def _dict(module: str, name: str) -> ast.Dict:
         if _assigns(node, name) and isinstance(node.value, ast.Dict):
             return node.value
     raise LookupError(f"{module} has no dict {name} that is written out key by key")
+
+
+def _class_of(methods: str, name: str) -> tuple[str, ast.ClassDef]:
+    """The module and the class that a dict of methods has under a name."""
+    place, _, variable = methods.rpartition(".")
+    method = {key.value: value.id for key, value in _items(_dict(place, variable))}[name]
+    module = dict(_imports(place)).get(method, place)
+    for node in _tree(module).body:
+        if isinstance(node, ast.ClassDef) and node.name == method:
+            return module, node
+    raise LookupError(f"{module} has no class {method}")
 
 
 def _items(node: ast.Dict) -> Iterator[tuple[ast.Constant, ast.Name]]:

@@ -17,6 +17,7 @@ from pipelines.commands.segment_evaluate import segment_evaluate
 from pipelines.commands.segment_features import segment_features
 from pipelines.commands.segment_predict import segment_predict
 from pipelines.commands.segment_study import study
+from pipelines.declared import names_in
 
 
 @click.group()
@@ -29,7 +30,7 @@ def segment() -> None:
 @seed_option
 @click.option(
     "--arm",
-    type=click.Choice(("source_only", "translated", "oracle", "few_labels")),
+    type=click.Choice(names_in("pipelines.experiment.arms.ARMS")),
     default="translated",
     show_default=True,
     help="Which frames to learn from; few_labels: those of labelled_target.",

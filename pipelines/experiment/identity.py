@@ -9,8 +9,9 @@ from typing import Any
 
 from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
+from pipelines.experiment.arms import ARMS, COMPARED
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
-from pipelines.experiment.workspace import ARMS, Workspace, arm_shares
+from pipelines.experiment.workspace import Workspace
 
 
 def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def _guidance_inputs(
 def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:
     """What decides an arm's outcome: the settings, the frames of the shares it uses, its seed."""
     fingerprint = workspace.sets.fingerprint
-    shares = arm_shares(workspace.experiment, arm)
+    shares = ARMS[arm].shares(workspace.experiment.segmenter)
     used: dict[str, Any] = {}
     if shares["source"] > 0:
         used["source"] = fingerprint(workspace.labelled_source)
@@ -69,11 +70,23 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
     segmenter = workspace.experiment.segmenter
     if segmenter.style_from_target > 0 and shares["target"] < 1:
         used["style"] = fingerprint(workspace.target)
-    settings = segmenter.identity(adapts=arm == "translated") | {"shares": shares}
+    own = ARMS[arm].settings(segmenter)
+    if own.adaptation is not None:
+        used["adaptation"] = fingerprint(workspace.target)
+    if own.initial is not None:
+        used["initial"] = _initial(workspace, own.initial, seed)
+    settings = segmenter.identity(ARMS[arm].adapts) | {"shares": shares}
     settings["encoder_weights"] = _encoder_weights(workspace, segmenter.encoder_weights)
     if shares["translated"] == 0:  # what only concerns translated frames
         settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}
     return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used}
+
+
+def _initial(workspace: Workspace, initial: str, seed: int) -> Any:
+    """What an adapted arm starts from, by what it was made from."""
+    if initial in ARMS:
+        return segmenter_inputs(workspace, seed, initial)
+    return checkpoint_hash(resolve_checkpoint(Path(initial)))
 
 
 def _encoder_weights(workspace: Workspace, source: str | None) -> str | None:
@@ -101,6 +114,6 @@ def report_inputs(workspace: Workspace) -> dict[str, Any]:
     arms = {
         f"{seed}/{arm}": segmenter_inputs(workspace, seed, arm)
         for seed in workspace.experiment.compare.seeds
-        for arm in ARMS
+        for arm in COMPARED
     }
     return {"stage": "report", "arms": arms, "validation": workspace.sets.fingerprint(workspace.validation)}

@@ -101,6 +101,10 @@ class SegmenterSettings(AugmentationSettings, Training):
     network: NetworkName = "ddrnet23_slim"
     adaptation: AnyAdaptationSettings | None = None
     """How the adapted arm learns from target frames without their labels; absent: from labelled frames alone."""
+    initial: str | None = None
+    """What the adapted arm's network starts from instead: "source_only", that arm of the same experiment and seed,
+    trained first where it is missing; or the run folder or checkpoint of a segmenter with the same network. The other
+    arms start as ever, so name what the longer training of the adapted one is worth when you compare."""
     shares: Shares = Shares()
     exact_shares: bool = False
     """Whether each batch holds the shares as exactly as they divide (6 and 6 of 12 at 0.5); otherwise each frame draws
@@ -165,6 +169,8 @@ class SegmenterSettings(AugmentationSettings, Training):
         if not adapts or self.adaptation is None:
             del values["adaptation"]
             values["method"] = "supervised"
+        if not adapts or self.initial is None:
+            del values["initial"]
         if self.head_learning_rate == 1:
             del values["head_learning_rate"]
         values["aspp_branches"] = 4 if self.network.endswith(FOUR_BRANCHES) else 2

@@ -16,15 +16,10 @@ from pathlib import Path
 from pipelines.data.frames import FrameSet
 from pipelines.data.subset import labelled_subset
 from pipelines.errors import NoInputsError, UserError
+from pipelines.experiment.arms import ARMS
 from pipelines.experiment.config import Experiment
 from pipelines.experiment.opened_sets import OpenedSets
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
-
-ARMS = ("source_only", "translated", "oracle")
-"""The arms of a comparison."""
-
-TRAINED_ARMS = (*ARMS, "few_labels")
-"""All that can be trained; the last learns from the labelled subset of the target alone."""
 
 
 class Workspace:
@@ -73,11 +68,13 @@ class Workspace:
 
     def segmenter(self, seed: int, arm: str) -> Path:
         """Run folder of one arm's segmenter."""
-        if arm == "translated":
-            return self.run / f"seed-{seed}" / "translated_net"
-        if arm == "few_labels":  # a variant may have another number of labels
-            return self.stage_one / f"seed-{seed}" / arm
-        return self.shared / f"seed-{seed}" / arm
+        places = {"data": self.shared, "translator": self.stage_one, "variant": self.run}
+        return places[ARMS[arm].belongs_to] / f"seed-{seed}" / (ARMS[arm].folder or arm)
+
+    @property
+    def translates(self) -> bool:
+        """Whether an arm of the comparison learns from translated frames."""
+        return self.experiment.segmenter.shares.translated > 0
 
     @cached_property
     def source(self) -> list[FrameSet]:
@@ -109,7 +106,7 @@ class Workspace:
 
     def target_labels(self, seed: int, arm: str) -> list[FrameSet]:
         """The labelled target frames that an arm's share of them is drawn from."""
-        return self.labelled_target if arm == "oracle" else self.labelled_subset(seed)
+        return self.labelled_target if ARMS[arm].sees_all_labels else self.labelled_subset(seed)
 
     @cached_property
     def validation(self) -> list[FrameSet]:
@@ -122,18 +119,18 @@ class Workspace:
         Raises:
             UserError: It is neither an arm nor a path.
         """
-        if guidance.expert in TRAINED_ARMS:
+        if guidance.expert in ARMS:
             return guidance.expert
         if not Path(guidance.expert).exists():
             raise UserError(
-                f"translator.guidance.expert is {guidance.expert!r}; expected one of {', '.join(TRAINED_ARMS)}, "
+                f"translator.guidance.expert is {guidance.expert!r}; expected one of {', '.join(ARMS)}, "
                 "or the run folder or checkpoint of a segmenter"
             )
         return None
 
     def expert_workspace(self, arm: str) -> "Workspace":
-        """Where an arm that guides is trained: the one of translated frames learns from an unguided translator."""
-        return self.unguided() if arm == "translated" else self
+        """Where an arm that guides is trained: one of translated frames learns from an unguided translator."""
+        return self.unguided() if ARMS[arm].learns_from is None else self
 
     def unguided(self) -> "Workspace":
         """The same experiment with a translator that nothing guides, in a folder of its own."""
@@ -144,11 +141,3 @@ class Workspace:
 def _only_labelled(sets: Sequence[FrameSet]) -> list[FrameSet]:
     """The labelled frames of each set; sets without any are left out."""
     return [labelled for labelled in (frames.only_labelled() for frames in sets) if len(labelled)]
-
-
-def arm_shares(experiment: Experiment, arm: str) -> dict[str, float]:
-    """Of what an arm's batches are made: source frames, the experiment's mixture, or real labelled frames."""
-    alone = {"source_only": "source", "oracle": "target", "few_labels": "target"}
-    if arm in alone:
-        return {name: float(name == alone[arm]) for name in ("translated", "source", "target")}
-    return experiment.segmenter.shares.model_dump()

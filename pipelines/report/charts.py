@@ -14,8 +14,9 @@ from xml.etree import ElementTree as Tree
 
 from markupsafe import Markup
 
-from pipelines.report.study import ARM_TITLES, ARMS, Study, average
-from pipelines.report.wording import amount, compared_means, printable, score
+from pipelines.experiment.arms import COMPARED
+from pipelines.report.study import Study, average
+from pipelines.report.wording import amount, compared_means, in_a_sentence, printable, score
 
 CELL = 30
 """Side of a confusion matrix cell, in units of its view box."""
@@ -43,16 +44,16 @@ def gap_chart(study: Study) -> Markup:
     for mark in marks:
         added(svg, "line", x1=place(mark), x2=place(mark), y1=0, y2=3 * row, class_="grid")
         added(svg, "text", f"{mark:g}", x=place(mark), y=3 * row + 18, class_="tick middle")
-    for name, end in zip(ARMS, compared_means(study), strict=True):
+    for name, end in zip(COMPARED, compared_means(study), strict=True):
         if name != "translated" and math.isfinite(end):
             added(svg, "line", x1=place(end), x2=place(end), y1=0, y2=3 * row, class_=f"end {name}")
-    for index, arm in enumerate(ARMS):
-        title = added(svg, "text", ARM_TITLES[arm], x="0", y=index * row + 19, class_=f"arm {arm}")
+    for index, arm in enumerate(COMPARED):
+        title = added(svg, "text", study.titles()[arm], x="0", y=index * row + 19, class_=f"arm {arm}")
         added(title, "tspan", score(average([result.mean_iou for result in study.of(arm)])), dx=8, class_="mean")
         for line, result in enumerate(study.of(arm)):
             y = index * row + 36 + 16 * line
             low, high = result.interval
-            said = f"{ARM_TITLES[arm]}, seed {result.seed}: {score(result.mean_iou)} [{score(low)}, {score(high)}]"
+            said = f"{study.titles()[arm]}, seed {result.seed}: {score(result.mean_iou)} [{score(low)}, {score(high)}]"
             mark = added(svg, "g", class_=arm)
             added(mark, "title", said)
             if math.isfinite(low + high):
@@ -64,8 +65,8 @@ def gap_chart(study: Study) -> Markup:
 
 def class_bars(study: Study, group: list[int]) -> Markup:
     """The bars of one class on a scale of 0..1: the mean over seeds of each arm, a thin line from lowest to highest."""
-    means = {arm: average(study.group_iou(arm, group)) for arm in ARMS}
-    said = ", ".join(f"{ARM_TITLES[arm].lower()} {score(mean)}" for arm, mean in means.items())
+    means = {arm: average(study.group_iou(arm, group)) for arm in COMPARED}
+    said = ", ".join(f"{in_a_sentence(study.titles()[arm])} {score(mean)}" for arm, mean in means.items())
     svg = _drawing(32, f"IoU of {study.group_title(group)}: {said}", "bars")
     for mark in (25, 50, 75, 100):
         added(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=32, class_="grid")
@@ -84,7 +85,7 @@ def class_bars(study: Study, group: list[int]) -> Markup:
 def confusion_heatmap(study: Study, arm: str) -> Markup:
     """Where the pixels of each class went, in percent of the class: a row per class in the labels, void last."""
     titles = [study.group_title(group) for group in study.class_groups()]
-    return heatmap(titles, study.confusion(arm), f"Confusion matrix of the {ARM_TITLES[arm].lower()} arm")
+    return heatmap(titles, study.confusion(arm), f"Confusion matrix of the {in_a_sentence(study.titles()[arm])} arm")
 
 
 def heatmap(titles: list[str], matrix: list[list[int]], said: str) -> Markup:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.files import write_atomically
+from pipelines.experiment.arms import COMPARED
 from pipelines.report import charts, features_page, tables, wording
 from pipelines.report.feature_study import FeatureStudy
 from pipelines.report.pictures import Pictures
-from pipelines.report.study import ARM_TITLES, ARMS, Study, average
+from pipelines.report.study import Study, average
 from pipelines.report.templates import rendered
 
 STYLES = 6
@@ -36,8 +37,8 @@ def render_page(study: Study, pictures: Pictures, features: FeatureStudy | None 
     return rendered(
         "template.html",
         study=study,
-        ARMS=ARMS,
-        ARM_TITLES=ARM_TITLES,
+        ARMS=COMPARED,
+        ARM_TITLES=study.titles(),
         ARM_MEANINGS=wording.arm_meanings(study),
         average=average,
         interval=tables.interval,
@@ -65,7 +66,7 @@ def flattened(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def frame_rows(study: Study) -> list[tuple[str, list[float], float]]:
     """(name, mean IoU of each arm over seeds, translated minus source-only) by frame, the largest loss first."""
-    means = [study.frame_means(arm) for arm in ARMS]
+    means = [study.frame_means(arm) for arm in COMPARED]
     names = sorted(set().union(*means))
     rows = [(name, [scores.get(name, math.nan) for scores in means]) for name in names]
     rows = [(name, scores, scores[1] - scores[0]) for name, scores in rows]
@@ -75,8 +76,8 @@ def frame_rows(study: Study) -> list[tuple[str, list[float], float]]:
 def training_curves(study: Study) -> list[charts.Line]:
     """The loss of every arm and seed, coloured by arm."""
     return [
-        charts.Line(f"{ARM_TITLES[arm]}, seed {result.seed}", arm, result.curve)
-        for arm in ARMS
+        charts.Line(f"{study.titles()[arm]}, seed {result.seed}", arm, result.curve)
+        for arm in COMPARED
         for result in study.of(arm)
         if result.curve
     ]

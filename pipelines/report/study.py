@@ -8,20 +8,14 @@ is made from these values, so the page can be drawn again without training anyth
 import math
 import statistics
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from pipelines.errors import UserError
+from pipelines.experiment.arms import COMPARED, closing_act, titles
 from pipelines.report.record import Record
 from segment.metrics import regions as metrics
-
-Arm = Literal["source_only", "translated", "oracle"]
-
-ARMS: tuple[Arm, ...] = ("source_only", "translated", "oracle")
-"""In the order in which every table and chart shows them."""
-
-ARM_TITLES: dict[str, str] = {"source_only": "Source-only", "translated": "Translated", "oracle": "Oracle"}
 
 # JSON has no NaN: it is written as null, and a null where a number belongs is read back as NaN.
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
@@ -44,7 +38,7 @@ class ArmResult:
     the last column counts pixels predicted as void. `interval` is the 95 % bootstrap over frames.
     """
 
-    arm: Arm
+    arm: Literal[COMPARED]
     seed: int
     mean_iou: Number
     mean_iou_16: float | None
@@ -84,6 +78,17 @@ class Study(Record):
     network: NetworkFacts
     __pydantic_config__ = ConfigDict(extra="forbid")
 
+    def titles(self) -> dict[str, str]:
+        """What each arm is called, in the order in which every table and chart shows them."""
+        return titles(self._segmenter())
+
+    def act(self) -> str:
+        """What closed the gap, or did not, as a sentence begins: "Translation", "Adaptation by DACS"."""
+        return closing_act(self._segmenter())
+
+    def _segmenter(self) -> dict[str, Any]:
+        return self.settings.get("segmenter", {})
+
     def seeds(self) -> list[int]:
         """All seeds of any arm, ascending."""
         return sorted({result.seed for result in self.results})
@@ -98,13 +103,13 @@ class Study(Record):
 
     def complete_seeds(self) -> list[int]:
         """The seeds that all three arms were trained with."""
-        return [seed for seed in self.seeds() if all(self.result(arm, seed) for arm in ARMS)]
+        return [seed for seed in self.seeds() if all(self.result(arm, seed) for arm in COMPARED)]
 
     def gap_per_seed(self) -> dict[int, float | None]:
         """Gap closed by seed: 1 is the whole gap. None where it is undefined: see `gap_closed`."""
         gaps: dict[int, float | None] = dict.fromkeys(self.seeds())
         for seed in self.complete_seeds():
-            gaps[seed] = gap_closed(*(self.result(arm, seed).mean_iou for arm in ARMS))
+            gaps[seed] = gap_closed(*(self.result(arm, seed).mean_iou for arm in COMPARED))
         return gaps
 
     def gap_mean(self) -> float | None:
@@ -115,7 +120,7 @@ class Study(Record):
         seeds = self.complete_seeds()
         if not seeds:
             return None
-        return gap_closed(*(average([self.result(arm, seed).mean_iou for seed in seeds]) for arm in ARMS))
+        return gap_closed(*(average([self.result(arm, seed).mean_iou for seed in seeds]) for arm in COMPARED))
 
     def class_groups(self) -> list[list[int]]:
         """The train ids in scoring units: each merged group once, every other class by itself, in train id order."""
@@ -143,7 +148,7 @@ class Study(Record):
         return [
             group
             for group in self.class_groups()
-            if any(value is not None for arm in ARMS for value in self.group_iou(arm, group))
+            if any(value is not None for arm in COMPARED for value in self.group_iou(arm, group))
             and not any(sum(result.confusion[train_id]) for result in self.results for train_id in group)
         ]
 

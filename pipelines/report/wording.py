@@ -7,7 +7,8 @@ help, or the seeds disagree, or there is no gap to close, it says that and nothi
 import math
 import re
 
-from pipelines.report.study import ARM_TITLES, ARMS, Study, average
+from pipelines.experiment.arms import COMPARED, adaptation_title
+from pipelines.report.study import Study, average
 
 REAL_TIME_FRAMES_PER_SECOND = 30
 """What a common dash camera delivers; a network below it cannot look at every frame."""
@@ -54,25 +55,33 @@ def duration(seconds: float) -> str:
 
 def arm_meanings(study: Study) -> dict[str, str]:
     """What each arm learns from; the translated one by the shares of its mixture, where the settings have them."""
-    shares = study.settings.get("segmenter", {}).get("shares", {"translated": 1.0})
+    segmenter = study.settings.get("segmenter", {})
+    shares, method = segmenter.get("shares", {"translated": 1.0}), adaptation_title(segmenter)
     kinds = {"translated": "translated", "source": "as they are", "target": "labelled real ones"}
     mixed = [f"{percent(shares[name])} {kind}" for name, kind in kinds.items() if shares.get(name)]
     pure = mixed == ["100 % translated"]
+    learns = "the same frames, translated" if pure else f"frames drawn {', '.join(mixed)}"
     return {
         "source_only": "synthetic frames as they are",
-        "translated": "the same frames, translated" if pure else f"frames drawn {', '.join(mixed)}",
+        "translated": learns + (f", adapted to target frames without their labels by {method}" if method else ""),
         "oracle": "labelled real frames",
     }
+
+
+def in_a_sentence(title: str) -> str:
+    """An arm's title within a sentence: "translated + DACS"; a method's name keeps its capitals."""
+    first, space, rest = title.partition(" ")
+    return (first.lower() if first in ("Source-only", "Translated", "Mixed", "Oracle") else first) + space + rest
 
 
 def compared_means(study: Study) -> tuple[float, float, float]:
     """Mean IoU of source-only, translated and oracle over the seeds that all three have; NaN without such a seed."""
     seeds = study.complete_seeds()
-    return tuple(average([study.result(arm, seed).mean_iou for seed in seeds]) for arm in ARMS)
+    return tuple(average([study.result(arm, seed).mean_iou for seed in seeds]) for arm in COMPARED)
 
 
 def headline(study: Study) -> str:
-    """One sentence: how much of the gap translation closed, or why that cannot be said."""
+    """One sentence: how much of the gap was closed, by what, or why that cannot be said."""
     source_only, translated, _ = compared_means(study)
     gap = study.gap_mean()
     where = study.validation
@@ -81,13 +90,13 @@ def headline(study: Study) -> str:
     if not math.isfinite(translated - source_only):
         return f"An arm has no score on {where}, so the gap closed cannot be stated."
     if gap is None:
-        verdict = "Translation helped" if translated > source_only else "Translation did not help"
+        verdict = f"{study.act()} {'helped' if translated > source_only else 'did not help'}"
         return f"There is no gap to close on {where}. {verdict}: {score(source_only)} became {score(translated)} mIoU."
     if translated <= source_only:
-        return f"Translation did not help on {where}: {score(source_only)} became {score(translated)} mIoU."
+        return f"{study.act()} did not help on {where}: {score(source_only)} became {score(translated)} mIoU."
     if gap > 1:
-        return f"Translation closed the whole gap on {where} and passed the oracle ({percent(gap)})."
-    return f"Translation closed {percent(gap)} of the gap on {where}."
+        return f"{study.act()} closed the whole gap on {where} and passed the oracle ({percent(gap)})."
+    return f"{study.act()} closed {percent(gap)} of the gap on {where}."
 
 
 def findings(study: Study) -> list[str]:
@@ -99,12 +108,13 @@ def findings(study: Study) -> list[str]:
 def gap_in_words(study: Study) -> str:
     """What the figure means, or why it is undefined."""
     source_only, _, oracle = compared_means(study)
+    name = in_a_sentence(study.titles()["translated"])
     if study.gap_mean() is None and study.complete_seeds():
         return (
             f"The gap is undefined: the oracle ({score(oracle)}) does not score above source-only "
             f"({score(source_only)}), so there is nothing to close."
         )
-    return "Gap closed = (translated − source-only) / (oracle − source-only), in mean IoU; 100 % is the whole gap."
+    return f"Gap closed = ({name} − source-only) / (oracle − source-only), in mean IoU; 100 % is the whole gap."
 
 
 def speed(study: Study) -> str:
@@ -127,12 +137,13 @@ def capitalised(text: str) -> str:
 def _scores(study: Study) -> str:
     source_only, translated, oracle = compared_means(study)
     if not study.complete_seeds():
-        missing = ", ".join(ARM_TITLES[arm].lower() for arm in ARMS if not study.of(arm))
+        missing = ", ".join(in_a_sentence(study.titles()[arm]) for arm in COMPARED if not study.of(arm))
         return f"Without results: {missing}." if missing else ""
     seeds = ", ".join(map(str, study.complete_seeds()))
+    name = in_a_sentence(study.titles()["translated"])
     average_of = f"mean of seeds {seeds}" if len(study.complete_seeds()) > 1 else f"seed {seeds}"
     return (
-        f"Mean IoU: source-only {score(source_only)}, translated {score(translated)} "
+        f"Mean IoU: source-only {score(source_only)}, {name} {score(translated)} "
         f"({change(translated - source_only)}), oracle {score(oracle)}; {average_of}."
     )
 
@@ -144,12 +155,13 @@ def _seeds(study: Study) -> str:
         return ""
     if len(seeds) == 1:
         return "This is a single seed: how much of the difference is luck of the seed is not known."
-    better = sum(gain > 0 for gain in gains)
+    better, name = sum(gain > 0 for gain in gains), in_a_sentence(study.titles()["translated"])
     if 0 < better < len(seeds):
-        return f"The seeds disagree: translated is better in {better} of {len(seeds)}, so the effect is not settled."
-    return f"All {len(seeds)} seeds agree that translated is {'better' if better else 'not better'} than source-only."
+        return f"The seeds disagree: {name} is better in {better} of {len(seeds)}, so the effect is not settled."
+    return f"All {len(seeds)} seeds agree that {name} is {'better' if better else 'not better'} than source-only."
 
 
 def _frames(study: Study) -> str:
     improved, compared = study.frames_improved()
-    return f"Translated scores higher than source-only on {improved} of {compared} frames." if compared else ""
+    name = study.titles()["translated"]
+    return f"{name} scores higher than source-only on {improved} of {compared} frames." if compared else ""

@@ -46,6 +46,7 @@ class AdaptSegNet(SegmenterTraining):
     """A segmenter, and a discriminator of label maps for each head that adapts."""
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
+    title: ClassVar[str] = "AdaptSegNet"
     Settings = AdaptSegNetSettings
     settings: AdaptSegNetSettings
 
@@ -77,7 +78,7 @@ class AdaptSegNet(SegmenterTraining):
         labelled = self.augmented(batch.source)
         source = self.network(labelled.image)
         learnt = update.backward(self.supervised_losses(source, labelled.label_map))
-        target = self.network(batch.target)
+        target = self.network(self.augmented_target(batch))
         learnt |= update.backward(self.adversarial_losses(target))
         update.step("network")
         self.follow()

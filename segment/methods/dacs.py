@@ -55,6 +55,7 @@ class DACS(SegmenterTraining):
     """A segmenter and its teacher, the moving average of its weights."""
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
+    title: ClassVar[str] = "DACS"
     Settings = DACSSettings
     settings: DACSSettings
     steps_taken: Tensor
@@ -75,9 +76,10 @@ class DACS(SegmenterTraining):
         labelled = self.augmented(batch.source)
         learnt = update.backward(self.supervised_losses(self.network(labelled.image), labelled.label_map))
         if self._teacher_is_ready():
-            pseudo_label, weight = self.pseudo_labels(batch.target)
+            target = self.augmented_target(batch)
+            pseudo_label, weight = self.pseudo_labels(target)
             mask = half_of_the_classes(labelled.label_map)
-            mixed = self.disguised(pasted(mask, labelled.image, batch.target))
+            mixed = self.disguised(pasted(mask, labelled.image, target))
             label_map = pasted(mask, labelled.label_map, pseudo_label)
             weights = pasted(mask, torch.ones_like(weight), weight)
             learnt |= update.backward(self.mixed_losses(mixed, label_map, weights))

@@ -37,6 +37,7 @@ class MaxSquare(SegmenterTraining):
     """A segmenter that learns the source's labels and to be sure on the target."""
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
+    title: ClassVar[str] = "MaxSquare"
     Settings = MaxSquareSettings
     settings: MaxSquareSettings
 
@@ -44,7 +45,7 @@ class MaxSquare(SegmenterTraining):
         """Learn the source's labels, then to be sure of the target. Chen et al., sec. 3."""
         labelled = self.augmented(batch.source)
         learnt = update.backward(self.supervised_losses(self.network(labelled.image), labelled.label_map))
-        learnt |= update.backward(self.certainty_losses(self.network(batch.target).main))
+        learnt |= update.backward(self.certainty_losses(self.network(self.augmented_target(batch)).main))
         update.step("network")
         self.follow()
         return learnt

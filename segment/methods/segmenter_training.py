@@ -15,6 +15,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from segment.appearance.colours import paint_classes
 from segment.averaging import MovingAverage
 from segment.batches import AdaptationBatch, BatchAugmentation, LabelledBatch
+from segment.classes import IGNORE_INDEX
 from segment.inference import predict
 from segment.losses import LOSSES
 from segment.methods.method import Method
@@ -87,6 +88,9 @@ class SegmenterTraining(Method):
 
     learns_from: ClassVar[LearnsFrom] = "labelled"
     """What a batch is: `LabelledBatch`, or `AdaptationBatch` with frames of the target beside it."""
+
+    title: ClassVar[str] = "supervised training"
+    """The paper's own name of the method, for reports."""
 
     Settings: ClassVar[type | None] = None
     """Dataclass of the knobs that the method's paper adds to `SegmenterTrainingSettings`; None where it adds none."""
@@ -170,6 +174,13 @@ class SegmenterTraining(Method):
     def augmented(self, batch: LabelledBatch) -> LabelledBatch:
         """The labelled frames as they are learnt from."""
         return batch if self.augmentation is None else self.augmentation(batch)
+
+    def augmented_target(self, batch: AdaptationBatch) -> Tensor:
+        """The target frames (B, 3, H, W) as they are learnt from: varied as the labelled ones are."""
+        if self.augmentation is None:
+            return batch.target
+        nothing = torch.full_like(batch.target[:, 0], IGNORE_INDEX, dtype=torch.int64)
+        return self.augmentation(LabelledBatch(batch.target, nothing)).image
 
     def follow(self) -> None:
         """Let the moving average, if there is one, follow the network; once a step, after the network has learnt."""

@@ -20,7 +20,8 @@ from pipelines.data.images import read_image
 from pipelines.data.manifest import read_manifest
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.errors import NoInputsError
-from pipelines.experiment.workspace import ARMS, Workspace
+from pipelines.experiment.arms import COMPARED
+from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
 from pipelines.report.feature_study import FeatureStudy
@@ -65,12 +66,13 @@ def compare(workspace: Workspace, machine: Machine, workers: int, command: str, 
     for seed in workspace.experiment.compare.seeds:
         train_segmenter(workspace, seed, "source_only", machine, workers, restart)
         train_segmenter(workspace, seed, "oracle", machine, workers, restart)
-        train_translator(workspace, seed, machine, workers, restart)
-        translate_experiment(workspace, seed, machine, workers, restart)
+        if workspace.translates:
+            train_translator(workspace, seed, machine, workers, restart)
+            translate_experiment(workspace, seed, machine, workers, restart)
         if scores_count(workspace, "translated"):  # the oracle is their judge
             audit_experiment(workspace, seed, machine, command)
         train_segmenter(workspace, seed, "translated", machine, workers, restart)
-        for arm in ARMS:
+        for arm in COMPARED:
             evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
             results.append(_arm_result(workspace, seed, arm, evaluations[seed, arm]))
     first = evaluations[workspace.experiment.compare.seeds[0], "oracle"]
@@ -192,7 +194,7 @@ def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Eva
     scores = np.array(evaluations[seed, "translated"].frame_scores())
     order = np.argsort(scores, kind="stable")[: np.isfinite(scores).sum()]  # NaN, a frame without labels, comes last
     count = min(SHOWN_PREDICTIONS, len(order) // 2)
-    here = {arm: evaluations[seed, arm] for arm in ARMS}
+    here = {arm: evaluations[seed, arm] for arm in COMPARED}
     losses = _rows(workspace.translator(seed) / "metrics.jsonl")
     return Pictures(
         translations=_translations(workspace, seed),
@@ -234,7 +236,7 @@ def _prediction(workspace: Workspace, seed: int, evaluations: dict[str, Evaluati
         name=name,
         image=frames.read_image(index),
         label=frames.read_label_map(index),
-        predictions={arm: read_prediction(workspace.segmenter(seed, arm) / "evaluation", name) for arm in ARMS},
+        predictions={arm: read_prediction(workspace.segmenter(seed, arm) / "evaluation", name) for arm in COMPARED},
         scores={arm: evaluation.frame_scores()[place] for arm, evaluation in evaluations.items()},
     )
 

@@ -20,12 +20,13 @@ from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError, UserError
+from pipelines.experiment.arms import titles
 from pipelines.experiment.trained import load_segmenter
-from pipelines.experiment.workspace import ARMS, Workspace
+from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.report.feature_study import CheckpointFeatures, ClassShift, DomainPair, FeatureStudy, Identity, Manner
 from pipelines.report.features_page import write_features_page
-from pipelines.report.study import ARM_TITLES
+from pipelines.report.wording import in_a_sentence
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.features.class_features import ClassFeatures, Place, class_features
 from pipelines.stages.features.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
@@ -107,7 +108,7 @@ def look_inside(
         found = [
             CheckpointFeatures(
                 title=title,
-                style=_style(title, place),
+                style=_style(workspace, title, place),
                 network=settings.network,
                 checkpoint=checkpoint_hash(checkpoint)[:12],
                 dimensions=next(iter(drawn[title].values())).values.shape[1],
@@ -206,7 +207,7 @@ def trained_arms(workspace: Workspace, seed: int) -> dict[str, Path]:
     Raises:
         UserError: There is none.
     """
-    runs = {ARM_TITLES[arm]: workspace.segmenter(seed, arm) for arm in ARMS}
+    runs = {title: workspace.segmenter(seed, arm) for arm, title in _titles(workspace).items()}
     found = {title: run for title, run in runs.items() if (run / "final.json").exists()}
     if not found:
         raise UserError(
@@ -345,8 +346,12 @@ def learnt_from(frames: int, seed: int) -> np.ndarray:
 # -------------------------------------------------------------------------------------------------------- small facts
 
 
-def _style(title: str, place: int) -> str:
-    arms = {ARM_TITLES[arm]: arm for arm in ARMS}
+def _titles(workspace: Workspace) -> dict[str, str]:
+    return titles(workspace.experiment.segmenter.model_dump())
+
+
+def _style(workspace: Workspace, title: str, place: int) -> str:
+    arms = {title: arm for arm, title in _titles(workspace).items()}
     return arms.get(title, f"series-{place % 6}")
 
 
@@ -365,7 +370,8 @@ def _notes(workspace: Workspace, seed: int, domains: Domains, arms: Mapping[str,
     notes = []
     if "translated" not in domains:
         notes.append(f"No translated frames of seed {seed}: only source and target are compared.")
-    missing = [ARM_TITLES[arm].lower() for arm in ARMS if arms is not None and ARM_TITLES[arm] not in arms]
+    wanted = _titles(workspace).values() if arms is not None else ()
+    missing = [in_a_sentence(title) for title in wanted if title not in arms]
     if missing:
         notes.append(f"Not trained, and so not shown: {', '.join(missing)}.")
     return notes

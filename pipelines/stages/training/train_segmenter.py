@@ -3,6 +3,7 @@ out.
 """
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipelines.batch_inference.folder import PLAN
+from pipelines.data.adaptation_batches import AdaptationBatches
 from pipelines.data.augment import SegmenterAugmentation
 from pipelines.data.batches import largest_height
 from pipelines.data.frames import FrameSet, open_frame_set
@@ -20,20 +22,21 @@ from pipelines.data.manifest import MANIFEST
 from pipelines.data.scores import read_scores, select_by_consistency
 from pipelines.data.translated import TranslatedSettings
 from pipelines.engine.checkpoints import checkpoint_hash
-from pipelines.engine.launch import Machine
+from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import read_json
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment import identity
+from pipelines.experiment.arms import ARMS
 from pipelines.experiment.segmenters import SegmenterSettings
-from pipelines.experiment.trained import build_network, finished_translator
-from pipelines.experiment.workspace import Workspace, arm_shares
+from pipelines.experiment.trained import build_network, finished_translator, load_segmenter
+from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.training_run import filled_pool, note, train_run
 from segment.batches import BatchAugmentation
 from segment.classes import CLASS_NAMES
 from segment.losses import inverse_log_weights
 from segment.methods import METHODS
-from segment.methods.segmenter_training import SegmenterTraining, SegmenterTrainingSettings
+from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
 from segment.normalisation import refusal_of_single_images
@@ -43,19 +46,21 @@ def train_segmenter(
     workspace: Workspace, seed: int, arm: str, machine: Machine, workers: int, restart: bool = False
 ) -> Path:
     """Train (or carry on training) one arm's segmenter with one seed; return its run folder."""
-    settings, processes = workspace.experiment.segmenter, machine.processes
+    settings, processes = ARMS[arm].settings(workspace.experiment.segmenter), machine.processes
     refuse_uneven_batches(settings, processes)
     refuse_single_images(settings, processes)
+    if settings.initial in ARMS:
+        train_segmenter(workspace, seed, settings.initial, machine, workers, restart)
 
     @cache
-    def batches() -> LabelledBatches:
-        return labelled_batches(workspace, seed, arm, processes)
+    def batches() -> LabelledBatches | AdaptationBatches:
+        return BATCHES[METHODS[settings.method].learns_from](workspace, seed, arm, processes)
 
     return train_run(
         workspace.segmenter(seed, arm),
         segmenter_inputs(workspace, seed, arm),
         settings,
-        lambda: starting_segmenter(settings, seed, batches(), workspace.segmenter(seed, arm), processes),
+        lambda: starting_segmenter(workspace, seed, arm, batches(), machine),
         batches,
         machine,
         workers,
@@ -80,13 +85,13 @@ def scores_count(workspace: Workspace, arm: str) -> bool:
     """Whether an arm drops or weighs translated frames by their label consistency."""
     settings = workspace.experiment.segmenter
     asked = settings.least_label_consistency is not None or settings.weigh_by_consistency
-    return asked and arm_shares(workspace.experiment, arm)["translated"] > 0
+    return asked and ARMS[arm].shares(settings)["translated"] > 0
 
 
 def labelled_batches(workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE) -> LabelledBatches:
     """The arm's mixture of frames, augmented as the settings say; of each batch, this process's part."""
     settings = workspace.experiment.segmenter
-    shares = arm_shares(workspace.experiment, arm)
+    shares = ARMS[arm].shares(settings)
     kept_height = largest_height(settings.height, settings.scale[1])
     sets = {name: _sets_of(workspace, seed, arm, name) for name, share in shares.items() if share > 0}
     weights: dict[str, np.ndarray] = {}
@@ -115,6 +120,22 @@ def labelled_batches(workspace: Workspace, seed: int, arm: str, processes: Proce
         style_in_batch=settings.augment_on == "device",
         slots=processes.share_of(settings.batch),
     )
+
+
+def adaptation_batches(workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE) -> AdaptationBatches:
+    """The same, with frames of the target beside them; of these the label maps are not read."""
+    settings = workspace.experiment.segmenter
+    kept_height = largest_height(settings.height, settings.scale[1])
+    target = filled_pool("target", workspace.target, kept_height, processes=processes)
+    source = labelled_batches(workspace, seed, arm, processes)
+    return AdaptationBatches(source, target, augmentation_in_workers(settings))
+
+
+BATCHES: dict[LearnsFrom, Callable[..., LabelledBatches | AdaptationBatches]] = {
+    "labelled": labelled_batches,
+    "adaptation": adaptation_batches,
+}
+"""Makers of batches by what a method learns from."""
 
 
 APPEARANCE = (
@@ -210,15 +231,21 @@ def refuse_single_images(settings: SegmenterSettings, processes: Processes = ALO
 
 
 def starting_segmenter(
-    settings: SegmenterSettings, seed: int, batches: LabelledBatches, run: Path, processes: Processes = ALONE
+    workspace: Workspace, seed: int, arm: str, batches: LabelledBatches | AdaptationBatches, machine: Machine
 ) -> SegmenterTraining:
     """The method as its training begins; the run folder notes, once, which weights its encoder starts from.
 
     Raises:
         UserError: The weights are not there or do not fit; or the run was begun with others.
     """
+    settings, processes = ARMS[arm].settings(workspace.experiment.segmenter), machine.processes
+    run = workspace.segmenter(seed, arm)
     network = build_network(settings, seed)
-    if settings.encoder_weights is not None:
+    if settings.initial is not None:
+        take_over(
+            network, workspace.segmenter(seed, settings.initial) if settings.initial in ARMS else settings.initial
+        )
+    elif settings.encoder_weights is not None:
         from pipelines.pretrained.encoder_weights import load_encoder
 
         origin = load_encoder(network, settings.encoder_weights)
@@ -233,6 +260,22 @@ def starting_segmenter(
     )
 
 
+def take_over(network: Segmenter, initial: Path) -> None:
+    """Fill a network with the weights that another training ended with.
+
+    Raises:
+        CheckpointError: Damaged, not a segmenter, or of another network.
+    """
+    trained, settings, checkpoint = load_segmenter(initial, choose_machine("cpu"))
+    try:
+        network.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"segmenter.initial: {checkpoint} is a {settings.network}, whose weights do not fit; name one of the same "
+            "network"
+        ) from error
+
+
 def build_segmenter(settings: SegmenterSettings, network: Segmenter, **collaborators: Any) -> SegmenterTraining:
     """The method around a network; `collaborators` are what only a training has, as its constructor takes them."""
     method = METHODS[settings.method]
@@ -243,7 +286,7 @@ def build_segmenter(settings: SegmenterSettings, network: Segmenter, **collabora
     return method(network, training, own, **collaborators)
 
 
-def class_weights(settings: SegmenterSettings, batches: LabelledBatches) -> Tensor | None:
+def class_weights(settings: SegmenterSettings, batches: LabelledBatches | AdaptationBatches) -> Tensor | None:
     """The weights of the classes in the loss: as listed, or counted on the frames that are learnt from."""
     if settings.class_weights is None:
         return None

@@ -5,15 +5,7 @@ import pytest
 from pipelines.data.images import write_image
 from pipelines.errors import NoInputsError
 from pipelines.experiment.identity import segmenter_inputs, translator_inputs
-from pipelines.experiment.workspace import Workspace, arm_shares
-
-
-def test_arm_shares(make_workspace):
-    mixed = make_workspace("segmenter.shares.translated=0.7", "segmenter.shares.target=0.3").experiment
-    assert arm_shares(mixed, "source_only") == {"translated": 0.0, "source": 1.0, "target": 0.0}
-    assert arm_shares(mixed, "oracle") == {"translated": 0.0, "source": 0.0, "target": 1.0}
-    assert arm_shares(mixed, "translated") == {"translated": 0.7, "source": 0.0, "target": 0.3}
-
+from pipelines.experiment.workspace import Workspace
 
 # --- folders ------------------------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pipelines.experiment.arms import COMPARED
 from pipelines.report.pictures import Pictures, PredictionPicture, Translation, painted
-from pipelines.report.study import ARMS, ArmResult, FrameScore, NetworkFacts, Study
+from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from segment.classes import CLASS_NAMES, IGNORE_INDEX
 
 QUALITY = {"source_only": 0.55, "translated": 0.74, "oracle": 0.86}
@@ -31,7 +32,7 @@ def study():
         classes=list(CLASS_NAMES),
         groups=[VEHICLES],
         validation="CamVid val, 24 frames",
-        results=[arm_result(arm, seed) for arm in ARMS for seed in range(3)],
+        results=[arm_result(arm, seed) for arm in COMPARED for seed in range(3)],
         network=NetworkFacts(
             parameters=5_695_272,
             gflops=12.3,
@@ -48,7 +49,7 @@ def study():
 
 def arm_result(arm, seed):
     """A result whose IoU, confusion and mean agree with one another."""
-    random = np.random.default_rng([seed, ARMS.index(arm)])
+    random = np.random.default_rng([seed, COMPARED.index(arm)])
     confusion = np.zeros((19, 20), np.int64)
     for true, size in enumerate(CLASS_SIZES):
         right = np.clip(QUALITY[arm] + random.normal(0, 0.02) - (0.25 if size < 20 else 0), 0, 1)

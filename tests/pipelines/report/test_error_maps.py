@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.by import By
 
+from pipelines.experiment.arms import COMPARED
 from pipelines.report.error_maps import (
     VEIL,
     WIDTH,
@@ -21,7 +22,6 @@ from pipelines.report.error_maps import (
     small_photograph,
 )
 from pipelines.report.page import render_page
-from pipelines.report.study import ARMS
 from segment.classes import PALETTE
 from tests.pipelines.report.conftest import street, street_labels
 from tests.pipelines.report.test_page_in_browser import CHROMIUM, DRIVER, HOSTILE, browser, opened  # noqa: F401
@@ -36,7 +36,7 @@ def error_picture(rank="best", name="0016E5_07959", seed=1, **changes):
 
 @pytest.fixture
 def with_errors(pictures):
-    return replace(pictures, errors={arm: [error_picture(), error_picture("worst", seed=2)] for arm in ARMS})
+    return replace(pictures, errors={arm: [error_picture(), error_picture("worst", seed=2)] for arm in COMPARED})
 
 
 class TestErrorMap:
@@ -124,7 +124,7 @@ class TestGallery:
             error_picture(rank, image=photo, label=label, prediction=label[::-1])
             for rank in ("best", "median", "worst")
         ]
-        page = render_page(study, replace(with_errors, errors=dict.fromkeys(ARMS, many)))
+        page = render_page(study, replace(with_errors, errors=dict.fromkeys(COMPARED, many)))
         assert len(page) < 3_000_000
 
     @pytest.mark.slow

@@ -12,10 +12,11 @@ from pipelines.data.batches import FramePool
 from pipelines.data.images import read_raw, write_image
 from pipelines.engine.checkpoints import list_checkpoints
 from pipelines.errors import ImageError, UserError
+from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.trained import build_network, load_segmenter
-from pipelines.experiment.workspace import ARMS, Workspace
+from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.train_segmenter import (
     build_segmenter,
     class_weights,
@@ -28,7 +29,7 @@ from segment.normalisation import SyncedBatchNorm2d
 FOLDERS = {"source_only": "source_only", "translated": "translated_net", "oracle": "oracle"}
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", COMPARED)
 def test_the_run_folder_explains_itself(tiny_run, make_workspace, arm):
     run = tiny_run / "seed-0" / FOLDERS[arm]
     config = json.loads((run / "config.json").read_text())
@@ -54,7 +55,7 @@ def test_initial_weights_follow_from_the_seed_alone_and_are_equal_across_arms(ma
 def test_every_arm_begins_with_the_same_checkpoint(make_workspace, cpu, copied_run):
     workspace = make_workspace("segmenter.steps=1", "segmenter.warmup_steps=0", run=copied_run)
     states = []
-    for arm in ARMS:
+    for arm in COMPARED:
         shutil.rmtree(workspace.segmenter(0, arm))
         path = train_segmenter(workspace, 0, arm, cpu, workers=0)
         states.append(load_file(path / "checkpoints/step-00000000/method.safetensors"))
@@ -64,7 +65,7 @@ def test_every_arm_begins_with_the_same_checkpoint(make_workspace, cpu, copied_r
 
 def test_arms_learn_from_their_frames(make_workspace, tiny_run):
     workspace = make_workspace(run=tiny_run)
-    pools = {arm: labelled_batches(workspace, 0, arm).pools for arm in ARMS}
+    pools = {arm: labelled_batches(workspace, 0, arm).pools for arm in COMPARED}
     assert {arm: list(pool) for arm, pool in pools.items()} == {
         "source_only": ["source"],
         "translated": ["translated"],

@@ -1,0 +1,44 @@
+"""Training batches of a method that adapts: labelled frames as ever, and frames of the target whose labels stay shut.
+
+The target's frames come by a draw for each slot, evenly, and are varied as the labelled ones are.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from pipelines.data.augment import SegmenterAugmentation
+from pipelines.data.batches import FramePool
+from pipelines.data.labelled_batches import LabelledBatches
+from pipelines.data.random_keys import keyed_random
+from segment.batches import AdaptationBatch
+from segment.classes import IGNORE_INDEX
+
+
+class AdaptationBatches:
+    """Batches of as many target frames as labelled ones, each a function of (seed, step).
+
+    Args:
+        source: Makes the labelled part, and says which slots are this process's.
+        target: Frames of the target; their label maps are never asked for.
+        augmentation: Applied to every target frame.
+    """
+
+    def __init__(self, source: LabelledBatches, target: FramePool, augmentation: SegmenterAugmentation) -> None:
+        self.source, self.target, self.augmentation = source, target, augmentation
+
+    def __call__(self, step: int) -> AdaptationBatch:
+        """The batch of a step, or this process's part of it."""
+        images = [self._target_image(step, slot) for slot in self.source.slots]
+        return AdaptationBatch(self.source(step), torch.stack(images))
+
+    @property
+    def class_shares(self) -> Callable[[int], np.ndarray]:
+        """Of the labelled frames: see `LabelledBatches.class_shares`."""
+        return self.source.class_shares
+
+    def _target_image(self, step: int, slot: int) -> torch.Tensor:
+        random = keyed_random(self.source.seed, "adaptation", step, slot)
+        image = self.target.image(int(random.integers(len(self.target))))
+        return self.augmentation(image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), random, None)[0]

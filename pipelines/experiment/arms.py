@@ -1,0 +1,89 @@
+"""The arms of an experiment: frames in their shares, how they are learnt from, what is started from. The one list.
+
+The reference arms never adapt: source-only is what labels of the source alone give, the oracle what labels of the
+target give, and the gap between both is the same whatever is tried to close it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipelines.declared import attribute_of
+from pipelines.experiment.segmenters import METHODS, SegmenterSettings
+
+Share = Literal["translated", "source", "target"]
+SHARES: tuple[Share, ...] = ("translated", "source", "target")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One segmenter of the experiment."""
+
+    meaning: str
+    """What it learns from, in words."""
+    learns_from: Share | None = None
+    """The one share of its frames; None: the experiment's mixture (`segmenter.shares`)."""
+    adapts: bool = False
+    """Whether `segmenter.adaptation` and `segmenter.initial` are for it."""
+    sees_all_labels: bool = False
+    """Whether it learns from all labelled target frames, or from the few of `labelled_target`."""
+    folder: str = ""
+    """Name of its run folder, where it is not the arm's."""
+    belongs_to: Literal["data", "translator", "variant"] = "data"
+    """What it is shared by: all variants on the same data; those with the same translator and labels; none."""
+
+    def shares(self, segmenter: SegmenterSettings) -> dict[str, float]:
+        """Of what its batches are made; the three add up to 1."""
+        if self.learns_from is None:
+            return segmenter.shares.model_dump()
+        return {share: float(share == self.learns_from) for share in SHARES}
+
+    def settings(self, segmenter: SegmenterSettings) -> SegmenterSettings:
+        """The settings by which it is trained: the experiment's, without adaptation where it does not adapt."""
+        return segmenter if self.adapts else segmenter.model_copy(update={"adaptation": None, "initial": None})
+
+
+ARMS: dict[str, Arm] = {
+    "source_only": Arm("synthetic frames as they are", "source"),
+    "translated": Arm(
+        "the experiment's mixture, adapted if it says so", adapts=True, folder="translated_net", belongs_to="variant"
+    ),
+    "oracle": Arm("labelled real frames", "target", sees_all_labels=True),
+    "few_labels": Arm("the few labelled real frames of labelled_target", "target", belongs_to="translator"),
+}
+"""By the names that commands and settings use."""
+
+COMPARED = ("source_only", "translated", "oracle")
+"""The arms of a comparison: the gap's lower end, what is to close it, its upper end."""
+
+TRANSLATION = "translated"
+
+
+def titles(segmenter: Mapping[str, Any]) -> dict[str, str]:
+    """What each compared arm is called, by its settings as a record keeps them (`SegmenterSettings.model_dump`)."""
+    return {"source_only": "Source-only", "translated": _adapted_title(segmenter), "oracle": "Oracle"}
+
+
+def closing_act(segmenter: Mapping[str, Any]) -> str:
+    """What closes the gap, as a sentence begins: "Translation", "Adaptation by DACS", or both."""
+    method = adaptation_title(segmenter)
+    if method is None:
+        return "Translation" if _translates(segmenter) else "The mixture"
+    return f"Translation with adaptation by {method}" if _translates(segmenter) else f"Adaptation by {method}"
+
+
+def adaptation_title(segmenter: Mapping[str, Any]) -> str | None:
+    """The paper's own name of the method that adapts; None without adaptation."""
+    adaptation = segmenter.get("adaptation")
+    return attribute_of(METHODS, adaptation["method"], "title") if adaptation else None
+
+
+def _adapted_title(segmenter: Mapping[str, Any]) -> str:
+    method = adaptation_title(segmenter)
+    if method is None:
+        return "Translated" if _translates(segmenter) else "Mixed"
+    return f"Translated + {method}" if _translates(segmenter) else method
+
+
+def _translates(segmenter: Mapping[str, Any]) -> bool:
+    return segmenter.get("shares", {}).get("translated", 1.0) > 0

@@ -1,0 +1,53 @@
+"""The arms: the frames they learn from, who adapts, and what they and their deeds are called."""
+
+import pytest
+
+from pipelines.experiment.arms import ARMS, COMPARED, closing_act, titles
+from pipelines.experiment.identity import segmenter_inputs
+from pipelines.experiment.segmenters import SegmenterSettings
+
+MIXED = SegmenterSettings(shares={"translated": 0.7, "target": 0.3})
+
+
+def test_shares():
+    assert ARMS["source_only"].shares(MIXED) == {"translated": 0.0, "source": 1.0, "target": 0.0}
+    assert ARMS["oracle"].shares(MIXED) == {"translated": 0.0, "source": 0.0, "target": 1.0}
+    assert ARMS["few_labels"].shares(MIXED) == ARMS["oracle"].shares(MIXED)
+    assert ARMS["translated"].shares(MIXED) == {"translated": 0.7, "source": 0.0, "target": 0.3}
+
+
+def test_the_reference_arms_never_adapt():
+    adapting = SegmenterSettings(adaptation={"method": "dacs"}, initial="source_only")
+    for name in ("source_only", "oracle", "few_labels"):
+        assert ARMS[name].settings(adapting) == SegmenterSettings()
+    assert ARMS["translated"].settings(adapting) == adapting
+
+
+def test_adaptation_changes_the_identity_of_the_adapted_arm_alone(make_workspace):
+    plain, adapted = make_workspace(), make_workspace('segmenter.adaptation={method = "maxsquare"}')
+    for arm in ("source_only", "oracle"):
+        assert segmenter_inputs(plain, 0, arm) == segmenter_inputs(adapted, 0, arm)
+    before, after = (segmenter_inputs(one, 0, "translated") for one in (plain, adapted))
+    assert before != after and after["settings"]["adaptation"]["method"] == "maxsquare"
+    assert after["frames"].keys() - before["frames"].keys() == {"adaptation"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "title", "act"),
+    [
+        ({}, "Translated", "Translation"),
+        ({"shares": {"translated": 0.5, "source": 0.5}}, "Translated", "Translation"),
+        ({"shares": {"translated": 0, "source": 0.5, "target": 0.5}}, "Mixed", "The mixture"),
+        ({"adaptation": {"method": "dacs"}}, "Translated + DACS", "Translation with adaptation by DACS"),
+        (
+            {"adaptation": {"method": "adaptsegnet"}, "shares": {"translated": 0, "source": 1}},
+            "AdaptSegNet",
+            "Adaptation by AdaptSegNet",
+        ),
+    ],
+)
+def test_titles_and_sentences_follow_the_arm(settings, title, act):
+    record = SegmenterSettings(**settings).model_dump(mode="json")
+    assert titles(record) == {"source_only": "Source-only", "translated": title, "oracle": "Oracle"}
+    assert closing_act(record) == act
+    assert tuple(titles({})) == COMPARED and titles({})["translated"] == "Translated"
