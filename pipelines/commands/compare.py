@@ -2,16 +2,16 @@
 
 import click
 
-from pipelines.commands.options import Comparison, comparing, typed_command
+from pipelines.commands.options import Asked, on_experiment, seeds_option, training_options
 
 
 @click.command()
-@comparing
-def compare(asked: Comparison) -> None:
+@on_experiment(seeds_option, training_options)
+def compare(asked: Asked) -> None:
     """How much of the gap does translation close? Trains and evaluates all three arms, writes the report."""
     from pipelines.report.tables import format_table
     from pipelines.stages.comparison.compare import compare as run_comparison
 
-    study = run_comparison(asked.workspace, asked.machine(), asked.workers, typed_command(), asked.restart)
+    study = run_comparison(asked.workspace, asked.session)
     click.echo(format_table(study))
     click.echo(f"report: {asked.workspace.run / 'report.html'}")

@@ -4,13 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import (
-    A_PATH,
-    experiment_options,
-    first_seed,
-    open_workspace,
-    seed_option,
-)
+from pipelines.commands.options import A_PATH, Asked, on_experiment, seed_option
 
 
 @click.group()
@@ -29,11 +23,9 @@ def config_show(config: Path, overrides: tuple[str, ...]) -> None:
 
 
 @config.command("inputs")
-@experiment_options
-@seed_option
-def config_inputs(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None) -> None:
+@on_experiment(seed_option)
+def config_inputs(asked: Asked) -> None:
     """Write what each stage depends on to RUN/inputs, touching only files whose content changes (for make)."""
     from pipelines.stages.comparison.inputs import write_inputs
 
-    workspace = open_workspace(config, data, run, overrides)
-    write_inputs(workspace, first_seed(workspace, seed))
+    write_inputs(asked.workspace, asked.seed)

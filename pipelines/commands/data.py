@@ -4,11 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import (
-    A_FOLDER,
-    experiment_options,
-    open_workspace,
-)
+from pipelines.commands.options import A_FOLDER, Asked, on_experiment
 from pipelines.errors import SomeInputsFailedError
 
 
@@ -18,16 +14,15 @@ def data() -> None:
 
 
 @data.command("check")
-@experiment_options
-def data_check(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> None:
+@on_experiment()
+def data_check(asked: Asked) -> None:
     """Read every frame of an experiment and say what is there and what is wrong."""
     from pipelines.data.check import check_frame_set, format_report
     from pipelines.progress import Progress
 
-    workspace = open_workspace(config, data, run, overrides)
     bad = 0
     for part in ("source", "target", "validation"):
-        for frames in getattr(workspace, part):
+        for frames in getattr(asked.workspace, part):
             with Progress(f"check {frames.name}", len(frames), "frame") as progress:
                 report = check_frame_set(frames, progress=progress.reach)
             click.echo(f"[{part}] {format_report(report)}\n")

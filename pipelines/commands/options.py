@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.engine.torchrun import Place
 from pipelines.errors import SomeInputsFailedError, UserError
+
+if TYPE_CHECKING:
+    from pipelines.engine.session import Session
+    from pipelines.experiment.workspace import Workspace
 
 FOR_SEVERAL_PROCESSES = ("sim2real segment train", "sim2real segment predict", "sim2real translate run")
 """Commands that torchrun may start several times at once."""
@@ -79,7 +83,7 @@ checkpoint_option = click.option(
 )
 
 
-def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> Any:
+def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> "Workspace":
     """The experiment of a config file, with its folders."""
     from pipelines.experiment.config import read_experiment
     from pipelines.experiment.workspace import Workspace
@@ -135,39 +139,57 @@ def refuse_several_processes(command: click.Command, name: str) -> None:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What a command that trains and evaluates a whole experiment was given; `overrides` holds --seeds too."""
+class Asked:
+    """What a command on an experiment was asked to do: one object instead of a dozen arguments (`on_experiment`)."""
 
     config: Path
     overrides: tuple[str, ...]
-    workspace: Any
-    device: tuple[str, str, int | None]
-    workers: int
-    restart: bool
+    """Those of --set, and --seeds as one of them."""
+    workspace: "Workspace"
+    seed: int
+    """The one of --seed, else the config's first."""
+    open_session: "Callable[[], Session]"
 
-    def machine(self) -> Any:
-        """The machine to compute on, asked for when the settings have proved good."""
-        return open_machine(*self.device)
+    @functools.cached_property
+    def session(self) -> "Session":
+        """How to compute; opened when it is first asked for, since settings are to prove good before torch is there."""
+        return self.open_session()
 
 
-def comparing(function: Callable[[Comparison], None]) -> Callable[..., None]:
-    """The options of such a command."""
+def on_experiment(*more: Decorator) -> Decorator:
+    """A command on an experiment: it gets one `Asked`, and what else is among its options by name.
 
-    @experiment_options
-    @seeds_option
-    @training_options
-    @functools.wraps(function)
-    def command(
-        config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seeds: int | None,
-        device: str, precision: str, threads: int | None, workers: int, restart: bool,
-    ) -> None:  # fmt: skip
-        # No docstring: the function's own is the command's help.
-        if seeds is not None:
-            overrides = (*overrides, f"compare.seeds={list(range(seeds))}")
-        workspace = open_workspace(config, data, run, overrides)
-        function(Comparison(config, overrides, workspace, (device, precision, threads), workers, restart))
+    Args:
+        more: Its options beside those of every experiment. `seed_option` or `seeds_option`, `machine_options` or
+            `training_options` reach it within what it was asked.
+    """
 
-    return command
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @experiment_options
+        @options(*more)
+        @functools.wraps(command)
+        def asking(
+            config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None = None,
+            seeds: int | None = None, device: str = "auto", precision: str = "auto", threads: int | None = None,
+            workers: int = 0, restart: bool = False, **own: Any,
+        ) -> None:  # fmt: skip
+            # No docstring: the command's own is its help.
+            if seeds is not None:
+                overrides = (*overrides, f"compare.seeds={list(range(seeds))}")
+            workspace = open_workspace(config, data, run, overrides)
+            with contextlib.ExitStack() as until_done:
+
+                def open_session() -> "Session":
+                    from pipelines.engine.session import Session
+
+                    machine = until_done.enter_context(joined_machine(device, precision, threads))
+                    return Session(machine, workers, restart, typed_command())
+
+                command(Asked(config, overrides, workspace, first_seed(workspace, seed), open_session), **own)
+
+        return asking
+
+    return decorate
 
 
 def typed_command() -> str:
@@ -175,7 +197,7 @@ def typed_command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def first_seed(workspace: Any, seed: int | None) -> int:
+def first_seed(workspace: "Workspace", seed: int | None) -> int:
     """The seed asked for, else the config's first."""
     return workspace.experiment.compare.seeds[0] if seed is None else seed
 

@@ -2,18 +2,18 @@
 
 import click
 
-from pipelines.commands.options import Comparison, comparing, typed_command
+from pipelines.commands.options import Asked, on_experiment, seeds_option, training_options
 
 
 @click.command()
-@comparing
-def study(asked: Comparison) -> None:
+@on_experiment(seeds_option, training_options)
+def study(asked: Asked) -> None:
     """Which network? Trains those of the config's [study] on real, source and augmented source frames; a table."""
     from pipelines.experiment.config import read_study
     from pipelines.report.networks import networks_table
     from pipelines.stages.comparison.study_networks import study_networks
 
     _, augmented = read_study(asked.config, asked.overrides)
-    record = study_networks(asked.workspace, augmented, asked.machine(), asked.workers, typed_command(), asked.restart)
+    record = study_networks(asked.workspace, augmented, asked.session)
     click.echo(networks_table(record))
     click.echo(f"table: {asked.workspace.run / 'networks.md'}; picture: {asked.workspace.run / 'networks.svg'}")

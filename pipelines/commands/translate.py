@@ -1,18 +1,8 @@
 """`sim2real translate`: stage one."""
 
-from pathlib import Path
-
 import click
 
-from pipelines.commands.options import (
-    experiment_options,
-    finish_translation,
-    first_seed,
-    open_machine,
-    open_workspace,
-    seed_option,
-    training_options,
-)
+from pipelines.commands.options import Asked, finish_translation, on_experiment, seed_option, training_options
 from pipelines.commands.quality import translate_audit, translate_quality
 from pipelines.commands.translate_run import translate_run
 
@@ -23,38 +13,22 @@ def translate() -> None:
 
 
 @translate.command("train")
-@experiment_options
-@seed_option
-@training_options
-def translate_train(
-    config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
-    device: str, precision: str, threads: int | None, workers: int, restart: bool,
-) -> None:  # fmt: skip
+@on_experiment(seed_option, training_options)
+def translate_train(asked: Asked) -> None:
     """Train an experiment's translator, or carry on where it stopped."""
     from pipelines.stages.training.train_translator import train_translator
 
-    workspace = open_workspace(config, data, run, overrides)
-    path = train_translator(
-        workspace, first_seed(workspace, seed), open_machine(device, precision, threads), workers, restart
-    )
-    click.echo(f"translator in {path}")
+    click.echo(f"translator in {train_translator(asked.workspace, asked.seed, asked.session)}")
 
 
 @translate.command("experiment")
-@experiment_options
-@seed_option
-@training_options
-def translate_experiment_command(
-    config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
-    device: str, precision: str, threads: int | None, workers: int, restart: bool,
-) -> None:  # fmt: skip
+@on_experiment(seed_option, training_options)
+def translate_experiment_command(asked: Asked) -> None:
     """Translate an experiment's labelled source frames with its trained translator."""
     from pipelines.stages.translating.translate_experiment import translate_experiment
 
-    workspace = open_workspace(config, data, run, overrides)
-    seed = first_seed(workspace, seed)
-    summary = translate_experiment(workspace, seed, open_machine(device, precision, threads), workers, restart)
-    finish_translation(summary, workspace.translated(seed))
+    summary = translate_experiment(asked.workspace, asked.seed, asked.session)
+    finish_translation(summary, asked.workspace.translated(asked.seed))
 
 
 for command in (translate_run, translate_audit, translate_quality):

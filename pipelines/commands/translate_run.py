@@ -13,6 +13,7 @@ from pipelines.commands.options import (
     frame_by_frame_options,
     open_machine,
     options,
+    typed_command,
 )
 from pipelines.errors import SomeInputsFailedError
 
@@ -94,11 +95,13 @@ def translate_run(
         say_what_would_be_done(plan, output, part)
         return
 
+    from pipelines.engine.session import Session
     from pipelines.stages.translating.translate_experiment import run_translation
 
     keep_memory()
     machine = open_machine(own_device(device), precision, threads)
-    summary = run_translation(checkpoint, plan, output, manner, machine, max(workers, 1), restart)
+    session = Session(machine, workers, restart, typed_command())
+    summary = run_translation(checkpoint, plan, output, manner, session)
     say_network_share(summary.network_share, summary.made)
     if summary.part is not None and not shard:
         # torchrun ends all processes when one reports an error; the one that finishes last reports for all.
@@ -119,10 +122,12 @@ def run_on_video(
             click.echo(line)
         return
 
+    from pipelines.engine.session import Session
     from pipelines.stages.translating.translate_experiment import run_video
 
     keep_memory()
-    summary = run_video(checkpoint, source, output, manner, open_machine(*on), restart)
+    session = Session(open_machine(*on), restart=restart, command=typed_command())
+    summary = run_video(checkpoint, source, output, manner, session)
     say_network_share(summary.network_share, summary.frames - summary.resumed)
     click.echo(summary.count_line)
 

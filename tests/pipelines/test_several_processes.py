@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
 from pipelines.engine.processes import ALONE, Processes
+from pipelines.engine.session import Session
 from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.networks import NETWORKS
 from tests.pipelines.narrow import narrow_ddrnet
@@ -121,7 +122,7 @@ def as_launched(monkeypatch):
 
 def test_two_processes_learn_what_one_learns(whole, make_workspace, cpu, as_launched):
     """Synced statistics, and labels everywhere, so that means over both halves are the mean over the batch."""
-    alone = train_segmenter(make_workspace(*SYNCED), 0, "source_only", cpu, workers=0)
+    alone = train_segmenter(make_workspace(*SYNCED), 0, "source_only", Session(cpu))
     expected, found = weights(alone), weights(whole)
     start = load_file(alone / "checkpoints/step-00000002/method.safetensors")
     assert expected.keys() == found.keys()

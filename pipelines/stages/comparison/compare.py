@@ -19,6 +19,7 @@ from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
 from pipelines.data.manifest import read_manifest
 from pipelines.engine.launch import Machine, describe_machine
+from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.workspace import Workspace
@@ -46,39 +47,37 @@ SEARCHED_NEIGHBOURS = 300
 NEIGHBOUR_SIZE = (32, 16)
 
 
-def compare(workspace: Workspace, machine: Machine, workers: int, command: str, restart: bool = False) -> Study:
+def compare(workspace: Workspace, session: Session) -> Study:
     """Train and evaluate what is missing of every seed and arm; write `results.json`, `results.md`, `report.html`.
 
     The features of the first seed's arms are compared as well: `features.json`, `features.html`.
 
     Args:
         workspace: The experiment, its data and its folder.
-        machine: Where to compute.
-        workers: Processes that make batches.
-        command: As the user typed it; for the report.
-        restart: Set aside runs made with other settings or data instead of refusing them.
+        session: How to compute.
 
     Returns:
         The record behind the report.
     """
     refuse_missing_labels(workspace)
+    machine = session.machine
     results, evaluations = [], {}
     for seed in workspace.experiment.compare.seeds:
-        train_segmenter(workspace, seed, "source_only", machine, workers, restart)
-        train_segmenter(workspace, seed, "oracle", machine, workers, restart)
+        train_segmenter(workspace, seed, "source_only", session)
+        train_segmenter(workspace, seed, "oracle", session)
         if workspace.translates:
-            train_translator(workspace, seed, machine, workers, restart)
-            translate_experiment(workspace, seed, machine, workers, restart)
+            train_translator(workspace, seed, session)
+            translate_experiment(workspace, seed, session)
         if scores_count(workspace, "translated"):  # the oracle is their judge
-            audit_experiment(workspace, seed, machine, command)
-        train_segmenter(workspace, seed, "translated", machine, workers, restart)
+            audit_experiment(workspace, seed, machine, session.command)
+        train_segmenter(workspace, seed, "translated", session)
         for arm in COMPARED:
             evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
             results.append(_arm_result(workspace, seed, arm, evaluations[seed, arm]))
     first = evaluations[workspace.experiment.compare.seeds[0], "oracle"]
-    features, remarks = _features(workspace, machine, command)
+    features, remarks = _features(workspace, session)
     study = Study(
-        **origin(workspace, machine, command),
+        **origin(workspace, session),
         settings=workspace.experiment.model_dump(mode="json"),
         notes=[*_notes(workspace), _counted(first), *remarks],
         classes=list(CLASS_NAMES),
@@ -100,10 +99,11 @@ def refuse_missing_labels(workspace: Workspace) -> None:
         raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
 
 
-def _features(workspace: Workspace, machine: Machine, command: str) -> tuple[FeatureStudy | None, list[str]]:
+def _features(workspace: Workspace, session: Session) -> tuple[FeatureStudy | None, list[str]]:
     """How the first seed's arms see the domains, and what is to be noted; None where there is nothing to compare."""
     try:
-        features = look_inside_arms(workspace, workspace.experiment.compare.seeds[0], machine, command)
+        seed = workspace.experiment.compare.seeds[0]
+        features = look_inside_arms(workspace, seed, session.machine, session.command)
     except NoInputsError as error:
         return None, [f"Features by class and domain are not shown; `sim2real segment features` says: {error}"]
     return features, features.notes

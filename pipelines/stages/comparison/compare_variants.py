@@ -12,6 +12,7 @@ from pipelines.data.files import sha256_of, write_atomically
 from pipelines.data.manifest import MANIFEST
 from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
+from pipelines.engine.session import Session
 from pipelines.experiment.config import Experiment, VariantSettings
 from pipelines.experiment.identity import translation_inputs
 from pipelines.experiment.workspace import Workspace
@@ -62,17 +63,12 @@ class Variants:
         return self.base.beside(experiment, self.base.run / "variants" / name, self.base.run, stage_one)
 
 
-def compare_variants(
-    variants: Variants, machine: Machine, workers: int, command: str, restart: bool = False
-) -> VariantStudy:
+def compare_variants(variants: Variants, session: Session) -> VariantStudy:
     """Train and evaluate what is missing of every variant and seed; write `variants.json` and `variants.md`.
 
     Args:
         variants: The experiment and its variants.
-        machine: Where to compute.
-        workers: Processes that make batches.
-        command: As the user typed it; for the record.
-        restart: Set aside runs made with other settings or data instead of refusing them.
+        session: How to compute.
 
     Returns:
         The record behind the table.
@@ -82,12 +78,12 @@ def compare_variants(
     results = []
     for seed in base.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):
-            evaluation = _trained_and_evaluated(base, seed, arm, machine, workers, restart)
+            evaluation = _trained_and_evaluated(base, seed, arm, session)
             results.append(_result(arm, seed, evaluation))
         for variant, its in variants.workspaces(seed):
-            results.append(_run_variant(variant, its, seed, machine, workers, restart, command))
+            results.append(_run_variant(variant, its, seed, session))
     study = VariantStudy(
-        **origin(base, machine, command),
+        **origin(base, session),
         settings={name: one.model_dump(mode="json") for name, one in variants.experiments.items()},
         results=results,
     )
@@ -96,15 +92,14 @@ def compare_variants(
     return study
 
 
-def _run_variant(
-    variant: VariantSettings, its: Workspace, seed: int, machine: Machine, workers: int, restart: bool, command: str
-) -> VariantResult:
-    train_translator(its, seed, machine, workers, restart)
-    translate_experiment(its, seed, machine, workers, restart)
-    audit_experiment(its, seed, machine, command)
+def _run_variant(variant: VariantSettings, its: Workspace, seed: int, session: Session) -> VariantResult:
+    machine = session.machine
+    train_translator(its, seed, session)
+    translate_experiment(its, seed, session)
+    audit_experiment(its, seed, machine, session.command)
     evaluation = None
     if variant.train_segmenter:
-        evaluation = _trained_and_evaluated(its, seed, "translated", machine, workers, restart)
+        evaluation = _trained_and_evaluated(its, seed, "translated", session)
     figures = _expert_after_translator(its, seed, machine) | _quality(its, seed, machine)
     return _result(variant.name, seed, evaluation, training_seconds(its.translator(seed)), figures)
 
@@ -134,11 +129,9 @@ def _quality(workspace: Workspace, seed: int, machine: Machine) -> dict[str, flo
     return {row["name"].split("@")[0]: row["translated"] for row in rows if row["translated"] is not None}
 
 
-def _trained_and_evaluated(
-    workspace: Workspace, seed: int, arm: str, machine: Machine, workers: int, restart: bool
-) -> Evaluation:
-    train_segmenter(workspace, seed, arm, machine, workers, restart)
-    return evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
+def _trained_and_evaluated(workspace: Workspace, seed: int, arm: str, session: Session) -> Evaluation:
+    run = train_segmenter(workspace, seed, arm, session)
+    return evaluate_checkpoint(workspace, run, None, session.machine)
 
 
 def _result(

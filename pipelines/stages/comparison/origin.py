@@ -3,19 +3,20 @@
 import datetime
 from typing import Any
 
-from pipelines.engine.launch import Machine, describe_machine
+from pipelines.engine.launch import describe_machine
 from pipelines.engine.runs import environment
+from pipelines.engine.session import Session
 from pipelines.experiment.workspace import Workspace
 
 
-def origin(workspace: Workspace, machine: Machine, command: str) -> dict[str, Any]:
+def origin(workspace: Workspace, session: Session) -> dict[str, Any]:
     """The fields of a `Record` that say so, by name; its `settings` are for the caller to add."""
-    facts = environment(machine)
+    facts = environment(session.machine)
     return {
         "name": workspace.experiment.name,
-        "command": command,
+        "command": session.command,
         "date": datetime.date.today().isoformat(),
-        "machine": describe_machine(machine),
+        "machine": describe_machine(session.machine),
         "versions": {"python": facts["python"], **facts["packages"]},
         "validation": ", ".join(f"{one.name} ({len(one.only_labelled())} frames)" for one in workspace.validation),
     }

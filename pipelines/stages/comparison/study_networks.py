@@ -5,7 +5,7 @@ itself.
 """
 
 from pipelines.data.files import write_atomically
-from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.config import Experiment
 from pipelines.experiment.workspace import Workspace
@@ -19,18 +19,13 @@ TRAINED_ON = {"oracle": "oracle", "source_only": "source_only", "augmented": "so
 """Arm of the study -> arm of an experiment: augmented are the source frames alone, by other settings."""
 
 
-def study_networks(
-    workspace: Workspace, augmented: Experiment, machine: Machine, workers: int, command: str, restart: bool = False
-) -> NetworkStudy:
+def study_networks(workspace: Workspace, augmented: Experiment, session: Session) -> NetworkStudy:
     """Train and evaluate what is missing of every network, arm and seed; write `networks.json`, `.svg` and `.md`.
 
     Args:
         workspace: The experiment; its study names the networks, its segmenter's settings are their budget.
         augmented: The same experiment with the settings of the augmented arm.
-        machine: Where to compute.
-        workers: Processes that make batches.
-        command: As the user typed it; for the record.
-        restart: Set aside runs made with other settings or data instead of refusing them.
+        session: How to compute.
 
     Returns:
         The record behind the table.
@@ -48,12 +43,12 @@ def study_networks(
         for seed in workspace.experiment.compare.seeds:
             for arm in TRAINED_ON:
                 its = of_network(workspace, augmented if arm == "augmented" else workspace.experiment, network, arm)
-                results.append(_trained_and_evaluated(its, network, arm, seed, machine, workers, restart))
+                results.append(_trained_and_evaluated(its, network, arm, seed, session))
     first = {name: of_network(workspace, workspace.experiment, name, "oracle") for name in study.networks}
     record = NetworkStudy(
-        **origin(workspace, machine, command),
+        **origin(workspace, session),
         settings=workspace.experiment.model_dump(mode="json"),
-        facts={name: network_facts(its, machine) for name, its in first.items()},
+        facts={name: network_facts(its, session.machine) for name, its in first.items()},
         results=results,
     )
     write_atomically(workspace.run / "networks.json", record.to_json().encode())
@@ -70,12 +65,9 @@ def of_network(base: Workspace, experiment: Experiment, network: str, arm: str) 
     return base.beside(experiment.model_copy(update={"segmenter": segmenter}), run)
 
 
-def _trained_and_evaluated(
-    its: Workspace, network: str, arm: str, seed: int, machine: Machine, workers: int, restart: bool
-) -> NetworkResult:
-    train_segmenter(its, seed, TRAINED_ON[arm], machine, workers, restart)
-    run = its.segmenter(seed, TRAINED_ON[arm])
-    evaluation = evaluate_checkpoint(its, run, None, machine)
+def _trained_and_evaluated(its: Workspace, network: str, arm: str, seed: int, session: Session) -> NetworkResult:
+    run = train_segmenter(its, seed, TRAINED_ON[arm], session)
+    evaluation = evaluate_checkpoint(its, run, None, session.machine)
     return NetworkResult(
         network=network,
         arm=arm,

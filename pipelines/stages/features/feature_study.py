@@ -19,6 +19,7 @@ from pipelines.data.manifest import MANIFEST
 from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.runs import read_json
+from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import titles
 from pipelines.experiment.trained import load_segmenter
@@ -121,7 +122,7 @@ def look_inside(
             for place, (title, (_, settings, checkpoint)) in enumerate(opened.items())
         ]
     study = FeatureStudy(
-        **origin(workspace, machine, command),
+        **origin(workspace, Session(machine, command=command)),
         settings=workspace.experiment.model_dump(mode="json"),
         seed=seed,
         perplexity=perplexity,

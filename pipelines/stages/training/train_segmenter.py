@@ -25,6 +25,7 @@ from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import read_json
+from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment import identity
 from pipelines.experiment.arms import ARMS
@@ -42,15 +43,14 @@ from segment.networks.segmenter import Segmenter
 from segment.normalisation import refusal_of_single_images
 
 
-def train_segmenter(
-    workspace: Workspace, seed: int, arm: str, machine: Machine, workers: int, restart: bool = False
-) -> Path:
+def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session) -> Path:
     """Train (or carry on training) one arm's segmenter with one seed; return its run folder."""
-    settings, processes = ARMS[arm].settings(workspace.experiment.segmenter), machine.processes
+    settings, machine = ARMS[arm].settings(workspace.experiment.segmenter), session.machine
+    processes = machine.processes
     refuse_uneven_batches(settings, processes)
     refuse_single_images(settings, processes)
     if settings.initial in ARMS:
-        train_segmenter(workspace, seed, settings.initial, machine, workers, restart)
+        train_segmenter(workspace, seed, settings.initial, session)
 
     @cache
     def batches() -> LabelledBatches | AdaptationBatches:
@@ -62,9 +62,7 @@ def train_segmenter(
         settings,
         lambda: starting_segmenter(workspace, seed, arm, batches(), machine),
         batches,
-        machine,
-        workers,
-        restart,
+        session,
         f"train {settings.network} {arm}, seed {seed}",
     )
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from pipelines.data.batches import UnpairedBatches, largest_height
 from pipelines.engine.checkpoints import resolve_checkpoint
 from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
@@ -26,40 +27,36 @@ from translate.guidance import Guidance
 from translate.methods.translator import Translator
 
 
-def train_translator(workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False) -> Path:
+def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
     """Train (or carry on training) the translator that serves `seed`, and what it builds on; return its run folder."""
     settings = workspace.experiment.translator
     seed = workspace.translator_seed(seed)
     inputs = translator_inputs(workspace, seed)  # refuses what is missing before anything is trained
     if settings.initial == UNGUIDED:
-        train_translator(workspace.unguided(), seed, machine, workers, restart)
+        train_translator(workspace.unguided(), seed, session)
     if settings.guided_by is not None:
-        train_expert(workspace, settings.guided_by, seed, machine, workers, restart)
+        train_expert(workspace, settings.guided_by, seed, session)
     return train_run(
         workspace.translator(seed),
         inputs,
         settings,
-        lambda: starting_translator(workspace, seed, machine),
+        lambda: starting_translator(workspace, seed, session.machine),
         lambda: BATCHES[settings.learns_from](workspace, seed),
-        machine,
-        workers,
-        restart,
+        session,
         f"train {settings.method}, seed {seed}",
     )
 
 
-def train_expert(
-    workspace: Workspace, guidance: GuidanceSettings, seed: int, machine: Machine, workers: int, restart: bool
-) -> None:
+def train_expert(workspace: Workspace, guidance: GuidanceSettings, seed: int, session: Session) -> None:
     """Train the arm that guides, where it is missing; an expert from elsewhere is there already."""
     arm = workspace.expert_arm(guidance)
     if arm is None:
         return
     its = workspace.expert_workspace(arm)
     if arm == "translated":
-        train_translator(its, seed, machine, workers, restart)
-        translate_experiment(its, seed, machine, workers, restart)
-    train_segmenter(its, seed, arm, machine, workers, restart)
+        train_translator(its, seed, session)
+        translate_experiment(its, seed, session)
+    train_segmenter(its, seed, arm, session)
 
 
 def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Translator:

@@ -6,10 +6,10 @@ from typing import Any
 
 from pipelines.data.batches import FramePool, stream
 from pipelines.data.frames import FrameSet
-from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import open_run, read_json, write_json
+from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.translators import TranslatorTraining
@@ -26,9 +26,7 @@ def train_run(
     settings: TranslatorTraining | SegmenterSettings,
     build: Callable[[], Method],
     make_batches: Callable[[], Callable[[int], Any]],
-    machine: Machine,
-    workers: int,
-    restart: bool,
+    session: Session,
     what: str,
 ) -> Path:
     """Train a method in a run folder, carry on where it stopped, or leave a finished run as it is.
@@ -39,17 +37,15 @@ def train_run(
         settings: The stage's settings; they tell the length and the rhythm.
         build: Makes the method, freshly drawn. Called only if there is something to train, as is `make_batches`.
         make_batches: Reads what it must and returns the function from a step to its batch.
-        machine: Where to compute, and with which processes.
-        workers: Processes that make batches, of each process that trains.
-        restart: Set a run made with other inputs aside instead of refusing it.
+        session: How to compute. Each process that trains has so many workers.
         what: Shown beside the progress.
 
     Returns:
         The run folder.
     """
-    processes = machine.processes
+    machine, processes = session.machine, session.machine.processes
     processes.refuse_difference([inputs, machine.device.type, machine.precision])
-    run = open_run(path, inputs, restart, processes)
+    run = open_run(path, inputs, session.restart, processes)
     try:
         if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
             batches = make_batches()
@@ -61,7 +57,13 @@ def train_run(
             )
             about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")}
             train(
-                build(), lambda first, last: stream(batches, first, last, workers), run, schedule, machine, about, what
+                build(),
+                lambda first, last: stream(batches, first, last, session.workers),
+                run,
+                schedule,
+                machine,
+                about,
+                what,
             )
         run.finish()
     finally:

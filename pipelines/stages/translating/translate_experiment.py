@@ -14,6 +14,7 @@ from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.work import Outcome
 from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
+from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.trained import finished_translator, is_published, load_translator
 from pipelines.experiment.workspace import Workspace
@@ -35,25 +36,17 @@ from translate.value_range import to_signed, to_unit
 Translate = Callable[[torch.Tensor], torch.Tensor]
 
 
-def translate_experiment(
-    workspace: Workspace, seed: int, machine: Machine, workers: int, restart: bool = False
-) -> Outcome:
+def translate_experiment(workspace: Workspace, seed: int, session: Session) -> Outcome:
     """Translate the experiment's labelled source frames with the translator that serves `seed`."""
     checkpoint = finished_translator(workspace, seed)
     output = workspace.translated(seed)
     plan = plan_sets(workspace.labelled_source, output)
     manner = Manner(height=workspace.experiment.translation.height)
-    return run_translation(checkpoint, plan, output, manner, machine, max(workers, 1), restart)
+    return run_translation(checkpoint, plan, output, manner, session)
 
 
 def run_translation(
-    checkpoint: Path,
-    plan: Sequence[FrameToTranslate],
-    output: Path,
-    manner: Manner,
-    machine: Machine,
-    workers: int,
-    restart: bool = False,
+    checkpoint: Path, plan: Sequence[FrameToTranslate], output: Path, manner: Manner, session: Session
 ) -> Outcome:
     """Translate a plan's frames with a checkpoint; what is finished is left alone.
 
@@ -62,10 +55,9 @@ def run_translation(
         plan: All frames, also where only a part is done here.
         output: Folder of the translated set.
         manner: How to translate.
-        machine: Where to compute.
-        workers: Threads that read ahead and write behind.
-        restart: Set an output of another translation aside.
+        session: How to compute. At least one thread reads ahead and writes behind.
     """
+    machine = session.machine
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
     if method.takes == "label_map" and any(frame.label is None for frame in plan):
@@ -89,8 +81,8 @@ def run_translation(
             quality=manner.quality,
             part=manner.part,
             device=place(manner, machine),
-            workers=workers,
-            restart=restart,
+            workers=max(session.workers, 1),
+            restart=session.restart,
             progress=lambda done, total: progress.reach(done),
             stop_requested=lambda: bool(stop),
         )
@@ -99,12 +91,11 @@ def run_translation(
     return summary
 
 
-def run_video(
-    checkpoint: Path, source: Path, output: Path, manner: Manner, machine: Machine, restart: bool = False
-) -> VideoSummary:
+def run_video(checkpoint: Path, source: Path, output: Path, manner: Manner, session: Session) -> VideoSummary:
     """Translate a video into a video with a checkpoint; arguments as of `run_translation`."""
     if manner.part is not None:
         raise UserError("--shard: a video is translated by one process; cut it into several to share the work")
+    machine = session.machine
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
     if method.takes == "label_map":
@@ -124,7 +115,7 @@ def run_video(
             height=manner.height,
             size=manner.size,
             device=place(manner, machine),
-            restart=restart,
+            restart=session.restart,
             progress=reach,
             stop_requested=lambda: bool(stop),
         )

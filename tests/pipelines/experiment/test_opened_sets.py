@@ -9,6 +9,7 @@ import pytest
 from pipelines.data import hashes
 from pipelines.data.frames import open_frame_set
 from pipelines.data.hashes import HashCache
+from pipelines.engine.session import Session
 from pipelines.experiment import opened_sets
 from pipelines.experiment.config import Experiment
 from pipelines.stages.comparison.compare import compare
@@ -116,7 +117,7 @@ def files_of(sets):
 def test_a_comparison_looks_through_each_set_once(copied_run, make_workspace, cpu, looked_at):
     """And once more at the validation and source frames that the page of features shows."""
     workspace = make_workspace(run=copied_run)
-    compare(workspace, cpu, 0, "sim2real compare")
+    compare(workspace, Session(cpu, command="sim2real compare"))
     once, shown = files_of(workspace.target), files_of(workspace.validation) + files_of(workspace.source)
     roots = [one.root for one in (*workspace.source, *workspace.target, *workspace.validation)]
     assert {looked_at[path] for path in once + roots} == {1}

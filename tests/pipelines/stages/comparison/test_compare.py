@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.workspace import Workspace
@@ -97,7 +98,7 @@ def test_too_few_cells_are_a_note_and_no_failure(copied_run, make_workspace, cpu
 
     monkeypatch.setattr("pipelines.stages.features.feature_study.class_features", one_cell_each)
     (copied_run / "features.json").unlink()
-    study = compare(make_workspace(run=copied_run), cpu, 0, "sim2real compare")
+    study = compare(make_workspace(run=copied_run), Session(cpu, command="sim2real compare"))
     assert study.notes[-1].startswith(
         "Features by class and domain are not shown; `sim2real segment features` says: only"
     )
@@ -112,7 +113,7 @@ def made(run):
 
 def test_a_second_call_trains_evaluates_and_looks_at_nothing(copied_run, tiny_run, make_workspace, cpu):
     before = made(copied_run)
-    study = compare(make_workspace(run=copied_run), cpu, 0, "sim2real compare")
+    study = compare(make_workspace(run=copied_run), Session(cpu, command="sim2real compare"))
     assert made(copied_run) == before
     former = Study.from_json((copied_run / "results.json").read_text())
     assert [result.mean_iou for result in study.results] == [result.mean_iou for result in former.results]
@@ -124,7 +125,7 @@ def test_only_what_changed_is_done_again(copied_run, make_workspace, cpu):
     workspace = make_workspace(
         "segmenter.shares.translated=0.5", "segmenter.shares.source=0.5", "segmenter.steps=3", run=copied_run
     )
-    compare(workspace, cpu, 0, "sim2real compare", restart=True)
+    compare(workspace, Session(cpu, restart=True, command="sim2real compare"))
     after = made(copied_run)
     changed = {path.relative_to(copied_run).parts[:2] for path in before if after.get(path) != before[path]}
     assert changed == {("seed-0", "translated_net"), ("features.json",), ("features.html",)}
@@ -139,5 +140,5 @@ def test_missing_labels_are_noticed_before_training(make_workspace, tmp_path, cp
         content = experiment.model_dump(mode="json") | {part: [bare]}
         workspace = Workspace(type(experiment).model_validate(content), tmp_path, tmp_path / "run")
         with pytest.raises(NoInputsError, match=message):
-            compare(workspace, cpu, 0, "sim2real compare")
+            compare(workspace, Session(cpu, command="sim2real compare"))
         assert not (tmp_path / "run/seed-0").exists()

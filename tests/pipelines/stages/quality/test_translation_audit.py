@@ -11,6 +11,7 @@ import torch
 from pipelines.data.encodings import camvid, cityscapes
 from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, read_manifest
+from pipelines.engine.session import Session
 from pipelines.errors import ImageError, Interrupted, UserError
 from pipelines.stages.quality import translation_audit
 from pipelines.stages.quality.translated_pairs import Expert, common_classes, load_expert, translated_frames
@@ -215,7 +216,7 @@ def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspac
     settings = ("segmenter.least_label_consistency=0.5", "segmenter.weigh_by_consistency=true")
     workspace = make_workspace(*settings, run=copied_run)
     with pytest.raises(UserError, match=r"5 of 5 frames have no score.*translate audit"):
-        train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+        train_segmenter(workspace, 0, "translated", Session(cpu, restart=True))
     folder = workspace.translated(0)
     frames = translated_frames(folder, workspace.source)
     expert = load_expert(workspace.segmenter(0, "source_only"), cpu)
@@ -227,8 +228,8 @@ def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspac
     assert len(batches.pools["translated"]) == 3
     assert batches.weights["translated"] == pytest.approx([0.6, 0.8, 1.0])
     assert list(labelled_batches(workspace, 0, "source_only").weights) == []
-    run_folder = train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+    run_folder = train_segmenter(workspace, 0, "translated", Session(cpu, restart=True))
     config = json.loads((run_folder / "config.json").read_text())
     assert config["frames"]["scores"] == segmenter_inputs(workspace, 0, "translated")["frames"]["scores"]
     assert "scores" not in segmenter_inputs(workspace, 0, "source_only")["frames"]
-    assert translate_experiment(workspace, 0, cpu, 1).resumed == 5
+    assert translate_experiment(workspace, 0, Session(cpu, 1)).resumed == 5

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines.engine.checkpoints import resolve_checkpoint
+from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import finished_translator, load_translator
@@ -47,7 +48,7 @@ def guided_run(tmp_path_factory, tiny_config):
 
     run = tmp_path_factory.mktemp("guided") / "run"
     workspace = Workspace(read_experiment(tiny_config, GUIDED), tiny_config.parent, run)
-    train_translator(workspace, 0, Machine(torch.device("cpu"), "fp32"), workers=0)
+    train_translator(workspace, 0, Session(Machine(torch.device("cpu"), "fp32")))
     return run
 
 
@@ -69,7 +70,7 @@ def test_the_expert_is_trained_first_and_all_forms_are_logged(guided_run):
 def test_the_expert_is_the_arm_of_the_comparison(copied_guided, make_workspace, cpu):
     """The comparison's source-only arm needs the same inputs: it finds the expert and leaves it as it is."""
     before = (copied_guided / "seed-0/source_only/final.json").stat().st_mtime_ns
-    train_segmenter(make_workspace(run=copied_guided), 0, "source_only", cpu, workers=0)
+    train_segmenter(make_workspace(run=copied_guided), 0, "source_only", Session(cpu))
     assert (copied_guided / "seed-0/source_only/final.json").stat().st_mtime_ns == before
 
 
@@ -199,7 +200,7 @@ def test_staged_as_in_the_paper(make_workspace, tiny_run, copied_run, cpu):
     """Expert, unguided CycleGAN, then the guided one from its weights: one command, each stage in its own folder."""
     workspace = make_workspace(TASK, "translator.initial=unguided", "translator.steps=2", run=copied_run.parent / "new")
     shutil.copytree(copied_run / "seed-0/source_only", workspace.run / "seed-0/source_only")
-    run = train_translator(workspace, 0, cpu, workers=0)
+    run = train_translator(workspace, 0, Session(cpu))
     unguided = workspace.run / "unguided/seed-0/translator"
     assert "task" in logged(run) and "task" not in logged(unguided)
     first, taken = load_file(run / "checkpoints/step-00000000/method.safetensors"), weights(unguided)
@@ -212,7 +213,7 @@ def test_staged_as_in_the_paper(make_workspace, tiny_run, copied_run, cpu):
 
 def test_an_expert_of_translated_frames_learns_from_an_unguided_translator(make_workspace, cpu):
     workspace = make_workspace(LABEL, expert("translated"), "translator.steps=2")
-    run = train_translator(workspace, 0, cpu, workers=0)
+    run = train_translator(workspace, 0, Session(cpu))
     assert "label" in logged(run)
     assert (workspace.run / "unguided/seed-0/translated_net/final.json").exists()
     assert not (workspace.run / "seed-0/translated_net").exists()
@@ -227,7 +228,7 @@ def test_an_expert_from_elsewhere(tiny_run, copied_run, make_workspace, cpu):
         make_workspace(LABEL, expert(run / "seed-0" / arm), "translator.steps=1", run=new)
         for run, arm in ((copied_run, "oracle"), (tiny_run, "oracle"), (tiny_run, "source_only"))
     ]
-    assert "label" in logged(train_translator(guided[0], 0, cpu, workers=0))
+    assert "label" in logged(train_translator(guided[0], 0, Session(cpu)))
     inputs = [translator_inputs(workspace, 0) for workspace in guided]
     assert inputs[0] == inputs[1] != inputs[2]  # the same segmenter in another place, and another one
 
@@ -237,7 +238,7 @@ def test_an_expert_that_is_not_there_is_refused_before_anything_is_trained(make_
     with pytest.raises(
         UserError, match="expert is 'oracel'; expected one of source_only, translated, oracle, few_labels"
     ):
-        train_translator(workspace, 0, cpu, workers=0)
+        train_translator(workspace, 0, Session(cpu))
     assert not (workspace.run / "seed-0").exists()
 
 

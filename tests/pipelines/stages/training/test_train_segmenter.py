@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from pipelines.data.batches import FramePool
 from pipelines.data.images import read_raw, write_image
 from pipelines.engine.checkpoints import list_checkpoints
+from pipelines.engine.session import Session
 from pipelines.errors import ImageError, UserError
 from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.config import read_experiment
@@ -57,7 +58,7 @@ def test_every_arm_begins_with_the_same_checkpoint(make_workspace, cpu, copied_r
     states = []
     for arm in COMPARED:
         shutil.rmtree(workspace.segmenter(0, arm))
-        path = train_segmenter(workspace, 0, arm, cpu, workers=0)
+        path = train_segmenter(workspace, 0, arm, Session(cpu))
         states.append(load_file(path / "checkpoints/step-00000000/method.safetensors"))
     assert states[0].keys() == states[1].keys() == states[2].keys()
     assert all(torch.equal(states[0][key], state[key]) for state in states for key in state)
@@ -89,7 +90,7 @@ def test_arms_draw_the_same_places_and_augmentations(make_workspace, tiny_run):
 
 def test_rare_classes_and_moving_average_by_setting(make_workspace, cpu):
     workspace = make_workspace("segmenter.rare_class_sampling=true", "segmenter.ema_decay=0.5", "segmenter.steps=2")
-    path = train_segmenter(workspace, 0, "source_only", cpu, workers=0)
+    path = train_segmenter(workspace, 0, "source_only", Session(cpu))
     network, settings, checkpoint = load_segmenter(path, cpu)
     assert checkpoint.name == "step-00000002" and settings.ema_decay == 0.5
     assert not network.training and network(torch.rand(1, 3, 32, 64)).shape == (1, 19, 32, 64)
@@ -97,17 +98,17 @@ def test_rare_classes_and_moving_average_by_setting(make_workspace, cpu):
 
 def test_the_translated_arm_needs_translated_frames(make_workspace, cpu):
     with pytest.raises(UserError, match="translated"):
-        train_segmenter(make_workspace(), 0, "translated", cpu, workers=0)
+        train_segmenter(make_workspace(), 0, "translated", Session(cpu))
 
 
 def test_frames_of_another_translator_are_refused(copied_run, make_workspace, cpu):
     """A translator trained anew leaves translated frames behind that are not its own; they must not be trained on."""
     workspace = make_workspace("translator.cycle_weight=5.0", run=copied_run)
     with pytest.raises(UserError, match="trained with other settings or frames"):
-        train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+        train_segmenter(workspace, 0, "translated", Session(cpu, restart=True))
     workspace = make_workspace("translation.height=16", run=copied_run)
     with pytest.raises(UserError, match="translated by another translator, or at another height"):
-        train_segmenter(workspace, 0, "translated", cpu, 0, restart=True)
+        train_segmenter(workspace, 0, "translated", Session(cpu, restart=True))
 
 
 # --- settings of the recipe ------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ CAMERA = tuple(f"segmenter.{name}=1.0" for name in ("gamma", "grey", "blur", "no
 
 
 def trained(workspace, cpu, arm="source_only"):
-    path = train_segmenter(workspace, 0, arm, cpu, workers=0)
+    path = train_segmenter(workspace, 0, arm, Session(cpu))
     return load_file(path / f"checkpoints/step-{workspace.experiment.segmenter.steps:08d}/method.safetensors")
 
 
@@ -203,7 +204,7 @@ def test_the_last_steps_of_a_mixture_are_of_the_target(make_workspace):
 
 def test_a_batch_of_one_is_refused_with_what_to_change(make_workspace, cpu):
     with pytest.raises(UserError) as error:
-        train_segmenter(make_workspace("segmenter.batch=1"), 0, "source_only", cpu, workers=0)
+        train_segmenter(make_workspace("segmenter.batch=1"), 0, "source_only", Session(cpu))
     assert str(error.value).startswith("segmenter.batch is 1, with which ddrnet23_slim cannot train")
     assert 'segmenter.batch to 2 or more, or segmenter.batch_norm to "frozen"' in str(error.value)
     assert "\n" not in str(error.value)
@@ -237,7 +238,7 @@ def encoder(make_workspace, tmp_path):
 
 def test_the_encoder_starts_from_the_file_and_the_run_says_so(make_workspace, cpu, encoder, capsys):
     workspace = make_workspace(f"segmenter.encoder_weights={encoder}", "segmenter.ema_decay=0.9", *ONE_STEP)
-    path = train_segmenter(workspace, 0, "source_only", cpu, workers=0)
+    path = train_segmenter(workspace, 0, "source_only", Session(cpu))
     start, given = load_file(path / "checkpoints/step-00000000/method.safetensors"), load_file(encoder)
     for part in ("network", "average.network"):  # the moving average starts from them too
         assert torch.equal(start[f"{part}.conv1.0.weight"], given["conv1.0.weight"])
@@ -323,7 +324,7 @@ def test_a_bad_file_is_named_before_the_first_step(carla, cpu, monkeypatch, dama
     image, label = max((folder / "rgb").iterdir()), max((folder / "semantic").iterdir())
     message = damage(image, label)
     with pytest.raises(ImageError) as error:
-        train_segmenter(workspace, 0, "source_only", cpu, workers=0)
+        train_segmenter(workspace, 0, "source_only", Session(cpu))
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
     assert not (workspace.segmenter(0, "source_only") / "metrics.jsonl").exists()
 
@@ -332,6 +333,6 @@ def test_frames_without_a_labelled_pixel_train_without_harm(carla, cpu):
     workspace, folder = carla
     for label in (folder / "semantic").iterdir():
         write_image(label, np.zeros_like(read_raw(label)))
-    path = train_segmenter(workspace, 0, "source_only", cpu, workers=0)
+    path = train_segmenter(workspace, 0, "source_only", Session(cpu))
     (row,) = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     assert row["main"] == row["auxiliary"] == 0

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipelines.engine.checkpoints import list_checkpoints, newest_checkpoint, read_state
+from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, load_translator
@@ -41,7 +42,7 @@ def test_the_run_folder_explains_itself(tiny_run, make_workspace):
 
 def test_a_finished_run_is_left_alone(copied_run, make_workspace, cpu):
     before = {path: path.stat().st_mtime_ns for path in copied_run.rglob("*") if path.name != ".lock"}
-    train_translator(make_workspace(run=copied_run), 0, cpu, workers=0)
+    train_translator(make_workspace(run=copied_run), 0, Session(cpu))
     after = {path: path.stat().st_mtime_ns for path in copied_run.rglob("*") if path.name != ".lock"}
     assert {path for path in after if before.get(path) != after[path]} <= {copied_run, copied_run / ".hashes.json"}
 
@@ -49,8 +50,8 @@ def test_a_finished_run_is_left_alone(copied_run, make_workspace, cpu):
 def test_a_run_with_other_settings_is_refused_or_set_aside(copied_run, make_workspace, cpu):
     other = make_workspace("translator.cycle_weight=5.0", "translator.steps=1", run=copied_run)
     with pytest.raises(UserError, match=r"settings\.cycle_weight was 10\.0, now 5\.0.*--restart"):
-        train_translator(other, 0, cpu, workers=0)
-    train_translator(other, 0, cpu, workers=0, restart=True)
+        train_translator(other, 0, Session(cpu))
+    train_translator(other, 0, Session(cpu, restart=True))
     assert (copied_run / "seed-0/translator.replaced-1/checkpoints/step-00000004").is_dir()
     assert newest_checkpoint(copied_run / "seed-0/translator/checkpoints").name == "step-00000001"
 
@@ -93,7 +94,7 @@ def test_a_damaged_last_checkpoint_is_trained_again(copied_run, tiny_run, make_w
     content = bytearray(damaged.read_bytes())
     content[-100] ^= 1
     damaged.write_bytes(content)
-    train_translator(make_workspace(run=copied_run), 0, cpu, workers=0)
+    train_translator(make_workspace(run=copied_run), 0, Session(cpu))
     original = tiny_run / "seed-0/translator/checkpoints/step-00000004/method.safetensors"
     assert damaged.read_bytes() == original.read_bytes()
 
@@ -104,15 +105,15 @@ def test_a_missing_set_is_named_before_anything_is_written(make_workspace, tmp_p
     content = experiment.model_dump(mode="json") | {"source": [folder]}
     workspace = Workspace(type(experiment).model_validate(content), tmp_path, tmp_path / "run")
     with pytest.raises(UserError, match="photographs"):
-        train_translator(workspace, 0, cpu, workers=0)
+        train_translator(workspace, 0, Session(cpu))
     (tmp_path / "none").mkdir()
     with pytest.raises(NoInputsError, match="photographs"):
-        train_translator(workspace, 0, cpu, workers=0)
+        train_translator(workspace, 0, Session(cpu))
     assert not (tmp_path / "run").exists()
 
 
 def test_one_translator_serves_every_seed(copied_run, make_workspace, cpu):
     workspace = make_workspace("compare.one_translator=true", "compare.seeds=[0, 1]", run=copied_run)
-    assert train_translator(workspace, 1, cpu, 0) == copied_run / "seed-0/translator"
+    assert train_translator(workspace, 1, Session(cpu)) == copied_run / "seed-0/translator"
     assert finished_translator(workspace, 1).parent.parent == copied_run / "seed-0/translator"
     assert not (copied_run / "seed-1").exists()

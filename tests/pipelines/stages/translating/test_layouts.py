@@ -14,6 +14,7 @@ from pipelines.batch_inference.plan import FrameToTranslate, plan_set
 from pipelines.data.encodings import carla, cityscapes
 from pipelines.data.images import read_image, write_image
 from pipelines.data.manifest import MANIFEST, read_manifest
+from pipelines.engine.session import Session
 from pipelines.errors import ImageError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import load_translator
@@ -56,12 +57,12 @@ def no_cache(monkeypatch, tmp_path):
 @pytest.fixture
 def trained(make_workspace, cpu, no_cache):
     workspace = make_workspace(*LAYOUTS)
-    train_translator(workspace, 0, cpu, workers=0)
+    train_translator(workspace, 0, Session(cpu))
     return workspace
 
 
 def test_source_layouts_become_photos_that_carry_their_labels(trained, cpu):
-    summary = translate_experiment(trained, 0, cpu, workers=1)
+    summary = translate_experiment(trained, 0, Session(cpu, 1))
     assert summary.made == 5 and not summary.failed
     entries = read_manifest(trained.translated(0) / MANIFEST)
     source = trained.labelled_source[0]
@@ -93,7 +94,7 @@ def test_another_style_seed_draws_other_looks(trained, cpu):
 
 def test_a_style_seed_needs_a_translator_with_styles(make_workspace, cpu, no_cache):
     workspace = make_workspace(*LAYOUTS, "translator.style_features=0")
-    train_translator(workspace, 0, cpu, workers=0)
+    train_translator(workspace, 0, Session(cpu))
     method, _ = load_translator(workspace.translator(0), cpu)
     with pytest.raises(UserError, match="--style-seed 3: this translator has learnt one look; leave it out"):
         prepared(method, Manner(style_seed=3), cpu)
@@ -169,7 +170,7 @@ def test_without_labelled_target_frames_there_is_nothing_to_learn(make_workspace
     content = workspace.experiment.model_dump(mode="json") | {"target": [folder]}
     unlabelled = type(workspace)(type(workspace.experiment).model_validate(content), tmp_path, tmp_path / "run")
     with pytest.raises(NoInputsError, match="no target frame has a label map; pix2pixhd learns"):
-        train_translator(unlabelled, 0, cpu, workers=0)
+        train_translator(unlabelled, 0, Session(cpu))
 
 
 def test_a_label_out_of_range_is_named_with_its_file_before_the_first_step(make_workspace, cpu, tmp_path):
@@ -181,7 +182,7 @@ def test_a_label_out_of_range_is_named_with_its_file_before_the_first_step(make_
     content = workspace.experiment.model_dump(mode="json") | {"target": [camvid]}
     other = type(workspace)(type(workspace.experiment).model_validate(content), tmp_path, tmp_path / "run")
     with pytest.raises(ImageError, match=r"trainannot/0\.png: holds unknown ids 77"):
-        train_translator(other, 0, cpu, workers=0)
+        train_translator(other, 0, Session(cpu))
     assert not (other.translator(0) / "checkpoints").exists()
 
 
@@ -190,7 +191,7 @@ def test_a_label_out_of_range_is_named_with_its_file_before_the_first_step(make_
 def test_a_killed_training_carries_on_to_the_same_bytes(commands, tiny_config, make_workspace, cpu, tmp_path, at):
     settings = (*LAYOUTS, "translator.perceptual_weight=0.0")  # the command looks into the cache of this machine
     undisturbed = make_workspace(*settings)
-    train_translator(undisturbed, 0, cpu, workers=0)
+    train_translator(undisturbed, 0, Session(cpu))
     changed = [word for setting in settings for word in ("--set", setting)]
     arguments = ("translate", "train", tiny_config, "--run", tmp_path / "killed", "--threads", 1, "--workers", 0)
     assert commands(*arguments, *changed, trap={"call": STEP, "at": at}).code < 0

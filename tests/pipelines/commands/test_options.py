@@ -1,0 +1,68 @@
+"""What the commands on an experiment share: one object with all that was asked, opened no sooner than it is needed."""
+
+import click
+import pytest
+import torch
+from click.testing import CliRunner
+
+from pipelines.commands.options import Asked, on_experiment, seed_option, seeds_option, training_options
+from pipelines.errors import UserError
+
+
+@pytest.fixture
+def ask(tiny_config, tmp_path):
+    """A function: options of the command, and arguments -> what the command was given."""
+
+    def given_by(*more, arguments=()):
+        given = {}
+
+        @click.command()
+        @on_experiment(*more)
+        def command(asked: Asked, **own) -> None:
+            """Do it."""
+            given.update(asked=asked, own=own, session=asked.session, again=asked.session)
+
+        called = [str(tiny_config), "--run", str(tmp_path / "run"), *arguments]
+        CliRunner().invoke(command, called, catch_exceptions=False)
+        return given
+
+    return given_by
+
+
+def test_the_experiment_and_where_it_works(ask, tiny_config, tmp_path):
+    asked = ask(arguments=["--set", "translator.steps=7", "--data", str(tmp_path)])["asked"]
+    assert asked.config == tiny_config and asked.overrides == ("translator.steps=7",)
+    assert asked.workspace.experiment.translator.steps == 7
+    assert (asked.workspace.data, asked.workspace.run) == (tmp_path, tmp_path / "run")
+
+
+def test_the_session_is_opened_once_and_as_asked(ask):
+    arguments = ["--device", "cpu", "--precision", "bf16", "--workers", "3", "--restart"]
+    given = ask(training_options, arguments=arguments)
+    session = given["session"]
+    assert session is given["again"] and not given["own"]
+    assert (session.machine.device, session.machine.precision) == (torch.device("cpu"), "bf16")
+    assert (session.workers, session.restart) == (3, True) and session.command
+
+
+@pytest.mark.parametrize(("arguments", "seed"), [((), 5), (("--seed", "2"), 2)])
+def test_the_seed_is_the_configs_first_unless_one_is_asked_for(ask, arguments, seed):
+    assert ask(seed_option, arguments=["--set", "compare.seeds=[5, 6]", *arguments])["asked"].seed == seed
+
+
+def test_seeds_are_a_setting(ask):
+    asked = ask(seeds_option, arguments=["--seeds", "3"])["asked"]
+    assert asked.workspace.experiment.compare.seeds == (0, 1, 2) and asked.overrides == ("compare.seeds=[0, 1, 2]",)
+
+
+def test_other_options_reach_the_command_by_name(ask):
+    colour = click.option("--colour", default="red")
+    assert ask(seed_option, colour)["own"] == {"colour": "red"}
+    assert ask(seed_option, colour, arguments=["--colour", "blue"])["own"] == {"colour": "blue"}
+
+
+def test_settings_prove_good_before_a_machine_is_looked_for(ask):
+    with pytest.raises(UserError, match=r"translator\.stepz"):
+        ask(training_options, arguments=["--set", "translator.stepz=1", "--device", "nonsense"])
+    with pytest.raises(UserError, match="--device nonsense"):
+        ask(training_options, arguments=["--device", "nonsense"])
