@@ -69,16 +69,16 @@ def run(arguments, mishap):
 
 def in_step(number, act):
     """Have something happen where a step of a segmenter, counted from 1, compares its predictions with the truth."""
-    from segment.methods.supervised import Supervised
+    from segment.methods.segmenter_training import SegmenterTraining
 
-    original, calls = Supervised.losses, []
+    original, calls = SegmenterTraining.supervised_losses, []
 
     def losses(self, output, label_map):
         calls.append(1)
         result = original(self, output, label_map)
         return act(result) or result if len(calls) == number else result
 
-    Supervised.losses = losses
+    SegmenterTraining.supervised_losses = losses
 
 
 def is_killed():
@@ -90,7 +90,7 @@ def is_asked_to_stop():
 
 
 def loses_its_numbers():
-    in_step(1, lambda losses: {"main": losses["main"] * float("nan")})
+    in_step(1, lambda losses: losses | {"main": losses["main"] * float("nan")})
 
 
 def has_a_bug():
