@@ -57,7 +57,8 @@ def select_by_consistency(
         frames: A translated set.
         scores: Of every frame of it.
         least: Frames below it are left out, and so are those without a score; None leaves none out.
-        weigh: Whether frames are drawn in proportion to their scores; those of 0 or without one then never are.
+        weigh: Whether frames are drawn in proportion to their scores; those of 0 or without one then never are, unless
+            no frame scores more: an expert that recognises nothing anywhere says nothing about one frame or another.
 
     Returns:
         The set with the frames that are left; their weights, None for even draws.
@@ -65,13 +66,14 @@ def select_by_consistency(
     Raises:
         NoInputsError: No frame is left.
     """
-    floor = max(least or 0.0, np.finfo(float).tiny if weigh else 0.0)
-    kept = [f for f in frames.frames if (least is None and not weigh) or scores.by_frame[f.name] >= floor]
+    kept = [frame for frame in frames.frames if least is None or scores.by_frame[frame.name] >= least]
     if not kept:
         best = max((score for score in scores.by_frame.values() if math.isfinite(score)), default=math.nan)
         raise NoInputsError(
-            f"{frames.root}: no frame's label consistency reaches {floor:g}, the best is {best:.3f}; "
+            f"{frames.root}: no frame's label consistency reaches {least:g}, the best is {best:.3f}; "
             "lower segmenter.least_label_consistency"
         )
-    weights = np.array([scores.by_frame[frame.name] for frame in kept]) if weigh else None
-    return replace(frames, frames=kept), weights
+    drawn = [frame for frame in kept if scores.by_frame[frame.name] > 0]
+    if not weigh or not drawn:
+        return replace(frames, frames=kept), None
+    return replace(frames, frames=drawn), np.array([scores.by_frame[frame.name] for frame in drawn])

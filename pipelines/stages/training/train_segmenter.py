@@ -197,7 +197,15 @@ def _consistent(workspace: Workspace, seed: int, sets: list[FrameSet]) -> tuple[
     settings, scores = workspace.experiment.segmenter, read_scores(_translated(workspace, seed))
     least, weigh = settings.least_label_consistency, settings.weigh_by_consistency
     kept, weights = zip(*(select_by_consistency(frames, scores, least, weigh) for frames in sets), strict=True)
-    return list(kept), {"translated": np.concatenate(weights)} if weigh else {}
+    if not weigh or any(of_set is None for of_set in weights):
+        if weigh:
+            print(
+                f"{_translated(workspace, seed)}: the expert recognises nothing in any frame, so there is nothing to "
+                "weigh by (segmenter.weigh_by_consistency); frames are drawn evenly",
+                file=sys.stderr,
+            )
+        return list(kept), {}
+    return list(kept), {"translated": np.concatenate(weights)}
 
 
 def refuse_uneven_batches(settings: SegmenterSettings, processes: Processes) -> None:

@@ -80,6 +80,14 @@ def test_selection(tmp_path, least, weigh, kept, weights):
     assert (drawn is None) if weights is None else np.array_equal(drawn, weights)
 
 
+@pytest.mark.parametrize("least", [None, 0.0])
+def test_weighing_by_scores_of_nothing_but_0_draws_evenly(tmp_path, least):
+    """A net in its first steps may recognise no class in any frame."""
+    nothing = ConsistencyScores({"a": 0.0, "b": 0.0}, EXPERT)
+    left, weights = select_by_consistency(frames(tmp_path, *"ab"), nothing, least, True)
+    assert [frame.name for frame in left.frames] == ["a", "b"] and weights is None
+
+
 def test_a_threshold_that_leaves_nothing_is_refused(tmp_path):
     with pytest.raises(NoInputsError, match=r"reaches 0.9, the best is 0.500; lower segmenter.least_label_consistency"):
         select_by_consistency(frames(tmp_path, *"abcd"), SCORES, 0.9, False)

@@ -233,3 +233,13 @@ def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspac
     assert config["frames"]["scores"] == segmenter_inputs(workspace, 0, "translated")["frames"]["scores"]
     assert "scores" not in segmenter_inputs(workspace, 0, "source_only")["frames"]
     assert translate_experiment(workspace, 0, Session(cpu, 1)).resumed == 5
+
+
+def test_an_expert_that_recognises_nothing_leaves_the_draws_even_and_it_is_said(copied_run, make_workspace, cpu, capfd):
+    workspace = make_workspace("segmenter.weigh_by_consistency=true", run=copied_run)
+    manifest = workspace.translated(0) / MANIFEST
+    nothing = {"label_consistency": 0.0, "expert_sha256": "e" * 64}
+    translation_audit.write_manifest(manifest, [e.model_copy(update=nothing) for e in read_manifest(manifest)])
+    batches = labelled_batches(workspace, 0, "translated")
+    assert len(batches.pools["translated"]) == 5 and batches.weights == {}
+    assert "recognises nothing in any frame" in capfd.readouterr().err
