@@ -93,15 +93,18 @@ def compare_variants(variants: Variants, session: Session) -> VariantStudy:
 
 
 def _run_variant(variant: VariantSettings, its: Workspace, seed: int, session: Session) -> VariantResult:
-    machine = session.machine
-    train_translator(its, seed, session)
-    translate_experiment(its, seed, session)
-    audit_experiment(its, seed, machine, session.command)
-    evaluation = None
+    evaluation, seconds, figures = None, None, {}
+    translates = its.translates or not variant.train_segmenter
+    if translates:
+        train_translator(its, seed, session)
+        translate_experiment(its, seed, session)
+        audit_experiment(its, seed, session.machine, session.command)
     if variant.train_segmenter:
         evaluation = _trained_and_evaluated(its, seed, "translated", session)
-    figures = _expert_after_translator(its, seed, machine) | _quality(its, seed, machine)
-    return _result(variant.name, seed, evaluation, training_seconds(its.translator(seed)), figures)
+    if translates:
+        seconds = training_seconds(its.translator(seed))
+        figures = _expert_after_translator(its, seed, session.machine) | _quality(its, seed, session.machine)
+    return _result(variant.name, seed, evaluation, seconds, figures)
 
 
 def _expert_after_translator(workspace: Workspace, seed: int, machine: Machine) -> dict[str, float]:

@@ -28,7 +28,7 @@ from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment import identity
-from pipelines.experiment.arms import ARMS
+from pipelines.experiment.arms import ARMS, adaptation_title
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network, finished_translator, load_segmenter
 from pipelines.experiment.workspace import Workspace
@@ -63,8 +63,14 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
         lambda: starting_segmenter(workspace, seed, arm, batches(), machine),
         batches,
         session,
-        f"train {settings.network} {arm}, seed {seed}",
+        f"train {settings.network} {_learning(arm, settings)}, seed {seed}",
     )
+
+
+def _learning(arm: str, settings: SegmenterSettings) -> str:
+    """The arm, and by which method it adapts."""
+    method = adaptation_title(settings.model_dump())
+    return arm if method is None else f"{arm} by {method}"
 
 
 def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:
@@ -248,9 +254,8 @@ def starting_segmenter(
     run = workspace.segmenter(seed, arm)
     network = build_network(settings, seed)
     if settings.initial is not None:
-        take_over(
-            network, workspace.segmenter(seed, settings.initial) if settings.initial in ARMS else settings.initial
-        )
+        arm_of_ours = settings.initial in ARMS
+        take_over(network, workspace.segmenter(seed, settings.initial) if arm_of_ours else Path(settings.initial))
     elif settings.encoder_weights is not None:
         from pipelines.pretrained.encoder_weights import load_encoder
 

@@ -1,0 +1,113 @@
+"""Arms that adapt, by every method that there is: trained, resumed, opened; and what they must never see."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines.data.adaptation_batches import AdaptationBatches
+from pipelines.data.images import read_raw, write_image
+from pipelines.engine.session import Session
+from pipelines.errors import CheckpointError
+from pipelines.experiment.config import read_experiment
+from pipelines.experiment.segmenters import ADAPTATIONS
+from pipelines.experiment.trained import load_segmenter
+from pipelines.experiment.workspace import Workspace
+from pipelines.stages.training.train_segmenter import adaptation_batches, starting_segmenter, train_segmenter
+from segment.methods import METHODS
+from segment.networks.segmenter import Segmenter
+
+FROM_SOURCE = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "segmenter.steps=3")
+
+
+def adapting(method, *more):
+    return (*FROM_SOURCE, f'segmenter.adaptation={{method = "{method}"}}', *more)
+
+
+def state_of(workspace, step=3):
+    return load_file(workspace.segmenter(0, "translated") / f"checkpoints/step-{step:08d}/method.safetensors")
+
+
+@pytest.fixture(params=sorted(ADAPTATIONS))
+def method(request):
+    return request.param
+
+
+def test_an_arm_adapts_and_its_network_opens_without_what_trained_it(make_workspace, cpu, method):
+    workspace = make_workspace(*adapting(method))
+    run = train_segmenter(workspace, 0, "translated", Session(cpu))
+    (row,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert row["step"] == 3 and {"main", "auxiliary"} < row.keys(), "the method's own losses are in the log"
+    network, settings, _ = load_segmenter(run, cpu)
+    assert isinstance(network, Segmenter) and settings.adaptation.method == method
+    own = {key.removeprefix("network.") for key in state_of(workspace) if key.startswith("network.")}
+    assert own == set(network.state_dict())
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(make_workspace, cpu, method, tmp_path):
+    straight, resumed = (make_workspace(*adapting(method), run=tmp_path / name) for name in ("straight", "resumed"))
+    train_segmenter(straight, 0, "translated", Session(cpu))
+    shutil.copytree(straight.segmenter(0, "translated"), resumed.segmenter(0, "translated"))
+    run = resumed.segmenter(0, "translated")
+    shutil.rmtree(run / "checkpoints/step-00000003")
+    (run / "final.json").unlink()
+    train_segmenter(resumed, 0, "translated", Session(cpu))
+    before, after = state_of(straight), state_of(resumed)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_labels_of_the_target_never_reach_it(tiny_config, make_workspace, cpu, method, tmp_path):
+    """Every label of the target turned into another class: the same bits."""
+    root = tmp_path / "camera"
+    shutil.copytree(tiny_config.parent / "frames/camera", root)
+    states = []
+    for corrupt in (False, True):
+        if corrupt:
+            labels = [path for path in root.rglob("*.png") if "label" in path.name.lower()]
+            assert labels
+            for path in labels:
+                write_image(path, np.full_like(read_raw(path), 7))
+        target = f'target=[{{reader = "cityscapes", name = "camera", root = "{root}"}}]'
+        settings = read_experiment(tiny_config, adapting(method, target))
+        workspace = Workspace(settings, tmp_path, tmp_path / f"run-{corrupt}")
+        train_segmenter(workspace, 0, "translated", Session(cpu))
+        states.append(state_of(workspace))
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_the_reference_arms_do_not_adapt(make_workspace, cpu):
+    workspace = make_workspace(*adapting("dacs"))
+    run = train_segmenter(workspace, 0, "source_only", Session(cpu))
+    assert load_segmenter(run, cpu)[1].adaptation is None
+    state = load_file(run / "checkpoints/step-00000003/method.safetensors")
+    assert all(key.startswith("network.") for key in state)
+
+
+def test_an_adapted_arm_may_start_from_the_source_only_one(make_workspace, cpu):
+    workspace = make_workspace(*adapting("maxsquare", "segmenter.initial=source_only"))
+    train_segmenter(workspace, 0, "translated", Session(cpu))  # trains the other first
+    batches = adaptation_batches(workspace, 0, "translated")
+    begun = starting_segmenter(workspace, 0, "translated", batches, cpu).network.state_dict()
+    source_only = load_segmenter(workspace.segmenter(0, "source_only"), cpu)[0].state_dict()
+    assert all(torch.equal(begun[key], source_only[key]) for key in source_only)
+
+
+def test_a_start_of_another_network_is_refused(make_workspace, cpu, tmp_path):
+    other = make_workspace("segmenter.network=ppliteseg_t", *FROM_SOURCE, run=tmp_path / "other")
+    run = train_segmenter(other, 0, "source_only", Session(cpu))
+    with pytest.raises(CheckpointError, match=r"segmenter.initial: .* is a ppliteseg_t, whose weights do not fit"):
+        train_segmenter(make_workspace(*adapting("dacs", f"segmenter.initial={run}")), 0, "translated", Session(cpu))
+
+
+def test_batches_hold_target_frames_in_the_same_slots_whoever_makes_them(make_workspace):
+    workspace = make_workspace(*adapting("dacs", "segmenter.batch=4"))
+    batches = adaptation_batches(workspace, 0, "translated")
+    assert isinstance(batches, AdaptationBatches) and METHODS["dacs"].learns_from == "adaptation"
+    whole = batches(1)
+    assert whole.target.shape == whole.source.image.shape == (4, 3, 32, 64)
+    batches.source.slots = range(2, 4)
+    part = batches(1)
+    assert torch.equal(part.target, whole.target[2:]) and torch.equal(part.source.image, whole.source.image[2:])

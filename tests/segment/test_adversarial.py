@@ -1,0 +1,36 @@
+"""Losses of domains: numbers worked out by hand, the convention, and which way they push."""
+
+import math
+
+import pytest
+import torch
+
+from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, binary_cross_entropy, least_squares
+
+
+def test_binary_cross_entropy_by_hand():
+    judged = torch.tensor([[0.0, math.log(3)]])  # sigmoids 1/2 and 3/4
+    expected = (math.log(2) + math.log(4 / 3)) / 2
+    assert binary_cross_entropy(judged, TARGET).item() == pytest.approx(expected)
+    assert binary_cross_entropy(judged, SOURCE).item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+
+
+def test_least_squares_by_hand():
+    judged = torch.tensor([0.5, -1.0])
+    assert least_squares(judged, SOURCE).item() == pytest.approx((0.25 + 1) / 2)
+    assert least_squares(judged, TARGET).item() == pytest.approx((0.25 + 4) / 2)
+
+
+@pytest.mark.parametrize("name", DOMAIN_LOSSES)
+@pytest.mark.parametrize(("domain", "sign"), [(SOURCE, 1), (TARGET, -1)])
+def test_descending_moves_the_map_towards_the_domain_that_is_named(name, domain, sign):
+    """A step down the gradient of "be taken for source" lowers the logits of the target, and the other way round."""
+    judged = torch.full((1, 1, 2, 2), 0.5, requires_grad=True)
+    DOMAIN_LOSSES[name](judged, domain).backward()
+    assert (judged.grad * sign > 0).all()
+
+
+@pytest.mark.parametrize("name", DOMAIN_LOSSES)
+def test_half_precision_is_computed_in_float32(name):
+    loss = DOMAIN_LOSSES[name](torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16), TARGET)
+    assert loss.dtype == torch.float32 and loss.isfinite()
