@@ -4,6 +4,7 @@ Nothing heavy is imported at the top of any file here: `--help` must answer at o
 """
 
 import contextlib
+import dataclasses
 import functools
 import shlex
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.engine.torchrun import Place
-from pipelines.errors import SomeInputsFailedError, UserError
+from pipelines.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.engine.session import Session
@@ -36,6 +37,22 @@ def options(*decorators: Decorator) -> Decorator:
         return command
 
     return apply
+
+
+def gathered(name: str, kind: type, *decorators: Decorator) -> Decorator:
+    """Options that reach a command as one object: `name`, a dataclass `kind` whose fields are called as they are."""
+    names = [field.name for field in dataclasses.fields(kind)]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @options(*decorators)
+        @functools.wraps(command)
+        def gathering(*values: Any, **given: Any) -> Any:
+            own = {key: given.pop(key) for key in names if key in given}
+            return command(*values, **given, **{name: kind(**own)})
+
+        return gathering
+
+    return decorate
 
 
 A_PATH = click.Path(path_type=Path)
@@ -65,15 +82,6 @@ training_options = options(
     click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that read ahead."),
     restart_option,
 )
-frame_by_frame_options = options(
-    machine_options,
-    click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
-                 help="Threads that read ahead and write behind."),
-    click.option("--shard", default=None, metavar="I/N",
-                 help="Do part I of N; others may be at work beside it.  [default: from torchrun]"),
-    restart_option,
-    click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing."),
-)  # fmt: skip
 seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
 seeds_option = click.option(
     "--seeds", type=click.IntRange(1), default=None, help="Use seeds 0 to N-1 instead of the config's."
@@ -200,10 +208,3 @@ def typed_command() -> str:
 def first_seed(workspace: "Workspace", seed: int | None) -> int:
     """The seed asked for, else the config's first."""
     return workspace.experiment.compare.seeds[0] if seed is None else seed
-
-
-def finish_translation(summary: Any, output: Path) -> None:
-    """Print the count in = count out line; complain about what failed."""
-    click.echo(summary.count_line)
-    if summary.failed:
-        raise SomeInputsFailedError(f"frames failed: {summary.failed}; {output / 'failures.jsonl'} says which and why")

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from pipelines.commands.options import A_FOLDER, A_PATH, open_machine, typed_command
-from pipelines.commands.translate_run import keep_memory
 from pipelines.errors import UserError
 
 WAYS = (
@@ -62,10 +61,11 @@ def segment_bench(
     if not checkpoints and not networks:
         raise UserError("nothing to measure: name a run folder or checkpoint, or --network NAME, or --network all")
     from pipelines.report.bench import bench_table, progress_line, read_scores, tradeoff_svg
+    from pipelines.runtimes.acceleration import keep_freed_memory
     from pipelines.stages.export.bench import bench, candidates, record
 
     known = read_scores(scores) if scores else {}
-    keep_memory()
+    keep_freed_memory()
     machine = open_machine(device, "fp32", threads)
     rows = []
     for row in bench(candidates(checkpoints, networks), sizes or SIZES, ways or WAYS, machine, warmup, repeats):

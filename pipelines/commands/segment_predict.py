@@ -1,33 +1,40 @@
 """`sim2real segment predict`: any folder of images, list file or video through a segmenter."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipelines.commands.options import (
-    A_PATH,
-    checkpoint_option,
-    finish_translation,
-    frame_by_frame_options,
-    open_machine,
-    options,
+from pipelines.commands.frame_by_frame import (
+    Given,
+    WorkThrough,
+    complain_of_unreadable,
+    given_options,
+    say_network_share,
+    work_options,
 )
-from pipelines.commands.translate_run import READERS, keep_memory, own_device, say_network_share
-from pipelines.errors import SomeInputsFailedError, UserError
+from pipelines.commands.options import checkpoint_option, gathered
+from pipelines.errors import UserError
 
-input_options = options(
-    click.option(
-        "--input", "source", type=A_PATH, required=True,
-        help="A folder tree of images, the root of a data set, a list file (one path a line), an image or a video.",
-    ),
-    click.option("--output", type=A_PATH, required=True,
-                 help="A folder; gets labels/ and overlays/. For a video: a video of overlays."),
-    click.option("--reader", type=click.Choice(READERS), default="folder", show_default=True, help="Kind of data set."),
-    click.option("--frames", "reader_settings", multiple=True, metavar="KEY=VALUE",
-                 help="Setting of the reader: images='rgb/{name}.png', version=0.9.14, …"),
-)  # fmt: skip
-manner_options = options(
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How to predict, as it was typed."""
+
+    labels: Any
+    overlays: bool
+    height: int | None
+    runtime: Any
+    fast: bool
+
+
+input_options = given_options(
+    "A folder; gets labels/ and overlays/. For a video: a video of overlays.", "Kind of data set."
+)
+manner_options = gathered(
+    "options",
+    PredictionOptions,
     click.option("--labels", type=click.Choice(("train_ids", "label_ids", "colour")), default=None,
                  help="Label maps as 8-bit train ids, Cityscapes label ids or colours; of a video: beside it, as "
                       "OUTPUT.labels/.  [default: train_ids; of a video: none]"),
@@ -44,29 +51,23 @@ manner_options = options(
 @checkpoint_option
 @input_options
 @manner_options
-@frame_by_frame_options
-def segment_predict(
-    checkpoint: Path, source: Path, output: Path, reader: str, reader_settings: tuple[str, ...], labels: Any,
-    overlays: bool, height: int | None, runtime: Any, fast: bool, device: str, precision: str, threads: int | None,
-    workers: int, shard: str | None, restart: bool, dry_run: bool,
-) -> None:  # fmt: skip
+@work_options
+def segment_predict(checkpoint: Path, given: Given, options: PredictionOptions, work: WorkThrough) -> None:
     """Write a label map and an overlay for every image of a folder tree. Carries on after a kill."""
-    from pipelines.batch_inference.inputs import plan_input
-    from pipelines.batch_inference.shards import Part
     from pipelines.data.video import is_video
     from pipelines.stages.predicting.predict_frames import to_predict
 
-    part = Part.parse(shard) if shard else Part.of_environment()
+    part, source, output = work.part, given.source, given.output
     of_video = is_video(source) and not source.is_dir()
     if of_video and not is_video(output):
         raise UserError(f"--input {source}: a video is predicted into a video; give --output a name such as out.mp4")
-    if of_video and not overlays:
+    if of_video and not options.overlays:
         raise UserError("--no-overlays: a video is made of overlays; leave it out")
     if of_video and part is not None:
         raise UserError("--shard: a video is predicted by one process; cut it into several to share the work")
     if not of_video and output.is_file():
         raise UserError(f"--output '{output}' is a file; give it the name of a folder")
-    plan = [] if of_video else to_predict(plan_input(source, output, reader, reader_settings)[0], overlays)
+    plan = [] if of_video else to_predict(given.plan()[0], options.overlays)
 
     from pipelines.stages.predicting.prediction import (
         PredictionManner,
@@ -75,24 +76,18 @@ def segment_predict(
         run_video_prediction,
     )
 
-    keep_memory()
-    machine = open_machine(own_device(device), precision, threads)
-    manner = PredictionManner(height, runtime, fast, labels, part)
-    if dry_run:
+    session = work.open_session()
+    machine = session.machine
+    manner = PredictionManner(options.height, options.runtime, options.fast, options.labels, part)
+    if work.dry_run:
         say_what_would_be_done(plan, source, output, manner, describe_prediction(checkpoint, manner, machine))
         return
     if of_video:
-        made = run_video_prediction(checkpoint, source, output, manner, machine, restart)
+        made = run_video_prediction(checkpoint, source, output, manner, machine, session.restart)
         say_network_share(made.network_share, made.frames - made.resumed)
         click.echo(made.count_line)
         return
-    summary = run_prediction(checkpoint, plan, output, manner, machine, max(workers, 1), restart)
-    say_network_share(summary.network_share, summary.made)
-    if summary.part is not None and not shard:
-        # torchrun ends all processes when one reports an error; the one that finishes last reports for all.
-        click.echo(summary.count_line)
-        return
-    finish_translation(summary, output)
+    work.finish(run_prediction(checkpoint, plan, output, manner, machine, session.workers, session.restart), output)
 
 
 def say_what_would_be_done(plan: Any, source: Path, output: Path, manner: Any, how: str) -> None:
@@ -105,5 +100,4 @@ def say_what_would_be_done(plan: Any, source: Path, output: Path, manner: Any, h
         return
     lines, found = preview_prediction(plan, output, how, manner.part)
     click.echo("\n".join(lines))
-    if found.unreadable:
-        raise SomeInputsFailedError(f"frames that cannot be read: {len(found.unreadable)}; see above")
+    complain_of_unreadable(found.unreadable)

@@ -2,7 +2,8 @@
 
 import click
 
-from pipelines.commands.options import Asked, finish_translation, on_experiment, seed_option, training_options
+from pipelines.commands.frame_by_frame import complain
+from pipelines.commands.options import Asked, on_experiment, seed_option, training_options
 from pipelines.commands.quality import translate_audit, translate_quality
 from pipelines.commands.translate_run import translate_run
 
@@ -28,7 +29,8 @@ def translate_experiment_command(asked: Asked) -> None:
     from pipelines.stages.translating.translate_experiment import translate_experiment
 
     summary = translate_experiment(asked.workspace, asked.seed, asked.session)
-    finish_translation(summary, asked.workspace.translated(asked.seed))
+    click.echo(summary.count_line)
+    complain(summary, asked.workspace.translated(asked.seed))
 
 
 for command in (translate_run, translate_audit, translate_quality):

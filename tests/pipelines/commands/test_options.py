@@ -1,11 +1,13 @@
 """What the commands on an experiment share: one object with all that was asked, opened no sooner than it is needed."""
 
+from dataclasses import dataclass
+
 import click
 import pytest
 import torch
 from click.testing import CliRunner
 
-from pipelines.commands.options import Asked, on_experiment, seed_option, seeds_option, training_options
+from pipelines.commands.options import Asked, gathered, on_experiment, seed_option, seeds_option, training_options
 from pipelines.errors import UserError
 
 
@@ -66,3 +68,16 @@ def test_settings_prove_good_before_a_machine_is_looked_for(ask):
         ask(training_options, arguments=["--set", "translator.stepz=1", "--device", "nonsense"])
     with pytest.raises(UserError, match="--device nonsense"):
         ask(training_options, arguments=["--device", "nonsense"])
+
+
+@dataclass(frozen=True)
+class Paint:
+    colour: str
+    coats: int
+    thinner: str = "none"
+
+
+def test_gathered_options_reach_the_command_as_one_object(ask):
+    paint = gathered("paint", Paint, click.option("--colour", default="red"), click.option("--coats", default=1))
+    name = click.option("--name", default="front door")
+    assert ask(paint, name, arguments=["--coats", "2"])["own"] == {"paint": Paint("red", 2), "name": "front door"}
