@@ -6,6 +6,7 @@ PyAV (the extra `video`) brings FFmpeg along. One written rule each:
     times           those of the source, to the tick of the container: also where the frame rate varies
     sound           carried along untouched; subtitles and data are left out
     colour          the matrix the source names (none: BT.601), 8 bits, limited range
+    no times        (AVI and MPEG streams that leave them out) the order of the packets, or an even rate
     damage          a frame that cannot be decoded, or was cut off, refuses the video; so does a rotation tag
 """
 
@@ -21,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.files import storage_errors, sync_folder
+from pipelines.data.files import open_regular, storage_errors, sync_folder
 from pipelines.data.headers import MAX_PIXELS
 from pipelines.data.images import image_error
+from pipelines.data.video_container import missing_part
 from pipelines.errors import UserError
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -47,6 +49,9 @@ darkens every pixel by a level (-1.0, -1.4, -1.1 in red, green, blue; so: 0.0)."
 PIECE = "nut"
 """Format of the pieces: the one container that keeps any time base exactly."""
 
+EVEN_FORMATS = ("avi", "mpeg", "mpegvideo", "mpegts")
+"""FFmpeg's names of the formats that mean an even rate where they give no times."""
+
 
 def is_video(path: Path) -> bool:
     """Whether a path's suffix is that of a video."""
@@ -63,7 +68,11 @@ def encoder_of(output: Path) -> tuple[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video is before it is decoded. `times` are its frames' presentation times in units of `time_base`."""
+    """What a video is before it is decoded.
+
+    `times` are its frames' presentation times in units of `time_base`; where `timed` is false the file leaves them out,
+    and they follow from the packets' order or the rate.
+    """
 
     width: int
     height: int
@@ -71,6 +80,7 @@ class VideoFacts:
     rate: Fraction
     times: tuple[int, ...]
     colour_matrix: int
+    timed: bool = True
 
     def __len__(self) -> int:
         return len(self.times)
@@ -84,17 +94,39 @@ def read_facts(path: Path) -> VideoFacts:
         UserError: The extra `video` is not installed.
     """
     with _opened(path) as container:
+        _refuse_cut_off(path)
         stream = container.streams.video[0]
         context, base = stream.codec_context, stream.time_base
         if not 0 < context.width * context.height <= MAX_PIXELS:
             raise image_error(path, f"its frames are {context.width}x{context.height}, which is no size that we read")
-        times = [packet.pts for packet in container.demux(stream) if packet.size]
-        if not times or None in times or len(set(times)) < len(times):
+        packets = [(packet.pts, packet.dts) for packet in container.demux(stream) if packet.size]
+        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        times, timed = _distinct([pts for pts, _ in packets]), True
+        if times is None and container.format.name in EVEN_FORMATS:
+            times, timed = _distinct([dts for _, dts in packets]) or _even(len(packets), rate, base), False
+        if not times:
             raise image_error(path, "its frames have no times of their own; remux it (ffmpeg -i IN -c copy OUT.mkv)")
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        return VideoFacts(
-            context.width, context.height, base, Fraction(rate), tuple(sorted(times)), int(context.colorspace)
-        )
+        return VideoFacts(context.width, context.height, base, rate, times, int(context.colorspace), timed)
+
+
+def _refuse_cut_off(path: Path) -> None:
+    with open_regular(path) as stream:
+        reason = missing_part(stream, os.fstat(stream.fileno()).st_size)
+    if reason is not None:
+        raise image_error(path, reason)
+
+
+def _distinct(times: Sequence[int | None]) -> tuple[int, ...] | None:
+    """The times in order; None where one is missing or two are equal.
+
+    Decoding times in order serve as well: pictures are shown in as many steps as they are decoded in.
+    """
+    known = sorted(time for time in times if time is not None)
+    return tuple(known) if len(set(known)) == len(times) else None
+
+
+def _even(count: int, rate: Fraction, base: Fraction) -> tuple[int, ...]:
+    return tuple(round(number / rate / base) for number in range(count))
 
 
 def read_frames(path: Path, facts: VideoFacts, skip: int = 0) -> Iterator[np.ndarray]:
@@ -114,7 +146,8 @@ def read_frames(path: Path, facts: VideoFacts, skip: int = 0) -> Iterator[np.nda
                 raise image_error(
                     path, f"is to be shown turned by {frame.rotation} degrees; re-encode it upright first"
                 )
-            if frame.pts != facts.times[number - 1] or (frame.width, frame.height) != (facts.width, facts.height):
+            late = facts.timed and frame.pts != facts.times[number - 1]
+            if late or (frame.width, frame.height) != (facts.width, facts.height):
                 raise image_error(path, f"{what} is not of the time or size that the index says")
             if number > skip:
                 yield frame.reformat(format="rgb24", interpolation=CONVERSION).to_ndarray()
@@ -205,6 +238,7 @@ def _packets_of(pieces: Sequence[Path], facts: VideoFacts) -> Iterator[Any]:
         with av.open(str(piece)) as container:
             for packet in container.demux(video=0):
                 if packet.size:
+                    packet.dts = packet.pts  # no B-frames; of the first few pictures FFmpeg cannot tell that yet
                     packet.duration = round(next(lengths) / packet.time_base)
                     yield packet
 

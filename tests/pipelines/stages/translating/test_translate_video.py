@@ -198,16 +198,62 @@ def test_two_processes_on_one_video_are_refused(tmp_path):
     assert run(source, tmp_path / "out.mp4", meanwhile).frames == 10
 
 
+@pytest.mark.parametrize("frames", [1, 6, 7, 8, 107])
+def test_whatever_number_of_frames_the_last_piece_has(tmp_path, frames):
+    times = [900 * number + number % 3 for number in range(frames)]
+    source = film(tmp_path / "in.mp4", times)
+    for suffix in ("mp4", "webm"):
+        assert run(source, tmp_path / f"out.{suffix}").frames == frames
+        assert seconds(tmp_path / f"out.{suffix}") == pytest.approx(seconds(source), abs=1e-3)
+
+
+# --- times that the file leaves out -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", "avi"), ("mpeg4", "avi"), ("libx264", "mpg")])
+def test_pictures_that_are_not_in_the_order_of_their_packets(tmp_path, codec, suffix):
+    frames = 12
+    with av.open(str(tmp_path / f"in.{suffix}"), "w", format={"mpg": "mpeg"}.get(suffix)) as container:
+        stream = container.add_stream(codec, rate=30, options={"bf": "2", "b": "4M"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 20 * number, np.uint8), format="rgb24")
+            frame = frame.reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 30)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert run(tmp_path / f"in.{suffix}", tmp_path / "out.mp4").frames == frames
+    steps = np.diff(seconds(tmp_path / "out.mp4"))
+    assert steps == pytest.approx([1 / 30] * (frames - 1), abs=1e-3)
+    shades = [frame.mean() for frame in frames_of(tmp_path / "out.mp4")]
+    assert shades == pytest.approx([20 * number for number in range(frames)], abs=6)
+
+
+@pytest.mark.parametrize(
+    ("packets", "expected"),
+    [
+        ([(None, 0), (None, 1), (None, 2)], (0, 1, 2)),  # an AVI: decoding times alone
+        ([(5, 0), (None, 1), (7, 2)], (0, 1, 2)),
+        ([(5, None), (None, None), (None, None)], (0, 512, 1024)),  # a program stream: an even rate, 12800 / 25 ticks
+    ],
+)
+def test_times_follow_from_the_packets_or_the_rate(packets, expected):
+    presented, decoded = zip(*packets, strict=True)
+    times = video._distinct(presented) or video._distinct(decoded) or video._even(len(packets), Fraction(25), BASE)
+    assert times == expected
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.6, 0.95])
-def test_a_video_that_is_cut_off(tmp_path, share):
-    whole = film(tmp_path / "whole.mkv").read_bytes()
-    (tmp_path / "in.mp4").write_bytes(film(tmp_path / "whole.mp4").read_bytes()[: int(len(whole) * share)])
-    with pytest.raises(ImageError, match=r"in\.mp4: .+") as caught:
-        run(tmp_path / "in.mp4", tmp_path / "out.mp4")
-    assert "\n" not in str(caught.value) and not (tmp_path / "out.mp4").exists()
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi", "webm"])
+def test_a_video_that_is_cut_off(tmp_path, suffix):
+    whole = film(tmp_path / f"whole.{suffix}", codec="libvpx-vp9" if suffix == "webm" else "libx264").read_bytes()
+    for share in (0.0, 0.2, 0.5, 0.6, 0.8, 0.95):
+        (tmp_path / f"in.{suffix}").write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(ImageError, match=rf"in\.{suffix}: .+") as caught:
+            run(tmp_path / f"in.{suffix}", tmp_path / "out.mp4")
+        assert "\n" not in str(caught.value) and not (tmp_path / "out.mp4").exists()
 
 
 def test_a_damaged_frame_refuses_the_video(tmp_path):
