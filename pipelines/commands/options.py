@@ -108,6 +108,21 @@ def open_machine(device: str, precision: str, threads: int | None) -> Any:
     return choose_machine(device, precision)
 
 
+@dataclass(frozen=True)
+class MachineOptions:
+    """Where to compute, as it was typed; for commands that need no experiment (`gathered`)."""
+
+    device: str
+    precision: str = "fp32"
+    threads: int | None = None
+
+    def open_session(self) -> "Session":
+        """How to compute; ask for it when all else has proved good."""
+        from pipelines.engine.session import Session
+
+        return Session(open_machine(self.device, self.precision, self.threads), command=typed_command())
+
+
 @contextlib.contextmanager
 def joined_machine(device: str, precision: str, threads: int | None) -> Iterator[Any]:
     """The machine to train on, together with the other processes that torchrun started, if it started any."""

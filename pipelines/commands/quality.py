@@ -1,27 +1,72 @@
 """`sim2real translate quality` and `translate audit`: what a translation is worth before anything learns from it."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.commands.options import (
     A_FOLDER,
     A_PATH,
+    MachineOptions,
     first_seed,
+    gathered,
     machine_options,
-    open_machine,
     open_workspace,
-    options,
     seed_option,
-    typed_command,
 )
 from pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    from pipelines.stages.quality.quality_inputs import QualityInputs
 
 TOLD = 8
 """Flips that the terminal is told about."""
 
-translation_options = options(
+
+@dataclass(frozen=True)
+class Translation:
+    """Which translation is looked at: an experiment's, or what single options name instead."""
+
+    config: Path | None
+    data: Path
+    run: Path | None
+    overrides: tuple[str, ...]
+    seed: int | None
+    translated: Path | None
+    source: Path | None
+    expert: Path | None
+
+    def __post_init__(self) -> None:
+        if self.config is None and (self.overrides or self.run or self.seed is not None):
+            raise UserError("--run, --set and --seed belong to an experiment; give its config")
+
+    def inputs(self, target: tuple[Path, ...] = ()) -> "QualityInputs":
+        """All that a look at it needs; `target` are folders of real images, without one the experiment's."""
+        from pipelines.stages.quality.quality_inputs import find_inputs
+
+        workspace, seed = None, 0
+        if self.config is not None:
+            workspace = open_workspace(self.config, self.data, self.run, self.overrides)
+            seed = first_seed(workspace, self.seed)
+        return find_inputs(workspace, seed, self.translated, self.source, target, self.expert)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of it, and on which frames."""
+
+    target: tuple[Path, ...]
+    inception: Path | None
+    sequence: bool
+    height: int | None
+    most: int | None
+
+
+translation_options = gathered(
+    "of",
+    Translation,
     click.argument("config", type=A_PATH, required=False),
     click.option(
         "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
@@ -41,23 +86,29 @@ translation_options = options(
 )  # fmt: skip
 
 
+measured_options = gathered(
+    "measured",
+    Measured,
+    click.option(
+        "--target", type=A_FOLDER, multiple=True, help="Folder of real images.  [default: the experiment's target sets]"
+    ),
+    click.option("--inception", type=A_PATH, default=None, help="torchvision's inception_v3 weights, a local file."),
+    click.option("--sequence", is_flag=True, help="Frames are a video in name order: also measure flicker."),
+    click.option(
+        "--height", type=click.IntRange(16), default=None, help="Compare at this height.  [default: at most 256]"
+    ),
+    click.option(
+        "--most", type=click.IntRange(4), default=None, help="Use so many frames of each side, evenly spread."
+    ),
+)
+
+
 @click.command("quality")
 @translation_options
-@click.option(
-    "--target", type=A_FOLDER, multiple=True, help="Folder of real images.  [default: the experiment's target sets]"
-)
-@click.option("--inception", type=A_PATH, default=None, help="torchvision's inception_v3 weights, a local file.")
-@click.option("--sequence", is_flag=True, help="Frames are a video in name order: also measure flicker.")
-@click.option("--height", type=click.IntRange(16), default=None, help="Compare at this height.  [default: at most 256]")
-@click.option("--most", type=click.IntRange(4), default=None, help="Use so many frames of each side, evenly spread.")
+@measured_options
 @click.option("--output", type=A_PATH, default=None, help="[default: quality.json in the translated folder]")
-@machine_options
-def translate_quality(
-    config: Path | None, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
-    translated: Path | None, source: Path | None, expert: Path | None, target: tuple[Path, ...],
-    inception: Path | None, sequence: bool, height: int | None, most: int | None, output: Path | None,
-    device: str, precision: str, threads: int | None,
-) -> None:  # fmt: skip
+@gathered("on", MachineOptions, machine_options)
+def translate_quality(of: Translation, measured: Measured, output: Path | None, on: MachineOptions) -> None:
     """Measure how near translated frames came to real ones.
 
     Give an experiment's CONFIG, or --translated and --target folders; options replace what the experiment says. Lower
@@ -65,20 +116,22 @@ def translate_quality(
     is the FID of a paper.
     """
     from pipelines.engine.runs import environment
-    from pipelines.stages.quality.quality_inputs import find_inputs
     from pipelines.stages.quality.translation_quality import evenly, format_quality, measure_quality, write_quality
 
-    workspace, seed = _experiment(config, data, run, overrides, seed)
-    inputs = find_inputs(workspace, seed, translated, source, target, expert)
-    machine = open_machine(device, precision, threads)
-    judge, extractors = inputs.networks(inception, machine)
+    inputs = of.inputs(measured.target)
+    session = on.open_session()
+    machine = session.machine
+    judge, extractors = inputs.networks(measured.inception, machine)
     if not extractors:
         click.echo("no KID and FID: name a segmenter with --expert, or Inception's weights with --inception", err=True)
+    sequence, most = measured.sequence, measured.most
     frames = inputs.frames[:most] if sequence else evenly(inputs.frames, most)  # a sequence must have no gaps
     real = evenly(inputs.target_images(), most)
-    figures = measure_quality(frames, real, machine, extractors, judge, inputs.expert_encodings, sequence, height)
+    figures = measure_quality(
+        frames, real, machine, extractors, judge, inputs.expert_encodings, sequence, measured.height
+    )
     about = {
-        "command": typed_command(),
+        "command": session.command,
         "translated": str(inputs.folder),
         "frames": {"translated": len(frames), "target": len(real)},
         "environment": environment(machine),
@@ -93,29 +146,23 @@ def translate_quality(
 @translation_options
 @click.option("--shown", type=click.IntRange(1), default=6, show_default=True, help="Frames of each kind on the page.")
 @click.option("--output", type=A_PATH, default=None, help="[default: audit.html in the translated folder]")
-@machine_options
-def translate_audit(
-    config: Path | None, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
-    translated: Path | None, source: Path | None, expert: Path | None, shown: int, output: Path | None,
-    device: str, precision: str, threads: int | None,
-) -> None:  # fmt: skip
+@gathered("on", MachineOptions, machine_options)
+def translate_audit(of: Translation, shown: int, output: Path | None, on: MachineOptions) -> None:
     """Score every translated frame with an expert, and make a page of the worst.
 
     Label consistency and structure enter the set's manifest, where segmenter.least_label_consistency and
     segmenter.weigh_by_consistency find them.
     """
     from pipelines.report.wording import score
-    from pipelines.stages.quality.quality_inputs import find_inputs
     from pipelines.stages.quality.translation_audit import audit_translation
 
-    workspace, seed = _experiment(config, data, run, overrides, seed)
-    inputs = find_inputs(workspace, seed, translated, source, (), expert)
-    machine = open_machine(device, precision, threads)
-    judge, _ = inputs.networks(None, machine)
+    inputs = of.inputs()
+    session = on.open_session()
+    judge, _ = inputs.networks(None, session.machine)
     if judge is None:
         raise UserError("no expert to look at the frames; name a segmenter with --expert (a run folder or checkpoint)")
     audit, page = audit_translation(
-        inputs.folder, inputs.frames, judge, machine, typed_command(), inputs.expert_encodings, shown, output
+        inputs.folder, inputs.frames, judge, session.machine, session.command, inputs.expert_encodings, shown, output
     )
     for flip in audit.flips[:TOLD]:
         click.echo(
@@ -130,15 +177,3 @@ def translate_audit(
         f"{len(audit.frames)} frames"
     )
     click.echo(f"page: {page}")
-
-
-def _experiment(
-    config: Path | None, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None
-) -> tuple[Any, int]:
-    """The experiment, if one is given, and the seed whose translation is meant."""
-    if config is None:
-        if overrides or run or seed is not None:
-            raise UserError("--run, --set and --seed belong to an experiment; give its config")
-        return None, 0
-    workspace = open_workspace(config, data, run, overrides)
-    return workspace, first_seed(workspace, seed)

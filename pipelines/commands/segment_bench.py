@@ -1,10 +1,11 @@
 """`sim2real segment bench`: what segmenters cost in parameters, arithmetic, memory and time."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_FOLDER, A_PATH, open_machine, typed_command
+from pipelines.commands.options import A_FOLDER, A_PATH, MachineOptions, gathered
 from pipelines.errors import UserError
 
 WAYS = (
@@ -15,34 +16,57 @@ WAYS = (
 SIZES = ((1024, 512),)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is measured, at which sizes, in which ways, and how often."""
+
+    checkpoints: tuple[Path, ...]
+    networks: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    ways: tuple[str, ...]
+    warmup: int
+    repeats: int
+
+    def __post_init__(self) -> None:
+        if not self.checkpoints and not self.networks:
+            raise UserError("nothing to measure: name a run folder or checkpoint, or --network NAME, or --network all")
+
+
+measured_options = gathered(
+    "measured",
+    Measured,
+    click.argument("checkpoints", nargs=-1, type=A_PATH),
+    click.option(
+        "--network",
+        "networks",
+        multiple=True,
+        metavar="NAME",
+        help="A network with fresh weights, which take the same time; several times for several; or all.",
+    ),
+    click.option(
+        "--size",
+        "sizes",
+        type=click.IntRange(1),
+        nargs=2,
+        multiple=True,
+        metavar="WIDTH HEIGHT",
+        help="Of the image; several times for several.  [default: 1024 512]",
+    ),
+    click.option(
+        "--way",
+        "ways",
+        type=click.Choice(WAYS),
+        multiple=True,
+        metavar="WAY",
+        help=f"How to compute, several times for several: {'; '.join(WAYS)}.  [default: all]",
+    ),
+    click.option("--warmup", type=click.IntRange(0), default=3, show_default=True, help="Images that do not count."),
+    click.option("--repeats", type=click.IntRange(1), default=20, show_default=True, help="Images that count."),
+)
+
+
 @click.command("bench")
-@click.argument("checkpoints", nargs=-1, type=A_PATH)
-@click.option(
-    "--network",
-    "networks",
-    multiple=True,
-    metavar="NAME",
-    help="A network with fresh weights, which take the same time; several times for several; or all.",
-)
-@click.option(
-    "--size",
-    "sizes",
-    type=click.IntRange(1),
-    nargs=2,
-    multiple=True,
-    metavar="WIDTH HEIGHT",
-    help="Of the image; several times for several.  [default: 1024 512]",
-)
-@click.option(
-    "--way",
-    "ways",
-    type=click.Choice(WAYS),
-    multiple=True,
-    metavar="WAY",
-    help=f"How to compute, several times for several: {'; '.join(WAYS)}.  [default: all]",
-)
-@click.option("--warmup", type=click.IntRange(0), default=3, show_default=True, help="Images that do not count.")
-@click.option("--repeats", type=click.IntRange(1), default=20, show_default=True, help="Images that count.")
+@measured_options
 @click.option(
     "--scores",
     type=A_PATH,
@@ -50,28 +74,28 @@ SIZES = ((1024, 512),)
     help="JSON of mIoU by name, variants.json or networks.json: for the picture of mIoU against latency.",
 )
 @click.option("--output", type=A_FOLDER, default=None, help="Gets bench.md, bench.json and, with --scores, bench.svg.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
-@click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all]")
-def segment_bench(
-    checkpoints: tuple[Path, ...], networks: tuple[str, ...], sizes: tuple[tuple[int, int], ...],
-    ways: tuple[str, ...], warmup: int, repeats: int, scores: Path | None, output: Path | None, device: str,
-    threads: int | None,
-) -> None:  # fmt: skip
+@gathered(
+    "on",
+    MachineOptions,
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …"),
+    click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all]"),
+)
+def segment_bench(measured: Measured, scores: Path | None, output: Path | None, on: MachineOptions) -> None:
     """Measure trained CHECKPOINTS or networks: parameters, arithmetic, memory, latency, frames per second."""
-    if not checkpoints and not networks:
-        raise UserError("nothing to measure: name a run folder or checkpoint, or --network NAME, or --network all")
     from pipelines.report.bench import bench_table, progress_line, read_scores, tradeoff_svg
     from pipelines.runtimes.acceleration import keep_freed_memory
     from pipelines.stages.export.bench import bench, candidates, record
 
     known = read_scores(scores) if scores else {}
     keep_freed_memory()
-    machine = open_machine(device, "fp32", threads)
+    session = on.open_session()
+    machine, warmup, repeats = session.machine, measured.warmup, measured.repeats
+    subjects = candidates(measured.checkpoints, measured.networks)
     rows = []
-    for row in bench(candidates(checkpoints, networks), sizes or SIZES, ways or WAYS, machine, warmup, repeats):
+    for row in bench(subjects, measured.sizes or SIZES, measured.ways or WAYS, machine, warmup, repeats):
         click.echo(progress_line(row), err=True)
         rows.append(row)
-    result = record(rows, machine, typed_command(), warmup, repeats, known)
+    result = record(rows, machine, session.command, warmup, repeats, known)
     click.echo(bench_table(result), nl=False)
     if output:
         from pipelines.data.files import write_atomically

@@ -1,23 +1,29 @@
 """`sim2real segment features`: what segmenters make of source, translated and target frames, drawn and measured."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from pipelines.commands.options import (
-    A_PATH,
-    experiment_options,
-    first_seed,
-    machine_options,
-    open_machine,
-    open_workspace,
-    options,
-    seed_option,
-    typed_command,
-)
+from pipelines.commands.options import A_PATH, Asked, gathered, machine_options, on_experiment, seed_option
 from pipelines.errors import UserError
 
-manner_options = options(
+
+@dataclass(frozen=True)
+class Look:
+    """What is looked at, and how closely."""
+
+    checkpoints: tuple[str, ...]
+    frames: int
+    per_class: int
+    points: int
+    perplexity: float
+    output: Path | None
+
+
+manner_options = gathered(
+    "look",
+    Look,
     click.option(
         "--checkpoint", "checkpoints", multiple=True, metavar="[NAME=]PATH",
         help="A segmenter: run folder or checkpoint; may be repeated.  [default: the experiment's trained arms]",
@@ -35,33 +41,25 @@ manner_options = options(
 
 
 @click.command("features")
-@experiment_options
-@seed_option
-@manner_options
-@machine_options
-def segment_features(
-    config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None,
-    checkpoints: tuple[str, ...], frames: int, per_class: int, points: int, perplexity: float, output: Path | None,
-    device: str, precision: str, threads: int | None,
-) -> None:  # fmt: skip
+@on_experiment(seed_option, manner_options, machine_options)
+def segment_features(asked: Asked, look: Look) -> None:
     """Look inside: do features of source, translated and target frames lie together?
 
     Writes a page with the features as points (t-SNE and principal components, colour = class, mark = domain), one panel
     a segmenter, and how far apart the domains are; and the same as JSON beside it.
     """
-    named = named_checkpoints(checkpoints)
-    workspace = open_workspace(config, data, run, overrides)
+    named = named_checkpoints(look.checkpoints)
+    page = look.output or asked.workspace.run / "features.html"
+    if page.suffix != ".html":
+        raise UserError(f"--output {page}: the page is HTML and its numbers go beside it; give a name such as x.html")
 
     from pipelines.report.features_page import headline, pair_title
     from pipelines.report.wording import amount, percent
     from pipelines.stages.features.feature_study import Manner, look_inside
 
-    machine = open_machine(device, precision, threads)
-    page = output or workspace.run / "features.html"
-    if page.suffix != ".html":
-        raise UserError(f"--output {page}: the page is HTML and its numbers go beside it; give a name such as x.html")
-    manner = Manner(frames, per_class, points, perplexity)
-    study = look_inside(workspace, first_seed(workspace, seed), named, manner, machine, typed_command(), page)
+    manner = Manner(look.frames, look.per_class, look.points, look.perplexity)
+    session = asked.session
+    study = look_inside(asked.workspace, asked.seed, named, manner, session.machine, session.command, page)
     for one in study.checkpoints:
         for pair in one.pairs:
             click.echo(
