@@ -171,6 +171,8 @@ class Asked:
     workspace: "Workspace"
     seed: int
     """The one of --seed, else the config's first."""
+    workers: int
+    """Those of --workers, for what needs no session."""
     open_session: "Callable[[], Session]"
 
     @functools.cached_property
@@ -208,7 +210,7 @@ def on_experiment(*more: Decorator) -> Decorator:
                     machine = until_done.enter_context(joined_machine(device, precision, threads))
                     return Session(machine, workers, restart, typed_command())
 
-                command(Asked(config, overrides, workspace, first_seed(workspace, seed), open_session), **own)
+                command(Asked(config, overrides, workspace, first_seed(workspace, seed), workers, open_session), **own)
 
         return asking
 

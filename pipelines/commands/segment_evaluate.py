@@ -2,22 +2,18 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import (
-    A_FOLDER,
-    A_PATH,
-    experiment_options,
-    machine_options,
-    open_machine,
-    open_workspace,
-    options,
-    typed_command,
-)
+from pipelines.commands.options import A_FOLDER, A_PATH, Asked, gathered, machine_options, on_experiment, typed_command
 from pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    from pipelines.engine.launch import Machine
+    from pipelines.stages.evaluation.evaluate import Evaluation, Looks, Measures
 
 LARGEST_SCALE = 4
 """Sixteen times the pixels; what is meant by more is a percentage."""
@@ -57,7 +53,33 @@ class Sides(click.ParamType):
         return int(height), int(width)
 
 
-subject_options = options(
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated, and what else is made of it."""
+
+    checkpoint: Path | None
+    predictions: Path | None
+    predicted: Any
+    compare: tuple[Path, Path] | None
+    submission: Path | None
+    through: Path | None
+    direction: Any
+
+    def __post_init__(self) -> None:
+        if sum(one is not None for one in (self.checkpoint, self.predictions, self.compare)) != 1:
+            raise UserError("expected one of --checkpoint, --predictions and --compare: what to evaluate")
+        for option, value in (("--submission", self.submission), ("--through", self.through)):
+            if value is not None and self.checkpoint is None:
+                raise UserError(f"{option} needs --checkpoint: a network to predict with")
+        if self.submission is not None and self.through is not None:
+            raise UserError(
+                "--submission and --through contradict each other: submit predictions of frames as they are"
+            )
+
+
+subject_options = gathered(
+    "subject",
+    Subject,
     click.option("--checkpoint", type=A_PATH, default=None, help="A run folder, or a checkpoints/step-N."),
     click.option("--predictions", type=A_FOLDER, default=None, help="Instead: a folder of predicted label maps, PNG."),
     click.option(
@@ -75,145 +97,155 @@ subject_options = options(
         metavar="A B",
         help="Instead: A minus B, each the folder of an evaluation, or a checkpoint to evaluate first.",
     ),
+    click.option(
+        "--submission", type=A_FOLDER, default=None, help="Write all predictions here as Cityscapes wants them."
+    ),
+    click.option(
+        "--through",
+        type=A_PATH,
+        default=None,
+        help="Also after translating the frames with this translator's run folder.",
+    ),
+    click.option(
+        "--direction",
+        type=click.Choice(("source_to_target", "target_to_source")),
+        default="target_to_source",
+        show_default=True,
+        help="Of --through.",
+    ),
 )
-looks_options = options(
+
+
+@dataclass(frozen=True)
+class WaysToLook:
+    """How the network looks at a frame; see `Looks`."""
+
+    flip: bool
+    scales: tuple[float, ...]
+    window: tuple[int, int] | None
+    stride: tuple[int, int] | None
+
+    def __post_init__(self) -> None:
+        if self.stride is not None and self.window is None:
+            raise UserError("--stride needs --window")
+        if max(self.scales) > LARGEST_SCALE:
+            raise UserError(f"--scales {max(self.scales):g} is out of bounds; {LARGEST_SCALE} is the largest")
+
+    @property
+    def several(self) -> bool:
+        """Whether it is not simply one look."""
+        return self.flip or self.scales != (1.0,) or self.window is not None
+
+    def looks(self) -> "Looks":
+        """The same for the network."""
+        from pipelines.stages.evaluation.evaluate import Looks
+
+        return Looks(self.flip, self.scales, self.window, self.stride)
+
+
+looks_options = gathered(
+    "ways",
+    WaysToLook,
     click.option("--flip", is_flag=True, help="Look at the mirror image, too, and average."),
     click.option("--scales", type=Scales(), default="1", show_default=True, help="Average over these sizes."),
     click.option("--window", type=Sides(), default=None, help="Slide a window over the frame as the network sees it."),
     click.option("--stride", type=Sides(), default=None, help="Of --window.  [default: two thirds of it]"),
 )
-measures_options = options(
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is measured beside the confusion matrix, and where it all goes."""
+
+    boundary: bool
+    calibration: bool
+    output: Path | None
+
+    def measures(self) -> "Measures":
+        """What is measured."""
+        from pipelines.stages.evaluation.evaluate import Measures
+
+        return Measures(self.boundary, self.calibration)
+
+
+report_options = gathered(
+    "report",
+    Report,
     click.option("--boundary", is_flag=True, help="Boundary IoU, too."),
     click.option("--calibration", is_flag=True, help="How far confidence can be believed, too."),
+    click.option("--output", type=A_FOLDER, default=None, help="[default: an evaluation folder beside the subject]"),
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Processes that count --predictions."
 )
 
 
 @click.command("evaluate")
-@experiment_options
-@subject_options
-@click.option("--output", type=A_FOLDER, default=None, help="[default: an evaluation folder beside the subject]")
-@looks_options
-@measures_options
-@click.option(
-    "--submission",
-    type=A_FOLDER,
-    default=None,
-    help="Write all predictions here as Cityscapes wants them.",
-)
-@click.option(
-    "--through", type=A_PATH, default=None, help="Also after translating the frames with this translator's run folder."
-)
-@click.option(
-    "--direction",
-    type=click.Choice(("source_to_target", "target_to_source")),
-    default="target_to_source",
-    show_default=True,
-    help="Of --through.",
-)
-@click.option(
-    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Processes that count --predictions."
-)
-@machine_options
-def segment_evaluate(
-    config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], checkpoint: Path | None,
-    predictions: Path | None, predicted: str, compare: tuple[Path, Path] | None, output: Path | None, flip: bool,
-    scales: tuple[float, ...], window: tuple[int, int] | None, stride: tuple[int, int] | None, boundary: bool,
-    calibration: bool, submission: Path | None, through: Path | None, direction: str, workers: int, device: str,
-    precision: str, threads: int | None,
-) -> None:  # fmt: skip
+@on_experiment(subject_options, looks_options, report_options, workers_option, machine_options)
+def segment_evaluate(asked: Asked, subject: Subject, ways: WaysToLook, report: Report) -> None:
     """Evaluate a segmenter on an experiment's validation frames, as they are or also through a translator.
 
     Writes evaluation.json, confusions.json, frames.csv, evaluation.html and the predictions.
     """
-    _refuse_contradictions(checkpoint, predictions, compare, submission, through, calibration, window, stride)
-    if max(scales) > LARGEST_SCALE:
-        raise UserError(f"--scales {max(scales):g} is out of bounds; {LARGEST_SCALE} is the largest")
-    of_looks = flip or scales != (1.0,) or window is not None
-    if predictions is not None and of_looks:
-        raise UserError("--flip, --scales and --window are ways to use a network; --predictions are there already")
-    workspace = open_workspace(config, data, run, overrides)
-
-    from pipelines.stages.evaluation.evaluate import Looks, Measures
-
-    looks, measures = Looks(flip, scales, window, stride), Measures(boundary, calibration)
-    if predictions is not None:
-        _of_predictions(workspace, predictions, predicted, output, workers, measures)
-        return
-    machine = open_machine(device, precision, threads)
-    if compare is not None:
-        _compared(workspace, compare, output, machine, looks, measures)
-    elif checkpoint is not None and through is not None:
-        _through(workspace, checkpoint, through, direction, output, machine, looks, measures)
-    elif checkpoint is not None:
-        _of_checkpoint(workspace, checkpoint, output, submission, machine, looks, measures)
+    if subject.predictions is not None:
+        if report.calibration:
+            raise UserError("--calibration needs --checkpoint: --predictions hold no probabilities")
+        if ways.several:
+            raise UserError("--flip, --scales and --window are ways to use a network; --predictions are there already")
+        _of_predictions(asked, subject.predictions, subject.predicted, report)
+    elif subject.compare is not None:
+        _compared(asked, subject.compare, ways, report)
+    elif subject.checkpoint is not None and subject.through is not None:
+        _through(asked, subject, ways, report)
+    elif subject.checkpoint is not None:
+        _of_checkpoint(asked, subject.checkpoint, subject.submission, ways, report)
 
 
-def _refuse_contradictions(
-    checkpoint: Path | None, predictions: Path | None, compare: tuple[Path, Path] | None, submission: Path | None,
-    through: Path | None, calibration: bool, window: tuple[int, int] | None, stride: tuple[int, int] | None,
-) -> None:  # fmt: skip
-    """Before anything is opened."""
-    if sum(one is not None for one in (checkpoint, predictions, compare)) != 1:
-        raise UserError("expected one of --checkpoint, --predictions and --compare: what to evaluate")
-    for option, value in (("--submission", submission), ("--through", through)):
-        if value is not None and checkpoint is None:
-            raise UserError(f"{option} needs --checkpoint: a network to predict with")
-    if submission is not None and through is not None:
-        raise UserError("--submission and --through contradict each other: submit predictions of frames as they are")
-    if calibration and predictions is not None:
-        raise UserError("--calibration needs --checkpoint: --predictions hold no probabilities")
-    if stride is not None and window is None:
-        raise UserError("--stride needs --window")
-
-
-def _of_checkpoint(
-    workspace: Any, checkpoint: Path, output: Path | None, submission: Path | None, machine: Any, looks: Any,
-    measures: Any,
-) -> None:  # fmt: skip
+def _of_checkpoint(asked: Asked, checkpoint: Path, submission: Path | None, ways: WaysToLook, report: Report) -> None:
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, evaluation_place
     from pipelines.stages.evaluation.evaluation_table import format_summary
     from pipelines.stages.evaluation.submission import refuse_other_names, submit_checkpoint
 
+    workspace, machine, looks = asked.workspace, asked.session.machine, ways.looks()
     if submission is not None:
         refuse_other_names(workspace.validation)
-    folder = evaluation_place(checkpoint, output, looks)
+    folder = evaluation_place(checkpoint, report.output, looks)
     labelled = any(frame.label is not None for frames in workspace.validation for frame in frames.frames)
     if labelled or submission is None:
-        evaluation = evaluate_checkpoint(workspace, checkpoint, folder, machine, looks, measures)
+        evaluation = evaluate_checkpoint(workspace, checkpoint, folder, machine, looks, report.measures())
         click.echo(format_summary(evaluation))
-        _page(workspace, evaluation, folder, str(checkpoint), machine, looks)
+        _page(asked, evaluation, folder, str(checkpoint), _facts_of_network(machine, looks))
     if submission is not None:
         evaluated = folder if labelled else None
         count = submit_checkpoint(workspace.validation, checkpoint, evaluated, submission, machine, looks)
         click.echo(f"{count} files in {submission}")
 
 
-def _through(
-    workspace: Any, checkpoint: Path, translator: Path, direction: Any, output: Path | None, machine: Any, looks: Any,
-    measures: Any,
-) -> None:  # fmt: skip
+def _through(asked: Asked, subject: Subject, ways: WaysToLook, report: Report) -> None:
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
     from pipelines.stages.evaluation.evaluate_through import evaluate_through, format_both
 
-    translated = evaluate_through(workspace, checkpoint, translator, direction, output, machine, looks, measures)
-    click.echo(format_both(evaluate_checkpoint(workspace, checkpoint, None, machine, looks, measures), translated))
+    workspace, machine, looks, measures = asked.workspace, asked.session.machine, ways.looks(), report.measures()
+    translated = evaluate_through(
+        workspace, subject.checkpoint, subject.through, subject.direction, report.output, machine, looks, measures
+    )
+    untranslated = evaluate_checkpoint(workspace, subject.checkpoint, None, machine, looks, measures)
+    click.echo(format_both(untranslated, translated))
 
 
-def _of_predictions(
-    workspace: Any, predictions: Path, predicted: Any, output: Path | None, workers: int, measures: Any
-) -> None:
+def _of_predictions(asked: Asked, predictions: Path, predicted: Any, report: Report) -> None:
     from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions
     from pipelines.stages.evaluation.evaluation_table import format_summary
 
-    folder = output or predictions / "evaluation"
-    evaluation = evaluate_predictions(workspace.validation, predictions, predicted, folder, workers, measures)
+    folder = report.output or predictions / "evaluation"
+    evaluation = evaluate_predictions(
+        asked.workspace.validation, predictions, predicted, folder, asked.workers, report.measures()
+    )
     click.echo(format_summary(evaluation))
-    _page(workspace, evaluation, folder, str(predictions), None, None)
+    _page(asked, evaluation, folder, str(predictions), [])
 
 
-def _compared(
-    workspace: Any, compare: tuple[Path, Path], output: Path | None, machine: Any, looks: Any, measures: Any
-) -> None:
+def _compared(asked: Asked, compare: tuple[Path, Path], ways: WaysToLook, report: Report) -> None:
     from pipelines.stages.evaluation.compare_evaluations import (
         compare_evaluations,
         format_comparison,
@@ -223,24 +255,31 @@ def _compared(
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 
     evaluated: Callable[[Path], Any] = functools.partial(
-        evaluate_checkpoint, workspace, output=None, machine=machine, looks=looks, measures=measures
+        evaluate_checkpoint,
+        asked.workspace,
+        output=None,
+        machine=asked.session.machine,
+        looks=ways.looks(),
+        measures=report.measures(),
     )
     first, second = (open_evaluation(path, evaluated) for path in compare)
     comparison = compare_evaluations((str(compare[0]), str(compare[1])), first, second)
     click.echo(format_comparison(comparison))
-    if output is not None:
-        write_comparison(comparison, output)
+    if report.output is not None:
+        write_comparison(comparison, report.output)
 
 
-def _page(workspace: Any, evaluation: Any, folder: Path, subject: str, machine: Any, looks: Any) -> None:
+def _facts_of_network(machine: "Machine", looks: "Looks") -> list[tuple[str, str]]:
+    from pipelines.engine.launch import describe_machine
+
+    return [("Machine", describe_machine(machine)), ("Looks at a frame", looks.name or "one")]
+
+
+def _page(asked: Asked, evaluation: "Evaluation", folder: Path, subject: str, facts: list[tuple[str, str]]) -> None:
     from datetime import date
 
-    from pipelines.engine.launch import describe_machine
     from pipelines.stages.evaluation.evaluation_report import report_evaluation
 
-    facts = [("Command", typed_command()), ("Date", date.today().isoformat())]
-    if machine is not None:
-        facts.append(("Machine", describe_machine(machine)))
-        facts.append(("Looks at a frame", looks.name or "one"))
-    sets = ", ".join(frames.name for frames in workspace.validation)
+    facts = [("Command", typed_command()), ("Date", date.today().isoformat()), *facts]
+    sets = ", ".join(frames.name for frames in asked.workspace.validation)
     click.echo(f"figures and page in {report_evaluation(evaluation, folder, subject, sets, facts).parent}")
