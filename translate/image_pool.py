@@ -9,6 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segment.peers import ALONE, Peers
+
+KEPT = -1
+"""Instead of a place to swap with."""
+
 
 class ImagePool(nn.Module):
     """Swaps about half of the images handed in for ones from earlier steps.
@@ -23,6 +28,8 @@ class ImagePool(nn.Module):
 
     images: Tensor
     count: Tensor
+    peers: Peers = ALONE
+    """The processes whose images the pool takes in together, so that it is the same in all of them."""
 
     def __init__(self, capacity: int = 50) -> None:
         super().__init__()
@@ -48,18 +55,26 @@ class ImagePool(nn.Module):
         if self.capacity == 0:
             return fakes.detach()
         self._take_memory(fakes)
+        fakes, own = self.peers.gathered(fakes), len(fakes)
         stored = int(self.count)
         returned = fakes.clone()
-        for place, fake in enumerate(fakes):
+        for place, (fake, drawn) in enumerate(zip(fakes, self._draws(len(fakes), stored), strict=True)):
             if stored < self.capacity:
                 self.images[stored] = fake
                 stored += 1
-            elif torch.rand(()) < 0.5:
-                drawn = int(torch.randint(self.capacity, ()))
+            elif drawn != KEPT:
                 returned[place] = self.images[drawn]
                 self.images[drawn] = fake
         self.count.fill_(stored)
-        return returned
+        return self.peers.own(returned, own)
+
+    def _draws(self, fakes: int, stored: int) -> list[int]:
+        """For each image the place that it is swapped with, or `KEPT`; the same in all processes."""
+        draws = torch.full((fakes,), KEPT)
+        for place in range(self.capacity - stored if stored < self.capacity else 0, fakes):
+            if torch.rand(()) < 0.5:
+                draws[place] = torch.randint(self.capacity, ())
+        return self.peers.leaders(draws).tolist()
 
     def _take_memory(self, fakes: Tensor) -> None:
         shape = fakes.shape[1:]

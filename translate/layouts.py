@@ -105,8 +105,8 @@ def instance_means(features: Tensor, numbers: Tensor) -> Tensor:
     pixels = features.float().permute(0, 2, 3, 1).reshape(-1, channels)
     flat = numbers.flatten()
     count = int(flat.max()) + 1
-    sums = torch.zeros(count, channels, device=features.device).index_add(0, flat, pixels)
-    sizes = torch.zeros(count, 1, device=features.device).index_add(0, flat, torch.ones_like(pixels[:, :1]))
+    sums = pixels.new_zeros(count, channels).index_add(0, flat, pixels)
+    sizes = pixels.new_zeros(count, 1).index_add(0, flat, torch.ones_like(pixels[:, :1]))
     return sums / sizes
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from segment.peers import ALONE, Peers
 from translate.layouts import Regions
 
 ITERATIONS = 20
@@ -58,6 +59,8 @@ class StyleMemory(nn.Module):
     seen: Tensor
     centres: Tensor
     found: Tensor
+    peers: Peers = ALONE
+    """The processes whose instances are remembered together."""
 
     def __init__(self, classes: int, features: int, clusters: int = 10, capacity: int = 256) -> None:
         super().__init__()
@@ -70,7 +73,8 @@ class StyleMemory(nn.Module):
 
     @torch.no_grad()
     def remember(self, styles: Tensor, labels: Tensor) -> None:
-        """Take in the styles (R, F) of instances of the classes (R,); the oldest of a class are forgotten."""
+        """Take in the styles (R, F) of instances of the classes (R,) of all processes; the oldest are forgotten."""
+        styles, labels = self.peers.gathered(styles), self.peers.gathered(labels)
         capacity = self.remembered.shape[1]
         seen = self.seen.tolist()
         for style, label in zip(styles.to(self.remembered), labels.tolist(), strict=True):

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from pipelines.engine.session import Session
     from pipelines.experiment.workspace import Workspace
 
-FOR_SEVERAL_PROCESSES = ("sim2real segment train", "sim2real segment predict", "sim2real translate run")
+FOR_SEVERAL_PROCESSES = (
+    *("sim2real segment train", "sim2real segment predict"),
+    *("sim2real translate train", "sim2real translate run"),
+)
 """Commands that torchrun may start several times at once."""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -16,10 +16,12 @@ def translate() -> None:
 @translate.command("train")
 @on_experiment(seed_option, training_options)
 def translate_train(asked: Asked) -> None:
-    """Train an experiment's translator, or carry on where it stopped."""
+    """Train an experiment's translator, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
     from pipelines.stages.training.train_translator import train_translator
 
-    click.echo(f"translator in {train_translator(asked.workspace, asked.seed, asked.session)}")
+    folder = train_translator(asked.workspace, asked.seed, asked.session)
+    if asked.session.machine.processes.leads:
+        click.echo(f"translator in {folder}")
 
 
 @translate.command("experiment")

@@ -118,6 +118,7 @@ class UnpairedBatches:
         flip: Mirror half of the crops.
         source_labels: Whether to crop label maps with the source; those that a frame lacks are ignored throughout.
         labelled_target: Labelled target frames; None for none.
+        slots: Those of the batch to make, where several processes share it; None for all.
     """
 
     def __init__(
@@ -133,14 +134,16 @@ class UnpairedBatches:
         flip: bool = True,
         source_labels: bool = False,
         labelled_target: FramePool | None = None,
+        slots: range | None = None,
     ) -> None:
+        self.slots = range(batch) if slots is None else slots
         self.source, self.target, self.labelled_target = source, target, labelled_target
         self.seed, self.batch, self.height, self.crop = seed, batch, height, crop
         self.scale, self.flip = scale, flip
         self.source_labels = source_labels
 
     def __call__(self, step: int) -> UnpairedBatch:
-        """The batch of a step."""
+        """The batch of a step, or this process's part of it."""
         source, source_label_map = self._crops("source", self.source, step, self.source_labels)
         target, _ = self._crops("target", self.target, step)
         labelled, target_label_map = None, None
@@ -152,7 +155,7 @@ class UnpairedBatches:
         self, domain: str, pool: FramePool, step: int, labels: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         crops, label_maps = [], []
-        for position in range(step * self.batch, (step + 1) * self.batch):
+        for position in (step * self.batch + slot for slot in self.slots):
             rounds, place = divmod(position, len(pool))
             index = int(keyed_random(self.seed, domain, "order", rounds).permutation(len(pool))[place])
             image = fit_height(pool.image(index), self._height(domain, position), enlarge=True, least_width=self.crop)

@@ -33,6 +33,7 @@ class PairedBatches:
             numbered by its labels.
         table: uint8 (256,), train id to the id that the batches hold; None: train ids.
         kept_bytes: Instance maps beyond this much memory are read anew each time.
+        slots: Those of the batch to make, where several processes share it; None for all.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class PairedBatches:
         instances: bool = True,
         table: np.ndarray | None = None,
         kept_bytes: int = 2**29,
+        slots: range | None = None,
     ) -> None:
+        self.slots = range(batch) if slots is None else slots
         self.pool, self.seed, self.batch, self.height, self.crop = pool, seed, batch, height, crop
         self.scale, self.flip, self.table = scale, flip, table
         labels = [frames.frames[position].label for frames, position in pool.places] if instances else []
@@ -63,8 +66,8 @@ class PairedBatches:
             self._things(index)
 
     def __call__(self, step: int) -> PairedBatch:
-        """The batch of a step."""
-        slots = [self._slot(position) for position in range(step * self.batch, (step + 1) * self.batch)]
+        """The batch of a step, or this process's part of it."""
+        slots = [self._slot(step * self.batch + slot) for slot in self.slots]
         images, label_maps, things = zip(*slots, strict=True)
         return PairedBatch(
             torch.stack(images), torch.stack(label_maps), torch.stack(things) if self.instance_files else None

@@ -21,6 +21,7 @@ from torch import distributed as dist
 
 from pipelines.engine.torchrun import Place
 from pipelines.errors import Interrupted, UserError
+from segment.peers import Peers
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ class Processes:
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes, in place; no gradients. Of the same bits in all of them."""
         return tensor if self.count == 1 else _all_reduced(tensor, dist.ReduceOp.SUM)
+
+    def peers(self) -> Peers:
+        """What a method has to know of them."""
+        return Peers(self.rank, self.count, self.sum) if self.count > 1 else Peers()
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """Each value's mean over all processes."""

@@ -52,11 +52,18 @@ def run(arguments, mishap):
     import torch
 
     from pipelines import cli
+    from pipelines.data import batches, paired_batches
+    from pipelines.data.images import to_tensor
     from segment.networks import NETWORKS
     from tests.pipelines.narrow import narrow_ddrnet
+    from translate.methods.pix2pixhd import Pix2pixHD
 
     NETWORKS["ddrnet23_slim"] = narrow_ddrnet
     torch.set_default_dtype(torch.float64)
+    for module in (batches, paired_batches):  # a translator computes in the precision of its images
+        module.to_tensor = lambda image: to_tensor(image).double()
+    layout = Pix2pixHD.layout
+    Pix2pixHD.layout = lambda self, *given: layout(self, *given).double()
 
     if mishap:
         globals()[mishap]()

@@ -133,6 +133,38 @@ def test_two_processes_learn_what_one_learns(whole, make_workspace, cpu, as_laun
     assert rows[0] == pytest.approx(rows[1], rel=1e-6)
 
 
+UNPAIRED = ("batch=2", "pool_size=1", "ema_decay=0.9")
+LAYOUTS = (
+    *("method=pix2pixhd", "batch=2", "crop=[32, 32]", "generator=global", "halvings=2", "blocks=1", "pool_size=1"),
+    *("perceptual_weight=0", "style_features=2", "style_channels=2", "style_halvings=2", "style_clusters=2"),
+)
+
+
+@pytest.mark.parametrize("settings", [UNPAIRED, LAYOUTS], ids=["unpaired", "layouts"])
+def test_two_processes_learn_to_translate_as_one_does(launch, tiny_config, tmp_path, settings):
+    """Pools of past images and memories of styles, which a step fills itself, are those of one process too."""
+    states = []
+    for count in (1, 2):
+        run = tmp_path / str(count)
+        changes = [word for setting in settings for word in ("--set", f"translator.{setting}")]
+        command = ["translate", "train", tiny_config, "--run", run, "--workers", 0, "--threads", 1, "--device", "cpu"]
+        ended = launch(*[[*command, *changes]] * count)
+        assert ended.codes == [0] * count, ended.stderr
+        assert ended.stdout == f"translator in {run / 'seed-0/translator'}\n" and ended.stderr == ""
+        states.append(load_file(run / "seed-0/translator/checkpoints/step-00000004/method.safetensors"))
+    assert states[0].keys() == states[1].keys()
+    assert any("pool" in key or key.startswith("styles.") for key in states[0])
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-6, atol=1e-8, msg=lambda text: f"{key}: {text}")  # noqa: B023
+
+
+def test_translators_that_cannot_be_shared_are_refused(launch, tiny_config, tmp_path):
+    command = ["translate", "train", tiny_config, "--run", tmp_path, "--workers", 0, "--threads", 1, "--device", "cpu"]
+    assert launch(*[command] * 2).refused_with(2, "translator.batch is 1, which 2 processes cannot share evenly")
+    by_parts = [*command, "--set", "translator.batch=2", "--set", "translator.norm=batch"]
+    assert launch(*[by_parts] * 2).refused_with(2, 'translator.norm is "batch", by which each of 2 processes')
+
+
 def test_the_run_tells_how_many_trained_it(whole):
     machine = json.loads((whole / "environment.json").read_text())["machine"]
     assert machine.endswith("1 thread, fp32, 2 processes")
@@ -231,7 +263,7 @@ def test_one_image_for_each_process_trains_with_synced_normalisation(launch, tra
 
 
 def test_commands_for_one_process_refuse_several(launch, tiny_config, tmp_path):
-    for command in (["compare"], ["translate", "train"], ["segment", "study"]):
+    for command in (["compare"], ["translate", "experiment"], ["segment", "study"]):
         ended = launch(*[[*command, tiny_config, "--run", tmp_path / "run"]] * 2)
         assert ended.refused_with(2, f"sim2real {' '.join(command)} is made for one process")
     assert not (tmp_path / "run").exists()

@@ -165,7 +165,8 @@ class Pix2pixHD(Translator):
         """Synthesise from the layout, let the generator learn, then the discriminators. Wang et al., sec. 3."""
         if self.global_steps and self.steps_taken == self.global_steps:
             # From here on images are larger; those in the pool are of the global generator's resolution.
-            self.pool = ImagePool(self.pool.capacity).to(batch.image.device)
+            peers, self.pool = self.pool.peers, ImagePool(self.pool.capacity).to(batch.image.device)
+            self.pool.peers = peers
         fake, real, layout = self._synthesise(batch, self.phase)
         judged_real = self.discriminator(torch.cat([layout, real], dim=1))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from segment.methods.method import Method
+from segment.peers import Peers
 from translate.padding import pad_to_multiple
 from translate.value_range import to_signed, to_unit
 
@@ -59,6 +60,12 @@ class Translator(Method):
         generator = self.generator(direction)
         with evaluating(generator):
             return translate_padded(generator, image)
+
+    def join(self, peers: Peers) -> None:
+        """Fill all memories of past images and styles together with other processes, each of which trains its part."""
+        for module in self.modules():
+            if hasattr(module, "peers"):
+                module.peers = peers
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Take over the weights of all trained networks from the state dict of a method of the same kind.

@@ -32,7 +32,7 @@ from pipelines.experiment.arms import ARMS, adaptation_title
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network, finished_translator, load_segmenter
 from pipelines.experiment.workspace import Workspace
-from pipelines.stages.training.training_run import filled_pool, note, train_run
+from pipelines.stages.training.training_run import filled_pool, note, refuse_uneven_batches, train_run
 from segment.batches import BatchAugmentation
 from segment.classes import CLASS_NAMES
 from segment.losses import inverse_log_weights
@@ -47,7 +47,7 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
     """Train (or carry on training) one arm's segmenter with one seed; return its run folder."""
     settings, machine = ARMS[arm].settings(workspace.experiment.segmenter), session.machine
     processes = machine.processes
-    refuse_uneven_batches(settings, processes)
+    refuse_uneven_batches("segmenter.batch", settings.batch, processes)
     refuse_single_images(settings, processes)
     if settings.initial in ARMS:
         train_segmenter(workspace, seed, settings.initial, session)
@@ -212,15 +212,6 @@ def _consistent(workspace: Workspace, seed: int, sets: list[FrameSet]) -> tuple[
             )
         return list(kept), {}
     return list(kept), {"translated": np.concatenate(weights)}
-
-
-def refuse_uneven_batches(settings: SegmenterSettings, processes: Processes) -> None:
-    """UserError if the processes cannot share a batch evenly, so that the mean over them is the mean over the batch."""
-    if settings.batch % processes.count:
-        raise UserError(
-            f"segmenter.batch is {settings.batch}, which {processes.count} processes cannot share evenly; set it to a "
-            f"multiple of {processes.count}, or start another number of processes"
-        )
 
 
 def refuse_single_images(settings: SegmenterSettings, processes: Processes = ALONE) -> None:

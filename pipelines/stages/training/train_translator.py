@@ -13,14 +13,15 @@ from safetensors.torch import load_file
 from pipelines.data.batches import UnpairedBatches, largest_height
 from pipelines.engine.checkpoints import resolve_checkpoint
 from pipelines.engine.launch import Machine
+from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
-from pipelines.errors import CheckpointError, NoInputsError
+from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
-from pipelines.experiment.translators import UNGUIDED, GuidanceSettings, LearnsFrom
+from pipelines.experiment.translators import UNGUIDED, GuidanceSettings, LearnsFrom, TranslatorTraining
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.train_segmenter import train_segmenter
-from pipelines.stages.training.training_run import filled_pool, train_run
+from pipelines.stages.training.training_run import filled_pool, refuse_uneven_batches, train_run
 from pipelines.stages.translating.layouts import paired_batches, perceptual_loss
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from translate.guidance import Guidance
@@ -29,7 +30,9 @@ from translate.methods.translator import Translator
 
 def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
     """Train (or carry on training) the translator that serves `seed`, and what it builds on; return its run folder."""
-    settings = workspace.experiment.translator
+    settings, processes = workspace.experiment.translator, session.machine.processes
+    refuse_uneven_batches("translator.batch", settings.batch, processes)
+    refuse_statistics_of_parts(settings, processes)
     seed = workspace.translator_seed(seed)
     inputs = translator_inputs(workspace, seed)  # refuses what is missing before anything is trained
     if settings.initial == UNGUIDED:
@@ -41,7 +44,7 @@ def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
         inputs,
         settings,
         lambda: starting_translator(workspace, seed, session.machine),
-        lambda: BATCHES[settings.learns_from](workspace, seed),
+        lambda: BATCHES[settings.learns_from](workspace, seed, processes),
         session,
         f"train {settings.method}, seed {seed}",
     )
@@ -53,7 +56,14 @@ def train_expert(workspace: Workspace, guidance: GuidanceSettings, seed: int, se
     if arm is None:
         return
     its = workspace.expert_workspace(arm)
-    if arm == "translated":
+    if arm == "translated" and session.machine.processes.count > 1:
+        if not (its.segmenter(seed, arm) / "final.json").exists():
+            raise UserError(
+                f"translator.guidance.expert is {arm!r}, which is not trained yet and learns from frames that one "
+                "process translates; run `sim2real translate train` without torchrun until the expert is there, or "
+                "choose another expert"
+            )
+    elif arm == "translated":
         train_translator(its, seed, session)
         translate_experiment(its, seed, session)
     train_segmenter(its, seed, arm, session)
@@ -66,13 +76,23 @@ def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Tr
     if settings.guided_by is not None:
         collaborators["guidance"] = load_guidance(workspace, settings.guided_by, seed, machine)
     if settings.wants_perceptual_loss:
-        collaborators["perceptual"] = perceptual_loss(settings, workspace.translator(seed))
+        collaborators["perceptual"] = perceptual_loss(settings, workspace.translator(seed), machine.processes)
     method = build_translator(settings, seed, **collaborators)
+    method.join(machine.processes.peers())
     if settings.initial == UNGUIDED:
         take_over(method, finished_translator(workspace.unguided(), seed))
     elif settings.initial is not None:
         take_over(method, Path(settings.initial))
     return method
+
+
+def refuse_statistics_of_parts(settings: TranslatorTraining, processes: Processes) -> None:
+    """UserError where several processes would each normalise their own part of a batch: what is learnt would change."""
+    if processes.count > 1 and getattr(settings, "norm", "instance") == "batch":
+        raise UserError(
+            f'translator.norm is "batch", by which each of {processes.count} processes would normalise its own part '
+            'of a batch; set it to "instance", or start one process'
+        )
 
 
 def load_guidance(workspace: Workspace, guidance: GuidanceSettings, seed: int, machine: Machine) -> Guidance:
@@ -97,7 +117,7 @@ def take_over(method: Translator, path: Path) -> None:
         raise CheckpointError(f"translator.initial: {checkpoint}: {error}") from error
 
 
-def unpaired_batches(workspace: Workspace, seed: int) -> UnpairedBatches:
+def unpaired_batches(workspace: Workspace, seed: int, processes: Processes = ALONE) -> UnpairedBatches:
     """Crops of all source frames and all target frames, with the labels that guidance needs."""
     settings = workspace.experiment.translator
     guidance = settings.guided_by
@@ -107,10 +127,11 @@ def unpaired_batches(workspace: Workspace, seed: int) -> UnpairedBatches:
     if guidance is not None and guidance.task_weight > 0:
         if not workspace.labelled_target:
             raise NoInputsError("no target frame has a label map; guidance.task_weight needs a few")
-        labelled_target = filled_pool("labelled target", workspace.labelled_subset(seed), kept_height, labels=True)
+        few = workspace.labelled_subset(seed)
+        labelled_target = filled_pool("labelled target", few, kept_height, labels=True, processes=processes)
     return UnpairedBatches(
-        filled_pool("source", workspace.source, kept_height, source_labels),
-        filled_pool("target", workspace.target, kept_height),
+        filled_pool("source", workspace.source, kept_height, source_labels, processes),
+        filled_pool("target", workspace.target, kept_height, processes=processes),
         seed,
         settings.batch,
         settings.height,
@@ -119,10 +140,11 @@ def unpaired_batches(workspace: Workspace, seed: int) -> UnpairedBatches:
         flip=settings.flip,
         source_labels=source_labels,
         labelled_target=labelled_target,
+        slots=processes.share_of(settings.batch),
     )
 
 
-BATCHES: dict[LearnsFrom, Callable[[Workspace, int], Callable[[int], Any]]] = {
+BATCHES: dict[LearnsFrom, Callable[[Workspace, int, Processes], Callable[[int], Any]]] = {
     "unpaired": unpaired_batches,
     "paired": paired_batches,
 }

@@ -71,6 +71,15 @@ def train_run(
     return run.path
 
 
+def refuse_uneven_batches(setting: str, batch: int, processes: Processes) -> None:
+    """UserError if the processes cannot share a batch evenly, so that the mean over them is the mean over the batch."""
+    if batch % processes.count:
+        raise UserError(
+            f"{setting} is {batch}, which {processes.count} processes cannot share evenly; set it to a multiple of "
+            f"{processes.count}, or start another number of processes"
+        )
+
+
 def filled_pool(
     name: str, sets: Sequence[FrameSet], height: int, labels: bool = False, processes: Processes = ALONE
 ) -> FramePool:

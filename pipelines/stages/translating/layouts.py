@@ -22,6 +22,7 @@ from pipelines.data.files import sha256_of
 from pipelines.data.instances import instance_file, number_things
 from pipelines.data.label_formats import label_id_table
 from pipelines.data.paired_batches import PairedBatches
+from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.translators import Pix2pixHDSettings
 from pipelines.experiment.workspace import Workspace
@@ -38,7 +39,7 @@ VGG_FILE = "vgg19-dcbb9e9d.pth"
 # --- training --------------------------------------------------------------------------------------
 
 
-def paired_batches(workspace: Workspace, seed: int) -> PairedBatches:
+def paired_batches(workspace: Workspace, seed: int, processes: Processes = ALONE) -> PairedBatches:
     """Crops of the labelled target frames that the experiment allows itself, with their label and instance maps.
 
     Raises:
@@ -53,6 +54,7 @@ def paired_batches(workspace: Workspace, seed: int) -> PairedBatches:
         workspace.labelled_subset(seed),
         largest_height(settings.height, settings.scale[1]),
         labels=True,
+        processes=processes,
     )
     batches = PairedBatches(
         pool,
@@ -64,15 +66,17 @@ def paired_batches(workspace: Workspace, seed: int) -> PairedBatches:
         flip=settings.flip,
         instances=settings.instances,
         table=label_table(settings.labels),
+        slots=processes.share_of(settings.batch),
     )
     batches.read_instances()
     hashes = [sha256_of(batches.instance_files[index]) for index in sorted(batches.instance_files)]
     found = hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
-    note(workspace.translator(seed), "instance_maps", found)
+    if processes.leads:
+        note(workspace.translator(seed), "instance_maps", found)
     return batches
 
 
-def perceptual_loss(settings: Pix2pixHDSettings, run: Path) -> PerceptualLoss | None:
+def perceptual_loss(settings: Pix2pixHDSettings, run: Path, processes: Processes = ALONE) -> PerceptualLoss | None:
     """The VGG loss if the settings want it and its weights are on this machine; nothing is ever downloaded.
 
     The first time, the run folder notes which weights these are, or that there are none, and says so.
@@ -86,14 +90,15 @@ def perceptual_loss(settings: Pix2pixHDSettings, run: Path) -> PerceptualLoss | 
     path = vgg_weights(settings)
     if path is None:
         expected = torch_cache() / VGG_FILE
-        if note(run, "perceptual_loss", None):
+        if processes.leads and note(run, "perceptual_loss", None):
             print(
                 f"no VGG-19 weights in {expected}: the perceptual loss is off. Put torchvision's file there, or name "
                 "it in translator.perceptual_weights",
                 file=sys.stderr,
             )
         return None
-    note(run, "perceptual_loss", sha256_of(path))
+    if processes.leads:
+        note(run, "perceptual_loss", sha256_of(path))
     try:
         return PerceptualLoss(VGG19Features(torch.load(path, map_location="cpu", weights_only=True)))
     except Exception as error:  # torch.load raises whatever the unpickler meets in a file of another kind

@@ -1,0 +1,53 @@
+"""The processes that take every step of a training together, as far as a method has to know of them.
+
+Gradients are averaged by the engine. What a step itself fills from its batch (pools of past images, memories of styles)
+must come to the same in all processes, or each would train by another memory: here batches are put together again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@dataclass(frozen=True)
+class Peers:
+    """This process, `rank` from 0, among `count` of them; alone, it gives back what it is given."""
+
+    rank: int = 0
+    count: int = 1
+    sum: Callable[[Tensor], Tensor] = _alone
+    """A tensor to its sum over all processes, the same in all; may work in place, has no gradient."""
+
+    @torch.no_grad()
+    def gathered(self, rows: Tensor) -> Tensor:
+        """The rows (N, ...) of all processes, in the order of their ranks, without gradient.
+
+        Their numbers may differ; all else must not. As each batch is shared out in that order, the images of all
+        processes come as one process would have them.
+        """
+        if self.count == 1:
+            return rows.detach()
+        counts = torch.zeros(self.count, dtype=torch.int64)
+        counts[self.rank] = len(rows)
+        counts = self.sum(counts).tolist()
+        first = sum(counts[: self.rank])
+        everyones = rows.new_zeros((sum(counts), *rows.shape[1:]))
+        everyones[first : first + len(rows)] = rows
+        return self.sum(everyones)
+
+    def own(self, everyones: Tensor, number: int) -> Tensor:
+        """This process's rows of what `gathered` gave, where each process has the same number of them."""
+        return everyones[self.rank * number : (self.rank + 1) * number]
+
+    def leaders(self, tensor: Tensor) -> Tensor:
+        """The tensor that process 0 has; the others hand in one of the same shape."""
+        return tensor if self.count == 1 else self.sum(tensor if self.rank == 0 else torch.zeros_like(tensor))
+
+
+ALONE = Peers()

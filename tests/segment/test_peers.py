@@ -1,0 +1,48 @@
+"""What processes that train together know of each other: rows in the order of ranks, and the leader's word."""
+
+import torch
+
+from segment.peers import ALONE, Peers
+
+
+def among(count, call):
+    """What `call(peers)` gives in each of `count` processes, which take turns: sums are those of all calls."""
+    contributions = [[] for _ in range(count)]
+    for rank in range(count):  # once to hear what each hands in, as far as sums do not depend on sums
+        call(Peers(rank, count, lambda tensor, rank=rank: contributions[rank].append(tensor.clone()) or tensor))
+    first = torch.stack([one[0] for one in contributions]).sum(0)
+    if len(contributions[0]) == 1:
+        return [call(Peers(rank, count, lambda tensor: first.clone())) for rank in range(count)]
+    contributions = [[] for _ in range(count)]
+    for rank in range(count):
+        heard = iter([first.clone()])
+        call(Peers(rank, count, lambda t, r=rank, h=heard: next(h, None) if not contributions[r].append(t.clone())
+                   and len(contributions[r]) == 1 else t))  # fmt: skip
+    second = torch.stack([one[1] for one in contributions]).sum(0)
+    answers = []
+    for rank in range(count):
+        heard = iter([first.clone(), second.clone()])
+        answers.append(call(Peers(rank, count, lambda tensor, h=heard: next(h))))
+    return answers
+
+
+def test_alone_nothing_happens():
+    rows = torch.rand(2, 3, requires_grad=True)
+    assert torch.equal(ALONE.gathered(rows), rows) and not ALONE.gathered(rows).requires_grad
+    assert torch.equal(ALONE.own(rows, 2), rows) and ALONE.leaders(rows) is rows
+
+
+def test_rows_come_in_the_order_of_ranks_however_many_each_has():
+    handed_in = [torch.tensor([[1.0]]), torch.tensor([[2.0], [3.0]]), torch.empty(0, 1)]
+    for answer in among(3, lambda peers: peers.gathered(handed_in[peers.rank])):
+        assert answer.tolist() == [[1.0], [2.0], [3.0]]
+
+
+def test_each_finds_its_own_again():
+    everyones = torch.arange(6)
+    assert [Peers(rank, 3).own(everyones, 2).tolist() for rank in range(3)] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_the_leaders_word_counts():
+    handed_in = [torch.tensor([7]), torch.tensor([8])]
+    assert [answer.tolist() for answer in among(2, lambda peers: peers.leaders(handed_in[peers.rank]))] == [[7], [7]]
