@@ -17,7 +17,7 @@ from pipelines.batch_inference.plan import (
     with_sidecars,
 )
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
-from pipelines.data.images import IMAGE_SUFFIXES
+from pipelines.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from pipelines.data.video import is_video
 from pipelines.errors import UserError
 from pipelines.settings import explain
@@ -61,7 +61,7 @@ def _plan_file(source: Path, output: Path, suffix: str | None) -> list[FrameToTr
         raise UserError(f"--input {source} is not a folder, and no list file, image or video either")
     if is_video(source):
         raise UserError(f"--input {source}: a video is translated into a video; give --output a name such as out.mp4")
-    if source.suffix.lower() in IMAGE_SUFFIXES:
+    if source.suffix.lower() in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
         return plan_image(source, suffix)
     return plan_listing(source, output, suffix)
 

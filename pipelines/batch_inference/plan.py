@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from pydantic import JsonValue, ValidationError
 
 from pipelines.data.folder import FolderSettings
-from pipelines.data.frames import FrameSet
+from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import ENCODERS
+from pipelines.data.layout import distinct_names
 from pipelines.data.listing import read_listing
 from pipelines.errors import UserError
 
@@ -63,6 +64,8 @@ def plan_folder(
 ) -> list[FrameToTranslate]:
     """Every image in a folder and below it, mirrored under its own relative path. Hidden files are left out.
 
+    Images in formats that are not read are planned too: each fails when its turn comes, and is listed with its reason.
+
     Args:
         input: Folder that is read.
         output: Folder that will be written; neither may hold the other.
@@ -78,11 +81,7 @@ def plan_folder(
         found = FolderSettings(reader="folder", root=".", images=images).find(input)
     except ValidationError as error:
         raise UserError(f"images = {images!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
-    sources = [PurePosixPath(frame.image.relative_to(input)) for frame in found.frames]
-    frames = [
-        FrameToTranslate(frame.name, frame.image, source, _with_suffix(source, suffix))
-        for frame, source in zip(found.frames, sources, strict=True)
-    ]
+    frames = [_of_file(frame, input, suffix) for frame in (*found.frames, *found.unread)]
     refuse_collisions(frames)
     return frames
 
@@ -91,26 +90,33 @@ def plan_listing(listing: Path, output: Path, suffix: str | None = None) -> list
     """The images that a list file names, mirrored under the paths that it gives; raises as `plan_folder`, and where
     the list is wrong. A listed file that is missing fails when its turn comes.
     """
-    frames = [_of_one_file(listing.parent, source, suffix) for source in read_listing(listing)]
+    sources = read_listing(listing)
+    names = distinct_names([(str(source.with_suffix("")), str(source)) for source in sources])
+    frames = [
+        _of_file(Frame(name, listing.parent / source), listing.parent, suffix)
+        for name, source in zip(names, sources, strict=True)
+    ]
     refuse_collisions(frames)
     return frames
 
 
 def plan_image(image: Path, suffix: str | None = None) -> list[FrameToTranslate]:
     """A single image."""
-    return [_of_one_file(image.parent, PurePosixPath(image.name), suffix)]
+    return [_of_file(Frame(image.stem, image), image.parent, suffix)]
 
 
-def _of_one_file(root: Path, source: PurePosixPath, suffix: str | None) -> FrameToTranslate:
-    return FrameToTranslate(str(source.with_suffix("")), root / source, source, _with_suffix(source, suffix))
+def _of_file(frame: Frame, root: Path, suffix: str | None) -> FrameToTranslate:
+    source = PurePosixPath(frame.image.relative_to(root))
+    return FrameToTranslate(frame.name, frame.image, source, _with_suffix(source, suffix))
 
 
 def plan_set(frame_set: FrameSet, output: Path, suffix: str | None = None) -> list[FrameToTranslate]:
     """Every frame of one data set, images and label maps under their own paths relative to its root; raises as
-    `plan_folder`.
+    `plan_folder`, and plans images that are not read likewise.
     """
     refuse_nested(frame_set.root, output)
     frames = [_planned(frame_set, index, suffix, PurePosixPath()) for index in range(len(frame_set))]
+    frames += [_of_file(frame, frame_set.root, suffix) for frame in frame_set.unread]
     refuse_collisions(frames)
     return frames
 
@@ -217,7 +223,10 @@ def refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
         for source, output in frame.ways:
             if _folded(output) in owners:
                 other = owners[_folded(output)]
-                raise UserError(f"{other} and {source} would both be written to {output}; rename one, or leave one out")
+                raise UserError(
+                    f"{other} and {source} would both be written to {output}; rename one, or make two runs of "
+                    "them with an --output each"
+                )
             owners[_folded(output)] = source
     for folded, source in owners.items():
         for folder in map(str, PurePosixPath(folded).parents):

@@ -10,10 +10,13 @@ from pathlib import Path
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
 from pipelines.batch_inference.shards import Part, candidates
 from pipelines.data.headers import Header
-from pipelines.data.images import read_file_header
+from pipelines.data.images import LOSSY, read_file_header
 from pipelines.errors import ImageError
 
-BYTES_PER_PIXEL = {".png": 1.9, ".webp": 1.6, ".jpg": 0.45, ".jpeg": 0.45, ".bmp": 3.0, ".tif": 2.3, ".tiff": 2.3}
+BYTES_PER_PIXEL = {
+    ".png": 1.9, ".apng": 1.9, ".webp": 1.6, ".bmp": 3.0, ".dib": 3.0, ".tif": 2.3, ".tiff": 2.3,
+    **dict.fromkeys(LOSSY, 0.45),
+}  # fmt: skip
 """Measured on driving frames of 2 megapixels; what is simpler (toy world, label-like pictures) takes less."""
 MOST_LISTED = 5
 
@@ -68,11 +71,11 @@ def preview(frames: Sequence[FrameToTranslate], output: Path, part: Part | None 
     needed = sum(
         header.width * header.height * BYTES_PER_PIXEL[frame.output_image.suffix.lower()]
         for frame, header in readable
-        if frame.name not in known
+        if str(frame.output_image) not in known
     )
     return Preview(
         frames=len(own),
-        listed_as_finished=sum(frame.name in known for frame in own),
+        listed_as_finished=sum(str(frame.output_image) in known for frame in own),
         formats=Counter(frame.output_image.suffix.lower() for frame in own),
         sizes=Counter(header.shown_size for _, header in readable).most_common(),
         unreadable=[header for header in headers if isinstance(header, str)],

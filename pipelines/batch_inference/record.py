@@ -70,7 +70,9 @@ class Record:
         known = candidates(self.output)
         _refuse_strays(known, plan, self.output)
         with ThreadPoolExecutor(self.workers) as pool:
-            kept = list(pool.map(lambda frame: _still_valid(frame, known.get(frame.name, ()), self.output), frames))
+            kept = list(
+                pool.map(lambda frame: _still_valid(frame, known.get(str(frame.output_image), ()), self.output), frames)
+            )
         self.finished = {entry.frame: entry for entry in kept if entry is not None}
         missing = [frame for frame, entry in zip(frames, kept, strict=True) if entry is None]
         manifest = self.output / MANIFEST
@@ -149,7 +151,7 @@ def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record
         record = Record(output, journal, workers, len(plan))
         known, failed, listed = candidates(output), read_failures(output), listed_failures(output / FAILURES)
         for frame in plan:
-            entries = known.get(frame.name, [])
+            entries = known.get(str(frame.output_image), [])
             # Noted once, with all that is wanted now, and never failed: what the part that noted it has just written.
             whole = len(entries) == 1 and entries[0].overlay == _text(frame.output_overlay)
             certain = whole and frame.name not in failed
@@ -182,9 +184,9 @@ def _text(path: object) -> str | None:
 
 def _refuse_strays(known: dict[str, list[ManifestEntry]], plan: Sequence[FrameToTranslate], output: Path) -> None:
     """The input may have grown since, but every finished frame must still be in it: else it is another input."""
-    planned = {frame.name: (str(frame.output_image), _text(frame.output_label)) for frame in plan}
+    planned = {str(frame.output_image): (True, _text(frame.output_label)) for frame in plan}
     for entry in (entry for entries in known.values() for entry in entries):
-        if planned.get(entry.frame) != (entry.image, entry.label) and (output / entry.image).exists():
+        if planned.get(entry.image) != (True, entry.label) and (output / entry.image).exists():
             raise ForeignTranslationError(
                 f"{output / entry.image}: of frame {entry.frame!r}, which this input would not write. {WAY_OUT}"
             )
@@ -212,7 +214,7 @@ def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], outp
     except StorageError:
         return None
     encoding = None if frame.label_encoding is None else dict(frame.label_encoding)
-    update: dict[str, object] = {"label_encoding": encoding, "source": str(frame.source)}
+    update: dict[str, object] = {"frame": frame.name, "label_encoding": encoding, "source": str(frame.source)}
     if frame.output_overlay is None:  # nobody has looked whether it is still there
         update |= {"overlay": None, "overlay_sha256": None}
     return entry.model_copy(update=update)

@@ -73,12 +73,15 @@ class Part:
 
 
 def candidates(output: Path) -> dict[str, list[ManifestEntry]]:
-    """Every entry that any run or part has noted in a folder, by frame. More than one: a frame was done again."""
+    """Every entry that any run or part has noted in a folder, by image. More than one: a frame was done again.
+
+    By image, for a frame's name may change: it gets a suffix once another image of the same stem joins it.
+    """
     found: dict[str, list[ManifestEntry]] = {}
     manifest = output / MANIFEST
     listed = read_manifest(manifest) if manifest.exists() else []
     for entry in [entry for path in _journals(output) for entry in _noted(path)] + listed:
-        entries = found.setdefault(entry.frame, [])
+        entries = found.setdefault(entry.image, [])
         if entry not in entries:
             entries.insert(0, entry)
     return found

@@ -49,6 +49,8 @@ class FrameSet:
     frames: list[Frame]
     unpaired_labels: list[Path]
     notes: tuple[str, ...] = ()
+    unread: tuple[Frame, ...] = ()
+    """Images among the others whose formats are not read."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -117,4 +119,5 @@ def open_frame_set(settings: AnyFrameSetSettings, data: Path) -> FrameSet:
     """
     found = settings.find(data)
     frames = settings.selected(found.frames)
-    return FrameSet(settings.name, settings.folder(data), frames, found.unpaired_labels, found.notes)
+    unread = found.unread if frames == found.frames else ()  # a selection is a selection of what can be read
+    return FrameSet(settings.name, settings.folder(data), frames, found.unpaired_labels, found.notes, unread)

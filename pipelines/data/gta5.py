@@ -31,4 +31,4 @@ class Gta5Settings(PatternSettings):
             return found
         frames = [frame for frame in found.frames if frame.name not in skipped]
         note = f"skipped {', '.join(skipped)}: known to have a label of another size than the image"
-        return Found(frames, found.unpaired_labels, (*found.notes, note))
+        return Found(frames, found.unpaired_labels, (*found.notes, note), found.unread)

@@ -8,13 +8,21 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
 """Largest width x height that is decoded; the largest driving frames have 9 million."""
 
 PILLOW_FORMATS = {b"RIFF": "WEBP", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 """First bytes -> the formats left to Pillow. An allow-list: its rarer formats have had the security holes."""
+
+OTHER_FORMATS = {
+    b"GIF8": "a GIF", b"8BPS": "a PSD", b"DDS ": "a DDS", b"#?RA": "a Radiance HDR", b"v/1\x01": "an OpenEXR file",
+    b"II+\0": "a BigTIFF", b"MM\0+": "a BigTIFF", b"\xff\x0a": "a JPEG XL", b"\0\0\0\x0cJXL ": "a JPEG XL",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000", **{b"P%d\n" % kind: "a PNM" for kind in range(1, 8)},
+    **{b"\0\0\0%cftyp" % length: "an AVIF or HEIF file, or a video" for length in range(16, 64, 4)},
+}  # fmt: skip
+"""First bytes -> what a file is that was expected to be one of ours, for the message."""
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -155,14 +163,44 @@ def _jpeg_with_scan(facts: tuple[int, int, int, int] | None, orientation: int, o
 def _pillow_header(stream: BinaryIO, magic: bytes) -> Header:
     name = next((name for start, name in PILLOW_FORMATS.items() if magic.startswith(start)), None)
     if name is None:
-        raise ValueError("is no image that we read")
+        other = next((name for start, name in OTHER_FORMATS.items() if magic.startswith(start)), None)
+        raise ValueError("is no image that we read" if other is None else f"is {other}, a format that is not read")
     stream.seek(0)
-    image = Image.open(stream, formats=(name,))
+    image = open_with_pillow(stream, name)
     orientation = image.getexif().get(274, 1)
     orientation = orientation if orientation in range(1, 9) else 1
     # Pillow gives a TIFF's size as shown, that of other formats as stored.
     size = image.size[::-1] if name == "TIFF" and orientation >= 5 else image.size
     return Header(name, *size, orientation=orientation)
+
+
+def open_with_pillow(stream: BinaryIO, name: str) -> Image.Image:
+    """An image of one of the formats left to Pillow, not decoded yet.
+
+    Raises:
+        ValueError: Pillow does not know it; of a TIFF the reason is looked up, for Pillow names the stream alone.
+    """
+    try:
+        return Image.open(stream, formats=(name,))
+    except UnidentifiedImageError as error:
+        kind = _tiff_kind(stream) if name == "TIFF" else None
+        raise ValueError(kind or f"the {name} is damaged, or of a kind that is not read") from error
+
+
+def _tiff_kind(stream: BinaryIO) -> str | None:
+    """What is unusual about a TIFF's values; None where it cannot be told."""
+    stream.seek(0)
+    try:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
+        stream.seek(directory.next)
+        directory.load(stream)
+        bits = max(directory[TiffImagePlugin.BITSPERSAMPLE])
+        samples = directory.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    except Exception:  # Pillow raises SyntaxError, struct.error and more on foreign bytes
+        return None
+    if bits > 16:
+        return f"has {bits} bits per value, more than 16"
+    return f"the TIFF has {samples} values of {bits} bits per pixel, a kind that is not read"
 
 
 def _orientation(exif: bytes) -> int:

@@ -12,6 +12,7 @@ What a file becomes, one rule each:
     colour key    (tRNS of a grey or RGB PNG) ignored; a palette's transparency counts as alpha
     16 bits       round(x / 257), written with 8 bits; TIFF in 16-bit colour keeps its upper 8 bits
     32 bits       refused, as are 12-bit JPEG and every format but PNG, JPEG, WebP, BMP and TIFF
+    other names   a suffix of a format that is not read (UNREAD_SUFFIXES) is refused whatever the file holds
     palette       its colours; 1 bit becomes 0 and 255
     CMYK          Pillow's formula (inverted where Adobe's marker says so); written as RGB
     orientation   (EXIF) applied to images and label maps alike; written upright, without the tag
@@ -33,7 +34,7 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 from pipelines.data.files import open_regular, write_atomically
-from pipelines.data.headers import MAX_SCANS, Header, read_header
+from pipelines.data.headers import MAX_SCANS, Header, open_with_pillow, read_header
 from pipelines.errors import ImageError, NumericalError, UserError
 
 if TYPE_CHECKING:  # the commands that only look at files start in a tenth of the time
@@ -41,7 +42,18 @@ if TYPE_CHECKING:  # the commands that only look at files start in a tenth of th
 
 Result = TypeVar("Result")
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jpe", ".jfif", ".jif", ".dib", ".apng",
+)  # fmt: skip
+"""Suffixes of the images that we read."""
+UNREAD_SUFFIXES = (
+    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm", ".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k",
+    ".j2c", ".jpx", ".jpf", ".jpm", ".jxr", ".mpo", ".exr", ".hdr", ".tga", ".psd", ".dds", ".pcx", ".ras", ".sgi",
+    ".qoi", ".ico", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".pef",
+    ".srw", ".x3f",
+)  # fmt: skip
+"""Suffixes of images that we do not read. Wherever images are looked for they are named, not passed over; a camera's
+raw file begins like a TIFF, and its thumbnail would be taken for the frame."""
 MAX_BYTES = 512 * 2**20
 
 # Our own limit is checked before decoding, and a file is read or refused: Pillow's remarks would only add noise.
@@ -102,6 +114,7 @@ def read_file_header(path: Path) -> Header:
     """What the file says about itself; ImageError as `read_image`, but for damage behind the header."""
 
     def measure() -> Header:
+        _refuse_suffix(path)
         with open_regular(path) as stream:
             size = stream.seek(0, io.SEEK_END)
             stream.seek(0)
@@ -112,6 +125,7 @@ def read_file_header(path: Path) -> Header:
 
 def _read(path: Path, decode: Callable[[bytes, Header], np.ndarray], expected: str) -> np.ndarray:
     def read() -> np.ndarray:
+        _refuse_suffix(path)
         with open_regular(path) as stream:
             data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
@@ -119,6 +133,12 @@ def _read(path: Path, decode: Callable[[bytes, Header], np.ndarray], expected: s
         return decode(data, read_header(io.BytesIO(data), len(data)))
 
     return _refusing(path, read, expected)
+
+
+def _refuse_suffix(path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix in UNREAD_SUFFIXES:
+        raise ValueError(f"{suffix} is a format that is not read; convert it to PNG")
 
 
 def _refusing(path: Path, read: Callable[[], Result], expected: str) -> Result:
@@ -197,7 +217,7 @@ def _decode_jpeg(data: bytes, header: Header) -> np.ndarray:
 
 def _decode_with_pillow(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     """What is rare: palettes, 1 to 4 bits, WebP, BMP, TIFF. Pillow knows each format's own orientation."""
-    image = Image.open(io.BytesIO(data), formats=(header.format,))
+    image = open_with_pillow(io.BytesIO(data), header.format)
     image.load()
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F"):
@@ -294,14 +314,19 @@ ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {
     ".bmp": encode_bmp,
     ".tif": encode_tiff,
     ".tiff": encode_tiff,
+    ".jpe": encode_jpeg,
+    ".jfif": encode_jpeg,
+    ".jif": encode_jpeg,
+    ".dib": encode_bmp,
+    ".apng": encode_png,
 }
 """Suffix in lower case -> encoder of a uint8 (H, W, 3) RGB array."""
 
-LOSSY = (".jpg", ".jpeg")
-WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
+LOSSY = tuple(suffix for suffix, encoder in ENCODERS.items() if encoder is encode_jpeg)
+WITH_ALPHA = (".png", ".apng", ".webp", ".tif", ".tiff")
 """Formats that can hold an alpha channel; their encoders take (H, W, 4) too."""
 
-LONGEST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
+LONGEST_SIDE = {".webp": 16383, **dict.fromkeys(LOSSY, 65500)}
 """Pixels, where the format sets a limit below that of our readers."""
 
 

@@ -6,7 +6,8 @@ every pair after it, and nothing would say so.
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,18 +15,19 @@ from pathlib import Path
 from pydantic import PositiveInt, field_validator
 
 from pipelines.data.encodings import LabelEncoding
-from pipelines.data.images import IMAGE_SUFFIXES
+from pipelines.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from pipelines.errors import NoInputsError, UserError
 from pipelines.settings import Settings
 
-IMAGE_SUFFIX = "|".join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)
+IMAGE_SUFFIX = "|".join(re.escape(suffix) for suffix in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES))
 
 
 @dataclass(frozen=True)
 class Frame:
     """An image on disk with its label map, if any.
 
-    `name` is unique in its set, free of suffixes, with "/" between folders ("aachen/aachen_000000_000019").
+    `name` is unique in its set, with "/" between folders ("aachen/aachen_000000_000019"). It has no suffix, but where
+    images differ in nothing else ("a.jpg", "a.png").
     """
 
     name: str
@@ -36,11 +38,15 @@ class Frame:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search of a data set's folders brought up; frames in name order."""
+    """What a search of a data set's folders brought up; frames in name order.
+
+    `unread` are the images that follow the pattern and are in a format that is not read.
+    """
 
     frames: list[Frame]
     unpaired_labels: list[Path]
     notes: tuple[str, ...] = ()
+    unread: tuple[Frame, ...] = ()
 
 
 class LayoutSettings(Settings):
@@ -106,23 +112,25 @@ class PatternSettings(LayoutSettings):
         """All frames of the set.
 
         Raises:
-            UserError: The root is missing, or two images have one name.
-            NoInputsError: No image follows the pattern.
+            UserError: The root is missing, or two images have one label map, or one image two.
+            NoInputsError: No image that is read follows the pattern.
         """
         root = self.folder(data)
-        images = self._matches(root, self.images)
+        images, unread = self._images(root)
         if not images:
             raise NoInputsError(
                 f"{root}: no image of data set {self.name!r} matches {self._filled(self.images)!r} (setting `images`)"
+                + (f"; {_in_unread_formats(list(unread.values()))}" if unread else "")
             )
-        labels = self._matches(root, self.labels) if self.labels else {}
+        labels = self._labels(root)
         encoding = self.label_encoding()
         frames = [
             Frame(name, image, labels.get(name), encoding if name in labels else None)
             for name, image in sorted(images.items())
         ]
         unpaired = [label for name, label in sorted(labels.items()) if name not in images]
-        return Found(frames, unpaired, self._notes(labels))
+        notes = self._notes(labels) + ((_in_unread_formats(list(unread.values())),) if unread else ())
+        return Found(frames, unpaired, notes, tuple(Frame(name, image) for name, image in sorted(unread.items())))
 
     def _notes(self, labels: dict[str, Path]) -> tuple[str, ...]:
         if self.labels and not labels:
@@ -133,21 +141,64 @@ class PatternSettings(LayoutSettings):
         """The pattern with every placeholder but {name} replaced by its setting."""
         return re.sub(r"{(?!name})(\w+)}", lambda match: str(getattr(self, match[1])), pattern)
 
-    def _matches(self, root: Path, pattern: str) -> dict[str, Path]:
-        """Frame name -> file, for all files under `root` that follow the pattern."""
+    def _images(self, root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Frame name -> image: of those that are read, and of those that are not."""
+        found = self._matches(root, self.images)
+        if self.labels:
+            self._refuse_doubles(found, "images")
+        names = distinct_names([(name, f"{name}{path.suffix}") for name, path in found])
+        images: dict[str, Path] = {}
+        unread: dict[str, Path] = {}
+        for name, (_, path) in zip(names, found, strict=True):
+            (unread if path.suffix.lower() in UNREAD_SUFFIXES else images)[name] = path
+        return images, unread
+
+    def _labels(self, root: Path) -> dict[str, Path]:
+        """Frame name -> label map."""
+        found = self._matches(root, self.labels) if self.labels else []
+        self._refuse_doubles(found, "labels")
+        return dict(found)
+
+    def _refuse_doubles(self, found: Sequence[tuple[str, Path]], setting: str) -> None:
+        """Where images and labels are matched by name, two of one name would be a guess."""
+        seen: dict[str, Path] = {}
+        for name, path in found:
+            if name in seen:
+                raise UserError(
+                    f"{path} and {seen[name]}: two files for the frame {name!r}, and no telling which is meant; "
+                    f"end the setting `{setting}` with the suffix of the right ones"
+                )
+            seen[name] = path
+
+    def _matches(self, root: Path, pattern: str) -> list[tuple[str, Path]]:
+        """Frame name and file, for all files under `root` that follow the pattern."""
         pattern = self._filled(pattern)
         expression = _expression(pattern)
         prefix = pattern[: pattern.index("{name}")]
         start = root / prefix[: prefix.rfind("/") + 1]
-        found: dict[str, Path] = {}
-        for path in files_below(start):
-            match = expression.fullmatch(path.relative_to(root).as_posix())
-            if match is None:
-                continue
-            if match[1] in found:
-                raise UserError(f"{path} and {found[match[1]]}: two files for the frame {match[1]!r}; remove one")
-            found[match[1]] = path
-        return found
+        matches = [(expression.fullmatch(path.relative_to(root).as_posix()), path) for path in files_below(start)]
+        return sorted((match[1], path) for match, path in matches if match is not None)
+
+
+def distinct_names(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Frames' names, each given without its suffix and with it: without, where that tells it from all others."""
+    chosen = [short for short, _ in names]
+    while True:
+        count = Counter(chosen)
+        clashing = [
+            index
+            for index, (name, (_, long)) in enumerate(zip(chosen, names, strict=True))
+            if count[name] > 1 and name != long
+        ]
+        if not clashing:
+            return chosen
+        for index in clashing:
+            chosen[index] = names[index][1]
+
+
+def _in_unread_formats(images: Sequence[Path]) -> str:
+    more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+    return f"in a format that is not read: {images[0]}{more}; convert to PNG"
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

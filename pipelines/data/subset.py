@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipelines.data.files import open_regular
 from pipelines.data.frames import FrameSet
+from pipelines.data.listing import lines_of, plain_path
 from pipelines.data.random_keys import key_number
 from pipelines.errors import UserError
 
@@ -51,7 +52,7 @@ def _listed(path: Path, names: Sequence[str]) -> set[str]:
     """The full names that a file lists."""
     try:
         with open_regular(path) as stream:
-            lines = [line.strip() for line in stream.read().decode("utf-8-sig").splitlines()]
+            lines = [plain_path(line) for line in lines_of(stream.read())]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"labelled_target: {path} cannot be read as a list of frame names ({error})") from error
     chosen = set()

@@ -6,6 +6,7 @@ hundred thousand frames on a network's disk every look through them takes minute
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,10 +33,12 @@ class OpenedSets:
         self._fingerprints: dict[tuple[tuple[str, tuple[Frame, ...]], ...], str] = {}
 
     def open(self, settings: Sequence[AnyFrameSetSettings]) -> list[FrameSet]:
-        """The sets, in order; errors as of `open_frame_set`."""
+        """The sets, in order; errors as of `open_frame_set`. What is left out as not readable is named on stderr."""
         for one in settings:
             if one not in self._opened:
-                self._opened[one] = open_frame_set(one, self._root(one))
+                self._opened[one] = found = open_frame_set(one, self._root(one))
+                for frame in found.unread:
+                    print(f"{found.name}: left out, its format is not read: {frame.image}", file=sys.stderr)
         return [self._opened[one] for one in settings]
 
     def _root(self, settings: AnyFrameSetSettings) -> Path:

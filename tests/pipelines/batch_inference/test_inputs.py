@@ -72,6 +72,21 @@ def test_a_listed_file_that_is_missing_costs_one_frame(photos, tmp_path):
     assert summary.made == 2 and "rgb/gone.png: No such file" in summary.failures[0].reason
 
 
+def test_images_in_formats_that_are_not_read_are_listed_as_failed(photos, tmp_path):
+    for name in ("b.ppm", "c.gif", "Thumbs.db"):
+        (photos / "rgb" / name).touch()
+    (photos / "some.txt").write_text("rgb\\b.ppm\r\nrgb\\a\\0.png\r\n")
+    for source, made in ((photos / "rgb", 4), (photos / "some.txt", 1)):
+        output = tmp_path / f"out{made}"
+        frames = plan(source, output)
+        found = preview(frames, output)
+        summary = translate_frames(frames, output, negative, IDENTITY)
+        reasons = [failure.reason for failure in summary.failures]
+        assert summary.made == made and list(found.unreadable) == reasons
+        assert reasons[0].startswith(f"{photos / 'rgb/b.ppm'}: .ppm is a format that is not read; convert it to PNG")
+    assert plan(photos / "rgb/c.gif", tmp_path / "out")[0].name == "c"
+
+
 # --- what goes along --------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,13 @@ import os
 
 import pytest
 
-from pipelines.batch_inference.plan import FrameToTranslate, plan_folder, plan_sets, refuse_touching_inputs
+from pipelines.batch_inference.plan import (
+    FrameToTranslate,
+    plan_folder,
+    plan_listing,
+    plan_sets,
+    refuse_touching_inputs,
+)
 from pipelines.data.encodings import cityscapes
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.errors import NoInputsError, UserError
@@ -36,6 +42,19 @@ def test_the_suffix_and_the_pattern_are_settings(tmp_path):
         plan_folder(tmp_path / "in", tmp_path / "out", suffix=".gif")
     with pytest.raises(UserError, match=r"must hold \{name\} once"):
         plan_folder(tmp_path / "in", tmp_path / "out", images="*.png")
+
+
+def test_images_of_one_stem_keep_their_formats_and_names(tmp_path):
+    touch(tmp_path / "in", "a.png", "a.jpg", "s1/0.png", "s2/0.png")
+    frames = plan_folder(tmp_path / "in", tmp_path / "out")
+    assert {frame.name: str(frame.output_image) for frame in frames} == {
+        "a.jpg": "a.jpg", "a.png": "a.png", "s1/0": "s1/0.png", "s2/0": "s2/0.png",
+    }  # fmt: skip
+    (tmp_path / "in/list.txt").write_text("a.png\ns1/0.png\na.jpg\n")
+    listed = plan_listing(tmp_path / "in/list.txt", tmp_path / "out")
+    assert [frame.name for frame in listed] == ["a.png", "s1/0", "a.jpg"]
+    with pytest.raises(UserError, match=r"a\.jpg and .*a\.png would both .* rename one, or make two runs of them with"):
+        plan_folder(tmp_path / "in", tmp_path / "out", suffix=".png")
 
 
 @pytest.mark.parametrize(

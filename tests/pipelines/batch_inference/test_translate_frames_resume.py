@@ -219,6 +219,18 @@ def test_the_input_may_grow_and_must_not_shrink(tmp_path):
         run_folder(tmp_path / "in", tmp_path / "out")
 
 
+def test_a_second_image_of_a_stem_may_come_later(tmp_path):
+    """The first one's frame is then called by its suffix too; its image is the same and is not made again."""
+    write_image(tmp_path / "in/a.png", paint(0))
+    run_folder(tmp_path / "in", tmp_path / "out")
+    write_image(tmp_path / "in/a.jpg", paint(1))
+    translate = Counting()
+    assert run_folder(tmp_path / "in", tmp_path / "out", translate).resumed == translate.calls == 1
+    assert [entry.frame for entry in read_manifest(tmp_path / "out/manifest.jsonl")] == ["a.jpg", "a.png"]
+    run_folder(tmp_path / "in", tmp_path / "fresh")
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -211,7 +211,31 @@ class TestFolder:
 
     def test_two_files_of_one_name(self, tmp_path):
         photo(tmp_path, "a.png", "a.jpg")
-        with pytest.raises(UserError, match="two files for the frame 'a'"):
+        (tmp_path / "b").mkdir()
+        photo(tmp_path, "b/0.png", "a.png.png")
+        names = {frame.name: frame.image.name for frame in opened(tmp_path, reader="folder").frames}
+        assert names == {"a.jpg": "a.jpg", "a.png": "a.png", "a.png.png": "a.png.png", "b/0": "0.png"}
+
+    def test_two_images_for_one_label(self, tmp_path):
+        photo(tmp_path, "rgb/a.png", "rgb/a.jpg", "semantic/a.png")
+        with pytest.raises(
+            UserError, match=r"two files for the frame .a., and .*; end the setting `images` with the suffix"
+        ):
+            opened(tmp_path, reader="carla", version="0.9.14")
+
+    def test_formats_that_are_not_read_are_named(self, tmp_path):
+        photo(tmp_path, "a.png", "c.jpe", "d.jfif")
+        for name in ("b.ppm", "e.GIF", "Thumbs.db", "f.txt"):
+            (tmp_path / name).touch()
+        frame_set = opened(tmp_path, reader="folder")
+        assert [frame.name for frame in frame_set.frames] == ["a", "c", "d"]
+        assert [frame.image.name for frame in frame_set.unread] == ["b.ppm", "e.GIF"]
+        assert frame_set.notes == (f"in a format that is not read: {tmp_path / 'b.ppm'} and 1 more; convert to PNG",)
+        assert not opened(tmp_path, reader="folder", first=2).unread
+
+    def test_nothing_but_formats_that_are_not_read(self, tmp_path):
+        (tmp_path / "b.ppm").touch()
+        with pytest.raises(NoInputsError, match=r"no image .*; in a format that is not read: .*b\.ppm; convert to PNG"):
             opened(tmp_path, reader="folder")
 
     def test_links_to_folders_are_followed_but_not_round_in_circles(self, tmp_path):

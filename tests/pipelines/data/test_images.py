@@ -18,6 +18,9 @@ from PIL import Image, ImageOps
 from pipelines.data import images
 from pipelines.data.headers import MAX_PIXELS
 from pipelines.data.images import (
+    ENCODERS,
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
     encode_jpeg,
     encode_png,
     image_size,
@@ -269,7 +272,35 @@ class TestBrokenFiles:
     def test_empty_and_foreign(self, tmp_path):
         assert "empty" in refused(put(tmp_path, "a.png", b""))
         assert "no image" in refused(put(tmp_path, "b.png", b"%PDF-1.7 and so on"))
-        assert "no image" in refused(put(tmp_path, "c.png", saved(Image.fromarray(PHOTO), "GIF")))
+        assert "is a GIF, a format that is not read" in refused(
+            put(tmp_path, "c.png", saved(Image.fromarray(PHOTO), "GIF"))
+        )
+
+    def test_a_suffix_of_a_format_that_is_not_read(self, tmp_path):
+        """A camera's raw file begins like a TIFF, and a TIFF reader would take its thumbnail for the frame."""
+        for name in ("a.NEF", "b.ppm", "c.gif"):
+            path = put(tmp_path, name, saved(Image.fromarray(PHOTO), "TIFF"))
+            for read in (read_image, read_raw, image_size):
+                assert f"{path.suffix.lower()} is a format that is not read; convert it to PNG" in refused(path, read)
+        assert not set(IMAGE_SUFFIXES) & set(UNREAD_SUFFIXES) and set(IMAGE_SUFFIXES) == set(ENCODERS)
+
+    def test_other_names_of_formats_that_are_read(self, tmp_path):
+        for name in ("a.jpe", "a.JFIF", "a.jif", "a.dib", "a.apng"):
+            write_image(tmp_path / name, PHOTO)
+            assert np.abs(read_image(tmp_path / name).astype(int) - PHOTO).mean() < 5
+            assert read_image(tmp_path / name).shape == PHOTO.shape
+
+    def test_tiffs_of_unusual_values(self, tmp_path):
+        """In words, and the same words each time: Pillow names the address of the stream."""
+        for values, expected in (
+            (np.zeros((4, 5, 3), np.float32), "has 32 bits per value, more than 16"),
+            (np.zeros((4, 5), np.float32), "has 32 bits per value, more than 16"),
+            (np.zeros((4, 5, 3), np.float64), "has 64 bits per value, more than 16"),
+        ):
+            path = put(tmp_path, "a.tiff", cv2.imencode(".tiff", values)[1].tobytes())
+            assert f"{expected}. Expected a whole" in refused(path)
+        header = b"II*\0" + (8).to_bytes(4, "little")
+        assert "the TIFF is damaged, or of a kind that is not read" in refused(put(tmp_path, "b.tiff", header))
 
     def test_no_regular_file(self, tmp_path):
         os.mkfifo(tmp_path / "pipe.png")

@@ -65,13 +65,18 @@ def test_a_list_by_name_with_or_without_the_set(tmp_path):
     assert subset(str(tmp_path / "few.txt"), data=Path("elsewhere")) == ["day/001", "day/011", "night/003"]
 
 
+def test_a_list_that_a_windows_tool_wrote(tmp_path):
+    (tmp_path / "few.txt").write_bytes('\ufeffnight\\003\r\n"day\\001"\r\n'.encode("utf-16-le"))
+    assert subset("few.txt", data=tmp_path) == ["day/001", "night/003"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"day/01\n", r"few\.txt: no labelled target frame is called 'day/01'; the likest is day/0"),
         (b"003\n", "'003' is in several sets; write one of day/003, night/003"),
         (b"\n", "lists no frame"),
-        (b"\xff\xfe", "cannot be read as a list"),
+        (b"\xff\xfea", "cannot be read as a list"),
         (None, "cannot be read as a list"),
     ],
 )
