@@ -46,6 +46,13 @@ def checkpoint() -> None:
     help="Label ids that a pix2pixHD network knows.  [default: 35]",
 )
 @click.option(
+    "--norm-statistics",
+    type=click.Choice(("frame", "saved")),
+    default=None,
+    help="By which statistics a generator with batch norm translates: each frame's own, as its authors' test.py, or "
+    "those of training, as test.py --eval.  [default: frame]",
+)
+@click.option(
     "--network",
     type=click.Choice(get_args(NetworkName)),
     metavar="NAME",
@@ -56,33 +63,67 @@ def checkpoint() -> None:
     "--height",
     type=click.IntRange(1),
     default=None,
-    help="To which a segmenter's frames are brought before prediction.  [default: 1024]",
+    help="To which a segmenter's frames are brought before prediction.  [default: as the network's known code]",
+)
+@click.option(
+    "--input",
+    "expected_input",
+    metavar="INPUT",
+    default=None,
+    help="What a segmenter is given of an image: imagenet, cityscapes, caffe, half, or mean and deviation of red, "
+    'green and blue as six numbers; "bgr:" before it for blue, green, red.  [default: as the network\'s known code]',
+)
+@click.option(
+    "--align-corners/--no-align-corners",
+    default=None,
+    help="How a segmenter's logits are resized to the image.  [default: as the network's known code]",
+)
+@click.option("--entry", metavar="NAME", default=None, help="Which of several networks in the file.")
+@click.option(
+    "--leave-out",
+    metavar="NAME",
+    multiple=True,
+    help="Beginning of the names of tensors that prediction does without, such as a projection for training.",
 )
 @click.option("--restart", is_flag=True, help="Set aside (rename) another run that is in the output folder.")
 def checkpoint_import(
     file: Path, output: Path, direction: str, reverse: Path | None, discriminators: tuple[Path, ...],
-    encoder: Path | None, clusters: Path | None, labels: int | None, network: str | None, height: int | None,
-    restart: bool,
+    encoder: Path | None, clusters: Path | None, labels: int | None, norm_statistics: str | None,
+    network: str | None, height: int | None, expected_input: str | None, align_corners: bool | None,
+    entry: str | None, leave_out: tuple[str, ...], restart: bool,
 ) -> None:  # fmt: skip
-    """Make a run folder of a published .pth FILE.
+    """Make a run folder of a published FILE: .pth, .pt, .safetensors.
 
     Translators: CycleGAN, pix2pix, CUT, pix2pixHD, TLlib. Segmenters: DDRNet, PIDNet and whatever else
     `segmenter.network` may name, in their authors' own names.
 
     What the file holds is found out from the names and shapes of its tensors. It is unpickled in a process of its own,
-    with limits, and never runs code. Networks with batch norm use their saved statistics, and none uses dropout.
+    with limits, and never runs code. What does not follow from the file (input, resizing, size of frames, statistics of
+    norms) is taken from the code that its network is known from, and the import says so. None uses dropout.
     """
+    from pipelines.pretrained.inputs import parse_input
     from pipelines.pretrained.published_segmenters import find_segmenter, import_segmenter
     from pipelines.pretrained.published_translators import import_published, read_published
+    from pipelines.pretrained.wrappers import chosen
 
-    networks = read_published(file)
+    what = None if expected_input is None else parse_input(expected_input)
+    networks = chosen(read_published(file), entry, leave_out)
     found = find_segmenter(networks, network)
     if found is None:
-        if height is not None:
-            raise UserError(f"{file} holds no segmenter that is known here; leave --height out, or name its --network")
+        of_segmenters = {
+            "--height": height is not None,
+            "--input": what is not None,
+            "--align-corners": align_corners is not None,
+        }
+        given = [name for name, value in of_segmenters.items() if value]
+        if given:
+            raise UserError(
+                f"{file} holds no segmenter that is known here; leave {', '.join(given)} out, or name its --network"
+            )
         imported = import_published(
-            file, output, direction, reverse, discriminators, encoder, labels, restart, networks, clusters
-        )
+            file, output, direction, reverse, discriminators, encoder, labels, restart, networks, clusters,
+            norm_statistics,
+        )  # fmt: skip
     else:
         of_translators = {
             "--direction": direction != "source_to_target",
@@ -91,11 +132,12 @@ def checkpoint_import(
             "--encoder": encoder,
             "--clusters": clusters,
             "--labels": labels,
+            "--norm-statistics": norm_statistics,
         }
         given = [name for name, value in of_translators.items() if value]
         if given:
             raise UserError(f"{file} holds a segmenter ({found[1].network}); leave {', '.join(given)} out")
-        imported = import_segmenter(file, *found, output, height, restart)
+        imported = import_segmenter(file, *found, output, height, restart, what, align_corners)
     for line in imported.lines:
         click.echo(line)
     click.echo(f"{'translator' if found is None else 'segmenter'} in {imported.run}")

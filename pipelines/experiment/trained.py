@@ -77,6 +77,14 @@ def build_network(settings: SegmenterSettings, seed: int = 0) -> Segmenter:
     return NETWORKS[settings.network]()
 
 
+def expects_input_of(checkpoint: Path, network: Segmenter) -> None:
+    """Have an imported network take images and give back logits as its authors' code does; ours stay as they are."""
+    assumed = read_state(checkpoint)["about"].get("assumed")
+    if assumed is not None:
+        network.normalise_by(assumed["image_mean"], assumed["image_std"])
+        network.align_corners = assumed["align_corners"]
+
+
 def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSettings, Path]:
     """The network to predict with, from a run folder or checkpoint; its settings; the checkpoint used.
 
@@ -88,5 +96,6 @@ def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSe
     checkpoint = resolve_checkpoint(path)
     settings = SegmenterSettings.model_validate(settings_in(checkpoint, "segmenter"))
     network = build_network(settings)
+    expects_input_of(checkpoint, network)
     load_part(checkpoint, network, "network." if settings.ema_decay is None else "average.network.")
     return network.to(machine.device).eval(), settings, checkpoint

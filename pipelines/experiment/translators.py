@@ -315,9 +315,15 @@ class PublishedSettings(Settings):
     """Generators of a published checkpoint, as `sim2real checkpoint import` found them; used, never trained."""
 
     method: Literal["published"]
-    generator: Literal["resnet6", "resnet9", "unet128", "unet256"]
+    generator: Literal["resnet6", "resnet9", "unet128", "unet256", "global"]
+    """The last is pix2pixHD's, from images."""
+    halvings: PositiveInt = 4
+    """Of the generator "global"."""
+    blocks: PositiveInt = 9
+    """Of the generator "global"."""
     generator_channels: PositiveInt = 64
-    norm: Literal["instance", "batch"] = "instance"
+    norm: Literal["instance", "batch", "frame"] = "instance"
+    """"frame" is batch normalisation by the statistics of each frame instead of those that were saved."""
     antialias: bool = False
     """Blurs before halving and after doubling, as CUT's generators have them."""
     directions: tuple[Literal["source_to_target", "target_to_source"], ...]

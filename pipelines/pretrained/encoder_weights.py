@@ -66,10 +66,10 @@ def load_encoder(network: Segmenter, source: str) -> str:
     """
     path = torchvision_file(network) if source == TORCHVISION else Path(source)
     weights = read_weights(path)
-    rewritten = ""
-    if path.suffix != ".safetensors" and _is_blue_first(weights):
+    taken = "taken for red-first input by ImageNet's statistics"
+    if _is_blue_first(weights):
         weights = with_our_input(_plain(weights))
-        rewritten = "; made for blue-first input in 0..255, rewritten for ours"
+        taken = "made for blue-first input in 0..255, rewritten for ours"
     try:
         match = match_encoder(network, weights)
     except ValueError as error:
@@ -77,7 +77,7 @@ def load_encoder(network: Segmenter, source: str) -> str:
             f"{path}: {error} ({type(network).__name__}); give a file of weights of that encoder"
         ) from error
     network.load_state_dict(match.loaded, strict=False)
-    return f"encoder starts from {path.name} (sha256 {sha256_of(path)}): {_counts(match)}{rewritten}"
+    return f"encoder starts from {path.name} (sha256 {sha256_of(path)}): {_counts(match)}; {taken}"
 
 
 def torchvision_file(network: Segmenter) -> Path:

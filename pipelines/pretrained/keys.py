@@ -12,6 +12,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from pipelines.errors import CheckpointError
+from pipelines.pretrained.wrappers import unwrapped
 
 Kind = Literal["generator", "label_map_generator", "discriminator", "multiscale_discriminator", "style_encoder"]
 State = dict[str, Tensor]
@@ -21,6 +22,8 @@ BLOCKS = {6: "resnet6", 9: "resnet9"}
 HALVINGS = {7: "unet128", 8: "unet256"}
 AUTHORS_LABELS = 35
 """Cityscapes' labelIds, which the published pix2pixHD networks were trained on."""
+LABEL_MAP_CHANNELS = tuple(AUTHORS_LABELS + more for more in (0, 1, 3, 4))
+"""Alone, with edges, with styles, with both."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,13 @@ def recognise(state: Mapping[str, Tensor], labels: int | None = None) -> Recogni
     """Find out what network a published state dict is of.
 
     Args:
-        state: Tensors by the authors' keys, a leading "module." or not.
+        state: Tensors by the authors' keys, with the words of wrappers or without.
         labels: Label ids that a pix2pixHD network knows; None: as the authors' checkpoints have.
 
     Raises:
         CheckpointError: No known architecture, or one that this project has not got; the message has no file in it.
     """
-    plain, stale = without_stale(without_wrapper(state))
+    plain, stale = without_stale(unwrapped(state))
     for mark, reader in READERS:
         if any(re.match(mark, key) for key in plain):
             return reader(plain, stale, labels)
@@ -53,14 +56,6 @@ def recognise(state: Mapping[str, Tensor], labels: int | None = None) -> Recogni
         f"no architecture that is known here (tensors called {shown}, …); expected a generator or discriminator "
         "of pytorch-CycleGAN-and-pix2pix, CUT or pix2pixHD, or a whole segmenter in its authors' own names"
     )
-
-
-def without_wrapper(state: Mapping[str, Tensor]) -> State:
-    """Without the "module." that DataParallel puts before every key."""
-    plain = dict(state)
-    while plain and all(key.startswith("module.") for key in plain):
-        plain = {key.removeprefix("module."): value for key, value in plain.items()}
-    return plain
 
 
 def without_stale(state: State) -> tuple[State, tuple[str, ...]]:
@@ -81,15 +76,22 @@ def _resnet(state: State, stale: tuple[str, ...], labels: int | None) -> Recogni
     state = _without_dropout(state)
     blocks = _numbers(state, r"model\.(\d+)\.conv_block\.")
     opening = _weight(state, "model.1.weight")
-    antialias = any(key.endswith(".filt") for key in state)
+    antialias = _antialias(state, blocks)
     norm = "batch" if "model.2.weight" in state else "instance"
     halvings, rest = divmod(blocks[0] - 4, 4 if antialias else 3)
     if rest or halvings < 1 or blocks != list(range(blocks[0], blocks[0] + len(blocks))):
         raise CheckpointError(f"a generator with residual blocks at {blocks[0]} to {blocks[-1]}, which no author's has")
     channels, inputs = opening.shape[:2]
-    if not antialias and (halvings, inputs) != (2, 3):
+    _refuse_grey("a ResNet generator", inputs, _weight(state, f"model.{_last(state)}.weight").shape[0])
+    if inputs != 3 and not antialias and (halvings != 2 or labels is not None or inputs in LABEL_MAP_CHANNELS):
         sizes = {"generator": "global", "halvings": halvings, "blocks": len(blocks), "generator_channels": channels}
         return _of_label_maps("pix2pixHD's global generator", sizes, inputs, norm, state, stale, labels)
+    if inputs == 3 and labels is not None:
+        raise CheckpointError(
+            "a generator with 3 channels in, which are an image's and not those of labels; leave --labels out"
+        )
+    if inputs == 3 and halvings != 2 and not antialias:
+        return _of_images("pix2pixHD's global generator", halvings, len(blocks), channels, norm, state, stale)
     if len(blocks) not in BLOCKS or halvings != 2 or inputs != 3:
         raise CheckpointError(
             f"a ResNet generator with {len(blocks)} blocks, {halvings} halvings and {inputs} channels in; "
@@ -98,6 +100,37 @@ def _resnet(state: State, stale: tuple[str, ...], labels: int | None) -> Recogni
     settings = {"generator": BLOCKS[len(blocks)], "generator_channels": channels, "norm": norm, "antialias": antialias}
     title = f"ResNet-{len(blocks)} generator{', antialiased' if antialias else ''}, {channels} channels, {norm} norm"
     return Recognised("generator", title, settings, state, stale)
+
+
+def _antialias(state: State, blocks: list[int]) -> bool:
+    """Whether halvings and doublings blur, as CUT's do by default; one without the other is refused."""
+    blurs = _numbers(state, r"model\.(\d+)\.filt")
+    before, after = any(place < blocks[0] for place in blurs), any(place > blocks[-1] for place in blurs)
+    if before != after:
+        raise CheckpointError(
+            f"CUT's generator as --{'no_antialias_up' if before else 'no_antialias'} makes it, which blurs only where "
+            f"it {'halves' if before else 'doubles'}; expected one that blurs at both, or at neither"
+        )
+    return before
+
+
+def _refuse_grey(title: str, inputs: int, outputs: int) -> None:
+    """Refuse generators of images that have one channel, or as many as no image here."""
+    if inputs == 1 or outputs != 3:
+        raise CheckpointError(
+            f"{title} from {inputs} to {outputs} channels, of grey or other images; expected one of images in colour, "
+            "which have 3"
+        )
+
+
+def _of_images(
+    title: str, halvings: int, blocks: int, channels: int, norm: str, state: State, stale: tuple[str, ...]
+) -> Recognised:
+    """pix2pixHD's generator as it is trained with --label_nc 0 and without instances: from images, as REGEN's are."""
+    if norm != "instance":
+        raise CheckpointError(f"{title} with batch norm; only those with instance norm are known")
+    sizes = {"generator": "global", "halvings": halvings, "blocks": blocks, "generator_channels": channels}
+    return Recognised("generator", f"{title}, from images", sizes | {"norm": norm, "antialias": False}, state, stale)
 
 
 def _unet(state: State, stale: tuple[str, ...], labels: int | None) -> Recognised:
@@ -110,6 +143,7 @@ def _unet(state: State, stale: tuple[str, ...], labels: int | None) -> Recognise
         raise CheckpointError(
             f"a U-Net with {halvings} halvings and {inputs} channels in; expected 7 or 8 halvings and 3 channels"
         )
+    _refuse_grey("a U-Net", inputs, _weight(state, "model.model.3.weight").shape[1])
     norm = "batch" if any(key.endswith("running_mean") for key in state) else "instance"
     settings = {"generator": HALVINGS[halvings], "generator_channels": channels, "norm": norm, "antialias": False}
     title = f"U-Net generator for {2**halvings} pixels, {channels} channels, {norm} norm"
@@ -147,8 +181,10 @@ def _of_label_maps(
     labels: int | None,
 ) -> Recognised:
     """A generator of pix2pixHD: what its input channels are follows from their number."""
-    if inputs == 3 and labels is None:
-        raise CheckpointError(f"{title} from images to images (3 channels in); only those from label maps are known")
+    if inputs == 3:
+        raise CheckpointError(
+            f"{title} from images (3 channels in); of those with local enhancers only those from label maps are known"
+        )
     if norm != "instance":
         raise CheckpointError(f"{title} with batch norm; only those with instance norm are known")
     known = AUTHORS_LABELS if labels is None else labels
@@ -259,6 +295,11 @@ def _without_dropout(state: State) -> State:
         re.sub(r"(conv_block\.)([67])\.", lambda found: f"{found[1]}{int(found[2]) - 1}.", key): value
         for key, value in state.items()
     }
+
+
+def _last(state: Mapping[str, Tensor]) -> int:
+    """Position of the last convolution."""
+    return max(_numbers({key: one for key, one in state.items() if one.ndim == 4}, r"model\.(\d+)\.weight"), default=0)
 
 
 def _numbers(state: Mapping[str, Tensor], pattern: str) -> list[int]:

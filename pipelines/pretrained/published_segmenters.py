@@ -4,8 +4,9 @@ Our networks bear the names of their authors' modules, so a file is recognised b
 tensors with those of every network here, built without memory. A network that is new in `NETWORKS` is recognised too.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,24 +14,55 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.data.files import sha256_of
-from pipelines.errors import CheckpointError
+from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network
+from pipelines.pretrained.inputs import INPUTS, NetworkInput, red_first
 from pipelines.pretrained.published_translators import Imported, State, write_run
+from pipelines.pretrained.wrappers import unwrapped
 from segment.classes import CLASS_NAMES
 from segment.networks import NETWORKS
-from segment.networks.deeplabv2 import with_our_input
 from segment.networks.stdc import with_our_norms
 
-WRAPPERS = ("", "module.", "model.", "module.model.", "model.module.")
-"""What stands before every key of the network: DataParallel's word, that of the class that held network and losses."""
-CONVERSIONS: dict[str, Callable[[Mapping[str, Tensor]], State]] = {
-    "deeplabv2_resnet101": with_our_input,
-    "deeplabv2_resnet101_multi": with_our_input,
-    "stdc1": with_our_norms,
-    "stdc2": with_our_norms,
+HOLDERS = ("", "model.")
+"""What stands before every key of the network: nothing, or the word of the class that held network and losses."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code that published weights of a network were trained with, and what is not to be seen from the weights."""
+
+    of: str
+    """Whose, to a person who has to choose."""
+    input: str = "imagenet"
+    """Key of INPUTS."""
+    height: int | None = None
+    """Of the frames that it was evaluated on; None: of ours, Cityscapes' own."""
+    remark: str = ""
+
+
+ADAPTSEGNET = Code("AdaptSegNet's and DACS's, which sum 2 of the classifier's 4 branches", "caffe", 512)
+ADVENT = Code("ADVENT's and FDA's, which sum all 4 branches of the classifier", "caffe", 512)
+STDC_SEG = Code("its authors'", remark="STDC-Seg50 and 75 were evaluated with --height 512 and 768")
+CODES = {
+    "bisenetv1": Code("CoinCheung's", "cityscapes"),
+    "bisenetv2": Code("CoinCheung's", "cityscapes"),
+    "stdc1": STDC_SEG,
+    "stdc2": STDC_SEG,
+    "ppliteseg_t": Code("zh320's"),
+    "ppliteseg_b": Code("zh320's"),
+    "deeplabv2_resnet101": ADAPTSEGNET,
+    "deeplabv2_resnet101_multi": ADAPTSEGNET,
+    "deeplabv2_resnet101_four_branches": ADVENT,
+    "deeplabv2_resnet101_multi_four_branches": ADVENT,
+    "deeplabv3_resnet101": Code("torchvision's"),
+    "lraspp": Code("torchvision's"),
 }
-"""Networks whose published weights expect another input than ours, or mean something else."""
+"""By network; those that are not here have one known code, their authors'."""
+CONVERSIONS: dict[str, Callable[[Mapping[str, Tensor]], State]] = {"stdc1": with_our_norms, "stdc2": with_our_norms}
+"""Networks whose published weights mean something else than ours."""
+LOSSES = re.compile(r"(^|\.)(\w*loss\w*|criterion)\.")
+"""How tensors are called that belong to a loss, as it is kept beside a network that is trained."""
 LEAST_SHARE = 0.5
 """Of the names of a network's tensors, which a file must have to count as one of it, though perhaps a defective one."""
 COUNTER = "num_batches_tracked"
@@ -61,6 +93,17 @@ class Match:
     unexpected: tuple[str, ...]
     num_classes: int
     """That its main head tells apart."""
+    foreign: tuple[str, ...] = ()
+    """Of those unexpected, keys of what may take part in what the published network computes."""
+    twins: tuple[str, ...] = ()
+    """Networks of the very same tensors, which compute something else with them."""
+    rivals: tuple[str, ...] = ()
+    """Names of other state dicts in the file that fill the network too."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether evaluation has all that it needs."""
+        return bool(self.state) and not self.missing
 
     @property
     def share(self) -> float:
@@ -90,36 +133,62 @@ def find_segmenter(networks: Mapping[str, State], network: str | None = None) ->
         for name in ([network] if network else NETWORKS)
         if network or share_of_names(state, name) >= LEAST_SHARE
     ]
+    if not matches:
+        return None
     # Those that were there first win a draw: networks in the order of the table.
-    return max(matches, key=lambda found: found[1].share, default=None)
+    key, best = max(matches, key=lambda found: found[1].share)
+    shapes = shapes_of(best.network)
+    twins = () if network else tuple(name for name in NETWORKS if name != best.network and shapes_of(name) == shapes)
+    rivals = tuple(other for other, match in matches if other != key and match.network == best.network and match.whole)
+    return key, replace(best, twins=twins, rivals=rivals)
 
 
 def share_of_names(state: Mapping[str, Tensor], network: str) -> float:
     """Of the names of a network's tensors, those that a state dict has too, with whatever stands before them."""
-    names = shapes_of(network).keys()
-    return max(sum(f"{wrapper}{name}" in state for name in names) for wrapper in WRAPPERS) / len(names)
+    names, plain = shapes_of(network).keys(), unwrapped(state)
+    return max(sum(f"{holder}{name}" in plain for name in names) for holder in HOLDERS) / len(names)
 
 
 def match_state(state: Mapping[str, Tensor], network: str) -> Match:
     """See a state dict as `network`, with whatever stands before its keys taken off."""
-    return max((_match(state, network, wrapper) for wrapper in WRAPPERS), key=lambda match: match.share)
+    plain = unwrapped(state)
+    return max((_match(plain, network, holder) for holder in HOLDERS), key=lambda match: match.share)
 
 
-def _match(state: Mapping[str, Tensor], network: str, wrapper: str) -> Match:
+def _match(state: Mapping[str, Tensor], network: str, holder: str) -> Match:
     template = template_of(network)
-    named = {key.removeprefix(wrapper): value for key, value in state.items() if key.startswith(wrapper)}
+    named = {key.removeprefix(holder): value for key, value in state.items() if key.startswith(holder)}
     fitting = {
         key: value for key, value in named.items() if key in template.shapes and _fits(template, key, value.shape)
     }
     absent = [key for key in template.shapes if key not in fitting and not key.endswith(COUNTER)]
+    unexpected = [key for key in state if not (key.startswith(holder) and key.removeprefix(holder) in fitting)]
+    classes = _classes(template, fitting)
+    foreign = (
+        key for key in unexpected if _is_foreign(template, key, key.removeprefix(holder), state[key].shape, classes)
+    )
     return Match(
         network,
         fitting,
         tuple(key for key in absent if key not in template.auxiliary),
         tuple(key for key in absent if key in template.auxiliary),
-        tuple(key for key in state if not (key.startswith(wrapper) and key.removeprefix(wrapper) in fitting)),
-        _classes(template, fitting),
+        tuple(unexpected),
+        classes,
+        tuple(foreign),
     )
+
+
+def _is_foreign(template: Template, key: str, name: str, shape: torch.Size, num_classes: int) -> bool:
+    """Whether a tensor that the network has no place for may count in what the published one computes.
+
+    What does not: losses, counters, and auxiliary heads of other classes, which cannot be added to the main one's.
+    """
+    if LOSSES.search(key) or key.endswith(COUNTER):
+        return False
+    if name not in template.auxiliary or name not in template.class_axes:
+        return True
+    axis = template.class_axes[name]
+    return len(shape) != len(template.shapes[name]) or shape[axis] == num_classes
 
 
 def _fits(template: Template, key: str, shape: torch.Size) -> bool:
@@ -166,28 +235,40 @@ def import_segmenter(
     output: Path,
     height: int | None = None,
     restart: bool = False,
+    what: NetworkInput | None = None,
+    align_corners: bool | None = None,
 ) -> Imported:
     """Turn a published segmenter into a run folder with one checkpoint.
+
+    What it computes does not follow from the weights alone: input, resizing and frames are those of the code that they
+    are known from, and the lines that are returned say which.
 
     Args:
         file: Where it was read from.
         name: Of the state dict in the file; "" if it is the file's only content.
         match: What `find_segmenter` took it for.
         output: The run folder to write.
-        height: To which frames are brought before prediction; None for that of the settings.
+        height: To which frames are brought before prediction; None for that of the code.
         restart: Set a folder that holds another run aside instead of refusing it.
+        what: What the network is given of an image; None for what the code gives it.
+        align_corners: How its logits are resized; None for the way of the code.
 
     Raises:
-        CheckpointError: It does not fill the network, or tells other classes apart.
-        UserError: The folder holds another run.
+        CheckpointError: It does not fill the network, holds more than it has a place for, or tells other classes apart.
+        UserError: It fits several networks, or several of its state dicts do; or the folder holds another run.
     """
     origin = f"{file}, {name}" if name else str(file)
     _refuse_unfit(origin, match)
+    _ask(origin, name, match)
+    code = CODES.get(match.network, Code("its authors'"))
+    height = code.height if height is None else height
     settings = SegmenterSettings.model_validate(
         {"network": match.network} | ({} if height is None else {"height": height})
     )
     network = build_network(settings)
-    state = CONVERSIONS.get(match.network, dict)(match.state)
+    what = INPUTS[code.input] if what is None else what
+    align_corners = network.align_corners if align_corners is None else align_corners
+    state = CONVERSIONS.get(match.network, dict)(red_first(match.state, what))
     network.load_state_dict(state, strict=False)
     content = {
         "stage": "segmenter",
@@ -195,11 +276,39 @@ def import_segmenter(
         "imported": {file.name: sha256_of(file)},
         "networks": {"network": match.network},
         "settings": settings.model_dump(mode="json"),
+        "assumed": {"image_mean": what.unit_mean(), "image_std": what.unit_std(), "align_corners": align_corners},
     }
     write_run(output, content, nn.ModuleDict({"network": network}), restart)
     fresh = len(match.missing_auxiliary)
     drawn = f"; {fresh} of heads that only training uses not given, freshly drawn" if fresh else ""
-    return Imported(output, (f"network: {match.network}; {match.counts()}{drawn} ({origin})",))
+    heads = sorted({key.partition(".")[0] for key in template_of(match.network).class_axes.keys() - _auxiliary(match)})
+    assumed = (
+        f"assumed, as in {code.of} code: --input {what}",
+        f"logits resized with --{'' if align_corners else 'no-'}align-corners",
+        f"frames of --height {settings.height}, padded to multiples of {network.stride}",
+        f"classes by {', '.join(heads)}",
+        *([code.remark] if code.remark else []),
+    )
+    return Imported(output, (f"network: {match.network}; {match.counts()}{drawn} ({origin})", "; ".join(assumed)))
+
+
+def _auxiliary(match: Match) -> frozenset[str]:
+    return template_of(match.network).auxiliary
+
+
+def _ask(origin: str, name: str, match: Match) -> None:
+    """Refuse to guess where the file leaves a choice that changes what is computed."""
+    if match.twins:
+        codes = "; ".join(f"{one} ({CODES[one].of})" for one in (match.network, *match.twins))
+        raise UserError(
+            f"{origin}: fits networks of the same tensors that compute different classes with them: {codes}. "
+            "Say which by --network"
+        )
+    if match.rivals:
+        raise UserError(
+            f"{origin}: the file holds several networks that fit {match.network}: {', '.join((name, *match.rivals))}. "
+            "Say which by --entry"
+        )
 
 
 def _refuse_unfit(origin: str, match: Match) -> None:
@@ -217,4 +326,10 @@ def _refuse_unfit(origin: str, match: Match) -> None:
         raise CheckpointError(
             f"{origin}: holds {match.network} with a head for {match.num_classes} classes; expected the {classes} of "
             "Cityscapes, which label maps have here. Give a checkpoint that was trained on these"
+        )
+    if match.foreign:
+        raise CheckpointError(
+            f"{origin}: looks like {match.network}, but holds tensors that it has no place for ({len(match.foreign)}, "
+            f"first {match.foreign[0]}), which may count in its classes; only whole networks are used. Leave out what "
+            "prediction does without by --leave-out, with the beginning of its names"
         )

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -24,12 +24,13 @@ from pipelines.data.files import open_regular, sha256_of, storage_errors
 from pipelines.engine.checkpoints import save_checkpoint
 from pipelines.engine.launch import choose_machine
 from pipelines.engine.runs import RunFolder
-from pipelines.errors import CheckpointError
+from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.trained import build_translator
 from pipelines.experiment.translators import LoadableTranslatorSettings
-from pipelines.pretrained.keys import Recognised, recognise
+from pipelines.pretrained.keys import STATISTICS, Recognised, recognise
 from pipelines.pretrained.styles import clusters_of, say_looks, settings_with_clusters
 from pipelines.settings import explain
+from translate.methods.pix2pixhd import Pix2pixHD
 from translate.methods.translator import Direction, Translator
 
 LARGEST = 4 * 2**30
@@ -52,6 +53,7 @@ TOGETHER = {
 """Networks of one file by our names, as TLlib's CycleGAN keeps them."""
 
 State = dict[str, Tensor]
+NormStatistics = Literal["frame", "saved"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def import_published(
     restart: bool = False,
     networks: Mapping[str, State] | None = None,
     clusters: Path | None = None,
+    norm_statistics: NormStatistics | None = None,
 ) -> Imported:
     """Turn published .pth files into a run folder with one checkpoint.
 
@@ -95,16 +98,19 @@ def import_published(
         restart: Set a folder that holds another run aside instead of refusing it.
         networks: What `generator` holds, where it has been read already.
         clusters: pix2pixHD's looks of each class (features_clustered_010.npy), of a generator that takes styles.
+        norm_statistics: By which batch norms normalise: those of each frame, as the authors' test.py does, or those
+            that were saved, as it does with --eval. None: the frame's, but of a whole CycleGAN, to be trained on, the
+            saved ones.
 
     Raises:
         CheckpointError: A file is unreadable, unsafe, of an unknown architecture, or does not fill its network.
-        UserError: The folder holds another run.
+        UserError: The folder holds another run, or the networks have no such statistics.
     """
     others = [path for path in (reverse, *discriminators, encoder, clusters) if path]
     files = [generator, *others]
     networks = read_published(generator) if networks is None else networks
     given = _roles(generator, networks, direction, reverse, discriminators, encoder, labels)
-    settings = _settings(given)
+    settings = _with_statistics(_settings(given), norm_statistics)
     looks = {} if clusters is None else clusters_of(clusters, read_published(clusters))
     if clusters is not None:
         settings = settings_with_clusters(settings, looks, clusters)
@@ -112,7 +118,7 @@ def import_published(
     lines = [_fill(method, role, one) for role, one in given.items()]
     missing = [name for name, network in method.named_children() if name not in given and _is_trained(network)]
     lines += [f"{name}: not given, freshly drawn; translation does not need it" for name in missing]
-    lines += say_looks(method, looks, clusters)
+    lines += [*say_looks(method, looks, clusters), _assumed(method, settings)]
     content = {
         "stage": "translator",
         "seed": 0,
@@ -210,6 +216,38 @@ def _settings(given: Mapping[str, Given]) -> dict[str, Any]:
     return _complete(given, {"method": "cyclegan"} | chosen | judging)
 
 
+def _with_statistics(settings: dict[str, Any], wanted: NormStatistics | None) -> dict[str, Any]:
+    """The settings, with the statistics by which batch norms normalise when translating."""
+    if settings.get("norm") != "batch":
+        if wanted is not None:
+            raise UserError("--norm-statistics is for networks with batch norm, which these have not; leave it out")
+        return settings
+    if settings["method"] != "published":
+        if wanted == "frame":
+            raise UserError(
+                "--norm-statistics is frame; a CycleGAN that can be trained on translates by saved statistics. Leave "
+                "the discriminators out, or --norm-statistics"
+            )
+        return settings
+    return settings if wanted == "saved" else settings | {"norm": "frame"}
+
+
+def _assumed(method: Translator, settings: dict[str, Any]) -> str:
+    """The line on what does not follow from the files."""
+    generator = method.generator(method.directions[0])
+    size = f"frames at their own size, mirrored to sides that divide by {generator.side_multiple}"
+    if isinstance(method, Pix2pixHD):
+        ignored = ", and a channel for ignored pixels" if method.ignore_channel else ""
+        layout = f"ids 0 to {method.labels - 1} one by one (--labels){ignored}{', and edges' if method.edges else ''}"
+        return f"assumed, as in pix2pixHD's code: from {layout}, to RGB in -1..1; {size}"
+    norm = {
+        "instance": "",
+        "frame": "; batch norm by each frame's own statistics (--norm-statistics frame, as test.py without --eval)",
+        "batch": "; batch norm by saved statistics (--norm-statistics saved, as test.py --eval)",
+    }[settings["norm"]]
+    return f"assumed, as in the authors' code: RGB in -1..1; {size}{norm}; no dropout"
+
+
 def _agreeing(given: Mapping[str, Given], roles: Sequence[str]) -> dict[str, Any]:
     """The settings that all networks of `roles` have in common; they must differ in nothing."""
     first, *others = [given[role] for role in roles]
@@ -274,10 +312,11 @@ def _fill(method: Translator, role: str, given: Given) -> str:
     expected, found = network.state_dict(), given.network.state
     # Blurring filters are fixed numbers; a network that makes its own does not list them.
     fixed = [key for key in found if key.endswith(".filt") and key not in expected]
+    unused = [key for key in found if key.endswith(STATISTICS) and key not in expected and _normalises(network, key)]
     fitting = {key: value for key, value in found.items() if key in expected and value.shape == expected[key].shape}
     # The count of batches has no part in what a network computes; checkpoints before torch 0.4 have none.
     missing = [key for key in expected if key not in fitting and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in found if key not in fitting and key not in fixed]
+    unexpected = [key for key in found if key not in {*fitting, *fixed, *unused}]
     counts = f"{len(fitting)} tensors loaded, {len(missing)} missing, {len(unexpected)} unexpected"
     if missing or unexpected or not fitting:
         example = next(iter(missing or unexpected), "")
@@ -288,7 +327,14 @@ def _fill(method: Translator, role: str, given: Given) -> str:
     network.load_state_dict(fitting, strict=False)
     stale = len(given.network.stale)
     ignored = f"; {stale} statistics of instance norms, which nothing uses, left out" if stale else ""
+    ignored += f"; {len(unused)} saved statistics of batch norms left out" if unused else ""
     return f"{role}: {given.network.title}; {counts}{ignored} ({given.origin})"
+
+
+def _normalises(network: nn.Module, key: str) -> bool:
+    """Whether a tensor is called as one of a layer that normalises each frame by itself."""
+    layers = dict(network.named_modules())
+    return isinstance(layers.get(key.rpartition(".")[0]), nn.InstanceNorm2d)
 
 
 def _is_trained(network: nn.Module) -> bool:
@@ -308,7 +354,7 @@ def write_run(output: Path, content: dict[str, Any], method: nn.Module, restart:
 
 
 def read_published(path: Path) -> dict[str, State]:
-    """The tensors of a .pth file, unpickled in a process of its own that can do no harm.
+    """The tensors of a .pth or .safetensors file, read in a process of its own that can do no harm.
 
     Returns:
         {"": state} or, where a file holds several networks, {name: state}.
@@ -320,13 +366,14 @@ def read_published(path: Path) -> dict[str, State]:
         stream = open_regular(path)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be read: {error.strerror or error}; expected a published .pth or .npy file"
+            f"{path}: cannot be read: {error.strerror or error}; expected a published .pth, .safetensors or .npy file"
         ) from error
     with stream, tempfile.TemporaryDirectory(prefix="sim2real-") as folder:
         size = os.fstat(stream.fileno()).st_size
         if not 0 < size <= LARGEST:
             raise CheckpointError(
-                f"{path}: has {size} bytes; expected a published .pth or .npy file of up to {LARGEST >> 30} GiB"
+                f"{path}: has {size} bytes; expected a published .pth, .safetensors or .npy file of up to "
+                f"{LARGEST >> 30} GiB"
             )
         output = Path(folder) / "tensors.safetensors"
         answer = _unpickled(path, stream.fileno(), output, MEMORY + 4 * size, SECONDS + size // 20_000_000)

@@ -3,8 +3,9 @@
 Run by `published_translators.py` beside it as a script of its own, never imported by it. Whoever publishes a .pth file
 decides what is in it. So it is looked through before it is read, read by torch's restricted unpickler alone, within
 limits of memory and time, in a process that holds nothing worth taking; what comes out is plain numbers in a
-safetensors file. The dictionaries of arrays that numpy.save pickles are read too, by an unpickler that makes none of
-numpy's objects.
+safetensors file. The dictionaries of arrays that numpy.save pickles are read too, and so are the numbers of numpy that
+training leaves beside weights; nothing of numpy is made of them. A safetensors file holds no program, but numbers of
+any kind: it takes the same way and the same checks.
 
     python -I unpickle.py OUTPUT MEMORY SECONDS < FILE
 """
@@ -54,7 +55,7 @@ def main() -> None:
             import torch  # noqa: F401 (its own memory does not count against the file's)
 
             limit_memory(memory)
-            networks = clusters_in(load_array(stream)) if begins_with(stream, NUMPY) else tensors_in(load(stream))
+            networks = networks_in(stream)
         save(networks, output)
         answer = {"networks": {name: len(tensors) for name, tensors in networks.items()}}
     except Refused as error:
@@ -78,17 +79,38 @@ def limit_memory(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + more, used + more))
 
 
+def networks_in(stream: BinaryIO) -> "dict[str, dict[str, Tensor]]":
+    """All state dicts of a file that has been looked through, by their names in it; "" for its only one."""
+    if begins_with(stream, NUMPY):
+        return clusters_in(load_array(stream))
+    return tensors_in(load_safetensors(stream) if is_safetensors(stream) else load(stream))
+
+
 def look_through(stream: BinaryIO) -> None:
     """Refuse what cannot be a state dict, without unpickling or unpacking anything."""
     if begins_with(stream, b"PK\x03\x04"):
         look_through_archive(stream)
+    elif is_safetensors(stream):
+        return  # its own reader checks all that its header says
     elif begins_with(stream, b"\x80"):
         look_through_pickles(stream)
     elif begins_with(stream, NUMPY):
         skip_header(stream)
         count_instructions(stream, MOST_INSTRUCTIONS)
     else:
-        raise Refused("is no file of torch.save")
+        raise Refused("is no file of torch.save, and none of safetensors")
+
+
+def is_safetensors(stream: BinaryIO) -> bool:
+    """Whether the file begins with the length of a header of JSON, and that header; it is at its beginning afterwards.
+
+    A pickle's first eight bytes, read as a length, are far beyond any file.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    start = stream.read(9)
+    stream.seek(0)
+    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= size - 8
 
 
 def begins_with(stream: BinaryIO, start: bytes) -> bool:
@@ -150,15 +172,29 @@ def count_instructions(stream: BinaryIO, most: int) -> int:
     return count
 
 
+def load_safetensors(stream: BinaryIO) -> Any:
+    """The tensors of a safetensors file, by name."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load as load_tensors
+
+    stream.seek(0)
+    try:
+        return load_tensors(stream.read())
+    except (SafetensorError, KeyError) as error:  # a KeyError is a type of number that torch has not got
+        raise Refused(f"is cut short or damaged ({str(error)[:160]})") from error
+
+
 def load(stream: BinaryIO) -> Any:
-    """Unpickle tensors and plain containers, nothing else."""
+    """Unpickle tensors and plain containers, and stand-ins for numpy's objects; nothing else."""
     import argparse
 
     import torch
 
     stream.seek(0)
-    # A namespace of plain values: some authors keep their command line's arguments beside the weights.
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    # A namespace of plain values: some authors keep their command line's arguments beside the weights. And numbers of
+    # numpy: the best score so far. What stands in for them only keeps what it is made of.
+    stand_ins = [(stand_in, ".".join(name)) for name, stand_in in BESIDE_WEIGHTS.items()]
+    with torch.serialization.safe_globals([argparse.Namespace, *stand_ins]):
         try:
             return torch.load(stream, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
@@ -180,7 +216,7 @@ def reason(message: str) -> str:
     return message.split(". ")[-1 if "WeightsUnpickler" in message else 0].splitlines()[0][:160]
 
 
-# --- dictionaries of arrays, as numpy.save writes them ----------------------------------------------------------------
+# --- numpy's objects, and dictionaries of arrays as numpy.save writes them --------------------------------------------
 
 
 class Stored:
@@ -204,6 +240,10 @@ class StoredType(Stored):
     """Made of a code such as "f8"; the state's second entry is the order of bytes."""
 
 
+class StoredNumber(Stored):
+    """Made of a StoredType and the bytes of one number."""
+
+
 def latin_bytes(text: str, encoding: str) -> bytes:
     """Bytes, which Python 3 writes as text where it writes for Python 2."""
     if encoding != "latin1":
@@ -218,6 +258,11 @@ STANDS_FOR: dict[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "_reconstruct"): StoredArray,
     ("_codecs", "encode"): latin_bytes,
 }
+BESIDE_WEIGHTS = STANDS_FOR | {
+    ("numpy.core.multiarray", "scalar"): StoredNumber,
+    ("numpy._core.multiarray", "scalar"): StoredNumber,
+}
+"""What may stand beside tensors, too: a training's best score."""
 
 
 class ArrayUnpickler(pickle.Unpickler):

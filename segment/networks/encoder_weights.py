@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segment.networks.segmenter import Segmenter
 
-WRAPPINGS = ("module.", "model.")
+WRAPPINGS = ("module.", "model.", "_orig_mod.")
 """What training code puts in front of all names; taken off as often as it is there."""
 PARTS = ("", "backbone.", "encoder.", "features.", "Scale.")
 """Under which of its parts a file may keep the encoder."""

@@ -6,7 +6,7 @@ the network and so that a state dict has the authors' key names and no others.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +25,10 @@ class SegmenterOutput(NamedTuple):
     """The same of each head that only training uses."""
     boundary: Tensor | None = None
     """(B, 1, H, W): of a head that tells boundaries between classes from all else."""
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue in 0..1. Most published weights were trained with these, and so are ours."""
 
 
 class Segmenter(nn.Module, ABC):
@@ -48,10 +52,20 @@ class Segmenter(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        # Statistics of ImageNet, with which all published weights were trained. Not persistent: see the file's top.
-        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        self.register_buffer("image_mean", mean.view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("image_std", std.view(1, 3, 1, 1), persistent=False)
+        # Not persistent: see the file's top.
+        self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def normalise_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """From now on, take these statistics of red, green and blue in 0..1 for those that the weights were made with.
+
+        Raises:
+            ValueError: They are not three each, or a deviation is not above 0.
+        """
+        if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
+            raise ValueError(f"Mean is {list(mean)}, deviation {list(std)}; expected three each, deviations above 0")
+        self.image_mean.copy_(self.image_mean.new_tensor(mean).view(1, 3, 1, 1))
+        self.image_std.copy_(self.image_std.new_tensor(std).view(1, 3, 1, 1))
 
     @abstractmethod
     def coarse_logits(self, normalised: Tensor) -> SegmenterOutput:

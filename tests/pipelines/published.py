@@ -50,7 +50,7 @@ def statistics(name, channels):
     return counted | {f"{name}.num_batches_tracked": ()}
 
 
-def resnet(width=4, blocks=9, norm="instance", dropout=False, stale=False):
+def resnet(width=4, blocks=9, norm="instance", dropout=False, stale=False, ins=3, outs=3):
     """CycleGAN's generator: model.1, 4, 7, the blocks from 10 on, 19, 22 and 26 for nine of them."""
 
     def norms(name, channels):
@@ -58,7 +58,7 @@ def resnet(width=4, blocks=9, norm="instance", dropout=False, stale=False):
 
     bias = norm == "instance"
     second = 6 if dropout else 5
-    shapes = convolution("model.1", width, 3, 7, bias) | norms("model.2", width)
+    shapes = convolution("model.1", width, ins, 7, bias) | norms("model.2", width)
     shapes |= convolution("model.4", 2 * width, width, 3, bias) | norms("model.5", 2 * width)
     shapes |= convolution("model.7", 4 * width, 2 * width, 3, bias) | norms("model.8", 4 * width)
     for block in range(10, 10 + blocks):
@@ -69,28 +69,41 @@ def resnet(width=4, blocks=9, norm="instance", dropout=False, stale=False):
     for place, ins in ((up, 4 * width), (up + 3, 2 * width)):
         shapes |= {f"model.{place}.weight": (ins, ins // 2, 3, 3)}
         shapes |= ({f"model.{place}.bias": (ins // 2,)} if bias else {}) | norms(f"model.{place + 1}", ins // 2)
-    return shapes | convolution(f"model.{up + 7}", 3, width, 7)
+    return shapes | convolution(f"model.{up + 7}", outs, width, 7)
 
 
-def antialiased_resnet(width=4, blocks=9):
-    """CUT's generator: filters at 7 and 11, the blocks from 12 on, filters again at 21 and 25, then 30."""
-    shapes = convolution("model.1", width, 3, 7)
-    shapes |= convolution("model.4", 2 * width, width, 3) | {"model.7.filt": (2 * width, 1, 3, 3)}
-    shapes |= convolution("model.8", 4 * width, 2 * width, 3) | {"model.11.filt": (4 * width, 1, 3, 3)}
-    for block in range(12, 12 + blocks):
-        for place in (1, 5):
-            shapes |= convolution(f"model.{block}.conv_block.{place}", 4 * width, 4 * width, 3)
-    up = 12 + blocks
-    shapes |= {f"model.{up}.filt": (4 * width, 1, 4, 4)} | convolution(f"model.{up + 1}", 2 * width, 4 * width, 3)
-    shapes |= {f"model.{up + 4}.filt": (2 * width, 1, 4, 4)} | convolution(f"model.{up + 5}", width, 2 * width, 3)
-    return shapes | convolution(f"model.{up + 9}", 3, width, 7)
+def antialiased_resnet(width=4, blocks=9, down=True, up=True):
+    """CUT's generator: filters at 7 and 11, the blocks from 12 on, filters again at 21 and 25, then 30.
+
+    Without `down` or `up`, as its options --no_antialias and --no_antialias_up make it: no filters there.
+    """
+    shapes, place = convolution("model.1", width, 3, 7), 4
+    for channels in (width, 2 * width):
+        shapes |= convolution(f"model.{place}", 2 * channels, channels, 3)
+        shapes |= {f"model.{place + 3}.filt": (2 * channels, 1, 3, 3)} if down else {}
+        place += 4 if down else 3
+    for block in range(place, place + blocks):
+        for part in (1, 5):
+            shapes |= convolution(f"model.{block}.conv_block.{part}", 4 * width, 4 * width, 3)
+    place += blocks
+    for channels in (4 * width, 2 * width):
+        if up:
+            shapes |= {f"model.{place}.filt": (channels, 1, 4, 4)}
+            shapes |= convolution(f"model.{place + 1}", channels // 2, channels, 3)
+        else:
+            shapes |= {
+                f"model.{place}.weight": (channels, channels // 2, 3, 3),
+                f"model.{place}.bias": (channels // 2,),
+            }
+        place += 4 if up else 3
+    return shapes | convolution(f"model.{place + 1}", 3, width, 7)
 
 
-def unet(width=2, halvings=8, norm="batch"):
+def unet(width=2, halvings=8, norm="batch", ins=3, outs=3):
     """pix2pix's generator: model.model.0, model.model.1.model.1, model.model.1.model.3.model.1, and so on inwards."""
     bias = norm == "instance"
     widths = [width * min(2**depth, 8) for depth in range(halvings)]
-    shapes = convolution("model.model.0", width, 3, 4, bias)
+    shapes = convolution("model.model.0", width, ins, 4, bias)
     inside = "model.model.1"
     for depth in range(1, halvings):
         innermost = depth == halvings - 1
@@ -104,7 +117,7 @@ def unet(width=2, halvings=8, norm="batch"):
         shapes |= {f"{inside}.model.{up}.weight": (ins, widths[depth - 1], 4, 4)}
         shapes |= {f"{inside}.model.{up}.bias": (widths[depth - 1],)} if bias else {}
         inside += ".model.3"
-    return shapes | {"model.model.3.weight": (2 * width, 3, 4, 4), "model.model.3.bias": (3,)}
+    return shapes | {"model.model.3.weight": (2 * width, outs, 4, 4), "model.model.3.bias": (outs,)}
 
 
 def patch_discriminator(width=4, ins=3):
@@ -167,9 +180,13 @@ def pix2pixhd_discriminator(width=4, ins=39, scales=2, features=True):
 
 
 def normalised(state, name, features):
-    """Instance norm; where there are weights, batch norm with the statistics of training."""
+    """Instance norm; where there are weights, batch norm with the statistics of training, or of a frame alone."""
     if f"{name}.weight" not in state:
         return functional.instance_norm(features)
+    if f"{name}.running_mean" not in state:
+        return functional.batch_norm(
+            features, None, None, state[f"{name}.weight"], state[f"{name}.bias"], training=True
+        )
     parts = (state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
     return functional.batch_norm(features, *parts)
 

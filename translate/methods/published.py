@@ -5,6 +5,7 @@ discriminator, and its counterpart.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -14,15 +15,18 @@ from translate.choices import chosen
 from translate.methods.batches import UnpairedBatch
 from translate.methods.translator import Direction, Translator
 from translate.networks import GENERATORS
+from translate.networks.pix2pixhd import GlobalGenerator
 
 
 class Published(Translator):
     """One generator for each of `directions`, of one architecture.
 
     Args:
-        generator: Key of GENERATORS.
+        generator: Key of GENERATORS, or "global": pix2pixHD's, from images.
+        halvings: Of the generator "global".
+        blocks: Of the generator "global".
         generator_channels: Channels of a generator at full resolution.
-        norm: "instance" or "batch".
+        norm: "instance", "batch", or "frame": batch normalisation by the statistics of each frame.
         antialias: Of ResNet generators with blurred halvings and doublings, as CUT's are.
         directions: What it translates; each has its own weights.
 
@@ -34,6 +38,8 @@ class Published(Translator):
         self,
         *,
         generator: str,
+        halvings: int = 4,
+        blocks: int = 9,
         generator_channels: int = 64,
         norm: str = "instance",
         antialias: bool = False,
@@ -43,11 +49,12 @@ class Published(Translator):
         if not directions:
             raise ValueError("directions is empty; a translator translates at least one way.")
         self.directions = tuple(directions)
-        # Only ResNets know the word.
-        blurred = {"antialias": True} if antialias else {}
+        make = partial(GlobalGenerator, in_channels=3, halvings=halvings, blocks=blocks)
+        if generator != "global":
+            # Only ResNets know the word.
+            make = partial(chosen(GENERATORS, generator), norm=norm, **({"antialias": True} if antialias else {}))
         for direction in self.directions:
-            network = chosen(GENERATORS, generator)(base_channels=generator_channels, norm=norm, **blurred)
-            self.add_module(direction, network)
+            self.add_module(direction, make(base_channels=generator_channels))
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {}
@@ -58,6 +65,15 @@ class Published(Translator):
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """There is nothing to train with."""
         raise ValueError("A published generator alone cannot be trained: train cyclegan or cut.")
+
+    def preview(self, batch: UnpairedBatch) -> dict[str, Tensor]:
+        """Images and their translations, (B, 3, H, W) in [0, 1], of each direction that there is."""
+        shown = {}
+        for direction in self.directions:
+            domain, _, other = direction.partition("_to_")
+            image = getattr(batch, domain)
+            shown |= {domain: image, f"fake_{other}": self.translate(image, direction)}
+        return shown
 
     def generator(self, direction: Direction = "source_to_target") -> nn.Module:
         self.check_direction(direction)

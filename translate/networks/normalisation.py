@@ -1,7 +1,8 @@
 """Instance or batch normalisation, by name.
 
 Instance normalisation (Ulyanov et al., arXiv:1607.08022) keeps no running statistics and nothing learnt, as in
-CycleGAN; batch normalisation (Ioffe and Szegedy, ICML 2015) is pix2pix's.
+CycleGAN; batch normalisation (Ioffe and Szegedy, ICML 2015) is pix2pix's, whose code translates with the statistics of
+each frame, one frame a batch. That is instance normalisation with the scales and shifts that were learnt: "frame".
 """
 
 from typing import Any, Literal
@@ -10,16 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-Norm = Literal["instance", "batch"]
+Norm = Literal["instance", "batch", "frame"]
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
-    """A layer for maps of `channels` channels; ValueError if `norm` is neither name."""
+    """A layer for maps of `channels` channels; ValueError if `norm` is no such name."""
     if norm == "instance":
         return InstanceNorm2d(channels)
     if norm == "batch":
         return nn.BatchNorm2d(channels)
-    raise ValueError(f"There is no norm {norm!r}; the valid ones are instance, batch.")
+    if norm == "frame":
+        return nn.InstanceNorm2d(channels, affine=True)
+    raise ValueError(f"There is no norm {norm!r}; the valid ones are instance, batch, frame.")
 
 
 def has_bias(norm: Norm) -> bool:

@@ -49,8 +49,9 @@ def test_a_file_fills_the_encoder_and_the_line_says_so(tmp_path, name):
     path = save(weights, tmp_path / name)
     line = load_encoder(network, str(path))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    taken = "taken for red-first input by ImageNet's statistics"
     expected = f"{len(weights) - 1} tensors loaded, 0 missing, 1 unexpected (first fc.bias)"
-    assert line == f"encoder starts from {name} (sha256 {digest}): {expected}"
+    assert line == f"encoder starts from {name} (sha256 {digest}): {expected}; {taken}"
     torch.testing.assert_close(network.layer4[0].conv3.weight, weights["layer4.0.conv3.weight"])
     torch.testing.assert_close(network.layer5.conv2d_list[0].weight, head)
 
@@ -120,7 +121,10 @@ def test_torchvisions_cache_is_used_if_the_file_is_there(cache):
     path = save(encoder.state_dict(), cache / ENCODERS["mobilenet_v3_large"].file.name)
     line = load_encoder(network, "torchvision")
     assert line.startswith(f"encoder starts from {path.name} (sha256 ")
-    assert line.endswith("308 tensors loaded, 0 missing, 4 unexpected (first classifier.0.bias)")
+    assert line.endswith(
+        "308 tensors loaded, 0 missing, 4 unexpected (first classifier.0.bias); taken for red-first input by "
+        "ImageNet's statistics"
+    )
     torch.testing.assert_close(network.backbone["16"][0].weight, encoder.features[16][0].weight)
 
 

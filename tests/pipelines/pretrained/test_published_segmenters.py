@@ -4,18 +4,21 @@ The files are made here in the forms in which their authors save them; names and
 checked beside each network.
 """
 
+import copy
 import json
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pipelines.data.images import read_raw, write_image
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import FOUR_BRANCHES
 from pipelines.experiment.trained import load_segmenter
-from pipelines.pretrained.published_segmenters import find_segmenter, import_segmenter, match_state
+from pipelines.pretrained.inputs import parse_input
+from pipelines.pretrained.published_segmenters import CODES, find_segmenter, import_segmenter, match_state, shapes_of
 from pipelines.pretrained.published_translators import read_published
 from segment.networks import NETWORKS
 
@@ -92,7 +95,13 @@ def absent(name):
     return meta_state(name).keys() - meta_state(name, auxiliary=False).keys()
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model.", "model.module."])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "", "module.", "model.", "module.model.", "model.module.", "_orig_mod.", "module._orig_mod.",
+        "_orig_mod.module.", "_orig_mod.module.model.", "model._orig_mod.",
+    ],
+)  # fmt: skip
 def test_wrappers_are_taken_off(prefix):
     state = prefixed(meta_state("ddrnet23"), prefix) | {"loss.criterion.weight": torch.zeros(19)}
     _, match = find_segmenter({"state_dict": state})
@@ -111,6 +120,27 @@ def test_one_of_several_state_dicts_is_the_segmenter():
     networks = {"discriminator": {"0.weight": torch.zeros(3)}, "model": meta_state("lraspp")}
     key, match = find_segmenter(networks)
     assert (key, match.network) == ("model", "lraspp")
+
+
+def test_two_state_dicts_that_fit_are_rivals():
+    """A teacher beside its student: which is meant changes the outcome."""
+    network = meta_state("lraspp")
+    key, match = find_segmenter({"model": network, "ema_model": network, "optimizer": {"x": torch.zeros(1)}})
+    assert (key, match.rivals) == ("model", ("ema_model",))
+    assert not find_segmenter({"model": network})[1].rivals
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_the_same_tensors_are_told(name):
+    """All that compute differently with the same tensors are found, so that the import can ask."""
+    _, match = find_segmenter({"": meta_state(name)})
+    same = [other for other in NETWORKS if shapes_of(other) == shapes_of(name)]
+    assert [match.network, *match.twins] == same
+    assert len(same) == 1 or all(other in CODES for other in same)
+
+
+def test_a_name_given_leaves_no_question():
+    assert not find_segmenter({"": meta_state("deeplabv2_resnet101")}, "deeplabv2_resnet101")[1].twins
 
 
 def test_what_resembles_no_segmenter_is_none():
@@ -138,16 +168,68 @@ def test_an_imported_network_computes_what_it_did(drawn, tmp_path, cpu, name):
         torch.testing.assert_close(network(image), drawn(name)(image))
 
 
-def test_the_input_of_adaptsegnet_is_translated(tmp_path, cpu):
-    """Its weights take blue, green, red in 0..255 less a mean, and are rewritten for red, green, blue in 0..1."""
+def rough(network):
+    """With weights of a size that numbers come through, and so differences show."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return network
+
+
+@pytest.mark.parametrize("branches", [2, 4])
+def test_deeplabv2_computes_what_its_authors_code_does(tmp_path, cpu, branches):
+    """Blue, green, red in 0..255 less a mean; two of four branches in AdaptSegNet's code, all in ADVENT's and FDA's."""
     torch.manual_seed(3)
-    original = NETWORKS["deeplabv2_resnet101"]().eval()
-    network, _, _ = load_segmenter(imported(original.state_dict(), tmp_path / "run").run, cpu)
-    grey = torch.tensor([122.67891434, 116.66876762, 104.00698793]).view(1, 3, 1, 1) / 255
-    mean, std = network.image_mean, network.image_std
-    stem = network.bn1(network.conv1(((grey - mean) / std).expand(1, 3, 16, 16)))[..., 4:-4, 4:-4]
-    expected = original.bn1(torch.zeros(1, 64, 1, 1))  # their mean is black to them
-    torch.testing.assert_close(stem, expected.expand_as(stem), atol=1e-3, rtol=1e-3)
+    original = rough(NETWORKS["deeplabv2_resnet101"](aspp_branches=branches)).eval()
+    original.image_mean.zero_(), original.image_std.fill_(1)
+    with pytest.raises(
+        UserError, match=r"deeplabv2_resnet101 \(AdaptSegNet's.*_four_branches \(ADVENT's.*--network$"
+    ) as asked:
+        imported(original.state_dict(), tmp_path / "run")
+    assert asked.value.exit_code == 2 and not (tmp_path / "run").exists()
+    name = "deeplabv2_resnet101" + (FOUR_BRANCHES if branches == 4 else "")
+    done = imported(original.state_dict(), tmp_path / "run", network=name)
+    assert "--input BGR in 0..255 less 104.007 116.669 122.679; logits resized with --align-corners" in done.lines[1]
+    assert "frames of --height 512" in done.lines[1]
+    network, settings, _ = load_segmenter(done.run, cpu)
+    image = torch.rand(1, 3, 40, 72, generator=torch.Generator().manual_seed(1))
+    mean = torch.tensor([104.00698793, 116.66876762, 122.67891434]).view(1, 3, 1, 1)
+    with torch.no_grad():
+        ours, theirs = network(image), original(image.flip(1) * 255 - mean)
+    assert settings.height == 512
+    assert (ours - theirs).abs().max() < 1e-3 * theirs.std()
+
+
+@pytest.mark.parametrize("name", ["bisenetv1", "bisenetv2"])
+def test_bisenet_takes_the_statistics_of_its_code(drawn, tmp_path, cpu, name):
+    """CoinCheung's code takes off those of Cityscapes; under ImageNet's, 15 % of the pixels get another class."""
+    done = imported(drawn(name).state_dict(), tmp_path / "run")
+    assert done.lines[1].startswith(
+        "assumed, as in CoinCheung's code: --input RGB in 0..1 less 0.3257 0.369 0.3223 over 0.2112 0.2148 0.2115; "
+    )
+    network, _, _ = load_segmenter(done.run, cpu)
+    expected = copy.deepcopy(drawn(name))
+    expected.normalise_by((0.3257, 0.3690, 0.3223), (0.2112, 0.2148, 0.2115))
+    image = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(network(image), expected(image))
+
+
+def test_what_is_assumed_can_be_said_otherwise(drawn, tmp_path, cpu):
+    """Blue first, in 0..255, by other statistics, resized the other way."""
+    state, what = drawn("ddrnet23_slim").state_dict(), parse_input("bgr:110,100,90,60,50,40")
+    done = imported(state, tmp_path / "run", what=what, align_corners=True, height=300)
+    assert "--input BGR in 0..255 less 90 100 110 over 40 50 60; logits resized with --align-corners" in done.lines[1]
+    assert "frames of --height 300, padded to multiples of" in done.lines[1]
+    network, settings, _ = load_segmenter(done.run, cpu)
+    expected = copy.deepcopy(drawn("ddrnet23_slim"))
+    expected.normalise_by((0, 0, 0), (1, 1, 1))
+    expected.align_corners = True
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    mean, std = torch.tensor([90.0, 100, 110]).view(3, 1, 1), torch.tensor([40.0, 50, 60]).view(3, 1, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(network(image), expected((image.flip(1) * 255 - mean) / std), atol=1e-4, rtol=1e-4)
+    assert settings.height == 300
 
 
 def test_the_norms_of_stdcs_authors_are_translated(drawn, tmp_path, cpu):
@@ -162,7 +244,11 @@ def test_the_norms_of_stdcs_authors_are_translated(drawn, tmp_path, cpu):
 def test_the_run_folder_explains_itself(drawn, tmp_path):
     state = {key: value for key, value in drawn("pidnet_s").state_dict().items() if "seghead" not in key}
     done = imported(state | {"sem_loss.criterion.weight": torch.ones(19)}, tmp_path / "run", height=720)
-    (line,) = done.lines
+    line, assumed = done.lines
+    assert assumed.endswith(
+        "; logits resized with --align-corners; frames of --height 720, padded to multiples of 8; "
+        "classes by final_layer"
+    )
     assert line.startswith("network: pidnet_s; 453 tensors loaded, 0 missing, 1 unexpected (first sem_loss.criterion.w")
     assert "22 of heads that only training uses not given, freshly drawn" in line and "run.pth)" in line
     config = json.loads((done.run / "config.json").read_text())
@@ -192,7 +278,7 @@ def test_an_auxiliary_head_of_other_classes_is_left_out(drawn, tmp_path):
         "seghead_extra.conv2.weight": torch.zeros(21, 64, 1, 1),
         "seghead_extra.conv2.bias": torch.zeros(21),
     }
-    (line,) = imported(state, tmp_path / "run").lines
+    line, _ = imported(state, tmp_path / "run").lines
     assert "344 tensors loaded, 0 missing, 2 unexpected" in line and "2 of heads that only training uses" in line
 
 
@@ -206,6 +292,18 @@ def test_a_network_that_is_not_whole_is_refused(tmp_path):
     backbone = {key: value for key, value in meta_state("pidnet_l").items() if "head" not in key and "final" not in key}
     with pytest.raises(CheckpointError, match=r"looks like pidnet_l.*missing.*first final_layer.*only whole networks"):
         imported(backbone | {"linear.weight": torch.zeros(1000, 512)}, tmp_path / "run")
+
+
+def test_a_second_classifier_is_not_left_out_in_silence(tmp_path):
+    """CLAN sums two heads on the same features, of which AdaptSegNet's network has room for one."""
+    state = meta_state("deeplabv2_resnet101_multi")
+    state |= {key: torch.zeros(19, 2048, 3, 3) for key in state if "layer5" in key and key.endswith("weight")}
+    with pytest.raises(CheckpointError, match=r"holds tensors that it has no place for \(4, first layer5.*--leave-out"):
+        imported(state, tmp_path / "run")
+    other = meta_state("pidnet_s") | {"projection.0.weight": torch.zeros(8, 8)}
+    with pytest.raises(CheckpointError, match=r"holds tensors that it has no place for \(1, first projection.0.weight"):
+        imported(other, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_loaded_is_refused(tmp_path):
@@ -248,7 +346,8 @@ def test_the_command_refuses_what_does_not_go_together(drawn, save, tmp_path, co
          f"error: {file} holds a segmenter (ddrnet23_slim); leave --direction, --clusters, --labels out"),
         ((file, "--network", "lraspp"), 5, f"error: {file}: nothing in it fits lraspp: 0 tensors loaded, "),
         ((file, "--network", "nonesuch"), 2, "'nonesuch' is not one of 'ddrnet23_slim'"),
-        ((other, "--height", 512), 2, f"error: {other} holds no segmenter that is known here; leave --height out"),
+        ((other, "--height", 512, "--input", "caffe", "--align-corners"), 2,
+         "holds no segmenter that is known here; leave --height, --input, --align-corners out"),
         ((other,), 5, "or a whole segmenter in its authors' own names"),
     ]  # fmt: skip
     for arguments, code, message in cases:
@@ -256,6 +355,25 @@ def test_the_command_refuses_what_does_not_go_together(drawn, save, tmp_path, co
         assert (done.code, "Traceback" in done.stderr) == (code, False), done.stderr
         assert message in done.stderr, done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_person_says_reaches_the_import(drawn, save, tmp_path, commands):
+    """A safetensors file, and one of a student, its teacher and a projection that served training."""
+    state, run = drawn("ddrnet23_slim").state_dict(), tmp_path / "run"
+    save_file(state, tmp_path / "net.safetensors")
+    done = commands("checkpoint", "import", tmp_path / "net.safetensors", "--output", run, "--input", "cityscapes")
+    assert done.code == 0, done.stderr
+    assert "346 tensors loaded, 0 missing, 0 unexpected" in done.stdout
+    assert "--input RGB in 0..1 less 0.3257 0.369 0.3223 over" in done.stdout
+
+    state = state | {"projection.weight": torch.zeros(3)}
+    file = save("uda.pth", {"model": prefixed(state, "module."), "ema_model": prefixed(state, "_orig_mod.")})
+    done = commands("checkpoint", "import", file, "--leave-out", "projection", "--output", run)
+    assert done.code == 2 and "fit ddrnet23_slim: ema_model, model. Say which by --entry" in done.stderr, done.stderr
+    chosen = ("--leave-out", "projection", "--entry", "ema_model", "--no-align-corners", "--restart")
+    done = commands("checkpoint", "import", file, *chosen, "--output", run)
+    assert done.code == 0, done.stderr
+    assert f"({file}, ema_model)" in done.stdout
 
 
 def test_a_name_given_imports_as_the_name_found(drawn, save, tmp_path, commands):

@@ -172,7 +172,17 @@ def test_multiscale_discriminators_are_recognised(features):
         (drawn(published.unet(2, 6)), "U-Net with 6 halvings"),
         (drawn(published.patch_discriminator(ins=6)), "discriminator of 6 channels, of image pairs"),
         (drawn(published.pix2pixhd_global(ins=20)), "20 channels in, for 35 labels.*--labels"),
-        (drawn(published.pix2pixhd_global(ins=3)), "from images to images"),
+        (drawn(published.pix2pixhd_local(ins=3)), "from images .3 channels in"),
+        (drawn(published.resnet(ins=1)), "from 1 to 3 channels, of grey or other images; expected one of images in co"),
+        (drawn(published.resnet(outs=1)), "from 3 to 1 channels, of grey"),
+        (drawn(published.unet(2, ins=1)), "U-Net with 8 halvings and 1 channels in"),
+        (drawn(published.unet(2, outs=1)), "a U-Net from 3 to 1 channels, of grey"),
+        (drawn(published.resnet(ins=5)), "9 blocks, 2 halvings and 5 channels in"),
+        (
+            drawn(published.antialiased_resnet(up=False)),
+            "as --no_antialias_up makes it, which blurs only where it halv",
+        ),
+        (drawn(published.antialiased_resnet(down=False)), "as --no_antialias makes it, which blurs only where it doub"),
         ({"mlp_0.0.weight": torch.zeros(4, 3)}, "projection of patches"),
         ({"model.0.weight": torch.zeros(1, 3, 4, 4), "model.2.filt": torch.zeros(1)}, "CUT's antialiased discrimina"),
         ({"model.10.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}, "no weights model.1.weight"),
@@ -181,6 +191,14 @@ def test_multiscale_discriminators_are_recognised(features):
 def test_what_this_project_has_not_got_is_named(state, message):
     with pytest.raises(CheckpointError, match=message):
         recognise(state)
+
+
+def test_channels_of_an_image_are_not_taken_for_labels():
+    """As many labels as an image has channels say nothing against its being one."""
+    with pytest.raises(CheckpointError, match=r"3 channels in, which are an image's .*leave --labels out"):
+        recognise(drawn(published.pix2pixhd_global(ins=3)), labels=3)
+    with pytest.raises(CheckpointError, match="from 1 to 3 channels, of grey"):
+        recognise(drawn(published.resnet(ins=1)), labels=1)
 
 
 # --- what they compute ------------------------------------------------------------------------------------------------
@@ -194,11 +212,13 @@ def test_what_this_project_has_not_got_is_named(state, message):
         (published.resnet(blocks=6, dropout=True, stale=True),
          lambda state, image: published.of_resnet(bare(state), image, 6, second=6), (32, 40)),
         (published.resnet(blocks=6, norm="batch"),
-         lambda state, image: published.of_resnet(state, image, 6), (32, 40)),
+         lambda state, image: published.of_resnet(own(state), image, 6), (32, 40)),
         (published.resnet(blocks=6, norm="batch", dropout=True),
-         lambda state, image: published.of_resnet(state, image, 6, second=6), (32, 40)),
+         lambda state, image: published.of_resnet(own(state), image, 6, second=6), (32, 40)),
         (published.antialiased_resnet(), published.of_antialiased_resnet, (32, 40)),
-        (published.unet(), published.of_unet, (256, 256)),
+        (published.unet(), lambda state, image: published.of_unet(own(state), image), (256, 256)),
+        (published.pix2pixhd_global(ins=3),
+         lambda state, image: published.of_resnet(state, image, halvings=4), (48, 64)),
         (published.unet(halvings=7, norm="instance"),
          lambda state, image: published.of_unet(state, image, 7), (256, 256)),
     ],
@@ -211,6 +231,43 @@ def test_computes_what_the_authors_networks_compute(here, save, tmp_path, cpu, s
     wanted = (expected(state, image * 2 - 1) + 1) / 2
     assert wanted.std() > 0.02
     torch.testing.assert_close(method.translate(image), wanted, atol=2e-5, rtol=1e-4)
+
+
+def own(state):
+    """To be normalised by each frame's own statistics, as pix2pix's test.py does: without those of training."""
+    return {key: value for key, value in state.items() if "running" not in key}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected", "size"),
+    [
+        (published.resnet(blocks=6, norm="batch"),
+         lambda state, image: published.of_resnet(state, image, 6), (32, 40)),
+        (published.unet(), published.of_unet, (256, 256)),
+    ],
+)  # fmt: skip
+def test_saved_statistics_are_used_where_a_person_says_so(here, save, tmp_path, cpu, shapes, expected, size):
+    """As pix2pix's test.py --eval does."""
+    state = drawn(shapes)
+    file = save("latest_net_G.pth", state)
+    imported = import_published(file, tmp_path / "run", norm_statistics="saved")
+    assert "batch norm by saved statistics (--norm-statistics saved" in imported.lines[-1]
+    method, _ = load_translator(imported.run, cpu)
+    image = picture(*size)
+    wanted = (expected(state, image * 2 - 1) + 1) / 2
+    torch.testing.assert_close(method.translate(image), wanted, atol=2e-5, rtol=1e-4)
+    by_frame = import_published(file, tmp_path / "frame")
+    assert "saved statistics of batch norms left out" in by_frame.lines[0]
+    assert "batch norm by each frame's own statistics (--norm-statistics frame" in by_frame.lines[-1]
+    method, _ = load_translator(by_frame.run, cpu)
+    two = torch.cat([image, 1 - image])
+    torch.testing.assert_close(method.translate(two)[:1], method.translate(image), atol=2e-5, rtol=1e-4)
+    assert (method.translate(image) - wanted).abs().mean() > 0.005
+
+
+def test_statistics_of_norms_that_have_none_are_refused(here, save, tmp_path):
+    with pytest.raises(UserError, match="--norm-statistics is for networks with batch norm, which these have not"):
+        import_published(save("G.pth", drawn(published.resnet())), tmp_path / "run", norm_statistics="frame")
 
 
 def bare(state):
@@ -246,7 +303,11 @@ def test_pix2pixhd_computes_what_the_authors_do(here, save, tmp_path, cpu, local
 
 def test_counts_are_told(here, save, tmp_path):
     imported = import_published(save("G.pth", drawn(published.resnet(stale=True))), tmp_path / "run")
-    (line,) = imported.lines
+    line, assumed = imported.lines
+    assert assumed == (
+        "assumed, as in the authors' code: RGB in -1..1; frames at their own size, mirrored to sides that divide by 4; "
+        "no dropout"
+    )
     assert line.startswith("source_to_target: ResNet-9 generator, 4 channels, instance norm; ")
     assert "48 tensors loaded, 0 missing, 0 unexpected; 69 statistics of instance norms, which nothing uses" in line
 
@@ -293,7 +354,7 @@ def test_a_whole_cyclegan_can_be_trained_on(here, save, tmp_path, cpu):
         "netD_T": drawn(published.patch_discriminator(), 4),
     }
     imported = import_published(save("40.pth", states | {"epoch": 40}), tmp_path / "run")
-    assert len(imported.lines) == 4
+    assert len(imported.lines) == 5
     method, _ = load_translator(imported.run, cpu)
     assert type(method).__name__ == "CycleGAN"
     names = ("source_to_target", "target_to_source", "source_discriminator", "target_discriminator")
@@ -308,7 +369,7 @@ def test_pix2pixhd_with_its_discriminator(here, save, tmp_path, cpu):
     generator = save("latest_net_G.pth", drawn(published.pix2pixhd_global()))
     judge = drawn(published.pix2pixhd_discriminator(features=False))
     imported = import_published(generator, tmp_path / "run", discriminators=[save("latest_net_D.pth", judge)])
-    assert len(imported.lines) == 2 and "20 tensors loaded, 0 missing" in imported.lines[1]
+    assert len(imported.lines) == 3 and "20 tensors loaded, 0 missing" in imported.lines[1]
     method, _ = load_translator(imported.run, cpu)
     loaded = method.discriminator.state_dict()
     assert torch.equal(loaded["scale1_layer4.0.weight"], judge["layer1.11.weight"])
@@ -317,6 +378,9 @@ def test_pix2pixhd_with_its_discriminator(here, save, tmp_path, cpu):
 def test_networks_that_are_not_given_are_told(here, save, tmp_path):
     imported = import_published(save("G.pth", drawn(published.pix2pixhd_global())), tmp_path / "run")
     assert imported.lines[1].startswith("discriminator: not given, freshly drawn")
+    assert imported.lines[2].startswith(
+        "assumed, as in pix2pixHD's code: from ids 0 to 34 one by one (--labels), and edges, to RGB in -1..1; frames"
+    )
 
 
 @pytest.mark.parametrize(
@@ -395,5 +459,5 @@ def test_a_bad_file_is_one_line_and_exit_code_5(tmp_path, commands):
     (tmp_path / "x.pth").write_text("<html>")
     done = commands("checkpoint", "import", tmp_path / "x.pth", "--output", tmp_path / "run")
     assert done.code == 5
-    assert done.stderr.strip() == f"error: {tmp_path}/x.pth: is no file of torch.save"
+    assert done.stderr.strip() == f"error: {tmp_path}/x.pth: is no file of torch.save, and none of safetensors"
     assert not (tmp_path / "run").exists()

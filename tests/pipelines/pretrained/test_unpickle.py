@@ -14,13 +14,15 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pipelines.errors import CheckpointError
 from pipelines.pretrained import unpickle
 from pipelines.pretrained.published_translators import read_published
-from pipelines.pretrained.unpickle import Refused, load, look_through, tensors_in
+from pipelines.pretrained.unpickle import Refused, load, look_through, networks_in
 
 
 def state():
@@ -33,7 +35,7 @@ def read(path):
     """All that the process does, in this one."""
     with open(path, "rb") as stream:
         look_through(stream)
-        return tensors_in(load(stream))
+        return networks_in(stream)
 
 
 def saved(path, content, legacy=False):
@@ -79,6 +81,63 @@ def test_networks_kept_together_are_told_from_what_is_beside_them(tmp_path):
         "netG_S2T": 2,
         "netD_S": 2,
     }
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_numbers_of_numpy_beside_the_weights_do_no_harm(tmp_path, legacy):
+    """The best score of a training; an array of scores by class; none of numpy's objects is made."""
+    content = {
+        "state_dict": state(),
+        "best_mIoU": np.mean([0.7, 0.8]),
+        "count": np.int64(3),
+        "half": np.float32(0.5),
+        "IoU_array": np.array([0.5, 0.25]),
+    }
+    networks = read(saved(tmp_path / "x.pth", content, legacy))
+    assert {name: len(tensors) for name, tensors in networks.items()} == {"state_dict": 2}
+
+
+def test_numbers_of_numpy_before_its_second_version_are_read(tmp_path):
+    """They were called by numpy.core, which the numpy of today no longer writes."""
+    old = [(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")]
+    content = pickle.dumps({"best": np.float64(0.75), "weight": 0}, protocol=2)
+    for new, replaced in old:
+        assert new in content
+        content = content.replace(new, replaced)
+    path = archive(tmp_path / "x.pth", {"x/data.pkl": content, "x/version": b"3", "x/byteorder": b"little"})
+    with open(path, "rb") as stream:
+        look_through(stream)
+        best = load(stream)["best"]
+    assert isinstance(best, unpickle.StoredNumber) and best.made_of[1] == np.float64(0.75).tobytes()
+
+
+def test_what_else_numpy_has_is_refused(tmp_path):
+    """Only what stands in for numbers and arrays is found; a function of numpy is not."""
+    for name in (b"numpy\nload", b"numpy.core.multiarray\nfromfile", b"numpy\nmemmap"):
+        content = b"\x80\x02c" + name + b"\nX\x01\x00\x00\x00a\x85R."
+        path = archive(tmp_path / "x.pth", {"x/data.pkl": content, "x/version": b"3", "x/byteorder": b"little"})
+        assert_refused(path, r"holds more than tensors \(numpy")
+
+
+def test_safetensors_are_read_with_the_same_checks(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file(dict(state()), path)
+    assert torch.equal(read(path)[""]["model.1.weight"], state()["model.1.weight"])
+    save_file({"a": torch.tensor([1.0, float("nan")])}, path)
+    assert_refused(path, "values that are no numbers")
+    save_file({"a": torch.zeros(1).to(torch.float8_e4m3fn)}, path)
+    assert_refused(path, "of type torch.float8_e4m3fn; expected one of float32")
+
+
+def test_damaged_safetensors_are_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file(dict(state()), path)
+    whole = path.read_bytes()
+    for content in (whole[:-4], whole[:8] + b"{" * (len(whole) - 8), b"\x01\x00\x00\x00\x00\x00\x00\x00{"):
+        path.write_bytes(content)
+        assert_refused(path, "cut short or damaged")
+    path.write_bytes(whole[:20])
+    assert_refused(path, "is no file of torch.save, and none of safetensors")
 
 
 # --- what runs code ---------------------------------------------------------------------------------------------------

@@ -47,6 +47,17 @@ def test_statistics_of_imagenet_follow_the_network_but_are_not_saved():
     assert not network.state_dict()
 
 
+def test_other_statistics_are_taken_off_once_they_are_said():
+    network = Means().eval()
+    network.normalise_by((0.25, 0.5, 0.75), (0.5, 0.25, 1.0))
+    image = torch.tensor([0.75, 0.75, 0.75]).view(1, 3, 1, 1).expand(1, 3, 32, 32)
+    normalised = (image - network.image_mean) / network.image_std
+    assert normalised[0, :, 0, 0].tolist() == [1.0, 1.0, 0.0]
+    for mean, std in (((0, 0), (1, 1, 1)), ((0, 0, 0), (1, 0, 1))):
+        with pytest.raises(ValueError, match="expected three each, deviations above 0"):
+            network.normalise_by(mean, std)
+
+
 def test_a_network_that_does_not_say_how_is_refused():
     with pytest.raises(TypeError, match="coarse_logits"):
         Segmenter()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from translate.networks.normalisation import InstanceNorm2d, has_bias, normalisation
 
@@ -32,6 +33,16 @@ def test_batch_norm_replaces_the_bias():
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="no norm 'group'; the valid ones are instance, batch"):
         normalisation("group", 2)
+
+
+def test_frame_is_batch_norm_of_each_image_alone():
+    """Two images in one batch are normalised as batch norm in training mode normalises each by itself."""
+    torch.manual_seed(0)
+    images, batch_norm, by_frame = torch.randn(2, 3, 5, 6), nn.BatchNorm2d(3), normalisation("frame", 3)
+    nn.init.normal_(batch_norm.weight), nn.init.normal_(batch_norm.bias)
+    by_frame.load_state_dict({"weight": batch_norm.weight, "bias": batch_norm.bias})
+    expected = torch.cat([batch_norm(images[:1]), batch_norm(images[1:])])
+    torch.testing.assert_close(by_frame.eval()(images), expected)
 
 
 @pytest.mark.parametrize("images", [1, 2])
