@@ -17,6 +17,11 @@ from translate.value_range import to_signed
 MAXIMUM_LEVELS = 0.5
 """Largest difference, in levels of 255, that an export may show anywhere: no pixel moves by a level but by rounding."""
 MEAN_LEVELS = 0.05
+WATCHED = (2, 64, 96)
+"""Batch, height and width, at least, of the images that converters watch a generator on."""
+COMPARED = (1, 128, 80), (3, 72, 104)
+"""The same of those that both sides run on: none like the one before. A U-Net of 8 halvings works at multiples of 256
+pixels, so its images are larger; sizes counted in its multiples, as they once were, came to 8192x5120."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def exportable(network: UnitGenerator, about: dict[str, str]) -> Exportable:
     return Exportable(
         network,
         "translation",
-        _example(network, 2, 16, 24),
+        _example(network, *WATCHED),
         network.side_multiple,
         about
         | {"range": "0..1", "side_multiple": str(network.side_multiple), "smallest_side": str(network.smallest_side)},
@@ -96,16 +101,24 @@ def exportable(network: UnitGenerator, about: dict[str, str]) -> Exportable:
 def measured_parity(network: UnitGenerator, other: Compute) -> Parity:
     """Run both on smooth images of two sizes and batches, none of them the one that the export has seen."""
     differences = []
-    for batch, rows, columns in ((1, 32, 20), (3, 18, 26)):
-        image = _example(network, batch, rows, columns)
+    for batch, height, width in COMPARED:
+        image = _example(network, batch, height, width)
         differences.append((torch.from_numpy(other(image.numpy())) - network(image)).abs().flatten() * 255)
     difference = torch.cat(differences)
     return Parity(difference.max().item(), difference.mean().item())
 
 
-def _example(network: UnitGenerator, batch: int, rows: int, columns: int) -> Tensor:
-    """Images in [0, 1] with `rows` and `columns` times the network's multiple pixels, drawn the same every time."""
+def _example(network: UnitGenerator, batch: int, height: int, width: int) -> Tensor:
+    """Images in [0, 1], smooth and drawn the same every time, of about a size that the network takes.
+
+    The shorter side has two of the network's multiples at least and the longer one three, because maps of one pixel
+    make converters take what holds for one as true for all sizes.
+    """
     drawn = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    sides = [max(network.smallest_side, network.side_multiple * count) for count in (rows, columns)]
-    sides = [-(-side // network.side_multiple) * network.side_multiple for side in sides]
+    multiple = network.side_multiple
+    counts = (3, 2) if height > width else (2, 3)
+    sides = [
+        -(-max(side, network.smallest_side, count * multiple) // multiple) * multiple
+        for side, count in zip((height, width), counts, strict=True)
+    ]
     return nn.functional.interpolate(drawn, sides, mode="bilinear")

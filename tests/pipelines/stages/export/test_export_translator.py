@@ -76,6 +76,20 @@ def test_onnx_takes_any_size(network, tmp_path):
     assert (result - network(image)).abs().max() < 1e-3
 
 
+@with_onnx
+def test_a_generator_of_large_multiples_is_compared_on_images_of_its_own_size(tmp_path):
+    """A U-Net that halves seven times: images of 2x3 and 3x2 multiples of 128 pixels, not of dozens of them."""
+    torch.manual_seed(0)
+    network = UnitGenerator(GENERATORS["unet128"](base_channels=4)).eval().requires_grad_(False)
+    shapes = []
+    written = exportable(network, {})
+    measured_parity(network, lambda image: shapes.append(image.shape) or network(torch.from_numpy(image)).numpy())
+    assert written.example.shape == (2, 3, 256, 384)
+    assert shapes == [(1, 3, 384, 256), (3, 3, 256, 384)]
+    assert write_export(written, tmp_path / "model.onnx").maximum < 0.1
+    assert (tmp_path / "model.onnx").stat().st_size < 2 * 4 * sum(value.numel() for value in network.parameters())
+
+
 def test_an_exported_program_takes_any_size(network, tmp_path):
     output = tmp_path / "model.pt2"
     assert write_export(exportable(network, {"direction": "source_to_target"}), output).maximum < 0.1
