@@ -210,7 +210,7 @@ def _of_checkpoint(asked: Asked, checkpoint: Path, submission: Path | None, ways
     if submission is not None:
         refuse_other_names(workspace.validation)
     folder = evaluation_place(checkpoint, report.output, looks)
-    labelled = any(frame.label is not None for frames in workspace.validation for frame in frames.frames)
+    labelled = any(frames.shows_a_class() for frames in workspace.validation)
     if labelled or submission is None:
         evaluation = evaluate_checkpoint(workspace, checkpoint, folder, machine, looks, report.measures())
         click.echo(format_summary(evaluation))

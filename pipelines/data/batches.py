@@ -74,17 +74,25 @@ class FramePool:
 
         Raises:
             ImageError: A file cannot be used; it is named.
+            NoInputsError: The label maps of a set are wanted and show no class: its loss would be nothing throughout.
         """
         keeping = True
+        labelled, taught = set(), set()
         for index, (frames, position) in enumerate(self.places):
             if keeping:
                 self.image(index)
                 keeping = index in self._images
-            if labels and keeping:
-                self.label_map(index)
-            elif labels and frames.has_label_map(position):
-                frames.read_label_map(position)
+            if labels and frames.has_label_map(position):
+                label_map = self.label_map(index) if keeping else frames.read_label_map(position)
+                labelled.add(frames.name)
+                if frames.name not in taught and (label_map != IGNORE_INDEX).any():
+                    taught.add(frames.name)
             progress(index + 1)
+        if untaught := sorted(labelled - taught):
+            raise NoInputsError(
+                f"no frame of {', '.join(untaught)} shows a class: every label map is ignored throughout, so there is "
+                "nothing to learn from. Look at the settings of the set, and at its files with `sim2real data check`"
+            )
 
     def _keep(self, kept: dict[int, np.ndarray], index: int, array: np.ndarray) -> np.ndarray:
         if array.nbytes <= self._bytes_left:

@@ -45,7 +45,13 @@ class SetReport:
     @property
     def ok(self) -> bool:
         """Whether every file can be used and the labels make sense. What is merely unpaired or odd is reported only."""
-        return not (self.unreadable or self.unknown_values or self.size_mismatches or self.version_doubts)
+        troubles = self.unreadable or self.unknown_values or self.size_mismatches or self.version_doubts
+        return not (troubles or self.without_class)
+
+    @property
+    def without_class(self) -> bool:
+        """Whether there are label maps, and no pixel of them has a class."""
+        return bool(self.class_pixels.any()) and not self.class_pixels[: len(CLASS_NAMES)].any()
 
     @property
     def class_shares(self) -> dict[str, float]:
@@ -218,6 +224,11 @@ def format_report(report: SetReport) -> str:
     lines += _section("labels without image", report.labels_without_images)
     lines += _section("images of a single colour", report.single_colour)
     lines += _section("labels with nothing but ignored pixels", report.all_ignored)
+    if report.without_class:
+        lines += [
+            "  no label map shows a class: there is nothing to learn from or to score by",
+            '    (labels = "" uses the images alone)',
+        ]
     lines += _section("notes", report.notes)
     if report.class_pixels.any():
         lines.append("  classes, as shares of the labelled pixels")

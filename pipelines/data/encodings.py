@@ -1,7 +1,8 @@
 """How each data set writes classes into its label files, and the way from there to the 19 Cityscapes train ids.
 
 The tables are in `label_maps.json`, each with its sources. A value that a table does not hold is refused with the
-file's name: a wrong table shows itself at once instead of as a low score a week later.
+file's name: a wrong table shows itself at once instead of as a low score a week later. What a palette file holds is
+told by its colours: image tools drop, add and re-order a palette's entries, and every index is then a valid wrong one.
 """
 
 import json
@@ -14,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.images import image_error, read_raw
+from pipelines.data.images import image_error, read_raw_and_palette
 from pipelines.errors import UserError
+from segment.classes import PALETTE
 
 IGNORE = 255
 UNKNOWN = -1
@@ -42,8 +44,9 @@ class LabelEncoding:
 
     `ids` and `colours` give the train id (255 = ignore) of a stored value or colour; either may be empty. `pick` takes
     a file's stored values to an (H, W) id array or an (H, W, 3) colour array, or raises ValueError saying what is
-    wrong. `absent` are train ids that the table names but no label file holds. `merged` are the groups of train ids
-    that the data set cannot tell apart: predictions are to be scored with each group as one class.
+    wrong. `id_colours` are the colours that ids are shown in, by which the ids of a palette file are known. `absent`
+    are train ids that the table names but no label file holds. `merged` are the groups of train ids that the data set
+    cannot tell apart: predictions are to be scored with each group as one class.
     `own_car` is the share of the rows, at the bottom, that shows the car with the camera; they are ignored.
     """
 
@@ -52,6 +55,7 @@ class LabelEncoding:
     pick: Callable[[np.ndarray], np.ndarray] = field(compare=False, repr=False)
     ids: Mapping[int, int] = field(default_factory=dict, compare=False, repr=False)
     colours: Mapping[Colour, int] = field(default_factory=dict, compare=False, repr=False)
+    id_colours: Mapping[int, Colour] = field(default_factory=dict, compare=False, repr=False)
     absent: frozenset[int] = field(default=frozenset(), compare=False, repr=False)
     merged: tuple[frozenset[int], ...] = field(default=(), compare=False, repr=False)
     own_car: float = field(default=0.0, compare=False, repr=False)
@@ -71,11 +75,12 @@ class LabelEncoding:
 
     def stored(self, path: Path) -> np.ndarray:
         """Label file -> its ids (H, W) or colours (H, W, 3), not yet looked up; ImageError as `decode`."""
-        values = read_raw(path)
+        values, palette = read_raw_and_palette(path)
         try:
-            return self.pick(values)
+            return self.pick(values if palette is None else self._without_palette(values, palette))
         except ValueError as error:
-            raise image_error(path, f"{error} (read as {self.name})") from error
+            of_palette = "" if palette is None else "; a palette's indices may be in any order, so its colours decide"
+            raise image_error(path, f"{error} (read as {self.name}{of_palette})") from error
 
     def to_train_ids(self, stored: np.ndarray, path: Path) -> np.ndarray:
         """What `stored` returned -> uint8 (H, W) train ids; ImageError naming `path` if a value is unknown."""
@@ -104,6 +109,56 @@ class LabelEncoding:
         except TypeError as error:
             raise UserError(f"Label encoding {dict(description)}: {error}") from error
 
+    def _without_palette(self, values: np.ndarray, palette: np.ndarray) -> np.ndarray:
+        """Indices (H, W) into a palette of (entries, 3) colours -> ids (H, W) or colours (H, W, 3).
+
+        Raises:
+            ValueError: The colours do not tell the ids.
+        """
+        if not self.id_colours and not self.colours:
+            return values
+        used = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+        if used[-1] >= len(palette):
+            raise ValueError(f"holds index {used[-1]} of a palette of {len(palette)} colours")
+        if not self.id_colours:
+            return palette[values]
+        shown = {index: tuple(palette[index].tolist()) for index in used.tolist()}
+        table = np.zeros(256, np.uint8)
+        table[list(shown)] = self._ids_by_colour(shown, palette)
+        return table[values]
+
+    def _ids_by_colour(self, shown: Mapping[int, Colour], palette: np.ndarray) -> list[int]:
+        """The ids of a palette's indices, whose colours are `shown`: in order, as their colours or levels tell."""
+        if self._in_order(shown):
+            return list(shown)
+        # Where colours are shared, the id that counts comes last and stays: pole and pole group are both a pole.
+        counting_last = sorted(self.id_colours, key=lambda number: self.ids[number] != IGNORE)
+        by_colour = {self.id_colours[number]: number for number in counting_last}
+        readings = []
+        if (palette == palette[:, :1]).all():  # ids that were grey
+            readings.append([red for red, _, _ in shown.values()])
+        is_ramp = len(palette) > 1 and (palette == np.arange(len(palette))[:, None]).all()
+        if not is_ramp and all(colour in by_colour for colour in shown.values()):
+            readings.append([by_colour[colour] for colour in shown.values()])
+        if self.pick is _red_channel and all(green == blue == 0 for _, green, blue in shown.values()):
+            readings.append([red for red, _, _ in shown.values()])
+        if not readings:
+            raise _unknown_colours(list(shown.values()), by_colour)
+        if any(reading != readings[0] for reading in readings):
+            raise ValueError(
+                "has a palette whose colours can be classes and, as levels of grey, ids; save the ids as 8-bit grey"
+            )
+        return readings[0]
+
+    def _in_order(self, shown: Mapping[int, Colour]) -> bool:
+        """Whether indices are the ids of their colours. Where some classes are, ignored ids may have other colours."""
+        strange = {index for index, colour in shown.items() if self.id_colours.get(index) != colour}
+        if not strange:
+            return True
+        counting = {colour for number, colour in self.id_colours.items() if self.ids[number] != IGNORE}
+        at_home = any(shown[index] in counting for index in shown.keys() - strange)
+        return at_home and all(self.ids.get(index) == IGNORE and shown[index] not in counting for index in strange)
+
     def _from_ids(self, values: np.ndarray) -> np.ndarray:
         table = np.full(256, UNKNOWN, np.int16)
         table[list(self.ids)] = list(self.ids.values())
@@ -120,8 +175,8 @@ class LabelEncoding:
         place = np.searchsorted(keys, pixels).clip(max=len(keys) - 1)
         strange = keys[place] != pixels
         if strange.any():
-            found = np.unique(pixels[strange])
-            raise _unknown("colours", [f"({c >> 16},{c >> 8 & 255},{c & 255})" for c in found])
+            found = [(c >> 16, c >> 8 & 255, c & 255) for c in np.unique(pixels).tolist()]
+            raise _unknown_colours(found, self.colours)
         return train_ids[place]
 
 
@@ -137,8 +192,22 @@ def packed(colours: np.ndarray) -> np.ndarray:
 
 
 def _unknown(what: str, values: list[str]) -> ValueError:
-    shown = ", ".join(values[:8]) + (f" and {len(values) - 8} more" if len(values) > 8 else "")
-    return ValueError(f"holds unknown {what} {shown}: not in the table of this encoding")
+    return ValueError(f"holds unknown {what} {_listed(values)}: not in the table of this encoding")
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(values[:8]) + (f" and {len(values) - 8} more" if len(values) > 8 else "")
+
+
+SWAPPED = "red and blue are swapped (BGR); save the file with its channels in the order red, green, blue"
+
+
+def _unknown_colours(found: list[Colour], known: Mapping[Colour, int]) -> ValueError:
+    """What is wrong with a file of the colours `found`, of which not all are known."""
+    strange = [f"({r},{g},{b})" for r, g, b in found if (r, g, b) not in known]
+    if all((b, g, r) in known for r, g, b in found):
+        return ValueError(f"holds unknown colours {_listed(strange)}: {SWAPPED}")
+    return _unknown("colours", strange)
 
 
 # --- where the classes are in the stored values ----------------------------------------------------
@@ -152,7 +221,16 @@ def _single_channel(values: np.ndarray) -> np.ndarray:
 
 def _red_channel(values: np.ndarray) -> np.ndarray:
     """The simulator's raw image, or a single channel that someone took out of it."""
-    return values if values.ndim == 2 else values[..., 0]
+    if values.ndim == 2:
+        return values
+    if _blue_alone(values):
+        raise ValueError(f"holds its tags in the blue channel: {SWAPPED}")
+    return values[..., 0]
+
+
+def _blue_alone(values: np.ndarray) -> bool:
+    """Whether the first of three or four channels is empty and the third is not."""
+    return values.shape[2] >= 3 and not values[..., 0].any() and bool(values[..., 2].any())
 
 
 def _colour_channels(values: np.ndarray) -> np.ndarray:
@@ -169,6 +247,8 @@ def _first_of_16_bit(values: np.ndarray) -> np.ndarray:
     if values.ndim == 2 or values.shape[2] < 3 or values.dtype != np.uint16:
         form = f"{values.dtype.itemsize * 8}-bit, {1 if values.ndim == 2 else values.shape[2]} channel(s)"
         raise ValueError(f"is {form}, expected the original GT/LABELS file: 16-bit, 3 channels")
+    if _blue_alone(values):
+        raise ValueError(f"holds its classes in the third channel: {SWAPPED}")
     return values[..., 0]
 
 
@@ -187,6 +267,12 @@ def _ids(table: str) -> dict[int, int]:
     return {int(value): entry["train_id"] for value, entry in entries.items() if int(value) >= 0}
 
 
+def _id_colours(table: str) -> dict[int, Colour]:
+    """Stored id -> the colour that its publishers show it in."""
+    entries = label_maps()[table]["ids"]
+    return {int(value): tuple(entry["rgb"]) for value, entry in entries.items() if int(value) >= 0}
+
+
 def _colours(table: str) -> dict[Colour, int]:
     """Colour -> train id. Where a class that counts shares its colour with an ignored one, it has the colour."""
     entries = label_maps()[table]["ids"].values()
@@ -198,18 +284,23 @@ def _colours(table: str) -> dict[Colour, int]:
 def cityscapes(encoding: str = "labelIds") -> LabelEncoding:
     """Cityscapes: "labelIds" (0 to 33) or "labelTrainIds" (0 to 18, and 255)."""
     _one_of("encoding", encoding, ("labelIds", "labelTrainIds"))
-    ids = _ids("cityscapes") if encoding == "labelIds" else {train_id: train_id for train_id in (*range(19), IGNORE)}
+    if encoding == "labelIds":
+        ids, id_colours = _ids("cityscapes"), _id_colours("cityscapes")
+    else:
+        ids = {train_id: train_id for train_id in (*range(19), IGNORE)}
+        id_colours = {**dict(enumerate(PALETTE)), IGNORE: (0, 0, 0)}
     description = {"reader": "cityscapes", "encoding": encoding}
-    return LabelEncoding(f"cityscapes_{encoding}", description, _single_channel, ids)
+    return LabelEncoding(f"cityscapes_{encoding}", description, _single_channel, ids, id_colours=id_colours)
 
 
 @lru_cache
 def gta5() -> LabelEncoding:
-    """GTA5: the palette index is the id. A file re-saved as RGB is read by its colours.
+    """GTA5: the palette index is the id. A file re-saved as RGB, or with another palette, is read by its colours.
 
     In such a file pole groups cannot be told from poles, nor number plates from cars; they count as poles and cars.
     """
-    return LabelEncoding("gta5", {"reader": "gta5"}, _ids_or_colours, _ids("gta5"), _colours("gta5"))
+    ids, colours, id_colours = _ids("gta5"), _colours("gta5"), _id_colours("gta5")
+    return LabelEncoding("gta5", {"reader": "gta5"}, _ids_or_colours, ids, colours, id_colours)
 
 
 @lru_cache
@@ -236,7 +327,8 @@ def carla(version: str, encoding: str = "raw", own_car: str = "0.0") -> LabelEnc
     share = float(own_car)
     name = table.replace("carla", f"carla_{encoding}") + (f"_own_car_{share:g}" if share else "")
     if encoding == "raw":
-        return LabelEncoding(name, description, _red_channel, _ids(table), own_car=share)
+        ids, id_colours = _ids(table), _id_colours(table)
+        return LabelEncoding(name, description, _red_channel, ids, id_colours=id_colours, own_car=share)
     return LabelEncoding(name, description, _colour_channels, colours=_colours(table), own_car=share)
 
 
@@ -251,7 +343,10 @@ def camvid(encoding: str = "11", order: str = "segnet") -> LabelEncoding:
         return LabelEncoding("camvid32", description, _colour_channels, colours=colours, merged=CAMVID_32_MERGED)
     table = f"camvid11_{order}_order"
     description = {"reader": "camvid", "encoding": "11", "order": order}
-    return LabelEncoding(f"camvid11_{order}", description, _single_channel, _ids(table), merged=CAMVID_11_MERGED)
+    return LabelEncoding(
+        f"camvid11_{order}", description, _single_channel, _ids(table), id_colours=_id_colours(table),
+        merged=CAMVID_11_MERGED,
+    )  # fmt: skip
 
 
 ENCODINGS: dict[str, Callable[..., LabelEncoding]] = {
@@ -265,8 +360,12 @@ ENCODINGS: dict[str, Callable[..., LabelEncoding]] = {
 
 
 def carla_table(version: str) -> str:
-    """Name of the table that CARLA release `version` ("0.9.12") wrote; UserError, listing the valid ones, otherwise."""
-    numbers = re.fullmatch(r"v?0\.(\d+)(?:\.(\d+))?(?:\.\d+)?", version.strip())
+    """Name of the table that CARLA release `version` ("0.9.12", "0.9.14-dirty" for a build of one's own) wrote.
+
+    Raises:
+        UserError: There is no such release; the valid ones are listed.
+    """
+    numbers = re.fullmatch(r"v?0\.(\d+)(?:\.(\d+))?(?:\.\d+)?(?:[-+_ a-z].*)?", version.strip())
     minor, patch = (int(number or -1) for number in numbers.groups()) if numbers else (-1, -1)
     if minor == 8:
         return CARLA_VERSIONS["0.8.x"]

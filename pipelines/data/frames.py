@@ -15,7 +15,7 @@ from pipelines.data.camvid import CamVidSettings
 from pipelines.data.carla import CarlaSettings
 from pipelines.data.cityscapes import CityscapesSettings
 from pipelines.data.drawn import ToyWorldSettings
-from pipelines.data.encodings import LabelEncoding
+from pipelines.data.encodings import IGNORE, LabelEncoding
 from pipelines.data.folder import FolderSettings
 from pipelines.data.gta5 import Gta5Settings
 from pipelines.data.images import image_error, image_size, read_image
@@ -80,6 +80,15 @@ class FrameSet:
     def has_label_map(self, index: int) -> bool:
         """Whether the frame has a label map."""
         return self.frames[index].label is not None
+
+    def shows_a_class(self) -> bool:
+        """Whether any label map has a pixel that counts; they are read up to the first that has, mostly one.
+
+        Raises:
+            ImageError: A label map on the way there cannot be used.
+        """
+        places = (index for index in range(len(self)) if self.has_label_map(index))
+        return any((self.read_label_map(index) != IGNORE).any() for index in places)
 
     def read_image(self, index: int) -> np.ndarray:
         """uint8 (H, W, 3) RGB; ImageError if the file cannot be used."""

@@ -101,6 +101,11 @@ def read_raw(path: Path) -> np.ndarray:
         ImageError: As `read_image`; also every format but PNG (JPEG changes ids at every border), and grey of 1, 2 or 4
             bits (tools disagree whether the value or its brightness is meant).
     """
+    return read_raw_and_palette(path)[0]
+
+
+def read_raw_and_palette(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `read_raw`, and the colours of a palette PNG, uint8 (entries, 3) RGB; None for every other PNG."""
     return _read(path, _decode_raw, "a whole PNG label map")
 
 
@@ -123,8 +128,8 @@ def read_file_header(path: Path) -> Header:
     return _refusing(path, measure, "a whole PNG, JPEG, WebP, BMP or TIFF image")
 
 
-def _read(path: Path, decode: Callable[[bytes, Header], np.ndarray], expected: str) -> np.ndarray:
-    def read() -> np.ndarray:
+def _read(path: Path, decode: Callable[[bytes, Header], Result], expected: str) -> Result:
+    def read() -> Result:
         _refuse_suffix(path)
         with open_regular(path) as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -178,7 +183,7 @@ def _decode_with_alpha(data: bytes, header: Header) -> tuple[np.ndarray, np.ndar
     return _oriented(image, header.orientation), None if alpha is None else _oriented(alpha, header.orientation)
 
 
-def _decode_raw(data: bytes, header: Header) -> np.ndarray:
+def _decode_raw(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     if header.format != "PNG":
         raise ValueError(f"is a {header.format} file, which does not keep label ids safe")
     if header.depth >= 8:
@@ -187,7 +192,18 @@ def _decode_raw(data: bytes, header: Header) -> np.ndarray:
         values = np.asarray(Image.open(io.BytesIO(data), formats=("PNG",)))
     else:
         raise ValueError(f"is a grey PNG of {header.depth} bit, which is ambiguous: export it with 8 bits")
-    return _oriented(values, header.orientation)
+    return _oriented(values, header.orientation), _png_palette(data) if header.colour_type == 3 else None
+
+
+def _png_palette(data: bytes) -> np.ndarray:
+    """The colours of the PLTE chunk, uint8 (entries, 3), of a PNG whose chunks are known to be whole."""
+    offset = 8
+    while (kind := data[offset + 4 : offset + 8]) not in (b"PLTE", b"IEND"):
+        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
+    size = int.from_bytes(data[offset : offset + 4], "big")
+    if kind != b"PLTE" or size % 3:
+        raise ValueError("is a palette PNG without a palette")
+    return np.frombuffer(data, np.uint8, size, offset + 8).reshape(-1, 3)
 
 
 def _decode_png(data: bytes, header: Header) -> np.ndarray:

@@ -31,7 +31,7 @@ from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.stages.comparison.origin import origin
-from pipelines.stages.evaluation.evaluate import Evaluation, evaluate_checkpoint, read_prediction
+from pipelines.stages.evaluation.evaluate import Evaluation, evaluate_checkpoint, labelled_places, read_prediction
 from pipelines.stages.features.feature_study import look_inside_arms
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.training.train_segmenter import scores_count, train_segmenter
@@ -97,6 +97,11 @@ def refuse_missing_labels(workspace: Workspace) -> None:
         raise NoInputsError("no target frame has a label map; the oracle has nothing to learn from")
     if not any(frame.label for frames in workspace.validation for frame in frames.frames):
         raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
+    labelled_places(workspace.validation)  # refuses those without a class
+    for sets in (workspace.labelled_source, workspace.labelled_target):
+        for frames in sets:
+            if not frames.shows_a_class():
+                raise NoInputsError(f"no label map of {frames.name} shows a class; there is nothing to learn from")
 
 
 def _features(workspace: Workspace, session: Session) -> tuple[FeatureStudy | None, list[str]]:

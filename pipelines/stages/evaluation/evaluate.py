@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pipelines.data.augment import fit_height
+from pipelines.data.cityscapes import TEST_SPLIT
 from pipelines.data.files import remove_abandoned_parts, sha256_of, storage_errors, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png, to_tensor
@@ -201,12 +202,22 @@ def labelled_places(sets: Sequence[FrameSet]) -> list[tuple[FrameSet, int]]:
     """The frames that can be scored.
 
     Raises:
-        NoInputsError: There are none.
+        NoInputsError: There are none, or no label map shows a class.
+        ImageError: A label map cannot be read.
     """
     places = [(frames, i) for frames in sets for i in range(len(frames)) if frames.frames[i].label is not None]
     if not places:
         raise NoInputsError("no validation frame has a label map: " + ", ".join(frames.name for frames in sets))
+    if not any(frames.shows_a_class() for frames in sets):
+        raise NoInputsError(_nothing_to_score(sets))
     return places
+
+
+def _nothing_to_score(sets: Sequence[FrameSet]) -> str:
+    names = ", ".join(frames.name for frames in sets)
+    of_test_split = [note for frames in sets for note in frames.notes if note == TEST_SPLIT]
+    why = of_test_split[0] if of_test_split else "look at their settings, and at the files with `sim2real data check`"
+    return f"no label map of {names} has a pixel of a class, so there is nothing to score: {why}"
 
 
 def _instances_hash(places: Sequence[tuple[FrameSet, int]]) -> str:

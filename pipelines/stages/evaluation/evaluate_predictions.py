@@ -18,7 +18,7 @@ import torch
 from pipelines.data.encodings import IGNORE, cityscapes
 from pipelines.data.files import remove_abandoned_parts
 from pipelines.data.frames import Frame, FrameSet
-from pipelines.data.images import image_error, read_raw
+from pipelines.data.images import image_error
 from pipelines.data.layout import files_below
 from pipelines.errors import UserError
 from pipelines.progress import Progress
@@ -29,6 +29,9 @@ from pipelines.stages.evaluation.scores import write_evaluation
 from pipelines.stages.evaluation.submission import frame_code
 
 PredictedIds = Literal["train_ids", "label_ids"]
+
+LOOKED_AT = 8
+"""Frames whose predictions are looked at before any is counted."""
 
 Task = tuple[FrameSet, Path, PredictedIds, Counted]
 
@@ -53,12 +56,13 @@ def evaluate_predictions(
 
     Raises:
         NoInputsError: No frame has a label map.
-        UserError: A frame has no prediction, or several.
+        UserError: A frame has no prediction, or several; or the PNGs hold ids of the other kind.
         ImageError: A file cannot be read, or a prediction is of another size than its label map.
     """
     places = labelled_places(sets)
     counted = what_to_count(sets, replace(measures, calibration=False))
     found = find_predictions(folder, places)
+    refuse_other_ids(folder, places, found, ids)
     tasks = [
         (replace(frames, frames=[frames.frames[i]], unpaired_labels=[]), path, ids, counted)
         for (frames, i), path in zip(places, found, strict=True)
@@ -138,16 +142,55 @@ def count_predicted(task: Task) -> FrameCounts:
     """Count one frame with its prediction from disk; ImageError if a file cannot be used."""
     frames, path, ids, counted = task
     label_map = frames.read_label_map(0)
-    prediction = read_raw(path)
+    prediction = _read_prediction(path, ids)
     if prediction.shape != label_map.shape or prediction.dtype != np.uint8:
         raise image_error(
             path,
             f"the prediction is {prediction.dtype} {prediction.shape}, expected uint8 {label_map.shape} as the label "
             f"map {frames.frames[0].label}",
         )
-    if ids == "label_ids":
-        prediction = _train_ids()[prediction]
+    prediction = _as_train_ids(prediction, ids)
     return count_frame(label_map, prediction, frames.frames[0].label, counted)
+
+
+def refuse_other_ids(
+    folder: Path, places: Sequence[tuple[FrameSet, int]], found: Sequence[Path], ids: PredictedIds
+) -> None:
+    """Compare a few predictions with their labels as ids of both kinds: both have valid values, and one means nothing.
+
+    A net that sees one class everywhere may be right by accident in the other ids, so several classes must be hit.
+
+    Raises:
+        UserError: The predictions fit in the other ids, and not in `ids`.
+    """
+    other: PredictedIds = "label_ids" if ids == "train_ids" else "train_ids"
+    right, pixels, hit = {ids: 0, other: 0}, 0, set()
+    every = max(1, len(places) // LOOKED_AT)
+    for (frames, index), path in zip(places[::every], found[::every], strict=True):
+        label_map, prediction = frames.read_label_map(index), _read_prediction(path, ids)
+        if prediction.shape != label_map.shape or prediction.dtype != np.uint8:
+            continue  # refused by its name where it is counted
+        counts = label_map != IGNORE
+        pixels += int(counts.sum())
+        for kind in right:
+            hits = counts & (_as_train_ids(prediction, kind) == label_map)
+            right[kind] += int(hits.sum())
+            if kind == other:
+                hit.update(np.unique(label_map[hits]).tolist())
+    if len(hit) > 1 and right[other] > max(pixels / 2, 4 * right[ids]):
+        raise UserError(
+            f"--predictions {folder}: read as {ids}, {right[ids] / pixels:.1%} of the pixels are right; read as "
+            f"{other}, {right[other] / pixels:.1%}. Use --predicted {other}"
+        )
+
+
+def _read_prediction(path: Path, ids: PredictedIds) -> np.ndarray:
+    """The ids as they are stored, or as the colours of a palette tell them."""
+    return cityscapes("labelIds" if ids == "label_ids" else "labelTrainIds").stored(path)
+
+
+def _as_train_ids(prediction: np.ndarray, ids: PredictedIds) -> np.ndarray:
+    return _train_ids()[prediction] if ids == "label_ids" else prediction
 
 
 @lru_cache

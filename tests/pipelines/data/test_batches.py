@@ -275,3 +275,26 @@ def test_a_bad_file_is_told_in_the_same_words_whichever_process_met_it(workers):
     with pytest.raises(ImageError) as error:
         next(batches)
     assert str(error.value) == "x.png: cut off"
+
+
+class TestLabelsWithoutAClass:
+    """Their loss is zero throughout: a training on them would end well and have learnt nothing."""
+
+    def test_a_set_of_them_is_refused_before_the_first_step(self):
+        nothing, something = Painted(label_maps=[np.full((4, 6), 255, np.uint8)] * 2), Painted(3)
+        nothing.name = "empty"
+        pool = FramePool([something, nothing], 8)
+        pool.read_all(labels=False)
+        with pytest.raises(NoInputsError, match=r"no frame of empty shows a class.*nothing to learn from"):
+            pool.read_all(labels=True)
+
+    def test_so_is_one_that_is_not_kept_in_memory(self):
+        pool = FramePool([Painted(label_maps=[np.full((4, 6), 255, np.uint8)] * 2)], 8, kept_bytes=0)
+        with pytest.raises(NoInputsError, match="no frame of painted shows a class"):
+            pool.read_all(labels=True)
+
+    def test_a_single_pixel_is_enough_and_frames_without_label_maps_are_no_matter(self):
+        label_maps = [np.full((4, 6), 255, np.uint8) for _ in range(2)]
+        label_maps[1][0, 0] = 18
+        FramePool([Painted(label_maps=label_maps)], 8).read_all(labels=True)
+        FramePool([Painted(2, without=(0, 1))], 8).read_all(labels=True)

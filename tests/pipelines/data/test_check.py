@@ -73,6 +73,25 @@ def test_goes_on_past_every_kind_of_trouble(tmp_path):
     assert "NOT OK" in text and "cannot be read (3)" in text and "unknown ids 12, 200" in text
 
 
+def test_labels_that_show_no_class_are_not_ok(tmp_path):
+    """One label map without a class is reported; a whole set of them is a mistake."""
+    pair(tmp_path, "a", [[11, 11]])
+    report = checked(tmp_path, reader="camvid")
+    assert report.without_class and not report.ok
+    assert "camvid: NOT OK" in format_report(report) and "no label map shows a class" in format_report(report)
+    pair(tmp_path, "b", [[3, 11]])
+    assert checked(tmp_path, reader="camvid").ok
+    assert checked(tmp_path, reader="camvid", labels="").ok
+
+
+def test_cityscapes_test_split_says_why(tmp_path):
+    name = "berlin/berlin_000000_000019"
+    write_image(tmp_path / f"leftImg8bit/test/{name}_leftImg8bit.png", RNG.integers(0, 256, (2, 4, 3), dtype=np.uint8))
+    write_image(tmp_path / f"gtFine/test/{name}_gtFine_labelIds.png", np.zeros((2, 4), np.uint8))
+    report = checked(tmp_path, reader="cityscapes", split="test")
+    assert not report.ok and "published without classes" in report.notes[0] and "--submission" in report.notes[0]
+
+
 def test_progress_hears_of_every_frame(tmp_path):
     for name in "abc":
         pair(tmp_path, name, [[3]])

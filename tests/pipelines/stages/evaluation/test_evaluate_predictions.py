@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines.data.encodings import cityscapes
 from pipelines.data.images import encode_png
 from pipelines.errors import ImageError, NoInputsError, UserError
 from pipelines.stages.evaluation.evaluate import FrameSet, Measures, labelled_places
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
-from tests.pipelines.stages.evaluation.test_evaluate import CAR, CITYSCAPES_ID, ROAD, frame_set
+from tests.pipelines.stages.evaluation.test_evaluate import CAR, CITYSCAPES_ID, ROAD, VOID, frame_set
 
 LABELS = [[ROAD, CAR]], [[CAR, CAR]]
 
@@ -48,6 +49,43 @@ def test_label_ids(sets, tmp_path):
     write(tmp_path / "p/city/1.png", [[0, 26]])
     evaluation = evaluate_predictions(sets, tmp_path / "p", "label_ids", tmp_path / "out")
     assert evaluation.iou()[ROAD] == 1 and evaluation.iou()[CAR] == pytest.approx(2 / 3)
+
+
+def test_ids_of_the_other_kind_are_named(sets, tmp_path):
+    """Road and car are 0 and 13 as train ids, 7 and 26 as label ids; all values are valid in both."""
+    write(tmp_path / "as_label_ids/0.png", [[7, 26]])
+    write(tmp_path / "as_label_ids/1.png", [[26, 26]])
+    with pytest.raises(UserError, match=r"read as train_ids, 0\.0% .*label_ids, 100\.0%\. Use --predicted label_ids"):
+        evaluate_predictions(sets, tmp_path / "as_label_ids", "train_ids", tmp_path / "out")
+    write(tmp_path / "as_train_ids/0.png", [[0, 13]])
+    write(tmp_path / "as_train_ids/1.png", [[13, 13]])
+    with pytest.raises(UserError, match="Use --predicted train_ids"):
+        evaluate_predictions(sets, tmp_path / "as_train_ids", "label_ids", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_net_that_sees_one_class_everywhere_is_scored(sets, tmp_path):
+    """26 is a car only as a label id, but a single class can be right by accident."""
+    write(tmp_path / "p/0.png", [[26, 26]])
+    write(tmp_path / "p/1.png", [[26, 26]])
+    assert evaluate_predictions(sets, tmp_path / "p", "train_ids", tmp_path / "out").iou()[CAR] == 0
+
+
+def test_predictions_with_a_palette_are_read_by_its_colours(sets, tmp_path):
+    for name, indices in (("0", [[1, 0]]), ("1", [[0, 0]])):
+        image = Image.fromarray(np.array(indices, np.uint8), mode="P")
+        image.putpalette([0, 0, 142, 128, 64, 128])  # car, road
+        (tmp_path / "p").mkdir(exist_ok=True)
+        image.save(tmp_path / f"p/{name}.png")
+    for kind in ("train_ids", "label_ids"):
+        evaluation = evaluate_predictions(sets, tmp_path / "p", kind, tmp_path / kind)
+        assert evaluation.iou()[CAR] == evaluation.iou()[ROAD] == 1
+
+
+def test_labels_without_a_class_leave_nothing_to_score(tmp_path):
+    nothing = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[VOID, VOID]])]
+    with pytest.raises(NoInputsError, match="no label map of val has a pixel of a class, so there is nothing to score"):
+        labelled_places(nothing)
 
 
 @pytest.mark.parametrize("place", ["{}.png", "val/{}.png", "labels/{}.png", "predictions/val/{}.png"])
