@@ -26,7 +26,7 @@ from segment.methods.segmenter_training import SegmenterTrainingSettings
 from segment.methods.supervised import Supervised
 from segment.networks import NETWORKS
 from translate.methods.batches import UnpairedBatch
-from translate.methods.cyclegan import CycleGAN
+from translate.methods.cyclegan import CycleGAN, CycleGANSettings
 
 WARM_UP = 2
 """First rounds, which do not count."""
@@ -41,7 +41,9 @@ def segmenter(device: torch.device) -> tuple[Method, LabelledBatch]:
 
 def translator(device: torch.device) -> tuple[Method, UnpairedBatch]:
     """CycleGAN with ResNet-6 of 16 channels, batch 1 of 128x128."""
-    method = CycleGAN(steps=1000, generator="resnet6", generator_channels=16, discriminator_channels=32)
+    method = CycleGAN(
+        CycleGANSettings(steps=1000, generator="resnet6", generator_channels=16, discriminator_channels=32)
+    )
     return method.to(device).train(), UnpairedBatch(torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128)).to(device)
 
 

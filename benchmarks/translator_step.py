@@ -31,7 +31,7 @@ from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.engine.loop import PerformedUpdate
 from translate.fast.to_image import ToImageConv2d
 from translate.methods.batches import UnpairedBatch
-from translate.methods.cyclegan import CycleGAN
+from translate.methods.cyclegan import CycleGAN, CycleGANSettings
 from translate.networks import DISCRIMINATORS, GENERATORS
 from translate.networks.normalisation import InstanceNorm2d
 from translate.networks.residual_block import MirroredConv2d
@@ -92,7 +92,8 @@ def plain(network: nn.Module) -> nn.Module:
 
 def our_step(channels: int, device: torch.device, precision: str) -> Callable:
     """One step of the method, driven as the engine's loop does."""
-    method = CycleGAN(steps=1000, generator_channels=channels, discriminator_channels=channels).to(device).train()
+    settings = CycleGANSettings(steps=1000, generator_channels=channels, discriminator_channels=channels)
+    method = CycleGAN(settings).to(device).train()
     method.to(memory_format=method.memory_format(device))
     machine = choose_machine(str(device), precision)
 

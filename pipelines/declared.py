@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LIGHT = {"annotated_types", "segment.settings", *sys.stdlib_module_names}
+LIGHT = {"annotated_types", "segment.settings", "translate.directions", *sys.stdlib_module_names}
 """Modules that a settings class may import from: importing them takes no torch."""
 
 
@@ -26,7 +26,7 @@ def names_in(place: str) -> tuple[str, ...]:
         LookupError: There is no dict written out under that name.
     """
     module, _, name = place.rpartition(".")
-    return tuple(key.value for key in _dict(module, name).keys if isinstance(key, ast.Constant))
+    return tuple(_keys(module, _dict(module, name)))
 
 
 @cache
@@ -101,6 +101,15 @@ def _dict(module: str, name: str) -> ast.Dict:
         if _assigns(node, name) and isinstance(node.value, ast.Dict):
             return node.value
     raise LookupError(f"{module} has no dict {name} that is written out key by key")
+
+
+def _keys(module: str, node: ast.Dict) -> Iterator[str]:
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant):
+            yield key.value
+        elif key is None and isinstance(value, ast.Name):  # **ANOTHER
+            its = dict(_imports(module)).get(value.id, module)
+            yield from _keys(its, _dict(its, value.id))
 
 
 def _class_of(methods: str, name: str) -> tuple[str, ast.ClassDef]:

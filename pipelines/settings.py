@@ -68,7 +68,7 @@ def model_of(declared: type, name: str, base: type[Settings] = Settings, **more:
         more: Further fields, as `pydantic.create_model` takes them.
 
     Returns:
-        A model with `declared_values()`, the keyword arguments of such a dataclass.
+        A model with `declared_values()`, the keyword arguments of such a dataclass, and `declared()`, an instance.
     """
     hints = get_type_hints(declared, include_extras=True)
     own = [field for field in fields(declared) if field.name not in base.model_fields]
@@ -78,8 +78,11 @@ def model_of(declared: type, name: str, base: type[Settings] = Settings, **more:
     def values(self: Settings) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}
 
+    def instance(self: Settings) -> Any:
+        return declared(**values(self))
+
     def check(self: Settings) -> Settings:
-        declared(**values(self))
+        instance(self)
         return self
 
     model = create_model(
@@ -90,7 +93,7 @@ def model_of(declared: type, name: str, base: type[Settings] = Settings, **more:
         **described,
         **more,
     )
-    model.declared_values = values
+    model.declared_values, model.declared = values, instance
     return model
 
 

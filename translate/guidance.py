@@ -6,8 +6,7 @@ target, where labels come free, and *semantic consistency*, both ways without la
 2018 (arXiv:1711.03213).
 """
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,69 +15,65 @@ from torch import Tensor
 
 from segment.losses import cross_entropy
 from segment.networks.segmenter import Segmenter
+from segment.settings import Fraction, NonNegativeFloat, NonNegativeInt, check_settings
 from translate.value_range import to_unit
 
 if TYPE_CHECKING:  # the methods, in whose package it is, import this file
     from translate.methods.batches import UnpairedBatch
 
 
+@dataclass(frozen=True)
+class GuidanceSettings:
+    """A frozen segmenter, the expert, keeps translated images readable; its forms work alone or together."""
+
+    task_weight: NonNegativeFloat = 0.0
+    """Of the expert's loss on the labelled target frames r, translated to source: CE(expert(G(r)), y) (Mütze et al.,
+    VISAPP 2023)."""
+    label_weight: NonNegativeFloat = 0.0
+    """Of the expert's loss on translated source frames, whose labels come free."""
+    consistency_weight: NonNegativeFloat = 0.0
+    """Of the loss of what the expert sees after translation against before, both ways: CE(expert(G(x)),
+    argmax expert(x)) (CyCADA, ICML 2018)."""
+    alpha: Fraction | None = None
+    """Share of the guidance in the generators' objective, the rest weighs 1 - alpha; absent: terms are added."""
+    start_step: NonNegativeInt = 0
+    """Train so many steps without guidance first."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if max(self.task_weight, self.label_weight, self.consistency_weight) == 0:
+            raise ValueError("set task_weight, label_weight or consistency_weight above 0, or leave guidance out")
+
+
 class Guidance:
     """A frozen expert and what it thinks of translated images.
 
     Not a module: a method that holds one neither saves, trains nor averages the expert.
-
-    Args:
-        expert: A trained segmenter. It is put into evaluation mode and frozen where it is; nothing of it ever changes,
-            batch statistics included.
-        task_weight: Of CE(expert(target_to_source(r)), y) on the few labelled target images r.
-        label_weight: Of CE(expert(source_to_target(s)), y) on source images s with their labels.
-        consistency_weight: Of CE(expert(G(x)), argmax expert(x)) for both generators G on their images x.
-        alpha: Share of the guidance in the generators' objective, alpha * guidance + (1 - alpha) * everything else;
-            None adds the guidance to the rest.
-        start_step: Steps without guidance at the beginning; 0 guides throughout.
-
-    Raises:
-        ValueError: No weight is above 0, or a number is out of range.
     """
 
-    def __init__(
-        self,
-        expert: Segmenter,
-        *,
-        task_weight: float = 0.0,
-        label_weight: float = 0.0,
-        consistency_weight: float = 0.0,
-        alpha: float | None = None,
-        start_step: int = 0,
-    ) -> None:
-        weights = (task_weight, label_weight, consistency_weight)
-        if min(weights) < 0 or max(weights) == 0:
-            raise ValueError(
-                f"Weights of the guidance are task {task_weight}, label {label_weight}, consistency "
-                f"{consistency_weight}; expected none below 0 and at least one above."
-            )
-        if alpha is not None and not 0 <= alpha <= 1:
-            raise ValueError(f"alpha is {alpha}; expected a share, 0 to 1, or None to add the guidance to the rest.")
-        if start_step < 0:
-            raise ValueError(f"start_step is {start_step}; expected 0 or more steps without guidance.")
-        self.expert = expert.eval().requires_grad_(False)
-        self.task_weight, self.label_weight, self.consistency_weight = weights
-        self.alpha = alpha
-        self.start_step = start_step
+    Settings = GuidanceSettings
 
-    def labelled_images(self, batch: UnpairedBatch, domain: str) -> Tensor | None:
+    def __init__(self, expert: Segmenter, settings: GuidanceSettings) -> None:
+        """Put the expert, a trained segmenter, into evaluation mode and freeze it where it is.
+
+        Nothing of it ever changes, batch statistics included.
+        """
+        self.expert = expert.eval().requires_grad_(False)
+        self.settings = settings
+
+    def labelled_images(self, batch: "UnpairedBatch", domain: str) -> Tensor | None:
         """Further images of `domain` whose translation the task loss wants: the labelled ones (B, 3, H, W) in [0, 1] of
         the target; None where it wants none.
 
         Raises:
             ValueError: It does, and there are none.
         """
-        if self.task_weight == 0 or domain == "source":
+        if self.settings.task_weight == 0 or domain == "source":
             return None
         return _needed(batch.labelled_target, "task", "target")
 
     def losses(
-        self, batch: UnpairedBatch, domain: str, fake: Tensor, labelled_fake: Tensor | None
+        self, batch: "UnpairedBatch", domain: str, fake: Tensor, labelled_fake: Tensor | None
     ) -> dict[str, Tensor]:
         """What the generator that translates from `domain` pays for images that the expert cannot read.
 
@@ -106,18 +101,19 @@ class Guidance:
         return {term: weight * cross_entropy(seen[id(image)], truth) for term, image, truth, weight in wanted}
 
     def _wanted(
-        self, batch: UnpairedBatch, domain: str, fake: Tensor, labelled_fake: Tensor | None
+        self, batch: "UnpairedBatch", domain: str, fake: Tensor, labelled_fake: Tensor | None
     ) -> list[tuple[str, Tensor, Tensor, float]]:
         """Per term: its name, the translation that it judges, what the expert ought to see there, and the weight."""
         wanted = []
-        if self.task_weight > 0 and labelled_fake is not None:
+        if self.settings.task_weight > 0 and labelled_fake is not None:
             truth = _needed(batch.target_label_map, "task", "target")
-            wanted.append(("task", labelled_fake, truth, self.task_weight))
-        if self.label_weight > 0 and domain == "source":
-            wanted.append(("label", fake, _needed(batch.source_label_map, "label", "source"), self.label_weight))
-        if self.consistency_weight > 0:
+            wanted.append(("task", labelled_fake, truth, self.settings.task_weight))
+        if self.settings.label_weight > 0 and domain == "source":
+            truth = _needed(batch.source_label_map, "label", "source")
+            wanted.append(("label", fake, truth, self.settings.label_weight))
+        if self.settings.consistency_weight > 0:
             before = self._predict(batch.source if domain == "source" else batch.target)
-            wanted.append((f"consistency_{domain}", fake, before, self.consistency_weight))
+            wanted.append((f"consistency_{domain}", fake, before, self.settings.consistency_weight))
         return wanted
 
     @torch.no_grad()
@@ -127,10 +123,10 @@ class Guidance:
 
     def mixed_with(self, rest: dict[str, Tensor], guidance: dict[str, Tensor]) -> dict[str, Tensor]:
         """The generators' whole objective, term by term: convex if there is an alpha, else a sum."""
-        if self.alpha is None:
+        if self.settings.alpha is None:
             return rest | guidance
-        guiding = {name: self.alpha * loss for name, loss in guidance.items()}
-        return {name: (1 - self.alpha) * loss for name, loss in rest.items()} | guiding
+        guiding = {name: self.settings.alpha * loss for name, loss in guidance.items()}
+        return {name: (1 - self.settings.alpha) * loss for name, loss in rest.items()} | guiding
 
     def follow(self, device: torch.device) -> None:
         """Bring the expert to the images' device, as the method's own networks are brought by the engine."""

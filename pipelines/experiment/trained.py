@@ -5,24 +5,32 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipelines.engine.checkpoints import load_method, load_part, read_state, resolve_checkpoint
+from pipelines.engine.checkpoints import load_part, read_state, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.engine.runs import as_json, read_json
 from pipelines.errors import CheckpointError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
-from pipelines.experiment.translators import AnyTranslatorSettings, LoadableTranslatorSettings
+from pipelines.experiment.translators import LoadableTranslatorSettings
 from pipelines.experiment.workspace import Workspace
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
-from translate.methods import METHODS
-from translate.methods.translator import Translator
+from translate.methods import TRANSLATORS
+from translate.methods.published import Published
+from translate.methods.translator_training import TranslatorTraining
+from translate.translator import Translator
 
 
-def build_translator(settings: AnyTranslatorSettings, seed: int = 0, **collaborators: Any) -> Translator:
-    """The method with freshly drawn weights, a function of the seed; `collaborators` (guidance) are handed to it."""
+def build_translator(
+    settings: LoadableTranslatorSettings, seed: int = 0, **collaborators: Any
+) -> TranslatorTraining | Published:
+    """The method with freshly drawn weights, a function of the seed; `collaborators` (guidance) are handed to it.
+
+    Of settings of a published checkpoint: its generators alone, which no method trains.
+    """
     seed_weights(seed, "translator")
-    return METHODS[settings.method](**settings.arguments(), **collaborators)
+    method = TRANSLATORS[settings.method]
+    return method(method.Settings(**settings.declared_values()), **collaborators)
 
 
 def finished_translator(workspace: Workspace, seed: int) -> Path:
@@ -46,16 +54,20 @@ def finished_translator(workspace: Workspace, seed: int) -> Path:
 def load_translator(path: Path, machine: Machine) -> tuple[Translator, Path]:
     """The translator of a run folder or checkpoint, ready for inference, and the checkpoint used.
 
-    What guided it is not needed any more and not looked for.
+    What it was trained with (discriminators, pools of images, an encoder, an expert) is neither built nor read.
 
     Raises:
         CheckpointError: Damaged, or not a translator.
     """
     checkpoint = resolve_checkpoint(path)
     settings = TypeAdapter(LoadableTranslatorSettings).validate_python(settings_in(checkpoint, "translator"))
-    method = build_translator(settings)
-    load_method(checkpoint, method)
-    return method.to(machine.device).eval(), checkpoint
+    method = TRANSLATORS[settings.method]
+    declared = method.Settings(**settings.declared_values())
+    seed_weights(0, "translator")
+    translator = method.translator(declared)
+    for part, prefix in method.kept(declared).items():
+        load_part(checkpoint, translator.get_submodule(part), prefix)
+    return translator.to(machine.device).eval(), checkpoint
 
 
 def is_published(checkpoint: Path) -> bool:

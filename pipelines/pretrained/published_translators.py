@@ -30,8 +30,9 @@ from pipelines.experiment.translators import LoadableTranslatorSettings
 from pipelines.pretrained.keys import STATISTICS, Recognised, recognise
 from pipelines.pretrained.styles import clusters_of, say_looks, settings_with_clusters
 from pipelines.settings import explain
-from translate.methods.pix2pixhd import Pix2pixHD
-from translate.methods.translator import Direction, Translator
+from translate.directions import Direction
+from translate.layout_translator import LayoutTranslator
+from translate.translator import Translator
 
 LARGEST = 4 * 2**30
 """Bytes of a file; the largest published generator has 732 million."""
@@ -236,7 +237,7 @@ def _assumed(method: Translator, settings: dict[str, Any]) -> str:
     """The line on what does not follow from the files."""
     generator = method.generator(method.directions[0])
     size = f"frames at their own size, mirrored to sides that divide by {generator.side_multiple}"
-    if isinstance(method, Pix2pixHD):
+    if isinstance(method, LayoutTranslator):
         ignored = ", and a channel for ignored pixels" if method.ignore_channel else ""
         layout = f"ids 0 to {method.labels - 1} one by one (--labels){ignored}{', and edges' if method.edges else ''}"
         return f"assumed, as in pix2pixHD's code: from {layout}, to RGB in -1..1; {size}"

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pipelines.errors import CheckpointError
-from translate.methods.pix2pixhd import Pix2pixHD
+from translate.layout_translator import LayoutTranslator
 
 CLUSTERS = "clusters"
 """What the process that reads files (`unpickle.py`) calls them."""
@@ -56,7 +56,7 @@ def settings_with_clusters(settings: dict[str, Any], clusters: Mapping[int, Tens
 
 def say_looks(method: nn.Module, clusters: Mapping[int, Tensor], path: Path | None) -> list[str]:
     """Hand the clusters to the method; return the line on the looks that it has now, none if it takes no styles."""
-    if not isinstance(method, Pix2pixHD) or method.styles is None:
+    if not isinstance(method, LayoutTranslator) or method.styles is None:
         return []
     if not clusters:
         return ["styles: no --clusters given; all things get the style of zeros, which is none that was trained"]

@@ -9,9 +9,9 @@ from torch import nn
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 from tests.method_tester import LookOnly, PerformedUpdate, changed, snapshot
-from translate.guidance import Guidance
+from translate.guidance import Guidance, GuidanceSettings
 from translate.methods.batches import UnpairedBatch
-from translate.methods.cyclegan import CycleGAN
+from translate.methods.cyclegan import CycleGAN, CycleGANSettings
 
 ROAD, CAR = 0, 1
 
@@ -61,12 +61,16 @@ def both_ways(guidance, given, fake_source, fake_target, labelled_fake_source):
     return from_source | guidance.losses(given, "target", fake_source, labelled_fake_source)
 
 
+def guiding(judge, **settings):
+    return Guidance(judge, GuidanceSettings(**settings))
+
+
 # --- numbers ------------------------------------------------------------------------------------------
 
 
 def test_task_loss_worked_out_by_hand():
     """Grey 0.75: z = 1, so CE against car is log(1 + e) - 1 = 0.3133; times 2."""
-    guidance = Guidance(Judge(), task_weight=2)
+    guidance = guiding(Judge(), task_weight=2)
     given = batch(labelled_target=grey(0.5), target_label_map=labels(CAR))
     losses = both_ways(guidance, given, signed(0.1), signed(0.1), signed(0.75))
     assert {name: loss.item() for name, loss in losses.items()} == {"task": pytest.approx(2 * 0.3133, abs=1e-4)}
@@ -76,13 +80,13 @@ def test_label_loss_worked_out_by_hand():
     """Grey 0.25: z = -1, so CE against road is log(1 + 1/e) = 0.3133, against car 1.3133."""
     for label, expected in ((ROAD, 0.3133), (CAR, 1.3133)):
         given = batch(source_label_map=labels(label))
-        losses = both_ways(Guidance(Judge(), label_weight=1), given, signed(0.9), signed(0.25), None)
+        losses = both_ways(guiding(Judge(), label_weight=1), given, signed(0.9), signed(0.25), None)
         assert {name: loss.item() for name, loss in losses.items()} == {"label": pytest.approx(expected, abs=1e-4)}
 
 
 def test_consistency_compares_with_what_the_expert_sees_in_the_original():
     """The source, 0.9, is car to the expert and the target, 0.2, road, whatever any label says."""
-    losses = both_ways(Guidance(Judge(), consistency_weight=3), batch(), signed(0.4), signed(0.6), None)
+    losses = both_ways(guiding(Judge(), consistency_weight=3), batch(), signed(0.4), signed(0.6), None)
     assert losses["consistency_source"].item() == pytest.approx(3 * cross_entropy(0.6, CAR), abs=1e-4)
     assert losses["consistency_target"].item() == pytest.approx(3 * cross_entropy(0.4, ROAD), abs=1e-4)
 
@@ -91,10 +95,10 @@ def test_all_forms_together_are_each_form_alone():
     given = batch(source_label_map=labels(ROAD), labelled_target=grey(0.5), target_label_map=labels(CAR))
     judge = Judge()
     weights = {"task_weight": 1, "label_weight": 2, "consistency_weight": 3}
-    together = both_ways(Guidance(judge, **weights), given, signed(0.3), signed(0.6), signed(0.8))
+    together = both_ways(guiding(judge, **weights), given, signed(0.3), signed(0.6), signed(0.8))
     alone = {}
     for name, weight in weights.items():
-        alone |= both_ways(Guidance(Judge(), **{name: weight}), given, signed(0.3), signed(0.6), signed(0.8))
+        alone |= both_ways(guiding(Judge(), **{name: weight}), given, signed(0.3), signed(0.6), signed(0.8))
     assert together.keys() == alone.keys()
     assert all(together[name].item() == pytest.approx(alone[name].item()) for name in alone)
     assert [len(images) for images in judge.seen] == [1, 1, 1, 2]  # the original, then each translation once; both ways
@@ -105,16 +109,16 @@ def test_ignored_pixels_do_not_count():
     half[:, :4] = 255
     for label_map, expected in ((half, cross_entropy(0.75, CAR)), (labels(255), 0.0)):
         losses = both_ways(
-            Guidance(Judge(), label_weight=1), batch(source_label_map=label_map), signed(0.5), signed(0.75), None
+            guiding(Judge(), label_weight=1), batch(source_label_map=label_map), signed(0.5), signed(0.75), None
         )
         assert losses["label"].item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_alpha_mixes_and_without_it_terms_are_added():
-    rest, guiding = {"cycle": torch.tensor(10.0)}, {"task": torch.tensor(2.0)}
-    mixed = Guidance(Judge(), task_weight=1, alpha=0.25).mixed_with(rest, guiding)
+    rest, terms = {"cycle": torch.tensor(10.0)}, {"task": torch.tensor(2.0)}
+    mixed = guiding(Judge(), task_weight=1, alpha=0.25).mixed_with(rest, terms)
     assert {name: loss.item() for name, loss in mixed.items()} == {"cycle": 7.5, "task": 0.5}
-    added = Guidance(Judge(), task_weight=1).mixed_with(rest, guiding)
+    added = guiding(Judge(), task_weight=1).mixed_with(rest, terms)
     assert {name: loss.item() for name, loss in added.items()} == {"cycle": 10, "task": 2}
 
 
@@ -124,7 +128,7 @@ def test_alpha_mixes_and_without_it_terms_are_added():
 def tiny(guidance, **settings):
     torch.manual_seed(0)
     small = {"steps": 10, "generator": "resnet6", "generator_channels": 2, "discriminator_channels": 2, "pool_size": 2}
-    return CycleGAN(**small | settings, guidance=guidance)
+    return CycleGAN(CycleGANSettings(**small | settings), guidance)
 
 
 def street(images=1):
@@ -154,7 +158,7 @@ TO_SOURCE, TO_TARGET = "target_to_source", "source_to_target"
 )
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_gradients_reach_the_generator_that_translated_and_nobody_else(form, term, learner, precision):
-    method = tiny(Guidance(expert(), **{form: 1}))
+    method = tiny(guiding(expert(), **{form: 1}))
 
     class OnlyTheTerm(LookOnly):
         def backward(self, losses):
@@ -176,7 +180,7 @@ def test_gradients_reach_the_generator_that_translated_and_nobody_else(form, ter
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_nothing_of_the_expert_changes(precision):
     guide = expert().train()
-    method = tiny(Guidance(guide, task_weight=1, label_weight=1, consistency_weight=1), ema_decay=0.9).train()
+    method = tiny(guiding(guide, task_weight=1, label_weight=1, consistency_weight=1), ema_decay=0.9).train()
     before = snapshot(guide)
     for _ in range(2):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
@@ -188,7 +192,7 @@ def test_nothing_of_the_expert_changes(precision):
 
 
 def test_the_expert_is_no_part_of_the_method():
-    guided, plain = tiny(Guidance(expert(), label_weight=1)), tiny(None)
+    guided, plain = tiny(guiding(expert(), label_weight=1)), tiny(None)
     assert guided.state_dict().keys() == plain.state_dict().keys()
     held = {id(parameter) for parameter in guided.guidance.expert.parameters()}
     assert not held & {id(parameter) for parameter in guided.parameters()}
@@ -200,7 +204,7 @@ def test_weights_of_zero_effect_leave_the_step_as_it_is():
     """Labels that are ignored throughout weigh nothing: the guided step is the plain one, bit for bit."""
     nothing = torch.full((1, 32, 32), 255)
     given = UnpairedBatch(street().source, street().target, nothing, street().labelled_target, nothing)
-    methods = tiny(None), tiny(Guidance(expert(), label_weight=1))
+    methods = tiny(None), tiny(guiding(expert(), label_weight=1))
     for method in methods:
         torch.manual_seed(5)
         method.step(given, PerformedUpdate(method))
@@ -208,10 +212,10 @@ def test_weights_of_zero_effect_leave_the_step_as_it_is():
 
 
 def test_guidance_begins_at_its_step_and_a_resumed_method_knows_it():
-    method = tiny(Guidance(expert(), label_weight=1, start_step=2))
+    method = tiny(guiding(expert(), label_weight=1, start_step=2))
     for _ in range(2):
         assert "label" not in method.step(street(), PerformedUpdate(method))
-    resumed = tiny(Guidance(expert(), label_weight=1, start_step=2))
+    resumed = tiny(guiding(expert(), label_weight=1, start_step=2))
     resumed.load_state_dict(method.state_dict())
     for one in (method, resumed):
         assert "label" in one.step(street(), PerformedUpdate(one))
@@ -221,7 +225,7 @@ def test_before_it_begins_no_labels_are_needed_and_alpha_scales_nothing():
     given = UnpairedBatch(street().source, street().target)
     early, plain = (
         method.step(given, LookOnly(method))
-        for method in (tiny(Guidance(expert(), task_weight=1, alpha=0.5, start_step=1)), tiny(None))
+        for method in (tiny(guiding(expert(), task_weight=1, alpha=0.5, start_step=1)), tiny(None))
     )
     assert {name: loss.item() for name, loss in early.items()} == {name: loss.item() for name, loss in plain.items()}
 
@@ -231,7 +235,7 @@ def test_alpha_in_the_objective():
     seen = {}
 
     for alpha in (None, 0.25):
-        method = tiny(Guidance(expert(), task_weight=1, alpha=alpha))
+        method = tiny(guiding(expert(), task_weight=1, alpha=alpha))
         update = PerformedUpdate(method)
         method.step(street(), update)
         for optimizer, values in update.calls:
@@ -244,7 +248,7 @@ def test_alpha_in_the_objective():
 def test_it_teaches():
     """A generator that is told that everything is a car learns to paint cars as the expert sees them."""
     given = UnpairedBatch(street().source, street().target, torch.full((1, 32, 32), CAR))
-    method = tiny(Guidance(Judge(), label_weight=10), learning_rate=2e-3, generator_channels=4)
+    method = tiny(guiding(Judge(), label_weight=10), learning_rate=2e-3, generator_channels=4)
     history = [method.step(given, PerformedUpdate(method))["label"].item() for _ in range(15)]
     assert history[-1] < 0.7 * history[0]
 
@@ -255,15 +259,15 @@ def test_it_teaches():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "at least one above"),
-        ({"task_weight": -1, "label_weight": 1}, "none below 0"),
+        ({}, "set task_weight, label_weight or consistency_weight above 0, or leave guidance out"),
+        ({"task_weight": -1, "label_weight": 1}, "task_weight is -1; it must be at least 0"),
         ({"task_weight": 1, "alpha": 1.5}, "alpha is 1.5"),
         ({"task_weight": 1, "start_step": -1}, "start_step is -1"),
     ],
 )
 def test_refuses_at_construction(settings, message):
     with pytest.raises(ValueError, match=message):
-        Guidance(Judge(), **settings)
+        guiding(Judge(), **settings)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +275,7 @@ def test_refuses_at_construction(settings, message):
     [("task_weight", "task loss needs labelled target images"), ("label_weight", "label loss needs labelled source")],
 )
 def test_refuses_batches_without_labels(form, message):
-    method = tiny(Guidance(Judge(), **{form: 1}))
+    method = tiny(guiding(Judge(), **{form: 1}))
     with pytest.raises(ValueError, match=message):
         method.step(UnpairedBatch(street().source, street().target), PerformedUpdate(method))
 

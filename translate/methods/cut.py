@@ -5,132 +5,101 @@ No way back is learnt, so there is half as much to train. Images are in [0, 1] o
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
 from segment.averaging import MovingAverage
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
+from segment.settings import OneOf, PositiveFloat, PositiveInt
 from translate.choices import chosen
 from translate.contrast import draw_places, patch_contrast
+from translate.directions import Direction
 from translate.losses import GAN_LOSSES
 from translate.methods.batches import UnpairedBatch
-from translate.methods.translator import Direction, Translator, evaluating
-from translate.networks import DISCRIMINATORS, GENERATORS
+from translate.methods.translator_training import LearnsFrom, TranslatorTraining, adam
+from translate.methods.unpaired_training import UnpairedTrainingSettings, make_discriminator, make_generator
+from translate.networks import RESNETS
 from translate.networks.patch_projection import PatchProjection
 from translate.networks.residual_block import ResidualBlock
 from translate.schedules import LearningRate
+from translate.translator import ImageTranslator, evaluating
 from translate.value_range import to_signed, to_unit
 
 
-class CUT(Translator):
-    """A generator, a discriminator, and a projection of the generator's own features in which patches are compared.
+@dataclass(frozen=True)
+class CUTSettings(UnpairedTrainingSettings):
+    """Park et al., ECCV 2020: one direction, no second generator.
 
-    FastCUT is contrast_weight 10, contrast_identity off, flip_equivariance on: half the images through the generator.
-
-    Args:
-        steps: Steps of the whole training; the learning rate's schedule follows from it.
-        decay_fraction: Last part of the training, in which the learning rate falls; 0 keeps it constant.
-        schedule: Key of SCHEDULES.
-        generator: Key of GENERATORS; one of the ResNets, whose encoder is also what patches are compared by.
-        discriminator: Key of DISCRIMINATORS.
-        generator_channels: Channels of the generator at full resolution.
-        discriminator_channels: Channels of the discriminator's first layer.
-        discriminator_layers: Halvings of the discriminator "patch".
-        initialisation: Of the generator's and the discriminator's weights.
-        gan_loss: Key of GAN_LOSSES.
-        antialias: Blur before halving and after doubling, as the authors' published generators do.
-        learning_rate: Initial rate of both Adam optimizers.
-        betas: Decay rates of Adam's two moments.
-        contrast_weight: Weight of the contrast; lambda_X in eq. 5, and lambda_Y with `contrast_identity`.
-        contrast_identity: Also contrast target images with what the generator makes of them, so that it leaves alone
-            what is in the target domain already.
-        flip_equivariance: Translate mirrored images, in half of the steps, and contrast with the unmirrored ones.
-        temperature: Of the contrast.
-        patches: Places drawn in each layer; each is contrasted with the others.
-        projection_features: Length of the vectors that are compared.
-        ema_decay: Of a moving average of the generator, which then translates; None for no average.
-
-    Raises:
-        ValueError: A network's name is unknown or of another kind, or a number is out of range.
+    FastCUT: contrast_weight = 10, contrast_identity = false, flip_equivariance = true.
     """
 
-    directions: ClassVar[tuple[Direction, ...]] = ("source_to_target",)
+    generator: Annotated[str, OneOf("translate.networks.RESNETS")] = "resnet9"
+    """Its encoder is also what patches are compared by."""
+    initialisation: Annotated[str, OneOf("translate.networks.initialisation.INITIALISATIONS")] = "xavier"
+    antialias: bool = True
+    """Blur before halving and after doubling, as the published generators do; off, a step takes less time."""
+    contrast_weight: PositiveFloat = 1.0
+    """Weight of the patch-contrastive term; lambda_X in eq. 5."""
+    contrast_identity: bool = True
+    """The same term on target images, which ought to stay as they are; lambda_Y in eq. 5. Off in FastCUT."""
+    flip_equivariance: bool = False
+    """Translate mirrored images in half of the steps and contrast with the unmirrored ones; FastCUT's augmentation."""
+    temperature: PositiveFloat = 0.07
+    patches: Annotated[int, Ge(2)] = 256
+    """Places drawn in each layer; each is contrasted with the others of its image."""
+    projection_features: PositiveInt = 256
+    """Length of the vectors that are compared."""
 
-    def __init__(
-        self,
-        *,
-        steps: int,
-        decay_fraction: float = 0.5,
-        schedule: str = "linear",
-        generator: str = "resnet9",
-        discriminator: str = "patch",
-        generator_channels: int = 64,
-        discriminator_channels: int = 64,
-        discriminator_layers: int = 3,
-        initialisation: str = "xavier",
-        gan_loss: str = "least_squares",
-        antialias: bool = True,
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        contrast_weight: float = 1.0,
-        contrast_identity: bool = True,
-        flip_equivariance: bool = False,
-        temperature: float = 0.07,
-        patches: int = 256,
-        projection_features: int = 256,
-        ema_decay: float | None = None,
-    ) -> None:
-        super().__init__()
-        if contrast_weight < 0 or temperature <= 0:
-            raise ValueError(f"contrast_weight is {contrast_weight} (at least 0), temperature {temperature} (above 0).")
-        if patches < 2:
-            raise ValueError(f"patches is {patches}; a patch is contrasted with others, so there are at least 2.")
-        self.learning_rate = LearningRate(steps, decay_fraction, schedule)
-        self.contrast_weight, self.contrast_identity = contrast_weight, contrast_identity
-        self.flip_equivariance = flip_equivariance
-        self.temperature, self.patches = temperature, patches
 
-        self.gan_loss = chosen(GAN_LOSSES, gan_loss, "GAN loss")
+class CUT(TranslatorTraining, ImageTranslator):
+    """A generator, a discriminator, and a projection of the generator's own features in which patches are compared."""
 
-        make_generator, make_discriminator = chosen(GENERATORS, generator), chosen(DISCRIMINATORS, discriminator)
-        if not generator.startswith("resnet"):
-            raise ValueError(f"generator is {generator!r}; CUT compares features of a ResNet: resnet6 or resnet9.")
-        self.source_to_target = make_generator(
-            base_channels=generator_channels, initialisation=initialisation, antialias=antialias
-        )
-        depth = {"layers": discriminator_layers} if discriminator == "patch" else {}
-        self.target_discriminator = make_discriminator(
-            base_channels=discriminator_channels, initialisation=initialisation, **depth
-        )
+    learns_from: ClassVar[LearnsFrom] = "unpaired"
+    directions = ("source_to_target",)
+    Settings = CUTSettings
+
+    def __init__(self, settings: CUTSettings) -> None:
+        """Draw all weights.
+
+        Raises:
+            ValueError: A network, loss or schedule has an unknown name, or the generator is no ResNet.
+        """
+        chosen(RESNETS, settings.generator)
+        super().__init__({"source_to_target": make_generator(settings)})
+        self.settings = settings
+        self.learning_rate = LearningRate(settings.steps, settings.decay_fraction, settings.schedule)
+        self.gan_loss = chosen(GAN_LOSSES, settings.gan_loss, "GAN loss")
+        self.target_discriminator = make_discriminator(settings)
         compared = compared_layers(self.source_to_target)
         self.layers = tuple(compared)
-        self.projection = PatchProjection(tuple(compared.values()), projection_features)
-        self.ema_decay = ema_decay
+        self.projection = PatchProjection(tuple(compared.values()), settings.projection_features)
         self.average = self._fresh_average()
 
         generating = [*self.source_to_target.parameters(), *self.projection.parameters()]
-        judging = list(self.target_discriminator.parameters())
-        self._optimizers: dict[str, Optimizer] = {
-            "generator": Adam(generating, lr=learning_rate, betas=betas, fused=True),
-            "discriminator": Adam(judging, lr=learning_rate, betas=betas, fused=True),
+        self._optimizers = {
+            "generator": adam(generating, settings.learning_rate),
+            "discriminator": adam(self.target_discriminator.parameters(), settings.learning_rate),
         }
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        return self._optimizers
+    @classmethod
+    def translator(cls, settings: CUTSettings) -> ImageTranslator:
+        return ImageTranslator({"source_to_target": make_generator(settings)})
 
-    def learning_rate_scale(self, step: int) -> float:
-        return self.learning_rate.scale(step)
+    @classmethod
+    def kept(cls, settings: CUTSettings) -> dict[str, str]:
+        return {"source_to_target": "source_to_target." if settings.ema_decay is None else "average.network."}
 
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """Translate, let the discriminator learn, then the generator and the projection. Park et al., sec. 3."""
         source, target = to_signed(batch.source), to_signed(batch.target)
         # One pass over both domains: instance normalisation keeps images apart.
-        originals = torch.cat([source, target]) if self.contrast_identity else source
-        mirrored = self.flip_equivariance and bool(torch.rand(()) < 0.5)
+        originals = torch.cat([source, target]) if self.settings.contrast_identity else source
+        mirrored = self.settings.flip_equivariance and bool(torch.rand(()) < 0.5)
         translated, keys = self._translate(originals, mirrored)
         fake_target = translated[: len(source)]
 
@@ -183,20 +152,20 @@ class CUT(Translator):
         queries = self.source_to_target.features(translated, self.layers)
         if mirrored:
             queries = [query.flip(3) for query in queries]
-        places = draw_places(keys, self.patches)
+        places = draw_places(keys, self.settings.patches)
         with torch.no_grad():
             projected_keys = self.projection(keys, places)
         pairs = list(zip(self.projection(queries, places), projected_keys, strict=True))
 
         def mean_over_layers(images: slice) -> Tensor:
-            terms = [patch_contrast(query[images], key[images], self.temperature) for query, key in pairs]
+            terms = [patch_contrast(query[images], key[images], self.settings.temperature) for query, key in pairs]
             return torch.stack(terms).mean()
 
-        if not self.contrast_identity:
-            return {"contrast": self.contrast_weight * mean_over_layers(slice(sources))}
+        if not self.settings.contrast_identity:
+            return {"contrast": self.settings.contrast_weight * mean_over_layers(slice(sources))}
         return {
-            "contrast": 0.5 * self.contrast_weight * mean_over_layers(slice(sources)),
-            "contrast_identity": 0.5 * self.contrast_weight * mean_over_layers(slice(sources, None)),
+            "contrast": 0.5 * self.settings.contrast_weight * mean_over_layers(slice(sources)),
+            "contrast_identity": 0.5 * self.settings.contrast_weight * mean_over_layers(slice(sources, None)),
         }
 
     @torch.no_grad()
@@ -213,15 +182,16 @@ class CUT(Translator):
         }
 
     def generator(self, direction: Direction = "source_to_target") -> nn.Module:
-        self.check_direction(direction)
-        return self.source_to_target if self.average is None else self.average.network
+        own = super().generator(direction)
+        return own if self.average is None else self.average.network
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         super().start_from(state)
         self.average = self._fresh_average()
 
     def _fresh_average(self) -> MovingAverage | None:
-        return None if self.ema_decay is None else MovingAverage(self.source_to_target, self.ema_decay)
+        decay = self.settings.ema_decay
+        return None if decay is None else MovingAverage(self.source_to_target, decay)
 
 
 def compared_layers(generator: nn.Module) -> dict[int, int]:

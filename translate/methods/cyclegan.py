@@ -5,125 +5,89 @@ Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consis
 """
 
 from collections.abc import Mapping
-from functools import partial
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
 from segment.averaging import MovingAverage
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
+from segment.settings import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from translate.choices import chosen
+from translate.directions import Direction
 from translate.guidance import Guidance
 from translate.image_pool import ImagePool
 from translate.losses import GAN_LOSSES, cycle_consistency, identity
 from translate.methods.batches import UnpairedBatch
-from translate.methods.translator import Direction, Translator, evaluating
-from translate.networks import DISCRIMINATORS, GENERATORS
-from translate.networks.normalisation import Norm
+from translate.methods.translator_training import LearnsFrom, TranslatorTraining, adam
+from translate.methods.unpaired_training import UnpairedTrainingSettings, make_discriminator, make_generator
 from translate.schedules import LearningRate
+from translate.translator import ImageTranslator, evaluating
 from translate.value_range import to_signed, to_unit
 
 Domain = Literal["source", "target"]
 
 
-class CycleGAN(Translator):
-    """Two generators, two discriminators, two pools of past fakes; optionally an expert that guides the generators.
+@dataclass(frozen=True)
+class CycleGANSettings(UnpairedTrainingSettings):
+    """Zhu et al., ICCV 2017."""
 
-    Args:
-        steps: Steps of the whole training; the learning rate's schedule follows from it.
-        schedule: Key of SCHEDULES.
-        decay_fraction: Last part of the training, in which the learning rate falls; 0 keeps it constant.
-        generator: Key of GENERATORS.
-        discriminator: Key of DISCRIMINATORS.
-        norm: "instance", or "batch", which mixes the images of a batch.
-        initialisation: Of all weights: "normal", "xavier", "kaiming" or "orthogonal".
-        gan_loss: Key of GAN_LOSSES.
-        generator_channels: Channels of a generator at full resolution.
-        discriminator_channels: Channels of a discriminator's first layer.
-        discriminator_layers: Halvings of the discriminator "patch"; 3 see patches of 70 pixels.
-        antialias: Blur before halving and after doubling, of ResNet generators; not in the paper.
-        learning_rate: Initial rate of both Adam optimizers.
-        betas: Decay rates of Adam's two moments.
-        cycle_weight: Weight of both cycle terms; lambda in eq. 3.
-        identity_weight: Weight of both identity terms, relative to `cycle_weight`; 0 saves their forward passes.
-        pool_size: Past fakes kept for each discriminator; 0 for none.
-        ema_decay: Of moving averages of both generators, which then translate; None for no average.
-        guidance: Adds a segmentation loss to the generators' objective; None leaves the paper as it is.
+    norm: Literal["instance", "batch"] = "instance"
+    """Of all networks; "batch" mixes the images of a batch."""
+    cycle_weight: PositiveFloat = 10.0
+    """Weight of both cycle terms; lambda in eq. 3."""
+    identity_weight: NonNegativeFloat = 0.5
+    """Weight of the identity terms relative to `cycle_weight` (sec. 5.2); 0 leaves them, and their passes, out."""
+    pool_size: NonNegativeInt = 50
+    """Past translations that the discriminators are shown again (sec. 4); 0 shows new ones only."""
 
-    Raises:
-        ValueError: A network's name is unknown, or a number is out of range.
-    """
 
-    def __init__(
-        self,
-        *,
-        steps: int,
-        schedule: str = "linear",
-        decay_fraction: float = 0.5,
-        generator: str = "resnet9",
-        discriminator: str = "patch",
-        norm: Norm = "instance",
-        initialisation: str = "normal",
-        gan_loss: str = "least_squares",
-        generator_channels: int = 64,
-        discriminator_channels: int = 64,
-        discriminator_layers: int = 3,
-        antialias: bool = False,
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        cycle_weight: float = 10.0,
-        identity_weight: float = 0.5,
-        pool_size: int = 50,
-        ema_decay: float | None = None,
-        guidance: Guidance | None = None,
-    ) -> None:
-        super().__init__()
-        if min(cycle_weight, identity_weight) < 0:
-            raise ValueError(f"Weights cannot be negative: cycle {cycle_weight}, identity {identity_weight}.")
-        self.learning_rate = LearningRate(steps, decay_fraction, schedule)
-        self.gan_loss = chosen(GAN_LOSSES, gan_loss, "GAN loss")
-        self.cycle_weight = cycle_weight
-        self.identity_weight = identity_weight
-        self.images_kept_apart = norm == "instance"
-        self.guidance = guidance
+class CycleGAN(TranslatorTraining, ImageTranslator):
+    """Two generators, two discriminators, two pools of past fakes; optionally an expert that guides the generators."""
+
+    learns_from: ClassVar[LearnsFrom] = "unpaired"
+    directions = ("source_to_target", "target_to_source")
+    Settings = CycleGANSettings
+
+    def __init__(self, settings: CycleGANSettings, guidance: Guidance | None = None) -> None:
+        """Draw all weights.
+
+        Args:
+            settings: All that the paper leaves to choose.
+            guidance: Adds a segmentation loss to the generators' objective; None leaves the paper as it is.
+
+        Raises:
+            ValueError: A network, loss or schedule has an unknown name.
+        """
+        super().__init__(_generators(settings))
+        self.settings, self.guidance = settings, guidance
+        self.learning_rate = LearningRate(settings.steps, settings.decay_fraction, settings.schedule)
+        self.gan_loss = chosen(GAN_LOSSES, settings.gan_loss, "GAN loss")
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
-
-        make_generator = chosen(GENERATORS, generator)
-        if antialias:
-            if not generator.startswith("resnet"):
-                raise ValueError(f"generator is {generator!r}; antialias is for resnet6 and resnet9.")
-            make_generator = partial(make_generator, antialias=True)
-        self.source_to_target, self.target_to_source = (
-            make_generator(base_channels=generator_channels, norm=norm, initialisation=initialisation) for _ in range(2)
-        )
-        make_discriminator = chosen(DISCRIMINATORS, discriminator)
-        if discriminator == "patch":
-            make_discriminator = partial(make_discriminator, layers=discriminator_layers)
         self.target_discriminator, self.source_discriminator = (
-            make_discriminator(base_channels=discriminator_channels, norm=norm, initialisation=initialisation)
-            for _ in range(2)
+            make_discriminator(settings, settings.norm) for _ in range(2)
         )
-        self.fake_target_pool = ImagePool(pool_size)
-        self.fake_source_pool = ImagePool(pool_size)
-        self.ema_decay = ema_decay
+        self.fake_target_pool = ImagePool(settings.pool_size)
+        self.fake_source_pool = ImagePool(settings.pool_size)
         self.averages = self._fresh_averages()
 
         generators = [*self.source_to_target.parameters(), *self.target_to_source.parameters()]
         discriminators = [*self.target_discriminator.parameters(), *self.source_discriminator.parameters()]
-        # Fused: one pass over the weights instead of a dozen; 17 ms against 107 on two CPU cores, at the default sizes.
-        self._optimizers: dict[str, Optimizer] = {
-            "generators": Adam(generators, lr=learning_rate, betas=betas, fused=True),
-            "discriminators": Adam(discriminators, lr=learning_rate, betas=betas, fused=True),
+        self._optimizers = {
+            "generators": adam(generators, settings.learning_rate),
+            "discriminators": adam(discriminators, settings.learning_rate),
         }
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        return self._optimizers
+    @classmethod
+    def translator(cls, settings: CycleGANSettings) -> ImageTranslator:
+        return ImageTranslator(_generators(settings))
 
-    def learning_rate_scale(self, step: int) -> float:
-        return self.learning_rate.scale(step)
+    @classmethod
+    def kept(cls, settings: CycleGANSettings) -> dict[str, str]:
+        averaged = settings.ema_decay is not None
+        return {one: f"averages.{one}.network." if averaged else f"{one}." for one in cls.directions}
 
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """Translate both ways and back, let the generators learn, then the discriminators. Zhu et al., sec. 3 and 4."""
@@ -153,27 +117,27 @@ class CycleGAN(Translator):
             The losses, and the translations into the other domain, signed, without gradient.
         """
         guidance = self._guidance_now()
-        generators = self._generators()
-        there, back = generators[f"{domain}_to_{other}"], generators[f"{other}_to_{domain}"]
+        there, back = (self.get_submodule(one) for one in (f"{domain}_to_{other}", f"{other}_to_{domain}"))
         image, other_image = to_signed(getattr(batch, domain)), to_signed(getattr(batch, other))
-        own = other_image if self.identity_weight > 0 else None
+        own = other_image if self.settings.identity_weight > 0 else None
         labelled = guidance.labelled_images(batch, domain) if guidance is not None else None
         fake, same, labelled_fake = self._translate(
             there, image, own, None if labelled is None else to_signed(labelled)
         )
         losses = {
             f"adversarial_{other}": self.adversarial(other, fake),
-            f"cycle_{domain}": self.cycle_weight * cycle_consistency(back(fake), image),
+            f"cycle_{domain}": self.settings.cycle_weight * cycle_consistency(back(fake), image),
         }
         if same is not None:
-            losses[f"identity_{other}"] = self.cycle_weight * self.identity_weight * identity(same, other_image)
+            weight = self.settings.cycle_weight * self.settings.identity_weight
+            losses[f"identity_{other}"] = weight * identity(same, other_image)
         if guidance is not None:
             losses = guidance.mixed_with(losses, guidance.losses(batch, domain, fake, labelled_fake))
         return losses, fake.detach()
 
     def _guidance_now(self) -> Guidance | None:
         """The guidance, once it has begun."""
-        if self.guidance is None or int(self.steps_taken) < self.guidance.start_step:
+        if self.guidance is None or int(self.steps_taken) < self.guidance.settings.start_step:
             return None
         return self.guidance
 
@@ -184,7 +148,7 @@ class CycleGAN(Translator):
         time than with two passes (16 channels, 128x128, batch 1).
         """
         given = [image for image in images if image is not None]
-        if self.images_kept_apart:
+        if self.settings.norm == "instance":
             translated = iter(generator(torch.cat(given)).split([len(image) for image in given]))
         else:
             translated = map(generator, given)
@@ -223,23 +187,23 @@ class CycleGAN(Translator):
         }
 
     def generator(self, direction: Direction = "source_to_target") -> nn.Module:
-        self.check_direction(direction)
-        if self.averages is not None:
-            return self.averages[direction].network
-        return self._generators()[direction]
+        own = super().generator(direction)
+        return own if self.averages is None else self.averages[direction].network
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         super().start_from(state)
         self.averages = self._fresh_averages()
 
-    def _generators(self) -> dict[Direction, nn.Module]:
-        return {"source_to_target": self.source_to_target, "target_to_source": self.target_to_source}
-
     def _fresh_averages(self) -> nn.ModuleDict | None:
-        if self.ema_decay is None:
+        decay = self.settings.ema_decay
+        if decay is None:
             return None
-        return nn.ModuleDict({name: MovingAverage(one, self.ema_decay) for name, one in self._generators().items()})
+        return nn.ModuleDict({one: MovingAverage(self.get_submodule(one), decay) for one in self.directions})
 
     def _follow_with_averages(self) -> None:
-        for name, average in (self.averages or {}).items():
-            average.update(self._generators()[name])
+        for direction, average in (self.averages or {}).items():
+            average.update(self.get_submodule(direction))
+
+
+def _generators(settings: CycleGANSettings) -> dict[Direction, nn.Module]:
+    return {direction: make_generator(settings, settings.norm) for direction in CycleGAN.directions}

@@ -6,164 +6,189 @@ Images are in [0, 1] outside this file and in [-1, 1] within it.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
 from segment.appearance.colours import paint_classes
 from segment.averaging import MovingAverage
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
+from segment.settings import NonNegativeFloat, NonNegativeInt, PositiveInt
+from translate.directions import Direction
 from translate.image_pool import ImagePool
-from translate.layouts import borders, class_indices, one_hot, painted, regions
+from translate.layout_translator import LayoutTranslator
+from translate.layouts import class_indices, painted, regions
 from translate.methods.batches import PairedBatch
-from translate.methods.translator import Direction, Translator, evaluating
+from translate.methods.translator_training import (
+    LearnsFrom,
+    TranslatorTraining,
+    TranslatorTrainingSettings,
+    adam,
+)
 from translate.multiscale_losses import adversarial_loss, discriminator_loss, feature_matching
 from translate.networks.feature_encoder import FeatureEncoder
 from translate.networks.multiscale_discriminator import MultiscaleDiscriminator
 from translate.networks.perceptual import PerceptualLoss
 from translate.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, coarse_closing
-from translate.padding import pad_to_multiple
 from translate.schedules import LearningRate
-from translate.styles import StyleMemory, style_keys
-from translate.value_range import to_signed, to_unit
+from translate.styles import StyleMemory
+from translate.value_range import to_signed
 
 Phase = Literal["global", "enhancer", "joint"]
 CLUSTER_EVERY = 100
 """Steps between two clusterings of the styles; the last step of the training clusters too."""
+TRAIN_IDS = 19
+"""Labels of the one label space with ignored pixels, which then have a channel of their own."""
 
 
-class Pix2pixHD(Translator):
-    """A generator of one or more resolutions, discriminators at several scales, optionally an encoder of styles.
+@dataclass(frozen=True)
+class Pix2pixHDSettings(TranslatorTrainingSettings):
+    """Wang et al., CVPR 2018: photos from label maps, trained on labelled target frames.
 
-    Args:
-        steps: Steps of the whole training; the learning rate's schedule follows from it.
-        decay_fraction: Last part of the training, in which the learning rate falls linearly; 0 keeps it constant.
-        labels: Classes; ids go from 0 to labels - 1. 35 in the authors' checkpoints, which have labelIds.
-        ignore_channel: Give ignored pixels (255) a channel of their own, after the classes.
-        edges: Add a channel of instance borders; of label borders where there are no instances.
-        enhancers: Local enhancers around the global generator, each of which doubles its resolution; 0 for none.
-        generator_channels: Channels of the global generator at its full resolution; an enhancer has half as many.
-        halvings: Of the global generator.
-        blocks: Of the global generator.
-        enhancer_blocks: Residual blocks of each enhancer.
-        global_steps: First steps, in which the global generator learns alone, at its own resolution.
-        enhancer_steps: Steps after that, in which the enhancers learn and the global generator is fixed.
-        discriminator_channels: Channels of each discriminator's first layer.
-        discriminator_layers: Of each discriminator.
-        scales: How many discriminators, each at half the resolution of the one before.
-        feature_weight: Of feature matching; lambda in eq. 5.
-        perceptual_weight: Of the VGG loss.
-        perceptual: The VGG loss; None goes without.
-        pool_size: Past fakes that the discriminators are shown again; 0 in the paper.
-        style_features: Numbers that describe an instance's looks, from an encoder trained along; 0 for no encoder.
-        style_channels: Channels of the encoder at full resolution.
-        style_halvings: Of the encoder.
-        style_clusters: Looks of each class to choose from at use.
-        learning_rate: Initial rate of both Adam optimizers.
-        betas: Decay rates of Adam's two moments.
-        ema_decay: Of a moving average of the generator, which then translates; None for no average.
-
-    Raises:
-        ValueError: A number is out of range, or two contradict each other.
+    The paper's 2048x1024: generator "local", crop [2048, 1024], height 1024, scales 3, global_steps and enhancer_steps.
     """
 
-    takes: ClassVar[Literal["image", "label_map"]] = "label_map"
-    directions: ClassVar[tuple[Direction, ...]] = ("source_to_target",)
+    generator: Literal["global", "local"] = "global"
+    """The global generator alone, or within enhancers, each of which doubles its resolution."""
+    enhancers: PositiveInt = 1
+    """Of the generator "local"."""
+    global_steps: NonNegativeInt = 0
+    """First steps of the generator "local", in which its global part learns alone, at its own resolution."""
+    enhancer_steps: NonNegativeInt = 0
+    """Steps after that, in which the enhancers learn and the global part is fixed; then all learn jointly."""
+    generator_channels: PositiveInt = 64
+    """Width of the global generator's first layer; an enhancer's is half. 8 or 16 trains on a CPU in minutes."""
+    halvings: PositiveInt = 4
+    """Of the global generator."""
+    blocks: PositiveInt = 9
+    """Residual blocks of the global generator."""
+    enhancer_blocks: PositiveInt = 3
+    """Residual blocks of each enhancer."""
+    discriminator_channels: PositiveInt = 64
+    discriminator_layers: PositiveInt = 3
+    scales: PositiveInt = 2
+    """Discriminators, each at half the resolution of the one before."""
+    feature_weight: NonNegativeFloat = 10.0
+    """Weight of feature matching; lambda in eq. 5."""
+    perceptual_weight: NonNegativeFloat = 10.0
+    """Weight of the VGG-19 loss; it is off where there are no weights, and the run says so."""
+    pool_size: NonNegativeInt = 0
+    """Past photos that the discriminators are shown again; none in the paper."""
+    edges: bool = True
+    """Give the generator the borders of instances, or of labels where there are no instance maps."""
+    style_features: NonNegativeInt = 0
+    """Numbers that describe how an instance looks, read off real images by an encoder; 3 in the paper, 0 for none."""
+    style_channels: PositiveInt = 16
+    """Width of the encoder's first layer."""
+    style_halvings: PositiveInt = 4
+    """Of the encoder."""
+    style_clusters: PositiveInt = 10
+    """Looks of each class to choose from when translating (sec. 3.4)."""
+    labels: PositiveInt = TRAIN_IDS
+    """19: train ids, and a channel for ignored pixels. 35: Cityscapes' labelIds, as in the authors' checkpoints."""
 
-    def __init__(
-        self,
-        *,
-        steps: int,
-        decay_fraction: float = 0.5,
-        labels: int = 19,
-        ignore_channel: bool = True,
-        edges: bool = True,
-        enhancers: int = 0,
-        generator_channels: int = 64,
-        halvings: int = 4,
-        blocks: int = 9,
-        enhancer_blocks: int = 3,
-        global_steps: int = 0,
-        enhancer_steps: int = 0,
-        discriminator_channels: int = 64,
-        discriminator_layers: int = 3,
-        scales: int = 2,
-        feature_weight: float = 10.0,
-        perceptual_weight: float = 10.0,
-        perceptual: PerceptualLoss | None = None,
-        pool_size: int = 0,
-        style_features: int = 0,
-        style_channels: int = 16,
-        style_halvings: int = 4,
-        style_clusters: int = 10,
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        ema_decay: float | None = None,
-    ) -> None:
-        super().__init__()
-        _check_phases(steps, enhancers, global_steps, enhancer_steps)
-        self.learning_rate = LearningRate(steps, decay_fraction)
-        if min(feature_weight, perceptual_weight, style_features, enhancers) < 0:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        phases = self.global_steps + self.enhancer_steps
+        if phases and self.generator == "global":
+            raise ValueError('global_steps and enhancer_steps are phases of the generator "local"; set generator to it')
+        if phases > self.steps:
             raise ValueError(
-                f"None of these can be negative: feature_weight {feature_weight}, perceptual_weight "
-                f"{perceptual_weight}, style_features {style_features}, enhancers {enhancers}."
+                f"global_steps {self.global_steps} and enhancer_steps {self.enhancer_steps} do not fit into steps "
+                f"{self.steps}"
             )
-        self.steps, self.global_steps, self.enhancer_steps = steps, global_steps, enhancer_steps
-        self.labels, self.ignore_channel, self.edges = labels, ignore_channel, edges
-        self.feature_weight, self.perceptual_weight = feature_weight, perceptual_weight
-        self.perceptual = perceptual if perceptual_weight > 0 else None
+        if self.generator_channels % 2**self.used_enhancers:
+            raise ValueError(
+                f"generator_channels is {self.generator_channels}; with {self.used_enhancers} enhancers, each of which "
+                f"has half, it must divide by {2**self.used_enhancers}"
+            )
+
+    @property
+    def used_enhancers(self) -> int:
+        """How many there are; 0 around the generator "global"."""
+        return self.enhancers if self.generator == "local" else 0
+
+    @property
+    def ignore_channel(self) -> bool:
+        """Whether ignored pixels have a channel."""
+        return self.labels == TRAIN_IDS
+
+    def check_crop(self, width: int, height: int) -> None:
+        halvings = self.halvings + self.used_enhancers
+        least = max(2**halvings, 2**self.style_halvings if self.style_features else 1)
+        if width % least or height % least or min(width, height) < 2 * 2**halvings:
+            raise ValueError(
+                f"crop is {width}x{height}; with {halvings} halvings in all, both sides must divide by {least} and be "
+                f"at least {2 * 2**halvings}. Change crop, halvings, enhancers or style_halvings"
+            )
+
+
+class Pix2pixHD(TranslatorTraining, LayoutTranslator):
+    """A generator of one or more resolutions, discriminators at several scales, optionally an encoder of styles."""
+
+    learns_from: ClassVar[LearnsFrom] = "paired"
+    Settings = Pix2pixHDSettings
+
+    def __init__(self, settings: Pix2pixHDSettings, perceptual: PerceptualLoss | None = None) -> None:
+        """Draw all weights.
+
+        Args:
+            settings: All that the paper leaves to choose.
+            perceptual: The VGG loss; None goes without, whatever its weight.
+        """
+        super().__init__(**_what_translates(settings))
+        self.settings = settings
+        self.learning_rate = LearningRate(settings.steps, settings.decay_fraction)
+        self.perceptual = perceptual if settings.perceptual_weight > 0 else None
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
 
-        # Networks
-        self.classes = labels + ignore_channel
-        layout_channels = self.classes + edges
-        sizes = {"in_channels": layout_channels + style_features, "halvings": halvings, "blocks": blocks}
-        self.source_to_target = _generator(generator_channels, enhancers, enhancer_blocks, sizes)
-        self.coarse_closing = coarse_closing(generator_channels) if global_steps else None
+        # Networks that only training needs
+        self.coarse_closing = coarse_closing(settings.generator_channels) if settings.global_steps else None
         self.discriminator = MultiscaleDiscriminator(
-            in_channels=layout_channels + 3,
-            base_channels=discriminator_channels,
-            layers=discriminator_layers,
-            scales=scales,
+            in_channels=_layout_channels(settings) + 3,
+            base_channels=settings.discriminator_channels,
+            layers=settings.discriminator_layers,
+            scales=settings.scales,
         )
-        self.pool = ImagePool(pool_size)
-        self.encoder, self.styles = None, None
-        if style_features:
+        self.pool = ImagePool(settings.pool_size)
+        self.encoder = None
+        if settings.style_features:
             self.encoder = FeatureEncoder(
-                features=style_features, base_channels=style_channels, halvings=style_halvings
+                features=settings.style_features,
+                base_channels=settings.style_channels,
+                halvings=settings.style_halvings,
             )
-            self.styles = StyleMemory(self.classes, style_features, style_clusters)
-        self.ema_decay = ema_decay
         self.average = self._fresh_average()
 
-        # Optimizers
         makers = [network for network in (self.source_to_target, self.coarse_closing, self.encoder) if network]
-        weights = [parameter for network in makers for parameter in network.parameters()]
-        self._optimizers: dict[str, Optimizer] = {
-            "generator": _adam(weights, learning_rate, betas),
-            "discriminator": _adam(list(self.discriminator.parameters()), learning_rate, betas),
+        self._optimizers = {
+            "generator": adam([one for network in makers for one in network.parameters()], settings.learning_rate),
+            "discriminator": adam(self.discriminator.parameters(), settings.learning_rate),
         }
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        return self._optimizers
+    @classmethod
+    def translator(cls, settings: Pix2pixHDSettings) -> LayoutTranslator:
+        return LayoutTranslator(**_what_translates(settings))
 
-    def learning_rate_scale(self, step: int) -> float:
-        return self.learning_rate.scale(step)
+    @classmethod
+    def kept(cls, settings: Pix2pixHDSettings) -> dict[str, str]:
+        parts = {"source_to_target": "source_to_target." if settings.ema_decay is None else "average.network."}
+        return parts | ({"styles": "styles."} if settings.style_features else {})
 
     @property
     def phase(self) -> Phase:
         """What the next step trains; a function of the steps taken."""
         taken = int(self.steps_taken)
-        if taken < self.global_steps:
+        if taken < self.settings.global_steps:
             return "global"
-        return "enhancer" if taken < self.global_steps + self.enhancer_steps else "joint"
+        return "enhancer" if taken < self.settings.global_steps + self.settings.enhancer_steps else "joint"
 
     def step(self, batch: PairedBatch, update: Update) -> dict[str, Tensor]:
         """Synthesise from the layout, let the generator learn, then the discriminators. Wang et al., sec. 3."""
-        if self.global_steps and self.steps_taken == self.global_steps:
+        if self.settings.global_steps and self.steps_taken == self.settings.global_steps:
             # From here on images are larger; those in the pool are of the global generator's resolution.
             peers, self.pool = self.pool.peers, ImagePool(self.pool.capacity).to(batch.image.device)
             self.pool.peers = peers
@@ -178,7 +203,8 @@ class Pix2pixHD(Translator):
         self.steps_taken += 1
         if self.average is not None:
             self.average.update(self.source_to_target)
-        if self.styles is not None and (self.steps_taken % CLUSTER_EVERY == 0 or self.steps_taken >= self.steps):
+        due = self.steps_taken % CLUSTER_EVERY == 0 or self.steps_taken >= self.settings.steps
+        if self.styles is not None and due:
             self.styles.form_clusters()
         return learnt
 
@@ -198,10 +224,10 @@ class Pix2pixHD(Translator):
         with frozen(self.discriminator):
             judged_fake = self.discriminator(torch.cat([layout, fake], dim=1))
         losses = {"adversarial": adversarial_loss(judged_fake)}
-        if self.feature_weight > 0:
-            losses["features"] = self.feature_weight * feature_matching(judged_fake, judged_real)
+        if self.settings.feature_weight > 0:
+            losses["features"] = self.settings.feature_weight * feature_matching(judged_fake, judged_real)
         if self.perceptual is not None:
-            losses["perceptual"] = self.perceptual_weight * self.perceptual(fake, real)
+            losses["perceptual"] = self.settings.perceptual_weight * self.perceptual(fake, real)
         return losses
 
     def _synthesise(self, batch: PairedBatch, phase: Phase) -> tuple[Tensor, Tensor, Tensor]:
@@ -221,61 +247,10 @@ class Pix2pixHD(Translator):
         with frozen(*([generator.model] if phase == "enhancer" else [])):
             return generator(given), real, layout
 
-    def layout(self, indices: Tensor, instance_map: Tensor | None) -> Tensor:
-        """Channel numbers int64 (B, H, W) to (B, C, H, W): one-hot classes and, if wanted, edges."""
-        classes = one_hot(indices, self.classes)
-        if not self.edges:
-            return classes
-        return torch.cat([classes, borders(indices if instance_map is None else instance_map)], dim=1)
-
     def generator(self, direction: Direction = "source_to_target") -> nn.Module:
         """The generator to use, its average if there is one: layout (with styles, if it has any) to signed image."""
-        self.check_direction(direction)
-        return self.source_to_target if self.average is None else self.average.network
-
-    @torch.no_grad()
-    def translate(
-        self,
-        label_map: Tensor,
-        direction: Direction = "source_to_target",
-        instance_map: Tensor | None = None,
-        style_seed: int = 0,
-    ) -> Tensor:
-        """Turn label maps of any size into photos, without gradient.
-
-        Args:
-            label_map: Integers (B, H, W), train ids, 255 = ignore; mirrored at the right and bottom to a size that the
-                generator takes.
-            direction: "source_to_target", the only one.
-            instance_map: Integers (B, H, W) of at least 0, one id per thing; None takes label borders for edges.
-            style_seed: Chooses each instance's look among its class's clusters, where the method has any. Equal layouts
-                get equal looks whatever batch they come in; another seed gives others.
-
-        Returns:
-            (B, 3, H, W), float32 in [0, 1], every pixel where its label was.
-
-        Raises:
-            ValueError: Another direction, a label id out of range, or a map that is not (B, H, W).
-        """
-        generator = self.generator(direction)
-        if label_map.ndim != 3:
-            raise ValueError(f"The label map has shape {tuple(label_map.shape)}; expected (B, H, W).")
-        if instance_map is not None and instance_map.shape != label_map.shape:
-            raise ValueError(
-                f"The instance map has shape {tuple(instance_map.shape)}, the label map {tuple(label_map.shape)}."
-            )
-        height, width = label_map.shape[-2:]
-        indices = class_indices(label_map, self.labels, self.ignore_channel)
-        multiple, smallest = generator.side_multiple, generator.smallest_side
-        indices = _padded(indices, multiple, smallest)
-        instance_map = None if instance_map is None else _padded(instance_map.long(), multiple, smallest)
-        layout = self.layout(indices, instance_map)
-        if self.styles is not None:
-            things = regions(indices, instance_map)
-            looks = self.styles.draw(things.label, style_keys(things, indices, style_seed))
-            layout = torch.cat([layout, painted(looks, things.numbers)], dim=1)
-        with evaluating(generator):
-            return to_unit(generator(layout))[..., :height, :width]
+        own = super().generator(direction)
+        return own if self.average is None else self.average.network
 
     @torch.no_grad()
     def preview(self, batch: PairedBatch) -> dict[str, Tensor]:
@@ -288,41 +263,43 @@ class Pix2pixHD(Translator):
         self.average = self._fresh_average()
 
     def _fresh_average(self) -> MovingAverage | None:
-        return None if self.ema_decay is None else MovingAverage(self.source_to_target, self.ema_decay)
+        decay = self.settings.ema_decay
+        return None if decay is None else MovingAverage(self.source_to_target, decay)
 
 
-def _generator(channels: int, enhancers: int, enhancer_blocks: int, sizes: dict[str, int]) -> nn.Module:
-    """The global generator with `channels` at its resolution, and the enhancers around it, if any."""
+def _what_translates(settings: Pix2pixHDSettings) -> dict[str, Any]:
+    """The arguments of a `LayoutTranslator`, its weights freshly drawn."""
+    styles = None
+    if settings.style_features:
+        classes = settings.labels + settings.ignore_channel
+        styles = StyleMemory(classes, settings.style_features, settings.style_clusters)
+    return {
+        "generator": _generator(settings),
+        "labels": settings.labels,
+        "ignore_channel": settings.ignore_channel,
+        "edges": settings.edges,
+        "styles": styles,
+    }
+
+
+def _layout_channels(settings: Pix2pixHDSettings) -> int:
+    """Of a layout, without styles."""
+    return settings.labels + settings.ignore_channel + settings.edges
+
+
+def _generator(settings: Pix2pixHDSettings) -> nn.Module:
+    """The global generator at its resolution, and the enhancers around it, if any."""
+    sizes = {
+        "in_channels": _layout_channels(settings) + settings.style_features,
+        "halvings": settings.halvings,
+        "blocks": settings.blocks,
+    }
+    enhancers = settings.used_enhancers
     if enhancers == 0:
-        return GlobalGenerator(base_channels=channels, **sizes)
-    if channels % 2**enhancers:
-        raise ValueError(
-            f"generator_channels is {channels}; with {enhancers} enhancers, each of which has half, it must divide by "
-            f"{2**enhancers}."
-        )
+        return GlobalGenerator(base_channels=settings.generator_channels, **sizes)
     return LocalEnhancer(
-        base_channels=channels // 2**enhancers, enhancers=enhancers, enhancer_blocks=enhancer_blocks, **sizes
+        base_channels=settings.generator_channels // 2**enhancers,
+        enhancers=enhancers,
+        enhancer_blocks=settings.enhancer_blocks,
+        **sizes,
     )
-
-
-def _adam(parameters: list[nn.Parameter], learning_rate: float, betas: tuple[float, float]) -> Adam:
-    # Fused: one pass over the weights instead of a dozen.
-    return Adam(parameters, lr=learning_rate, betas=betas, fused=True)
-
-
-def _check_phases(steps: int, enhancers: int, global_steps: int, enhancer_steps: int) -> None:
-    if min(global_steps, enhancer_steps) < 0 or global_steps + enhancer_steps > steps:
-        raise ValueError(
-            f"global_steps {global_steps} and enhancer_steps {enhancer_steps} must fit into {steps} steps; the rest "
-            "trains all networks jointly."
-        )
-    if enhancers == 0 and global_steps + enhancer_steps > 0:
-        raise ValueError(
-            f"global_steps {global_steps} and enhancer_steps {enhancer_steps} need enhancers; there are none, and the "
-            "global generator learns alone throughout."
-        )
-
-
-def _padded(ids: Tensor, multiple: int, smallest: int) -> Tensor:
-    """Ids int64 (B, H, W) mirrored at the right and bottom; torch mirrors floats only, exact here up to 2^53."""
-    return pad_to_multiple(ids[:, None].double(), multiple, smallest)[:, 0].long()

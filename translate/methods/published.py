@@ -4,77 +4,70 @@ A published checkpoint is often one generator, one way, alone. It translates lik
 discriminator, and its counterpart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Annotated, Any, Literal
 
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
-from segment.methods.method import Update
+from segment.settings import OneOf, PositiveInt, check_settings
 from translate.choices import chosen
-from translate.methods.batches import UnpairedBatch
-from translate.methods.translator import Direction, Translator
+from translate.directions import Direction
 from translate.networks import GENERATORS
 from translate.networks.pix2pixhd import GlobalGenerator
+from translate.translator import ImageTranslator
+
+OF_IMAGES: dict[str, Callable[..., nn.Module]] = {**GENERATORS, "global": partial(GlobalGenerator, in_channels=3)}
+"""All generators that take images; the last is pix2pixHD's."""
 
 
-class Published(Translator):
-    """One generator for each of `directions`, of one architecture.
+@dataclass(frozen=True)
+class PublishedSettings:
+    """Generators of a published checkpoint, as `sim2real checkpoint import` found them; used, never trained."""
 
-    Args:
-        generator: Key of GENERATORS, or "global": pix2pixHD's, from images.
-        halvings: Of the generator "global".
-        blocks: Of the generator "global".
-        generator_channels: Channels of a generator at full resolution.
-        norm: "instance", "batch", or "frame": batch normalisation by the statistics of each frame.
-        antialias: Of ResNet generators with blurred halvings and doublings, as CUT's are.
-        directions: What it translates; each has its own weights.
+    generator: Annotated[str, OneOf("translate.methods.published.OF_IMAGES")]
+    directions: tuple[Direction, ...]
+    """What it translates; each has its own weights."""
+    halvings: PositiveInt = 4
+    """Of the generator "global"."""
+    blocks: PositiveInt = 9
+    """Of the generator "global"."""
+    generator_channels: PositiveInt = 64
+    norm: Literal["instance", "batch", "frame"] = "instance"
+    """"frame" is batch normalisation by the statistics of each frame instead of those that were saved."""
+    antialias: bool = False
+    """Blurs before halving and after doubling, as CUT's generators have them."""
 
-    Raises:
-        ValueError: The network's name is unknown, or there is no direction.
-    """
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if not self.directions:
+            raise ValueError("directions is empty; a translator translates at least one way")
 
-    def __init__(
-        self,
-        *,
-        generator: str,
-        halvings: int = 4,
-        blocks: int = 9,
-        generator_channels: int = 64,
-        norm: str = "instance",
-        antialias: bool = False,
-        directions: Sequence[Direction] = ("source_to_target",),
-    ) -> None:
-        super().__init__()
-        if not directions:
-            raise ValueError("directions is empty; a translator translates at least one way.")
-        self.directions = tuple(directions)
-        make = partial(GlobalGenerator, in_channels=3, halvings=halvings, blocks=blocks)
-        if generator != "global":
-            # Only ResNets know the word.
-            make = partial(chosen(GENERATORS, generator), norm=norm, **({"antialias": True} if antialias else {}))
-        for direction in self.directions:
-            self.add_module(direction, make(base_channels=generator_channels))
 
-    def optimizers(self) -> dict[str, Optimizer]:
-        return {}
+class Published(ImageTranslator):
+    """One generator for each direction, of one architecture."""
 
-    def learning_rate_scale(self, step: int) -> float:
-        return 1.0
+    Settings = PublishedSettings
 
-    def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
-        """There is nothing to train with."""
-        raise ValueError("A published generator alone cannot be trained: train cyclegan or cut.")
+    def __init__(self, settings: PublishedSettings) -> None:
+        """Draw all weights. ValueError if the network's name is unknown."""
+        super().__init__({direction: _generator(settings) for direction in settings.directions})
 
-    def preview(self, batch: UnpairedBatch) -> dict[str, Tensor]:
-        """Images and their translations, (B, 3, H, W) in [0, 1], of each direction that there is."""
-        shown = {}
-        for direction in self.directions:
-            domain, _, other = direction.partition("_to_")
-            image = getattr(batch, domain)
-            shown |= {domain: image, f"fake_{other}": self.translate(image, direction)}
-        return shown
+    @classmethod
+    def translator(cls, settings: PublishedSettings) -> "Published":
+        """Itself: there is nothing that only training needs. See `TranslatorTraining.translator`."""
+        return cls(settings)
 
-    def generator(self, direction: Direction = "source_to_target") -> nn.Module:
-        self.check_direction(direction)
-        return self.get_submodule(direction)
+    @classmethod
+    def kept(cls, settings: PublishedSettings) -> dict[str, str]:
+        """Where `state_dict()` keeps each generator; see `TranslatorTraining.kept`."""
+        return {direction: f"{direction}." for direction in settings.directions}
+
+
+def _generator(settings: PublishedSettings) -> nn.Module:
+    """Made with the words that its kind knows."""
+    words: dict[str, Any] = {"norm": settings.norm} | ({"antialias": True} if settings.antialias else {})
+    if settings.generator == "global":
+        words = {"halvings": settings.halvings, "blocks": settings.blocks}
+    return chosen(OF_IMAGES, settings.generator)(base_channels=settings.generator_channels, **words)

@@ -14,9 +14,13 @@ from translate.networks.pixel_discriminator import PixelDiscriminator
 from translate.networks.resnet_generator import ResnetGenerator
 from translate.networks.unet_generator import UnetGenerator
 
-GENERATORS: dict[str, Callable[..., nn.Module]] = {
+RESNETS: dict[str, Callable[..., nn.Module]] = {
     "resnet6": partial(ResnetGenerator, blocks=6),
     "resnet9": partial(ResnetGenerator, blocks=9),
+}
+"""Generators with an encoder that can be asked for its features, as CUT does."""
+GENERATORS: dict[str, Callable[..., nn.Module]] = {
+    **RESNETS,
     "unet128": partial(UnetGenerator, halvings=7),
     "unet256": partial(UnetGenerator, halvings=8),
 }

@@ -29,7 +29,8 @@ from pipelines.stages.evaluation.evaluate import (
     predictor,
 )
 from segment.classes import CLASS_NAMES
-from translate.methods.translator import Direction, Translator
+from translate.directions import Direction
+from translate.translator import Translator
 
 ArrayTranslation = Callable[[np.ndarray], np.ndarray]
 """uint8 (H, W, 3) to uint8 (h, w, 3) of the same aspect."""

@@ -18,14 +18,14 @@ from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
-from pipelines.experiment.translators import UNGUIDED, GuidanceSettings, LearnsFrom, TranslatorTraining
+from pipelines.experiment.translators import UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.training_run import filled_pool, refuse_uneven_batches, train_run
 from pipelines.stages.translating.layouts import paired_batches, perceptual_loss
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from translate.guidance import Guidance
-from translate.methods.translator import Translator
+from translate.methods.translator_training import LearnsFrom, TranslatorTraining
 
 
 def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
@@ -69,7 +69,7 @@ def train_expert(workspace: Workspace, guidance: GuidanceSettings, seed: int, se
     train_segmenter(its, seed, arm, session)
 
 
-def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Translator:
+def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> TranslatorTraining:
     """The method as its training begins: weights drawn or taken over, its expert, if any, at hand."""
     settings = workspace.experiment.translator
     collaborators: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Tr
     return method
 
 
-def refuse_statistics_of_parts(settings: TranslatorTraining, processes: Processes) -> None:
+def refuse_statistics_of_parts(settings: AnyTranslatorSettings, processes: Processes) -> None:
     """UserError where several processes would each normalise their own part of a batch: what is learnt would change."""
     if processes.count > 1 and getattr(settings, "norm", "instance") == "batch":
         raise UserError(
@@ -100,10 +100,10 @@ def load_guidance(workspace: Workspace, guidance: GuidanceSettings, seed: int, m
     arm = workspace.expert_arm(guidance)
     path = Path(guidance.expert) if arm is None else workspace.expert_workspace(arm).segmenter(seed, arm)
     expert, _, _ = load_segmenter(path, machine)
-    return Guidance(expert, **guidance.arguments())
+    return Guidance(expert, Guidance.Settings(**guidance.declared_values()))
 
 
-def take_over(method: Translator, path: Path) -> None:
+def take_over(method: TranslatorTraining, path: Path) -> None:
     """Fill a fresh method's networks with the weights of a translator's run folder or checkpoint.
 
     Raises:

@@ -29,7 +29,7 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.keys import AUTHORS_LABELS
 from pipelines.stages.training.training_run import filled_pool, note
 from pipelines.stages.translating.label_reader import read_label_map
-from translate.methods.pix2pixhd import Pix2pixHD
+from translate.layout_translator import LayoutTranslator
 from translate.networks.perceptual import PerceptualLoss, VGG19Features
 
 VGG_FILE = "vgg19-dcbb9e9d.pth"
@@ -127,7 +127,7 @@ def torch_cache() -> Path:
 # --- translation -----------------------------------------------------------------------------------
 
 
-def layout_reader(method: Pix2pixHD, label_ids: bool = False) -> Callable[[FrameToTranslate], np.ndarray]:
+def layout_reader(method: LayoutTranslator, label_ids: bool = False) -> Callable[[FrameToTranslate], np.ndarray]:
     """What `translate_frames` reads for a method that takes label maps; `label_ids` as of `read_layout`."""
     return partial(read_layout, table=label_table(method.labels), label_ids=label_ids)
 
@@ -159,7 +159,7 @@ def _stored_label_ids(path: Path) -> np.ndarray:
     return stored.astype(np.uint8)
 
 
-def translate_layout(method: Pix2pixHD, things: Tensor, style_seed: int = 0) -> Tensor:
+def translate_layout(method: LayoutTranslator, things: Tensor, style_seed: int = 0) -> Tensor:
     """What `read_layout` gave, as int64 (B, H, W), to images (B, 3, H, W) in [0, 1]."""
     return method.translate(things & 255, instance_map=things, style_seed=style_seed)
 

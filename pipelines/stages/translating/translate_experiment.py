@@ -28,9 +28,9 @@ from pipelines.stages.translating.translate_frames import (
     translate_frames,
 )
 from pipelines.stages.translating.translate_video import translate_video
-from translate.methods.pix2pixhd import Pix2pixHD
-from translate.methods.translator import Translator, translate_padded
+from translate.layout_translator import LayoutTranslator
 from translate.tiling import translate_tiled
+from translate.translator import Translator, translate_padded
 from translate.value_range import to_signed, to_unit
 
 Translate = Callable[[torch.Tensor], torch.Tensor]
@@ -64,7 +64,7 @@ def run_translation(
         raise UserError(f"{found} translates label maps, but not every frame has one; name the data set by --reader")
     identity = {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision}
     # Our own networks with 35 labels are trained by way of the train ids, and used the same way.
-    label_ids = isinstance(method, Pix2pixHD) and method.labels == AUTHORS_LABELS and is_published(found)
+    label_ids = isinstance(method, LayoutTranslator) and method.labels == AUTHORS_LABELS and is_published(found)
     if label_ids:
         identity["layout"] = "label_ids"
     total = len(plan) if manner.part is None else len(manner.part.of(plan))
@@ -146,7 +146,7 @@ def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
         raise UserError(f"--runtime {manner.runtime}: choose --fast or --precision fp32 with it")
 
     def translate(image: torch.Tensor) -> torch.Tensor:
-        """As `Translator.translate`, by the accelerated generator."""
+        """As `ImageTranslator.translate`, by the accelerated generator."""
         image = image.contiguous(memory_format=torch.channels_last)
         with contextlib.nullcontext() if manner.fast else machine.autocast():
             if manner.tile is not None:
@@ -158,7 +158,7 @@ def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
 
 def _refuse_without_looks(method: Translator, style_seed: int) -> None:
     """A seed that could change nothing is a mistake."""
-    if not isinstance(method, Pix2pixHD) or method.styles is None:
+    if not isinstance(method, LayoutTranslator) or method.styles is None:
         raise UserError(f"--style-seed {style_seed}: this translator has learnt one look; leave it out")
     if not method.styles.found.any():
         raise UserError(

@@ -31,7 +31,15 @@ from tests.pipelines.batch_inference.translating import (
     tree,
 )
 from tests.pipelines.data.test_images import chunk, exif, make_png
-from translate.methods.cyclegan import CycleGAN
+from translate.networks import GENERATORS
+from translate.translator import ImageTranslator
+
+
+def small_translator(channels):
+    """Of real layers, from source to target."""
+    torch.manual_seed(0)
+    return ImageTranslator({"source_to_target": GENERATORS["resnet6"](base_channels=channels)}).eval()
+
 
 # --- one whole run ----------------------------------------------------------------------------------------------------
 
@@ -114,8 +122,7 @@ def test_a_batch_holds_neighbours_of_one_size_and_is_always_full(source, tmp_pat
 
 
 def test_a_real_generator_keeps_sizes_that_do_not_divide_by_four(tmp_path):
-    torch.manual_seed(0)
-    method = CycleGAN(steps=1, generator="resnet6", generator_channels=4, discriminator_channels=4).eval()
+    method = small_translator(4)
     for size in ((17, 23), (16, 24), (33, 16)):
         write_image(tmp_path / f"in/{size[0]}.png", paint(size[0], *size))
     run_folder(tmp_path / "in", tmp_path / "one", method.translate)
@@ -205,8 +212,7 @@ def test_a_turned_image_whose_label_map_is_not_is_refused(source, tmp_path):
 
 def test_bytes_do_not_depend_on_what_else_there_was_to_do(tmp_path):
     """A real generator, batches of three: killed and resumed, in parts, or at once."""
-    torch.manual_seed(0)
-    method = CycleGAN(steps=1, generator="resnet6", generator_channels=8, discriminator_channels=4).eval()
+    method = small_translator(8)
     for number in range(7):
         write_image(tmp_path / f"in/{number}.png", paint(number, 20, 28))
     run_folder(tmp_path / "in", tmp_path / "once", method.translate, batch_size=3)

@@ -1,13 +1,24 @@
 """Settings of stage one's methods: what each method is given, and what contradicts itself."""
 
+import dataclasses
+import json
+from pathlib import Path
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings
+from pipelines.experiment.translators import (
+    TRAININGS,
+    AnyTranslatorSettings,
+    CycleGANSettings,
+    LoadableTranslatorSettings,
+)
 from pipelines.settings import explain
-from translate.methods import METHODS
+from translate.methods import METHODS, TRANSLATORS
 
 ADAPTER = TypeAdapter(AnyTranslatorSettings)
+RECORDED = json.loads((Path(__file__).parent / "translator_settings.json").read_text())
+"""Settings as runs recorded them when each was a line of a model, and what they were read from."""
 
 
 def refusal(content):
@@ -27,23 +38,42 @@ def test_a_table_without_a_method_is_cyclegan_as_its_authors_ran_it():
     assert settings.scale == (1, 1) and settings.flip
 
 
-@pytest.mark.parametrize("method", ["cyclegan"])
-def test_the_method_takes_the_settings_as_arguments(method):
+@pytest.mark.parametrize("method", METHODS)
+def test_the_method_is_made_of_the_settings(method):
     small = {"generator_channels": 2, "discriminator_channels": 2}
     settings = ADAPTER.validate_python({"method": method, **small, "initial": "elsewhere", "scale": [0.5, 2]})
-    assert isinstance(METHODS[method](**settings.arguments()), METHODS[method])
+    made = METHODS[method](METHODS[method].Settings(**settings.declared_values()))
+    assert made.settings.generator_channels == 2 and made.settings.steps == settings.steps
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_knob_of_a_method_stands_beside_it_and_is_read_from_there(method):
+    assert list(TRAININGS) == list(METHODS)
+    defaults = {field.name: field.default for field in dataclasses.fields(METHODS[method].Settings)}
+    settings = ADAPTER.validate_python({"method": method})
+    assert settings.declared_values() == defaults
+    assert settings.learns_from == METHODS[method].learns_from
+
+
+@pytest.mark.parametrize("number", range(len(RECORDED)))
+def test_what_was_trained_before_is_not_trained_again(number):
+    """A run is known by its settings, so these stay the same, key by key."""
+    recorded = RECORDED[number]
+    settings = TypeAdapter(LoadableTranslatorSettings).validate_python(recorded["read"])
+    assert settings.model_dump(mode="json") == recorded["settings"]
+    assert settings.method in TRANSLATORS
 
 
 def test_guidance_is_made_of_its_settings_and_the_expert_apart():
     settings = ADAPTER.validate_python(guided(task_weight=2, alpha=0.25, start_step=7, expert="oracle"))
-    assert settings.guided_by.arguments() == {
+    assert settings.guided_by.declared_values() == {
         "task_weight": 2,
         "label_weight": 0,
         "consistency_weight": 0,
         "alpha": 0.25,
         "start_step": 7,
     }
-    assert "guidance" not in settings.arguments()
+    assert "guidance" not in settings.declared_values()
 
 
 def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
@@ -68,6 +98,16 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
         ({"generator": "unet128", "antialias": True}, "antialias is for resnet6 and resnet9; the generator is unet128"),
         ({"generator": "unet256", "crop": 128}, "crop is 128; unet256 takes multiples of 256"),
         ({"discriminator_layers": 5, "crop": 92}, "crop is 92; a discriminator of 5 layers needs 96 or more"),
+        ({"method": "cut", "generator": "unet128"}, "generator: expected 'resnet6' or 'resnet9', got 'unet128'"),
+        ({"method": "cut", "discriminator_layers": 5, "crop": 92}, "a discriminator of 5 layers needs 96 or more"),
+        ({"method": "cut", "discriminator": "pxiel"}, "discriminator: expected 'patch' or 'pixel', got 'pxiel'"),
+        ({"gan_loss": "x"}, "gan_loss: expected 'least_squares', 'vanilla' or 'hinge', got 'x'"),
+        ({"schedule": "x"}, "schedule: expected 'linear', 'cosine', 'step' or 'constant', got 'x'"),
+        ({"initialisation": "x"}, "expected 'normal', 'xavier', 'kaiming' or 'orthogonal', got 'x'"),
+        ({"crop": 25}, "crop: must be a multiple of 4, got 25"),
+        ({"betas": [0.5, 0.9]}, "unknown key betas"),
+        ({"method": "cyclgan"}, "method: 'cyclgan' is unknown: did you mean cyclegan?"),
+        ({"method": "published"}, "method: 'published' is unknown: expected one of cut, cyclegan, pix2pixhd"),
         ({"ema_decay": 1.0}, "ema_decay: must be less than 1, got 1.0"),
         ({"scale": [2, 0.5]}, "scale goes from 2 to 0.5; the first must be the smaller"),
     ],

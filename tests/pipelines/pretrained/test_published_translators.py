@@ -10,16 +10,21 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from pipelines.data.images import read_image, write_image
+from pipelines.engine.checkpoints import resolve_checkpoint
 from pipelines.errors import CheckpointError, UserError
-from pipelines.experiment.trained import load_translator
+from pipelines.experiment.trained import build_translator, load_translator, settings_in
+from pipelines.experiment.translators import AnyTranslatorSettings
 from pipelines.pretrained import published_translators as authors
 from pipelines.pretrained.keys import recognise
 from pipelines.pretrained.published_translators import import_published
 from pipelines.pretrained.unpickle import load, look_through, tensors_in
+from pipelines.stages.training.train_translator import take_over
 from tests.pipelines import published
 from tests.pipelines.published import drawn
+from translate.methods.cyclegan import CycleGAN
 
 
 @pytest.fixture
@@ -355,23 +360,31 @@ def test_a_whole_cyclegan_can_be_trained_on(here, save, tmp_path, cpu):
     }
     imported = import_published(save("40.pth", states | {"epoch": 40}), tmp_path / "run")
     assert len(imported.lines) == 5
-    method, _ = load_translator(imported.run, cpu)
-    assert type(method).__name__ == "CycleGAN"
+    method = to_train_on(imported.run)
+    assert isinstance(method, CycleGAN)
     names = ("source_to_target", "target_to_source", "source_discriminator", "target_discriminator")
     for name, state in zip(names, states.values(), strict=True):
         loaded = method.get_submodule(name).state_dict()
         assert all(torch.equal(loaded[key], value) for key, value in state.items())
-    fresh, _ = load_translator(imported.run, cpu)
-    fresh.start_from(method.state_dict())
+    image = picture(16, 16)
+    translated = load_translator(imported.run, cpu)[0].translate(image)
+    assert torch.equal(translated, method.eval().translate(image))
 
 
-def test_pix2pixhd_with_its_discriminator(here, save, tmp_path, cpu):
+def to_train_on(run):
+    """The method that an import is made for, as its training begins with the import for `initial`."""
+    settings = settings_in(resolve_checkpoint(run), "translator")
+    method = build_translator(TypeAdapter(AnyTranslatorSettings).validate_python(settings))
+    take_over(method, run)
+    return method
+
+
+def test_pix2pixhd_with_its_discriminator(here, save, tmp_path):
     generator = save("latest_net_G.pth", drawn(published.pix2pixhd_global()))
     judge = drawn(published.pix2pixhd_discriminator(features=False))
     imported = import_published(generator, tmp_path / "run", discriminators=[save("latest_net_D.pth", judge)])
     assert len(imported.lines) == 3 and "20 tensors loaded, 0 missing" in imported.lines[1]
-    method, _ = load_translator(imported.run, cpu)
-    loaded = method.discriminator.state_dict()
+    loaded = to_train_on(imported.run).discriminator.state_dict()
     assert torch.equal(loaded["scale1_layer4.0.weight"], judge["layer1.11.weight"])
 
 

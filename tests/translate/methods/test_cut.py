@@ -10,7 +10,7 @@ from tests.method_tester import LookOnly, PerformedUpdate, changed, snapshot
 from tests.translate.methods.translator_tester import TranslatorTester
 from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
-from translate.methods.cut import CUT, compared_layers
+from translate.methods.cut import CUT, CUTSettings, compared_layers
 from translate.networks import GENERATORS
 
 FAST = {"contrast_weight": 10.0, "contrast_identity": False, "flip_equivariance": True}
@@ -19,7 +19,7 @@ FAST = {"contrast_weight": 10.0, "contrast_identity": False, "flip_equivariance"
 def tiny(**settings):
     torch.manual_seed(0)
     small = {"steps": 10, "generator": "resnet6", "generator_channels": 2, "discriminator_channels": 2}
-    return CUT(**small | {"patches": 16, "projection_features": 8} | settings)
+    return CUT(CUTSettings(**small | {"patches": 16, "projection_features": 8} | settings))
 
 
 def batch(size=(32, 40), images=1):
@@ -56,7 +56,7 @@ def test_is_found_by_name():
 
 
 def test_has_the_authors_number_of_parameters():
-    method = CUT(steps=1)
+    method = CUT(CUTSettings(steps=1))
     assert sum(one.numel() for one in method.source_to_target.parameters()) == 11_378_179
     assert sum(one.numel() for one in method.target_discriminator.parameters()) == 2_764_737
     assert sum(one.numel() for one in method.projection.parameters()) == 560_384
@@ -280,10 +280,10 @@ def test_second_half_decays():
         ({"steps": 0}, "steps is 0"),
         ({"decay_fraction": 1.5}, "decay_fraction is 1.5"),
         ({"contrast_weight": -1}, "contrast_weight is -1"),
-        ({"temperature": 0}, "temperature 0"),
+        ({"temperature": 0}, "temperature is 0; it must be above 0"),
         ({"patches": 1}, "patches is 1"),
         ({"generator": "resnet5"}, "no network 'resnet5'"),
-        ({"generator": "unet128"}, "CUT compares features of a ResNet"),
+        ({"generator": "unet128", "antialias": False}, "no network 'unet128'; the valid names are resnet6, resnet9"),
         ({"discriminator": "none"}, "no network 'none'"),
         ({"schedule": "none"}, "no schedule 'none'; the valid names are constant, cosine, linear, step"),
         ({"gan_loss": "none"}, "no GAN loss 'none'; the valid names are hinge"),

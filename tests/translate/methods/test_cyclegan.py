@@ -8,7 +8,7 @@ from tests.method_tester import LookOnly, PerformedUpdate, changed, snapshot
 from tests.translate.methods.translator_tester import TranslatorTester
 from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
-from translate.methods.cyclegan import CycleGAN
+from translate.methods.cyclegan import CycleGAN, CycleGANSettings
 
 GENERATORS = ("source_to_target.", "target_to_source.")
 DISCRIMINATORS = ("target_discriminator.", "source_discriminator.")
@@ -18,7 +18,7 @@ POOLS = ("fake_target_pool.", "fake_source_pool.")
 def tiny(**settings):
     torch.manual_seed(0)
     small = {"steps": 10, "generator": "resnet6", "generator_channels": 2, "discriminator_channels": 2, "pool_size": 2}
-    return CycleGAN(**small | settings)
+    return CycleGAN(CycleGANSettings(**small | settings))
 
 
 def batch(size=(32, 40), images=1):
@@ -39,7 +39,7 @@ def test_is_found_by_name():
 
 
 def test_has_the_authors_number_of_parameters():
-    method = CycleGAN(steps=1)
+    method = CycleGAN(CycleGANSettings(steps=1))
     trained = sum(
         parameter.numel()
         for optimizer in method.optimizers().values()
@@ -263,16 +263,17 @@ class TestSchedule:
     [
         ({"steps": 0}, "steps is 0"),
         ({"decay_fraction": 1.5}, "decay_fraction is 1.5"),
-        ({"cycle_weight": -1}, "cannot be negative: cycle -1"),
-        ({"identity_weight": -1}, "identity -1"),
+        ({"cycle_weight": 0}, "cycle_weight is 0; it must be above 0"),
+        ({"identity_weight": -1}, "identity_weight is -1; it must be at least 0"),
         ({"generator": "unet"}, "no network 'unet'"),
         ({"generator": "unet128", "antialias": True}, "antialias is for resnet6 and resnet9"),
+        ({"discriminator_layers": 7}, "discriminator_layers is 7; it must be at most 6"),
         ({"discriminator": "voxel"}, "no network 'voxel'"),
         ({"gan_loss": "wgangp"}, "no GAN loss 'wgangp'; the valid names are hinge, least_squares, vanilla"),
         ({"schedule": "plateau"}, "no schedule 'plateau'; the valid names are constant, cosine, linear, step"),
-        ({"norm": "layer"}, "no norm 'layer'"),
+        ({"norm": "layer"}, "norm is 'layer'; the valid values are instance, batch"),
         ({"initialisation": "zeros"}, "no initialisation 'zeros'"),
-        ({"pool_size": -1}, "cannot be negative: -1"),
+        ({"pool_size": -1}, "pool_size is -1"),
     ],
 )
 def test_refuses_at_construction(settings, message):

@@ -8,7 +8,7 @@ from tests.method_tester import LookOnly, PerformedUpdate, changed, snapshot
 from tests.translate.methods.translator_tester import TranslatorTester
 from translate.methods import METHODS
 from translate.methods.batches import PairedBatch
-from translate.methods.pix2pixhd import Pix2pixHD
+from translate.methods.pix2pixhd import Pix2pixHD, Pix2pixHDSettings
 
 SMALL = {
     "steps": 10,
@@ -20,12 +20,12 @@ SMALL = {
     "style_channels": 2,
     "style_halvings": 2,
 }
-COARSE_TO_FINE = {"enhancers": 1, "global_steps": 2, "enhancer_steps": 2}
+COARSE_TO_FINE = {"generator": "local", "global_steps": 2, "enhancer_steps": 2}
 
 
-def tiny(**settings):
+def tiny(perceptual=None, **settings):
     torch.manual_seed(0)
-    return Pix2pixHD(**SMALL | settings)
+    return Pix2pixHD(Pix2pixHDSettings(**SMALL | settings), perceptual)
 
 
 def batch(size=(32, 48), images=2, instances=False):
@@ -71,8 +71,8 @@ def test_is_found_by_name():
         ({}, 21, 24),  # 19 train ids, ignored pixels, edges; and the image
         ({"edges": False}, 20, 23),
         ({"style_features": 3}, 24, 24),  # styles are not shown to the discriminators
-        ({"labels": 35, "ignore_channel": False}, 36, 39),  # the authors' labelIds and edges
-        ({"labels": 35, "ignore_channel": False, "edges": False}, 35, 38),
+        ({"labels": 35}, 36, 39),  # the authors' labelIds and edges
+        ({"labels": 35, "edges": False}, 35, 38),
     ],
 )
 def test_channels(settings, given, judged):
@@ -83,7 +83,7 @@ def test_channels(settings, given, judged):
 
 def test_enhancers_have_half_the_channels_of_the_network_inside():
     with torch.device("meta"):
-        method = Pix2pixHD(steps=1, labels=35, ignore_channel=False, enhancers=1)
+        method = Pix2pixHD(Pix2pixHDSettings(labels=35, generator="local"))
     generator = method.source_to_target
     assert sum(parameter.numel() for parameter in generator.parameters()) == 182_857_059
 
@@ -224,7 +224,7 @@ class TestTranslate:
     @pytest.mark.parametrize("size", [(34, 66), (61, 127), (1, 1), (3, 9)])
     def test_gives_back_the_size(self, size):
         label_map = torch.randint(0, 19, (2, *size))
-        translated = tiny(enhancers=1).translate(label_map)
+        translated = tiny(generator="local").translate(label_map)
         assert translated.shape == (2, 3, *size) and translated.isfinite().all()
         assert translated.min() >= 0 and translated.max() <= 1 and not translated.requires_grad
 
@@ -286,12 +286,12 @@ def test_it_learns():
     [
         ({"steps": 0}, "steps is 0"),
         ({"decay_fraction": 1.5}, "decay_fraction is 1.5"),
-        ({"global_steps": 6, "enhancer_steps": 5, "enhancers": 1}, "must fit into 10 steps"),
-        ({"global_steps": 2}, "need enhancers"),
-        ({"feature_weight": -1}, "feature_weight -1"),
-        ({"enhancers": -1}, "enhancers -1"),
-        ({"enhancers": 3}, "generator_channels is 4; with 3 enhancers.*divide by 8"),
-        ({"pool_size": -1}, "cannot be negative: -1"),
+        ({"generator": "local", "global_steps": 6, "enhancer_steps": 5}, "enhancer_steps 5 do not fit into steps 10"),
+        ({"global_steps": 2}, 'phases of the generator "local"; set generator to it'),
+        ({"feature_weight": -1}, "feature_weight is -1"),
+        ({"generator": "local", "enhancers": 0}, "enhancers is 0"),
+        ({"generator": "local", "enhancers": 3}, "generator_channels is 4; with 3 enhancers.*divide by 8"),
+        ({"pool_size": -1}, "pool_size is -1"),
     ],
 )
 def test_refuses_at_construction(settings, message):

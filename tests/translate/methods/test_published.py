@@ -3,44 +3,62 @@
 import pytest
 import torch
 
-from translate.methods.batches import UnpairedBatch
-from translate.methods.published import Published
+from segment.methods.method import Method
+from translate.methods import METHODS, TRANSLATORS
+from translate.methods.published import Published, PublishedSettings
 
 
-def batch():
-    return UnpairedBatch(torch.rand(1, 3, 20, 24), torch.rand(1, 3, 20, 24))
-
-
-def test_both_ways_are_shown():
+def tiny(*directions, **settings):
     torch.manual_seed(0)
-    method = Published(
-        generator="resnet6", generator_channels=2, directions=("source_to_target", "target_to_source")
-    ).eval()
-    images = batch()
-    shown = method.preview(images)
-    assert list(shown) == ["source", "fake_target", "target", "fake_source"]
-    assert torch.equal(shown["fake_source"], method.translate(images.target, "target_to_source"))
+    small = {"generator": "resnet6", "generator_channels": 2, "directions": directions or ("source_to_target",)}
+    return Published(PublishedSettings(**small | settings)).eval()
 
 
-def test_pix2pixhds_generator_of_images_takes_any_size():
-    """Mirrored to what its halvings divide, and cropped back."""
-    torch.manual_seed(0)
-    method = Published(generator="global", halvings=3, blocks=1, generator_channels=2).eval()
-    assert method.source_to_target.side_multiple == 8
-    assert method.translate(torch.rand(1, 3, 21, 37)).shape == (1, 3, 21, 37)
+def test_is_found_by_name_and_cannot_be_trained():
+    assert TRANSLATORS["published"] is Published and "published" not in METHODS
+    assert not isinstance(tiny(), Method)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"antialias": True}, {"norm": "batch"}, {"generator": "unet128"}, {"generator": "global", "blocks": 1}],
+)
+def test_translates_any_size(settings):
+    image = torch.rand(1, 3, 21, 35)
+    translated = tiny(**settings).translate(image)
+    assert translated.shape == image.shape and translated.min() >= 0 and translated.max() <= 1
+
+
+def test_pix2pixhds_generator_of_images_has_its_own_halvings():
+    assert tiny(generator="global", halvings=3, blocks=1).source_to_target.side_multiple == 8
 
 
 def test_a_frames_own_statistics_keep_images_apart():
-    torch.manual_seed(0)
-    method = Published(generator="resnet6", generator_channels=2, norm="frame").eval()
-    images = torch.rand(2, 3, 16, 16)
+    method, images = tiny(norm="frame"), torch.rand(2, 3, 16, 16)
     torch.testing.assert_close(method.translate(images)[1:], method.translate(images[1:]))
 
 
-def test_it_is_not_trained():
-    method = Published(generator="resnet6", generator_channels=2)
-    assert method.optimizers() == {}
-    with pytest.raises(ValueError, match="cannot be trained: train cyclegan or cut"):
-        method.step(batch(), None)
-    with pytest.raises(ValueError, match="directions is empty"):
-        Published(generator="resnet6", directions=())
+def test_each_direction_has_its_own_weights():
+    both, image = tiny("source_to_target", "target_to_source"), torch.rand(1, 3, 16, 16)
+    assert not torch.equal(both.translate(image), both.translate(image, "target_to_source"))
+    with pytest.raises(ValueError, match="'source_to_target'; the valid ones are target_to_source"):
+        tiny("target_to_source").translate(image)
+
+
+def test_is_filled_from_its_own_state():
+    settings = PublishedSettings("resnet6", ("target_to_source",), generator_channels=2)
+    assert Published.kept(settings) == {"target_to_source": "target_to_source."}
+    assert list(Published.translator(settings).state_dict()) == list(Published(settings).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"directions": ()}, "directions is empty; a translator translates at least one way"),
+        ({"generator": "resnet7"}, "no network 'resnet7'; the valid names are global, resnet6"),
+        ({"norm": "layer"}, "norm is 'layer'; the valid values are instance, batch, frame"),
+    ],
+)
+def test_refuses_at_construction(settings, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**settings)

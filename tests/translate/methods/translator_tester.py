@@ -67,6 +67,23 @@ class TranslatorTester(MethodTester):
         with pytest.raises(ValueError, match=f"{name} cannot start from these weights"):
             method.start_from(rest)
 
+    def test_what_translates_is_filled_from_the_saved_state_alone(self):
+        """...by its prefixes there, with nothing else built, and translates as the method does."""
+        method = self.method()
+        for step in range(2):
+            torch.manual_seed(step)
+            method.step(self.batch(), PerformedUpdate(method))
+        opened, kept = method.translator(method.settings).eval(), method.kept(method.settings)
+        assert {name for name, _ in opened.named_children()} == set(kept)
+        state = snapshot(method)
+        for part, prefix in kept.items():
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            opened.get_submodule(part).load_state_dict(own, strict=True)
+        assert opened.directions == method.directions and opened.takes == method.takes
+        for direction in method.directions:
+            translated = method.eval().translate(self.given((32, 32)), direction)
+            assert torch.equal(opened.translate(self.given((32, 32)), direction), translated)
+
 
 def trained_networks(method):
     """Parts of a method that an optimizer changes, by name."""

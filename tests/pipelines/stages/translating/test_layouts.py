@@ -254,10 +254,11 @@ class TestSettings:
         return Pix2pixHDSettings(method="pix2pixhd", **changes)
 
     def test_defaults_are_the_papers(self):
-        arguments = self.settings().arguments()
-        assert arguments["enhancers"] == 0 and arguments["ignore_channel"] and arguments["generator_channels"] == 64
-        assert arguments["pool_size"] == 0 and arguments["scales"] == 2 and arguments["feature_weight"] == 10
-        assert self.settings(generator="local", labels=35).arguments()["enhancers"] == 1
+        declared = self.settings().declared()
+        assert declared.used_enhancers == 0 and declared.ignore_channel and declared.generator_channels == 64
+        assert declared.pool_size == 0 and declared.scales == 2 and declared.feature_weight == 10
+        assert self.settings(generator="local", labels=35).declared().used_enhancers == 1
+        assert not self.settings(labels=35).declared().ignore_channel
         assert self.settings(crop=256).crop == (256, 256)
 
     @pytest.mark.parametrize(
