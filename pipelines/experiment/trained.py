@@ -89,12 +89,16 @@ def build_network(settings: SegmenterSettings, seed: int = 0) -> Segmenter:
     return NETWORKS[settings.network]()
 
 
-def expects_input_of(checkpoint: Path, network: Segmenter) -> None:
-    """Have an imported network take images and give back logits as its authors' code does; ours stay as they are."""
-    assumed = read_state(checkpoint)["about"].get("assumed")
-    if assumed is not None:
-        network.normalise_by(assumed["image_mean"], assumed["image_std"])
-        network.align_corners = assumed["align_corners"]
+def assumptions_of(network: Segmenter) -> dict[str, Any]:
+    """What a network takes an image for and how its logits are resized, as a checkpoint keeps it beside the weights."""
+    mean, std = (one.flatten().tolist() for one in (network.image_mean, network.image_std))
+    return {"image_mean": mean, "image_std": std, "align_corners": network.align_corners}
+
+
+def assume(network: Segmenter, assumptions: dict[str, Any]) -> None:
+    """Have a network take images and resize logits as its weights were made for."""
+    network.normalise_by(assumptions["image_mean"], assumptions["image_std"])
+    network.align_corners = assumptions["align_corners"]
 
 
 def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSettings, Path]:
@@ -108,6 +112,7 @@ def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSe
     checkpoint = resolve_checkpoint(path)
     settings = SegmenterSettings.model_validate(settings_in(checkpoint, "segmenter"))
     network = build_network(settings)
-    expects_input_of(checkpoint, network)
+    # Runs that were made before imports said it assume what the network does by itself.
+    assume(network, read_state(checkpoint)["about"].get("assumed", assumptions_of(network)))
     load_part(checkpoint, network, "network." if settings.ema_decay is None else "average.network.")
     return network.to(machine.device).eval(), settings, checkpoint

@@ -41,8 +41,8 @@ class Code:
     remark: str = ""
 
 
-ADAPTSEGNET = Code("AdaptSegNet's and DACS's, which sum 2 of the classifier's 4 branches", "caffe", 512)
-ADVENT = Code("ADVENT's and FDA's, which sum all 4 branches of the classifier", "caffe", 512)
+ADAPTSEGNET = Code("AdaptSegNet's and DACS's", "caffe", 512, "2 of the classifier's 4 branches summed")
+ADVENT = Code("ADVENT's and FDA's", "caffe", 512, "all 4 branches of the classifier summed")
 STDC_SEG = Code("its authors'", remark="STDC-Seg50 and 75 were evaluated with --height 512 and 768")
 CODES = {
     "bisenetv1": Code("CoinCheung's", "cityscapes"),
@@ -57,6 +57,7 @@ CODES = {
     "deeplabv2_resnet101_multi_four_branches": ADVENT,
     "deeplabv3_resnet101": Code("torchvision's"),
     "lraspp": Code("torchvision's"),
+    "hierarchical_deeplabv3plus_wrn38": Code("its authors'", remark="scales 0.5 and 1 (the authors add 2)"),
 }
 """By network; those that are not here have one known code, their authors'."""
 CONVERSIONS: dict[str, Callable[[Mapping[str, Tensor]], State]] = {"stdc1": with_our_norms, "stdc2": with_our_norms}
@@ -283,9 +284,9 @@ def import_segmenter(
     drawn = f"; {fresh} of heads that only training uses not given, freshly drawn" if fresh else ""
     heads = sorted({key.partition(".")[0] for key in template_of(match.network).class_axes.keys() - _auxiliary(match)})
     assumed = (
-        f"assumed, as in {code.of} code: --input {what}",
-        f"logits resized with --{'' if align_corners else 'no-'}align-corners",
-        f"frames of --height {settings.height}, padded to multiples of {network.stride}",
+        f"assumed, as in {code.of} code: input {what} (--input)",
+        f"logits resized {'with' if align_corners else 'without'} align_corners (--align-corners)",
+        f"frames {settings.height} high (--height), padded to multiples of {network.stride}",
         f"classes by {', '.join(heads)}",
         *([code.remark] if code.remark else []),
     )
@@ -299,7 +300,8 @@ def _auxiliary(match: Match) -> frozenset[str]:
 def _ask(origin: str, name: str, match: Match) -> None:
     """Refuse to guess where the file leaves a choice that changes what is computed."""
     if match.twins:
-        codes = "; ".join(f"{one} ({CODES[one].of})" for one in (match.network, *match.twins))
+        named = {one: CODES[one] for one in (match.network, *match.twins)}
+        codes = "; ".join(f"{one} (as in {code.of} code: {code.remark})" for one, code in named.items())
         raise UserError(
             f"{origin}: fits networks of the same tensors that compute different classes with them: {codes}. "
             "Say which by --network"

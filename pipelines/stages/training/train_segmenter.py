@@ -30,7 +30,13 @@ from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment import identity
 from pipelines.experiment.arms import ARMS, adaptation_title
 from pipelines.experiment.segmenters import SegmenterSettings
-from pipelines.experiment.trained import build_network, finished_translator, load_segmenter
+from pipelines.experiment.trained import (
+    assume,
+    assumptions_of,
+    build_network,
+    finished_translator,
+    load_segmenter,
+)
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.training_run import filled_pool, note, refuse_uneven_batches, train_run
 from segment.batches import BatchAugmentation
@@ -263,7 +269,7 @@ def starting_segmenter(
 
 
 def take_over(network: Segmenter, initial: Path) -> None:
-    """Fill a network with the weights that another training ended with.
+    """Fill a network with the weights that another training ended with, and have it take images as these were made for.
 
     Raises:
         CheckpointError: Damaged, not a segmenter, or of another network.
@@ -276,6 +282,7 @@ def take_over(network: Segmenter, initial: Path) -> None:
             f"segmenter.initial: {checkpoint} is a {settings.network}, whose weights do not fit; name one of the same "
             "network"
         ) from error
+    assume(network, assumptions_of(trained))
 
 
 def build_segmenter(settings: SegmenterSettings, network: Segmenter, **collaborators: Any) -> SegmenterTraining:

@@ -12,9 +12,11 @@ from pipelines.engine.runs import open_run, read_json, write_json
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.experiment.trained import assumptions_of
 from pipelines.experiment.translators import TranslatorTraining
 from pipelines.progress import Progress
 from segment.methods.method import Method
+from segment.methods.segmenter_training import SegmenterTraining
 
 NOTES = "notes.json"
 """In a run folder: what was found on the machine that began the run."""
@@ -56,8 +58,11 @@ def train_run(
                 preview_every=settings.preview_every,
             )
             about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")}
+            method = build()
+            if isinstance(method, SegmenterTraining):
+                about["assumed"] = assumptions_of(method.network)
             train(
-                build(),
+                method,
                 lambda first, last: stream(batches, first, last, session.workers),
                 run,
                 schedule,

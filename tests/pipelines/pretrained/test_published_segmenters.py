@@ -183,14 +183,16 @@ def test_deeplabv2_computes_what_its_authors_code_does(tmp_path, cpu, branches):
     original = rough(NETWORKS["deeplabv2_resnet101"](aspp_branches=branches)).eval()
     original.image_mean.zero_(), original.image_std.fill_(1)
     with pytest.raises(
-        UserError, match=r"deeplabv2_resnet101 \(AdaptSegNet's.*_four_branches \(ADVENT's.*--network$"
+        UserError, match=r"deeplabv2_resnet101 \(as in AdaptSegNet's.*_four_branches \(as in ADVENT's.*--network$"
     ) as asked:
         imported(original.state_dict(), tmp_path / "run")
     assert asked.value.exit_code == 2 and not (tmp_path / "run").exists()
     name = "deeplabv2_resnet101" + (FOUR_BRANCHES if branches == 4 else "")
     done = imported(original.state_dict(), tmp_path / "run", network=name)
-    assert "--input BGR in 0..255 less 104.007 116.669 122.679; logits resized with --align-corners" in done.lines[1]
-    assert "frames of --height 512" in done.lines[1]
+    assert (
+        "input BGR in 0..255 less 104.007 116.669 122.679 (--input); logits resized with align_corners" in done.lines[1]
+    )
+    assert "frames 512 high (--height)" in done.lines[1]
     network, settings, _ = load_segmenter(done.run, cpu)
     image = torch.rand(1, 3, 40, 72, generator=torch.Generator().manual_seed(1))
     mean = torch.tensor([104.00698793, 116.66876762, 122.67891434]).view(1, 3, 1, 1)
@@ -205,7 +207,7 @@ def test_bisenet_takes_the_statistics_of_its_code(drawn, tmp_path, cpu, name):
     """CoinCheung's code takes off those of Cityscapes; under ImageNet's, 15 % of the pixels get another class."""
     done = imported(drawn(name).state_dict(), tmp_path / "run")
     assert done.lines[1].startswith(
-        "assumed, as in CoinCheung's code: --input RGB in 0..1 less 0.3257 0.369 0.3223 over 0.2112 0.2148 0.2115; "
+        "assumed, as in CoinCheung's code: input RGB in 0..1 less 0.3257 0.369 0.3223 over 0.2112 0.2148 0.2115 (--in"
     )
     network, _, _ = load_segmenter(done.run, cpu)
     expected = copy.deepcopy(drawn(name))
@@ -219,8 +221,11 @@ def test_what_is_assumed_can_be_said_otherwise(drawn, tmp_path, cpu):
     """Blue first, in 0..255, by other statistics, resized the other way."""
     state, what = drawn("ddrnet23_slim").state_dict(), parse_input("bgr:110,100,90,60,50,40")
     done = imported(state, tmp_path / "run", what=what, align_corners=True, height=300)
-    assert "--input BGR in 0..255 less 90 100 110 over 40 50 60; logits resized with --align-corners" in done.lines[1]
-    assert "frames of --height 300, padded to multiples of" in done.lines[1]
+    assert (
+        "input BGR in 0..255 less 90 100 110 over 40 50 60 (--input); logits resized with align_corners"
+        in done.lines[1]
+    )
+    assert "frames 300 high (--height), padded to multiples of" in done.lines[1]
     network, settings, _ = load_segmenter(done.run, cpu)
     expected = copy.deepcopy(drawn("ddrnet23_slim"))
     expected.normalise_by((0, 0, 0), (1, 1, 1))
@@ -246,7 +251,7 @@ def test_the_run_folder_explains_itself(drawn, tmp_path):
     done = imported(state | {"sem_loss.criterion.weight": torch.ones(19)}, tmp_path / "run", height=720)
     line, assumed = done.lines
     assert assumed.endswith(
-        "; logits resized with --align-corners; frames of --height 720, padded to multiples of 8; "
+        "; logits resized with align_corners (--align-corners); frames 720 high (--height), padded to multiples of 8; "
         "classes by final_layer"
     )
     assert line.startswith("network: pidnet_s; 453 tensors loaded, 0 missing, 1 unexpected (first sem_loss.criterion.w")
@@ -364,7 +369,7 @@ def test_what_a_person_says_reaches_the_import(drawn, save, tmp_path, commands):
     done = commands("checkpoint", "import", tmp_path / "net.safetensors", "--output", run, "--input", "cityscapes")
     assert done.code == 0, done.stderr
     assert "346 tensors loaded, 0 missing, 0 unexpected" in done.stdout
-    assert "--input RGB in 0..1 less 0.3257 0.369 0.3223 over" in done.stdout
+    assert "input RGB in 0..1 less 0.3257 0.369 0.3223 over" in done.stdout
 
     state = state | {"projection.weight": torch.zeros(3)}
     file = save("uda.pth", {"model": prefixed(state, "module."), "ema_model": prefixed(state, "_orig_mod.")})

@@ -101,6 +101,10 @@ def wrapped(state):
     return OrderedDict((f"module.{key}", value) for key, value in state.items())
 
 
+def compiled(state):
+    return OrderedDict((f"_orig_mod.module.{key}", value) for key, value in state.items())
+
+
 @pytest.mark.parametrize(
     ("shapes", "expected"),
     [
@@ -114,13 +118,13 @@ def wrapped(state):
         (published.unet(4, 7, norm="instance"), ("unet128", "instance", False)),
     ],
 )
-@pytest.mark.parametrize("wrap", [dict, wrapped])
+@pytest.mark.parametrize("wrap", [dict, wrapped, compiled])
 def test_generators_are_recognised(shapes, expected, wrap):
     found = recognise(wrap(drawn(shapes)))
     assert found.kind == "generator"
     assert (found.settings["generator"], found.settings["norm"], found.settings["antialias"]) == expected
     assert found.settings["generator_channels"] == 4
-    assert not any("conv_block.7" in key or key.startswith("module") for key in found.state)
+    assert not any("conv_block.7" in key or key.startswith(("module", "_orig_mod")) for key in found.state)
 
 
 def test_stale_statistics_are_told_from_a_batch_norms():

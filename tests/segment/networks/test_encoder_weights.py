@@ -36,7 +36,9 @@ def weights(beginning=""):
     return {beginning + name: torch.full(shape, 7.0) for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("beginning", ["", "module.", "module.model.", "backbone.", "module.encoder.", "Scale."])
+@pytest.mark.parametrize(
+    "beginning", ["", "module.", "module.model.", "module._orig_mod.", "backbone.", "module.encoder.", "Scale."]
+)
 def test_names_meet_by_their_ends(beginning):
     match = match_encoder(Tiny(), weights(beginning))
     assert set(match.loaded) == {

@@ -14,10 +14,13 @@ from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.segmenters import ADAPTATIONS
-from pipelines.experiment.trained import load_segmenter
+from pipelines.experiment.trained import assumptions_of, load_segmenter
 from pipelines.experiment.workspace import Workspace
+from pipelines.pretrained.inputs import parse_input
+from pipelines.pretrained.published_segmenters import find_segmenter, import_segmenter
 from pipelines.stages.training.train_segmenter import adaptation_batches, starting_segmenter, train_segmenter
 from segment.methods import METHODS
+from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
 
 FROM_SOURCE = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "segmenter.steps=3")
@@ -93,6 +96,18 @@ def test_an_adapted_arm_may_start_from_the_source_only_one(make_workspace, cpu):
     begun = starting_segmenter(workspace, 0, "translated", batches, cpu).network.state_dict()
     source_only = load_segmenter(workspace.segmenter(0, "source_only"), cpu)[0].state_dict()
     assert all(torch.equal(begun[key], source_only[key]) for key in source_only)
+
+
+def test_a_start_from_a_published_network_keeps_its_input(make_workspace, cpu, tmp_path):
+    """What its weights were made for goes along, into the checkpoints of the new training too."""
+    name = make_workspace().experiment.segmenter.network
+    (tmp_path / "net.pth").write_bytes(b"published")  # only hashed
+    key, match = find_segmenter({"": NETWORKS[name]().state_dict()}, name)
+    published = tmp_path / "published"
+    import_segmenter(tmp_path / "net.pth", key, match, published, what=parse_input("half"), align_corners=True)
+    workspace = make_workspace(*adapting("maxsquare", f"segmenter.initial={published}"))
+    network, _, _ = load_segmenter(train_segmenter(workspace, 0, "translated", Session(cpu)), cpu)
+    assert assumptions_of(network) == {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "align_corners": True}
 
 
 def test_a_start_of_another_network_is_refused(make_workspace, cpu, tmp_path):
