@@ -31,6 +31,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from pipelines.batch_inference.control import JobControl
+from pipelines.batch_inference.network import Network
 from pipelines.data.images import read_image, write_image
 from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.runtimes.acceleration import accelerated, keep_freed_memory
@@ -91,7 +93,8 @@ def our_loop(source: Path, output: Path, channels: int, device: str, mode: str, 
             if done * POINTS // total > (done - 1) * POINTS // total:
                 resident.append((done, resident_mb()))
 
-        translate_frames(frames, output, translate, {"checkpoint_sha256": "0" * 64}, device=device, progress=look)
+        through, control = Network(translate, device=device), JobControl(progress=look)
+        translate_frames(frames, output, through, {"checkpoint_sha256": "0" * 64}, control=control)
         return resident
 
     return translate_all

@@ -1,5 +1,6 @@
 """The network's part of a translation: frames of the host go in, translations of each frame's own size come out."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,30 @@ if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
 
 @dataclass(frozen=True)
 class Network:
-    """A translator with the size and the batches that it is given; see `translate_frames` for both."""
+    """A translator with the size and the batches that it is given. What of them is unusual is part of a job's identity.
+
+    Attributes:
+        translate: Image (B, 3, H, W) in [0, 1] on `device` -> an image of the same size and range. Where a job reads
+            label maps it gets int64 (B, H, W).
+        batch_size: Neighbours of equal size that go through the network together. A batch that is not full is filled
+            with copies of its last frame: all batches are of one shape, and the result does not depend on what else was
+            there to do.
+        height: Translate at this height, aspect kept, and bring the result back to the frame's own size; None: at its
+            own size.
+        size: The same, at this width and height.
+        device: Where `translate` wants its image.
+    """
 
     translate: "Callable[[Tensor], Tensor]"
-    batch_size: int
-    height: int | None
-    size: tuple[int, int] | None
-    device: str
-    clock: NetworkClock
+    batch_size: int = 1
+    height: int | None = None
+    size: tuple[int, int] | None = None
+    device: str = "cpu"
+
+    @functools.cached_property
+    def clock(self) -> NetworkClock:
+        """How much of the time it is at work."""
+        return NetworkClock(self.device)
 
     def __call__(self, batch: Sequence[np.ndarray], source: Path) -> "Tensor":
         """The translations of a batch, (B, 3, H, W) in [0, 1].

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from pydantic import JsonValue
 
+from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.flow import FrameNetwork
 from pipelines.data.files import sha256_of, storage_errors, sync_folder, write_atomically
 from pipelines.data.video import VideoFacts, encoder_of, join_pieces, read_facts, read_frames, write_piece
@@ -76,11 +77,7 @@ class VideoWork:
 
 
 def make_video(
-    work: VideoWork,
-    network_share: Callable[[], float | None],
-    restart: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    stop_requested: Callable[[], bool] = lambda: False,
+    work: VideoWork, network_share: Callable[[], float | None], control: JobControl = UNWATCHED
 ) -> VideoSummary:
     """Make what is missing of a video; arguments as of `work_through`.
 
@@ -100,7 +97,7 @@ def make_video(
         "source_sha256": sha256_of(source),
     }  # fmt: skip
     plan = json.loads(json.dumps(plan))
-    if _finished(work, len(facts), plan, restart):
+    if _finished(work, len(facts), plan, control.restart):
         if _folder(output).exists():  # killed while it cleared up
             with _workplace(output, plan):
                 pass
@@ -109,12 +106,12 @@ def make_video(
         pieces = [folder / f"{start:09d}.nut" for start in range(0, len(facts), PIECE_FRAMES)]
         whole = next((index for index, piece in enumerate(pieces) if not _whole(piece, work, facts)), len(pieces))
         resumed = min(whole * PIECE_FRAMES, len(facts))
-        progress(resumed, len(facts))
+        control.progress(resumed, len(facts))
         frames = read_frames(source, facts, resumed)
         for start in range(resumed, len(facts), PIECE_FRAMES):
             times = facts.times[start : start + PIECE_FRAMES]
             drawn = _drawn(islice(frames, len(times)), start, work)
-            watched = _watched(drawn, start, len(facts), output, progress, stop_requested)
+            watched = _watched(drawn, start, len(facts), output, control)
             write_piece(pieces[start // PIECE_FRAMES], output, facts, times, watched)
         if next(frames, None) is not None:
             raise RuntimeError(f"{source}: more frames than its index lists")
@@ -251,13 +248,12 @@ def _watched(
     done: int,
     total: int,
     output: Path,
-    progress: Callable[[int, int], None],
-    stop_requested: Callable[[], bool],
+    control: JobControl,
 ) -> Iterator[np.ndarray]:
     """Report each frame and stop between two; the piece under way is given up."""
     for number, frame in enumerate(frames, done + 1):
         yield frame
-        progress(number, total)
-        if stop_requested():
+        control.progress(number, total)
+        if control.stop_requested():
             kept = done // PIECE_FRAMES * PIECE_FRAMES
             raise Interrupted(f"{output}: stopped at {kept} of {total} frames; the same command carries on")

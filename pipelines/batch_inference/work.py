@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.flow import FrameNetwork, Reader, Writer, put_through
 from pipelines.batch_inference.folder import WHAT, claimed, restarting, shared
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
@@ -64,8 +65,6 @@ class Work:
         network: Arrays of one shape to a result each.
         writer: A frame and its result to files.
         read: Frame -> what the network is given; None: the frame's image.
-        workers: Threads that read ahead and write behind.
-        part: Do only this part of the frames.
     """
 
     frames: Sequence[FrameToTranslate]
@@ -74,35 +73,25 @@ class Work:
     network: FrameNetwork
     writer: Writer
     read: Reader | None = None
-    workers: int = 2
-    part: Part | None = None
     what: str = WHAT
     deed: str = "translated"
 
 
-def work_through(
-    work: Work,
-    network_share: Callable[[], float | None],
-    restart: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    stop_requested: Callable[[], bool] = lambda: False,
-) -> Outcome:
+def work_through(work: Work, network_share: Callable[[], float | None], control: JobControl = UNWATCHED) -> Outcome:
     """Do what is missing and write the manifest.
 
     Args:
         work: The frames.
         network_share: Asked in the end, see `Outcome`.
-        restart: Set what another plan has made in the folder aside, as NAME.replaced-1, instead of refusing it.
-        progress: Called with the frames done and the frames in all, at the start and after each frame.
-        stop_requested: Asked before each batch; once true, what is under way is finished and `Interrupted` raised.
+        control: How to go about it.
 
     Raises:
         NoInputsError: Every frame failed.
         UserError: The folder holds something else, or is being written by another process.
         StorageError: The disk refuses. What was finished stays.
-        Interrupted: See `stop_requested`. The same call carries on.
+        Interrupted: A stop was requested. The same call carries on.
     """
-    frames, output, plan, part = work.frames, work.output, work.plan, work.part
+    frames, output, plan, part = work.frames, work.output, work.plan, control.part
     refuse_touching_inputs(frames, output)
 
     def attempt() -> Outcome:
@@ -110,22 +99,24 @@ def work_through(
         own = frames if part is None else part.of(frames)
         ours = claimed(output, plan, work.what) if part is None else shared(output, plan, part.journal, work.what)
         with ours as journal:
-            record = Record(output, journal, work.workers, len(own), progress, part)
+            record = Record(output, journal, control.workers, len(own), control.progress, part)
             missing = record.resume(own, frames)
-            put_through(missing, record, work.network, work.writer, work.read, stop_requested)
+            put_through(missing, record, work.network, work.writer, work.read, control.stop_requested)
             record.conclude()
-        joined = record if part is None else join(output, frames, work.workers)
-        return _outcome(work, record, joined, len(missing), network_share())
+        joined = record if part is None else join(output, frames, control.workers)
+        return _outcome(work, record, joined, len(missing), part, network_share())
 
-    return restarting(output, restart, attempt, work.what)
+    return restarting(output, control.restart, attempt, work.what)
 
 
-def _outcome(work: Work, record: Record, joined: Record | None, missing: int, share: float | None) -> Outcome:
+def _outcome(
+    work: Work, record: Record, joined: Record | None, missing: int, part: Part | None, share: float | None
+) -> Outcome:
     """Counts of the whole set where it is complete, else of the part."""
     made = missing - len(record.failures)
     whole = joined or record
     if joined is not None and not joined.finished:
         reason = joined.failures[0].reason
         raise NoInputsError(f"None of {joined.total} frames could be {work.deed}; the first: {reason}")
-    part = work.part if joined is None else None
-    return Outcome(made, len(whole.finished) - made, tuple(whole.failures), part, share, work.deed)
+    undone = part if joined is None else None
+    return Outcome(made, len(whole.finished) - made, tuple(whole.failures), undone, share, work.deed)

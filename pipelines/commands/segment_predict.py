@@ -77,17 +77,16 @@ def segment_predict(checkpoint: Path, given: Given, options: PredictionOptions, 
     )
 
     session = work.open_session()
-    machine = session.machine
     manner = PredictionManner(options.height, options.runtime, options.fast, options.labels, part)
     if work.dry_run:
-        say_what_would_be_done(plan, source, output, manner, describe_prediction(checkpoint, manner, machine))
+        say_what_would_be_done(plan, source, output, manner, describe_prediction(checkpoint, manner, session.machine))
         return
     if of_video:
-        made = run_video_prediction(checkpoint, source, output, manner, machine, session.restart)
+        made = run_video_prediction(checkpoint, source, output, manner, session)
         say_network_share(made.network_share, made.frames - made.resumed)
         click.echo(made.count_line)
         return
-    work.finish(run_prediction(checkpoint, plan, output, manner, machine, session.workers, session.restart), output)
+    work.finish(run_prediction(checkpoint, plan, output, manner, session), output)
 
 
 def say_what_would_be_done(plan: Any, source: Path, output: Path, manner: Any, how: str) -> None:

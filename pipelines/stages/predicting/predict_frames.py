@@ -5,7 +5,7 @@ command and leaves the same bytes; a bad file costs one frame; `manifest.jsonl` 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from pydantic import JsonValue
 
+from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_collisions
 from pipelines.batch_inference.preview import BYTES_PER_PIXEL, Preview, preview
@@ -183,11 +184,7 @@ def predict_frames(
     identity: Mapping[str, JsonValue],
     *,
     labels: LabelFormat = "train_ids",
-    workers: int = 2,
-    part: Part | None = None,
-    restart: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    stop_requested: Callable[[], bool] = lambda: False,
+    control: JobControl = UNWATCHED,
 ) -> Outcome:
     """Predict what is not finished yet, in name order, and write the manifest.
 
@@ -198,10 +195,7 @@ def predict_frames(
         identity: What decides the result: "checkpoint_sha256", and whatever else (runtime, precision). A folder that
             holds predictions of another identity is refused.
         labels: How label maps are written. Part of the identity.
-        workers: Threads that read ahead and write behind.
-        part: Do only this part of the frames; other processes may be doing the others at the same time. The one that
-            finishes last joins what all have done.
-        restart: As of `work_through`, as `progress` and `stop_requested`.
+        control: How to go about it.
 
     Raises:
         NoInputsError: There are no frames, or every one failed.
@@ -216,12 +210,10 @@ def predict_frames(
         network=network,
         writer=PredictionWriter(output, str(identity["checkpoint_sha256"]), labels),
         read=network.read,
-        workers=workers,
-        part=part,
         what=WHAT,
         deed=DEED,
     )
-    return work_through(work, lambda: network.clock.share, restart, progress, stop_requested)
+    return work_through(work, lambda: network.clock.share, control)
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import JsonValue
 
+from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.folder import claimed, restarting
 from pipelines.batch_inference.video import VideoSummary, VideoWork, make_video
 from pipelines.data.files import storage_errors, write_atomically
@@ -31,9 +32,7 @@ def predict_video(
     identity: Mapping[str, JsonValue],
     *,
     labels: LabelFormat | None = None,
-    restart: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    stop_requested: Callable[[], bool] = lambda: False,
+    control: JobControl = UNWATCHED,
 ) -> VideoSummary:
     """Predict every frame of a video.
 
@@ -43,7 +42,7 @@ def predict_video(
         network: What predicts.
         identity: What decides the result, as for `predict_frames`.
         labels: Also write label maps, so, as `OUTPUT.labels/000000.png` and on; None: do not.
-        restart: As of `make_video`, as `progress` and `stop_requested`.
+        control: How to go about it.
 
     Raises:
         UserError, ImageError, StorageError, Interrupted: As of `make_video`.
@@ -63,11 +62,11 @@ def predict_video(
     work = VideoWork(source, output, identity, network, draw, None if labels is None else place, DEED)
 
     def make() -> VideoSummary:
-        return make_video(work, lambda: network.clock.share, restart, progress, stop_requested)
+        return make_video(work, lambda: network.clock.share, control)
 
     if labels is None:
         return make()
-    return _with_folder(folder, {"format": 1, **identity, "video": source.name}, restart, make)
+    return _with_folder(folder, {"format": 1, **identity, "video": source.name}, control.restart, make)
 
 
 def describe_video_prediction(source: Path, output: Path, labels: LabelFormat | None, how: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.shards import Part
@@ -16,6 +17,7 @@ from pipelines.batch_inference.work import Outcome
 from pipelines.data.label_formats import LabelFormat
 from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
+from pipelines.engine.session import Session
 from pipelines.errors import Interrupted
 from pipelines.experiment.trained import load_segmenter
 from pipelines.progress import Progress
@@ -73,9 +75,7 @@ def run_prediction(
     plan: Sequence[FrameToTranslate],
     output: Path,
     manner: PredictionManner,
-    machine: Machine,
-    workers: int,
-    restart: bool = False,
+    session: Session,
 ) -> Outcome:
     """Predict a plan's frames with a checkpoint; what is finished is left alone.
 
@@ -84,31 +84,25 @@ def run_prediction(
         plan: As `to_predict` makes it; all frames, also where only a part is done here.
         output: Folder of the predictions.
         manner: How to predict.
-        machine: Where to compute.
-        workers: Threads that read ahead and write behind.
-        restart: Set an output of another prediction aside.
+        session: How to compute. At least one thread reads ahead and writes behind.
     """
-    network, identity = _opened(checkpoint, manner, machine)
+    network, identity = _opened(checkpoint, manner, session.machine)
     with _watched() as (reach, stop):
-        summary = predict_frames(
-            plan, output, network, identity, labels=manner.labels or "train_ids", workers=workers, part=manner.part,
-            restart=restart, progress=reach, stop_requested=lambda: bool(stop),
-        )  # fmt: skip
+        control = JobControl(max(session.workers, 1), manner.part, session.restart, reach, lambda: bool(stop))
+        summary = predict_frames(plan, output, network, identity, labels=manner.labels or "train_ids", control=control)
         if stop:  # during the last frame: whoever sent it does not want the next command to begin
             raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
     return summary
 
 
 def run_video_prediction(
-    checkpoint: Path, source: Path, output: Path, manner: PredictionManner, machine: Machine, restart: bool = False
+    checkpoint: Path, source: Path, output: Path, manner: PredictionManner, session: Session
 ) -> VideoSummary:
     """Predict a video into a video of overlays; arguments as of `run_prediction`."""
-    network, identity = _opened(checkpoint, manner, machine)
+    network, identity = _opened(checkpoint, manner, session.machine)
     with _watched() as (reach, stop):
-        return predict_video(
-            source, output, network, identity, labels=manner.labels, restart=restart, progress=reach,
-            stop_requested=lambda: bool(stop),
-        )  # fmt: skip
+        control = JobControl(restart=session.restart, progress=reach, stop_requested=lambda: bool(stop))
+        return predict_video(source, output, network, identity, labels=manner.labels, control=control)
 
 
 def _opened(

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 
+from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.manner import Manner
+from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.work import Outcome
 from pipelines.engine.checkpoints import checkpoint_hash
@@ -72,19 +74,17 @@ def run_translation(
         summary = translate_frames(
             plan,
             output,
-            prepared(method, manner, machine),
+            network_of(method, manner, machine),
             identity,
             read=layout_reader(method, label_ids) if method.takes == "label_map" else None,
-            batch_size=manner.batch_size,
-            height=manner.height,
-            size=manner.size,
             quality=manner.quality,
-            part=manner.part,
-            device=place(manner, machine),
-            workers=max(session.workers, 1),
-            restart=session.restart,
-            progress=lambda done, total: progress.reach(done),
-            stop_requested=lambda: bool(stop),
+            control=JobControl(
+                workers=max(session.workers, 1),
+                part=manner.part,
+                restart=session.restart,
+                progress=lambda done, total: progress.reach(done),
+                stop_requested=lambda: bool(stop),
+            ),
         )
         if stop:  # during the last frame: whoever sent it does not want the next stage to begin
             raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
@@ -109,16 +109,16 @@ def run_video(checkpoint: Path, source: Path, output: Path, manner: Manner, sess
         return translate_video(
             source,
             output,
-            prepared(method, manner, machine),
+            network_of(method, manner, machine),
             {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision},
-            batch_size=manner.batch_size,
-            height=manner.height,
-            size=manner.size,
-            device=place(manner, machine),
-            restart=session.restart,
-            progress=reach,
-            stop_requested=lambda: bool(stop),
+            JobControl(restart=session.restart, progress=reach, stop_requested=lambda: bool(stop)),
         )
+
+
+def network_of(method: Translator, manner: Manner, machine: Machine) -> Network:
+    """The translator as frames go through it."""
+    translate = prepared(method, manner, machine)
+    return Network(translate, manner.batch_size, manner.height, manner.size, place(manner, machine))
 
 
 def place(manner: Manner, machine: Machine) -> str:

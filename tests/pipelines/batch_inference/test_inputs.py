@@ -5,7 +5,9 @@ import os
 import numpy as np
 import pytest
 
+from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.inputs import plan_input
+from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.preview import preview
 from pipelines.batch_inference.shards import Part
 from pipelines.data.images import encode_jpeg, encode_png, write_image
@@ -59,16 +61,18 @@ def test_what_is_no_input(photos, tmp_path):
 
 
 def test_a_list_may_lie_beside_its_output_and_must_not_be_written_over(photos):
-    translate_frames(plan(photos / "some.txt", photos / "out"), photos / "out", negative, IDENTITY)
+    translate_frames(plan(photos / "some.txt", photos / "out"), photos / "out", Network(negative), IDENTITY)
     assert set(tree(photos / "out")) == {"rgb/a/1.png", "rgb/b/0.png", "manifest.jsonl", "translation.json"}
     with pytest.raises(UserError, match="over other data"):
-        translate_frames(plan(photos / "some.txt", photos), photos, negative, IDENTITY)
+        translate_frames(plan(photos / "some.txt", photos), photos, Network(negative), IDENTITY)
 
 
 def test_a_listed_file_that_is_missing_costs_one_frame(photos, tmp_path):
     with open(photos / "some.txt", "a") as stream:
         stream.write("rgb/gone.png\n")
-    summary = translate_frames(plan(photos / "some.txt", tmp_path / "out"), tmp_path / "out", negative, IDENTITY)
+    summary = translate_frames(
+        plan(photos / "some.txt", tmp_path / "out"), tmp_path / "out", Network(negative), IDENTITY
+    )
     assert summary.made == 2 and "rgb/gone.png: No such file" in summary.failures[0].reason
 
 
@@ -80,7 +84,7 @@ def test_images_in_formats_that_are_not_read_are_listed_as_failed(photos, tmp_pa
         output = tmp_path / f"out{made}"
         frames = plan(source, output)
         found = preview(frames, output)
-        summary = translate_frames(frames, output, negative, IDENTITY)
+        summary = translate_frames(frames, output, Network(negative), IDENTITY)
         reasons = [failure.reason for failure in summary.failures]
         assert summary.made == made and list(found.unreadable) == reasons
         assert reasons[0].startswith(f"{photos / 'rgb/b.ppm'}: .ppm is a format that is not read; convert it to PNG")
@@ -95,7 +99,7 @@ def test_sidecars_go_along_untouched(photos, tmp_path):
         photos, tmp_path / "out", reader_settings=["images=rgb/{name}.*"], carry=["instance/{name}.png"]
     )
     assert absent == {"instance/{name}.png": 1}
-    translate_frames(frames, tmp_path / "out", negative, IDENTITY)
+    translate_frames(frames, tmp_path / "out", Network(negative), IDENTITY)
     for name in ("a/0", "a/1", "b/0"):
         assert (tmp_path / f"out/instance/{name}.png").samefile(photos / f"instance/{name}.png")
     assert not (tmp_path / "out/instance/b/1.png").exists()
@@ -105,7 +109,7 @@ def test_sidecars_that_come_later_or_were_lost_are_brought_along_without_the_net
     def go(carry):
         frames, _ = plan_input(photos, tmp_path / "out", reader_settings=["images=rgb/{name}.*"], carry=carry)
         translate = Counting()
-        translate_frames(frames, tmp_path / "out", translate, IDENTITY)
+        translate_frames(frames, tmp_path / "out", Network(translate), IDENTITY)
         return translate.calls
 
     assert go([]) == 4
@@ -145,7 +149,7 @@ def test_a_dry_run_counts_and_writes_nothing(photos, tmp_path):
 
 def test_a_dry_run_knows_what_is_finished_and_whose_part_it_is(photos, tmp_path):
     frames = plan(photos / "rgb", tmp_path / "out")
-    translate_frames(frames, tmp_path / "out", negative, IDENTITY, part=Part(1, 2))
+    translate_frames(frames, tmp_path / "out", Network(negative), IDENTITY, control=JobControl(part=Part(1, 2)))
     before = tree(tmp_path)
     assert preview(frames, tmp_path / "out").listed_as_finished == 2
     found = preview(frames, tmp_path / "out", Part(2, 2))

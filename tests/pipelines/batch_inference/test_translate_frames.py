@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.shards import Part
 from pipelines.data.encodings import cityscapes
 from pipelines.data.files import sha256_of
@@ -317,7 +318,7 @@ def test_nothing_at_all_could_be_read(tmp_path):
         run_folder(tmp_path / "in", tmp_path / "out")
     assert (tmp_path / "out/failures.jsonl").exists() and not (tmp_path / "out/manifest.jsonl").exists()
     with pytest.raises(NoInputsError, match="no frames"):
-        translate_frames([], tmp_path / "out", negative, IDENTITY)
+        translate_frames([], tmp_path / "out", Network(negative), IDENTITY)
 
 
 def test_a_name_too_long_for_the_disk_costs_one_frame(tmp_path):

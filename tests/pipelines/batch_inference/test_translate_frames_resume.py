@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.batch_inference.network import Network
 from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, Journal, read_manifest
 from pipelines.errors import Interrupted, StorageError, UserError
@@ -95,12 +96,13 @@ def test_killed_again_and_again(source, tmp_path):
 SCRIPT = """
 import sys, time
 from pathlib import Path
+from pipelines.batch_inference.network import Network
 from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
 def slow(image):
     time.sleep(0.05)
     return 1 - image
 source, output = Path(sys.argv[1]), Path(sys.argv[2])
-translate_frames(plan_folder(source, output), output, slow, {"checkpoint_sha256": "c" * 64}, batch_size=2)
+translate_frames(plan_folder(source, output), output, Network(slow, 2), {"checkpoint_sha256": "c" * 64})
 """
 
 
@@ -109,7 +111,7 @@ def test_killed_from_outside_in_an_interpreter_of_its_own(tmp_path):
         write_image(tmp_path / f"in/{index:02}.png", paint(index))
     identity = {"checkpoint_sha256": "c" * 64}
     frames = plan_folder(tmp_path / "in", tmp_path / "out")
-    translate_frames(frames, tmp_path / "undisturbed", negative, identity, batch_size=2)
+    translate_frames(frames, tmp_path / "undisturbed", Network(negative, 2), identity)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in"), str(tmp_path / "out")]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[3])
     while process.poll() is None and not list((tmp_path / "out").glob("*.png")):
@@ -117,7 +119,7 @@ def test_killed_from_outside_in_an_interpreter_of_its_own(tmp_path):
     process.kill()
     assert process.wait() == -signal.SIGKILL
     translate = Counting()
-    summary = translate_frames(frames, tmp_path / "out", translate, identity, batch_size=2)
+    summary = translate_frames(frames, tmp_path / "out", Network(translate, 2), identity)
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
     assert summary.made == 12 - summary.resumed > 0 and translate.calls == -(-summary.made // 2)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.batch_inference.network import Network
 from pipelines.data.images import encode_jpeg, encode_png, image_size, read_image
 from pipelines.data.manifest import read_manifest
 from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
@@ -241,5 +242,5 @@ def test_what_a_format_cannot_hold_costs_one_frame(tmp_path):
     cv2.imwrite(str(tmp_path / "in/wide.png"), np.zeros((1, 17000, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "in/small.png"), np.zeros((1, 17, 3), np.uint8))
     plan = plan_folder(tmp_path / "in", tmp_path / "out", suffix=".webp")
-    summary = translate_frames(plan, tmp_path / "out", negative, IDENTITY)
+    summary = translate_frames(plan, tmp_path / "out", Network(negative), IDENTITY)
     assert summary.made == 1 and "17000x1 pixels do not fit into .webp" in summary.failures[0].reason

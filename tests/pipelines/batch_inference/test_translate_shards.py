@@ -282,11 +282,14 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
+from pipelines.batch_inference.control import JobControl
+from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.shards import Part
 source, output = Path(sys.argv[1]), Path(sys.argv[2])
 part = Part.of_environment()
 identity = {"checkpoint_sha256": "c" * 64}
-summary = translate_frames(plan_folder(source, output), output, lambda x: 1 - x, identity, part=part)
+frames, network, control = plan_folder(source, output), Network(lambda x: 1 - x), JobControl(part=part)
+summary = translate_frames(frames, output, network, identity, control=control)
 print(json.dumps([str(part), summary.part is None]))
 """
 

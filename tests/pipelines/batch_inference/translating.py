@@ -4,9 +4,13 @@ processes that die on the way.
 
 import os
 import signal
+from dataclasses import fields
 
 import numpy as np
 
+from pipelines.batch_inference.control import JobControl
+from pipelines.batch_inference.manner import QUALITY
+from pipelines.batch_inference.network import Network
 from pipelines.data.encodings import cityscapes
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.errors import StorageError
@@ -41,11 +45,24 @@ def as_sets(root):
 
 
 def run(source, output, translate=negative, identity=IDENTITY, **options):
-    return translate_frames(plan_sets(as_sets(source), output), output, translate, identity, **options)
+    return run_plan(plan_sets(as_sets(source), output), output, translate, identity, **options)
 
 
 def run_folder(source, output, translate=negative, **options):
-    return translate_frames(plan_folder(source, output), output, translate, IDENTITY, **options)
+    return run_plan(plan_folder(source, output), output, translate, **options)
+
+
+def run_plan(plan, output, translate=negative, identity=IDENTITY, read=None, quality=QUALITY, **options):
+    """`translate_frames` with the attributes of network and control as options."""
+    network, control = network_and_control(translate, **options)
+    return translate_frames(plan, output, network, identity, read=read, quality=quality, control=control)
+
+
+def network_and_control(translate, **options):
+    """A network and how to go about its job, from the attributes of both."""
+    own = {field.name for field in fields(JobControl)} & options.keys()
+    control = JobControl(**{name: options.pop(name) for name in own})
+    return Network(translate, **options), control
 
 
 def tree(folder):

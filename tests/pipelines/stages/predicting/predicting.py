@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.data.images import write_image
@@ -43,6 +44,9 @@ def draw_tree(folder):
     return folder
 
 
-def predict(source, output, segmenter=None, overlays=True, identity=IDENTITY, height=HEIGHT, **options):
+def predict(
+    source, output, segmenter=None, overlays=True, identity=IDENTITY, height=HEIGHT, labels="train_ids", **control
+):
     plan = to_predict(plan_input(source, output)[0], overlays)
-    return predict_frames(plan, output, network_of(segmenter, height), identity, **options)
+    network = network_of(segmenter, height)
+    return predict_frames(plan, output, network, identity, labels=labels, control=JobControl(**control))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.batch_inference import video as making
+from pipelines.batch_inference.control import JobControl
 from pipelines.data.images import read_image, read_raw
 from pipelines.errors import ImageError, UserError
 from pipelines.stages.predicting.predict_frames import overlay
@@ -20,8 +21,9 @@ pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
 from tests.pipelines.stages.translating.test_translate_video import film, frames_of, seconds
 
 
-def run(source, output, segmenter=None, height=32, **options):
-    return predict_video(source, output, network_of(segmenter, height), IDENTITY, **options)
+def run(source, output, segmenter=None, height=32, labels=None, **control):
+    network = network_of(segmenter, height)
+    return predict_video(source, output, network, IDENTITY, labels=labels, control=JobControl(**control))
 
 
 def expected_map(frame):

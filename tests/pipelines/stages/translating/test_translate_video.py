@@ -17,7 +17,15 @@ from pipelines.data import video
 from pipelines.data.video import is_video, read_facts, read_frames
 from pipelines.errors import ImageError, Interrupted, UserError
 from pipelines.stages.translating.translate_video import describe_video, translate_video
-from tests.pipelines.batch_inference.translating import IDENTITY, Counting, in_a_process, killing, negative, tree
+from tests.pipelines.batch_inference.translating import (
+    IDENTITY,
+    Counting,
+    in_a_process,
+    killing,
+    negative,
+    network_and_control,
+    tree,
+)
 
 av = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
 
@@ -71,7 +79,8 @@ def unchanged(image):
 
 
 def run(source, output, translate=unchanged, **options):
-    return translate_video(source, output, translate, IDENTITY, **options)
+    network, control = network_and_control(translate, **options)
+    return translate_video(source, output, network, IDENTITY, control)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm"])
