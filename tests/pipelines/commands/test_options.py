@@ -1,12 +1,15 @@
 """What the commands on an experiment share: one object with all that was asked, opened no sooner than it is needed."""
 
+import ast
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 import pytest
 import torch
 from click.testing import CliRunner
 
+import pipelines
 from pipelines.commands.options import Asked, gathered, on_experiment, seed_option, seeds_option, training_options
 from pipelines.errors import UserError
 
@@ -81,3 +84,20 @@ def test_gathered_options_reach_the_command_as_one_object(ask):
     paint = gathered("paint", Paint, click.option("--colour", default="red"), click.option("--coats", default=1))
     name = click.option("--name", default="front door")
     assert ask(paint, name, arguments=["--coats", "2"])["own"] == {"paint": Paint("red", 2), "name": "front door"}
+
+
+MOST = 8
+"""Arguments of a function. More than a person keeps apart: two of one type get swapped and nobody sees it."""
+
+
+@pytest.mark.parametrize("folder", ["commands", "stages"])
+def test_nothing_is_handed_a_dozen_arguments(folder):
+    """What belongs together travels together: `Asked` and `gathered` for commands, `Session` and `JobControl` below."""
+    where = Path(pipelines.__file__).parent / folder
+    for path in sorted(where.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            # But for `asking`, where options become an `Asked`.
+            if isinstance(node, ast.FunctionDef) and node.name != "asking":
+                given = len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs)
+                place = f"{path.relative_to(where.parent)}:{node.lineno} {node.name}"
+                assert given <= MOST, f"{place} takes {given} arguments; hand over what belongs together as one object"
