@@ -47,6 +47,39 @@ def test_a_resumed_average_continues_where_it_was():
     assert resumed.network.weight.item() == average.network.weight.item()
 
 
+def test_every_tensor_of_a_network_moves_by_the_same_share():
+    """Decay min(0.5, 1/10) = 0.1: what is averaged is 0.1 of the old weights and 0.9 of the new, in any layout."""
+    old, new = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)) for _ in range(2))
+    average = MovingAverage(old, decay=0.5)
+    average.update(new.to(memory_format=torch.channels_last))
+    for name, tensor in average.network.state_dict().items():
+        expected = 0.1 * old.state_dict()[name] + 0.9 * new.state_dict()[name]
+        torch.testing.assert_close(tensor.double(), expected.double(), check_stride=False)
+
+
+def test_a_network_of_counters_alone_is_copied():
+    class Counter(nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.register_buffer("counter", torch.tensor(value))
+
+    average = MovingAverage(Counter(1), decay=0.9)
+    average.update(Counter(7))
+    assert average.network.counter.item() == 7
+
+
+def test_the_counter_is_never_read_back(monkeypatch):
+    """On a GPU that would wait for all work before it, at every step."""
+    average, network = MovingAverage(OneWeight(0), decay=0.9), OneWeight(10)
+
+    def read(self, *_):
+        raise AssertionError("a tensor is read back to the host")
+
+    for name in ("item", "__int__", "__float__", "__bool__", "tolist"):
+        monkeypatch.setattr(torch.Tensor, name, read)
+    average.update(network)
+
+
 def test_it_stays_in_evaluation_mode():
     average = MovingAverage(nn.Sequential(nn.BatchNorm2d(3)), decay=0.9)
     nn.Sequential(average).train()
