@@ -23,8 +23,9 @@ from pipelines.data.cityscapes import CityscapesSettings
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.images import encode_png
 from pipelines.engine.launch import processor_name
-from pipelines.stages.evaluation.evaluate import PLAIN, Measures
+from pipelines.stages.evaluation.evaluate import PLAIN
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions
+from pipelines.stages.evaluation.evaluation_counts import Measures
 
 GOAL_FRAMES, GOAL_SECONDS = 500, 60
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33, 0, 4)

@@ -13,7 +13,9 @@ from pipelines.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.engine.launch import Machine
-    from pipelines.stages.evaluation.evaluate import Evaluation, Looks, Measures
+    from pipelines.runtimes.frame_prediction import Inference
+    from pipelines.stages.evaluation.evaluation_counts import Measures
+    from pipelines.stages.evaluation.scores import Evaluation
 
 LARGEST_SCALE = 4
 """Sixteen times the pixels; what is meant by more is a percentage."""
@@ -118,8 +120,10 @@ subject_options = gathered(
 
 @dataclass(frozen=True)
 class WaysToLook:
-    """How the network looks at a frame; see `Looks`."""
+    """What computes, and how often the network looks at a frame; see `frame_prediction.Inference`."""
 
+    runtime: Any
+    fast: bool
     flip: bool
     scales: tuple[float, ...]
     window: tuple[int, int] | None
@@ -133,19 +137,30 @@ class WaysToLook:
 
     @property
     def several(self) -> bool:
-        """Whether it is not simply one look."""
-        return self.flip or self.scales != (1.0,) or self.window is not None
+        """Whether it is not simply one exact look."""
+        looks = self.flip or self.scales != (1.0,) or self.window is not None
+        return looks or self.runtime is not None or self.fast
 
-    def looks(self) -> "Looks":
-        """The same for the network."""
-        from pipelines.stages.evaluation.evaluate import Looks
+    def inference(self, machine: "Machine") -> "Inference":
+        """The same for the network. --fast alone takes the fastest runtime that is there."""
+        from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
+        from pipelines.runtimes.segmenter_runtime import fastest_runtime
 
-        return Looks(self.flip, self.scales, self.window, self.stride)
+        runtime = fastest_runtime(machine) if self.fast and self.runtime is None else self.runtime
+        augmentation = TestTimeAugmentation(self.flip, self.scales, self.window, self.stride)
+        return Inference(runtime, "fast" if self.fast else "exact", augmentation)
 
 
 looks_options = gathered(
     "ways",
     WaysToLook,
+    click.option(
+        "--runtime",
+        type=click.Choice(("torch", "compile", "onnxruntime", "openvino")),
+        default=None,
+        help="What computes, sooner, the same but for rounding.  [default: torch, to the bit as ever]",
+    ),
+    click.option("--fast", is_flag=True, help="By the fastest runtime, in the precision that is fastest here."),
     click.option("--flip", is_flag=True, help="Look at the mirror image, too, and average."),
     click.option("--scales", type=Scales(), default="1", show_default=True, help="Average over these sizes."),
     click.option("--window", type=Sides(), default=None, help="Slide a window over the frame as the network sees it."),
@@ -163,7 +178,7 @@ class Report:
 
     def measures(self) -> "Measures":
         """What is measured."""
-        from pipelines.stages.evaluation.evaluate import Measures
+        from pipelines.stages.evaluation.evaluation_counts import Measures
 
         return Measures(self.boundary, self.calibration)
 
@@ -191,7 +206,10 @@ def segment_evaluate(asked: Asked, subject: Subject, ways: WaysToLook, report: R
         if report.calibration:
             raise UserError("--calibration needs --checkpoint: --predictions hold no probabilities")
         if ways.several:
-            raise UserError("--flip, --scales and --window are ways to use a network; --predictions are there already")
+            raise UserError(
+                "--runtime, --fast, --flip, --scales and --window are ways to use a network; --predictions are "
+                "there already"
+            )
         _of_predictions(asked, subject.predictions, subject.predicted, report)
     elif subject.compare is not None:
         _compared(asked, subject.compare, ways, report)
@@ -206,18 +224,19 @@ def _of_checkpoint(asked: Asked, checkpoint: Path, submission: Path | None, ways
     from pipelines.stages.evaluation.evaluation_table import format_summary
     from pipelines.stages.evaluation.submission import refuse_other_names, submit_checkpoint
 
-    workspace, machine, looks = asked.workspace, asked.session.machine, ways.looks()
+    workspace, machine = asked.workspace, asked.session.machine
+    inference = ways.inference(machine)
     if submission is not None:
         refuse_other_names(workspace.validation)
-    folder = evaluation_place(checkpoint, report.output, looks)
+    folder = evaluation_place(checkpoint, report.output, inference)
     labelled = any(frames.shows_a_class() for frames in workspace.validation)
     if labelled or submission is None:
-        evaluation = evaluate_checkpoint(workspace, checkpoint, folder, machine, looks, report.measures())
+        evaluation = evaluate_checkpoint(workspace, checkpoint, folder, machine, inference, report.measures())
         click.echo(format_summary(evaluation))
-        _page(asked, evaluation, folder, str(checkpoint), _facts_of_network(machine, looks))
+        _page(asked, evaluation, folder, str(checkpoint), _facts_of_network(machine, inference))
     if submission is not None:
         evaluated = folder if labelled else None
-        count = submit_checkpoint(workspace.validation, checkpoint, evaluated, submission, machine, looks)
+        count = submit_checkpoint(workspace.validation, checkpoint, evaluated, submission, machine, inference)
         click.echo(f"{count} files in {submission}")
 
 
@@ -225,11 +244,12 @@ def _through(asked: Asked, subject: Subject, ways: WaysToLook, report: Report) -
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
     from pipelines.stages.evaluation.evaluate_through import evaluate_through, format_both
 
-    workspace, machine, looks, measures = asked.workspace, asked.session.machine, ways.looks(), report.measures()
+    workspace, machine, measures = asked.workspace, asked.session.machine, report.measures()
+    inference = ways.inference(machine)
     translated = evaluate_through(
-        workspace, subject.checkpoint, subject.through, subject.direction, report.output, machine, looks, measures
+        workspace, subject.checkpoint, subject.through, subject.direction, report.output, machine, inference, measures
     )
-    untranslated = evaluate_checkpoint(workspace, subject.checkpoint, None, machine, looks, measures)
+    untranslated = evaluate_checkpoint(workspace, subject.checkpoint, None, machine, inference, measures)
     click.echo(format_both(untranslated, translated))
 
 
@@ -259,7 +279,7 @@ def _compared(asked: Asked, compare: tuple[Path, Path], ways: WaysToLook, report
         asked.workspace,
         output=None,
         machine=asked.session.machine,
-        looks=ways.looks(),
+        inference=ways.inference(asked.session.machine),
         measures=report.measures(),
     )
     first, second = (open_evaluation(path, evaluated) for path in compare)
@@ -269,10 +289,12 @@ def _compared(asked: Asked, compare: tuple[Path, Path], ways: WaysToLook, report
         write_comparison(comparison, report.output)
 
 
-def _facts_of_network(machine: "Machine", looks: "Looks") -> list[tuple[str, str]]:
+def _facts_of_network(machine: "Machine", inference: "Inference") -> list[tuple[str, str]]:
     from pipelines.engine.launch import describe_machine
 
-    return [("Machine", describe_machine(machine)), ("Looks at a frame", looks.name or "one")]
+    computed = "torch, exact" if inference.runtime is None else f"{inference.runtime}, {inference.mode}"
+    looks = inference.augmentation.name or "one"
+    return [("Machine", describe_machine(machine)), ("Computed by", computed), ("Looks at a frame", looks)]
 
 
 def _page(asked: Asked, evaluation: "Evaluation", folder: Path, subject: str, facts: list[tuple[str, str]]) -> None:

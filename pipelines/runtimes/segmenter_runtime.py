@@ -66,20 +66,24 @@ class SegmenterRuntime:
         self._stride = stride
         self._align_corners = align_corners
 
-    def logits(self, image: Tensor) -> Tensor:
-        """Logits of an image, of the image's size.
+    def logits(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Logits of an image.
 
         Args:
             image: (B, 3, H, W) float32 RGB in [0, 1], on the runtime's device.
+            size: (height, width) to which they are brought bilinearly; None: the image's own.
 
         Returns:
-            (B, K, H, W) float32.
+            (B, K, height, width) float32.
 
         Raises:
             NumericalError: The network has diverged.
         """
-        size = (image.shape[-2], image.shape[-1])
-        return upsampled_logits(*self._coarse(image, size))
+        own = (image.shape[-2], image.shape[-1])
+        logits = upsampled_logits(*self._coarse(image, own))
+        if size is None or size == own:
+            return logits
+        return functional.interpolate(logits, size, mode="bilinear", align_corners=False)
 
     def label_map(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """The class of every pixel: that with the highest of the logits, bilinearly brought to `size`.

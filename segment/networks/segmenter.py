@@ -102,12 +102,13 @@ class Segmenter(nn.Module, ABC):
         """What `forward` returns, and the map of features that pixels are classified by, from one pass.
 
         Returns:
-            The output; and (B, C, h, w), at the classifier's own size, with gradient where there is one.
+            The output; and (B, C, h, w), at the classifier's own size, with gradient where there is one. A network that
+            looks at several scales classifies at each: of these the finest map, which says most of where things are.
         """
         seen: list[Tensor] = []
         with self.classifying_module().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
             output = self(image)
-        return output, seen[0]
+        return output, max(seen, key=lambda features: features.shape[-1] * features.shape[-2])
 
     def own_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
         """Weighted losses, by name, that the network's paper adds to those of its main and auxiliary heads; none here.

@@ -31,7 +31,8 @@ from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.stages.comparison.origin import origin
-from pipelines.stages.evaluation.evaluate import Evaluation, evaluate_checkpoint, labelled_places, read_prediction
+from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, labelled_places
+from pipelines.stages.evaluation.scores import Evaluation, read_prediction
 from pipelines.stages.features.feature_study import look_inside_arms
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.training.train_segmenter import scores_count, train_segmenter

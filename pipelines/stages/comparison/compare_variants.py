@@ -19,8 +19,9 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
 from pipelines.stages.comparison.compare import refuse_missing_labels, training_seconds
 from pipelines.stages.comparison.origin import origin
-from pipelines.stages.evaluation.evaluate import Evaluation, evaluate_checkpoint
+from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 from pipelines.stages.evaluation.evaluate_through import evaluate_through
+from pipelines.stages.evaluation.scores import Evaluation
 from pipelines.stages.quality.quality_inputs import find_inputs
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.quality.translation_quality import evenly, measure_quality, write_quality

@@ -5,148 +5,42 @@ down. Predictions are kept as label maps, so that pictures and other measures ne
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from pipelines.data.augment import fit_height
 from pipelines.data.cityscapes import TEST_SPLIT
 from pipelines.data.files import remove_abandoned_parts, sha256_of, storage_errors, write_atomically
 from pipelines.data.frames import FrameSet
-from pipelines.data.images import encode_png, to_tensor
+from pipelines.data.images import encode_png
 from pipelines.data.instances import instance_file
 from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import NoInputsError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
-from pipelines.runtimes.divergence import refuse_diverged
-from pipelines.stages.evaluation.evaluation_counts import Measures, count_frame, gathered, scoring, what_to_count
-from pipelines.stages.evaluation.evaluation_table import format_summary
+from pipelines.runtimes.frame_prediction import (
+    EXACT,
+    FramePredictor,
+    Inference,
+    Predictor,
+    likeliest_classes,
+    open_predictor,
+)
+from pipelines.stages.evaluation.evaluation_counts import Measures, count_frame, gathered, what_to_count
 from pipelines.stages.evaluation.scores import (
     Evaluation,
     prediction_path,
     read_evaluation,
-    read_prediction,
     write_evaluation,
 )
-from segment.inference import Flipped, MultiScale, Windowed, predict_logits
 from segment.metrics.calibration import reliability
 
-__all__ = [
-    "Evaluation",
-    "Looks",
-    "Measures",
-    "Predictor",
-    "evaluate",
-    "evaluate_checkpoint",
-    "format_summary",
-    "prediction_path",
-    "predictor",
-    "read_evaluation",
-    "read_prediction",
-    "scoring",
-]  # fmt: skip
-
-Predictor = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
-"""(image uint8 (H, W, 3), (height, width) of the label map) to a uint8 label map."""
-
-
-@dataclass(frozen=True)
-class Looks:
-    """How often, and at what of it, the network looks at a frame; what it sees is averaged. Once at all by default.
-
-    Args:
-        flip: At the mirror image, too.
-        scales: At the frame in these sizes, as factors of the network's height.
-        window: Through windows of (height, width) in pixels of the frame as the network is given it.
-        stride: (down, right) between windows; None: two thirds of them.
-    """
-
-    flip: bool = False
-    scales: tuple[float, ...] = (1.0,)
-    window: tuple[int, int] | None = None
-    stride: tuple[int, int] | None = None
-
-    def of(self, network: torch.nn.Module) -> torch.nn.Module:
-        """The network that looks so. Each window is mirrored, and each size of the frame is looked at in windows.
-
-        Raises:
-            UserError: Scales or windows are impossible.
-        """
-        try:
-            if self.flip:
-                network = Flipped(network)
-            if self.window is not None:
-                network = Windowed(network, self.window, self.steps)
-            return network if self.scales == (1.0,) else MultiScale(network, self.scales)
-        except ValueError as error:
-            raise UserError(f"--scales, --window or --stride: {error}") from error
-
-    @property
-    def steps(self) -> tuple[int, int]:
-        """The stride that is used."""
-        height, width = self.window or (1, 1)
-        return self.stride or (max(1, height * 2 // 3), max(1, width * 2 // 3))
-
-    @property
-    def name(self) -> str:
-        """For people and folders: "flip_scales-0.75-1"; empty for a single look."""
-        parts = ["flip"] if self.flip else []
-        if self.scales != (1.0,):
-            parts.append("scales-" + "-".join(f"{scale:g}" for scale in self.scales))
-        if self.window is not None:
-            parts.append(f"window-{self.window[1]}x{self.window[0]}-stride-{self.steps[1]}x{self.steps[0]}")
-        return "_".join(parts)
-
-
-ONE_LOOK = Looks()
 PLAIN = Measures()
-
-
-@dataclass(frozen=True)
-class NetworkPredictor:
-    """A network that predicts one frame at its training height; `before` translates the frame first."""
-
-    network: torch.nn.Module
-    height: int
-    machine: Machine
-    before: Callable[[np.ndarray], np.ndarray] = field(default=lambda image: image)
-
-    def __call__(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """A `Predictor`."""
-        return likeliest_classes(self.logits(image, size))
-
-    def logits(self, image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-        """Logits (1, K, height, width) of the size of the label map, on the machine's device."""
-        with self.machine.autocast():
-            return predict_logits(self.network, self._tensor(image), size)
-
-    def _tensor(self, image: np.ndarray) -> torch.Tensor:
-        tensor = to_tensor(fit_height(self.before(image), self.height, enlarge=True))[None].to(self.machine.device)
-        return tensor.contiguous(memory_format=torch.channels_last)
-
-
-def likeliest_classes(logits: torch.Tensor) -> np.ndarray:
-    """Logits (1, K, H, W) on any device to a label map, uint8 (H, W).
-
-    Raises:
-        NumericalError: They are no numbers; a class would be found for every pixel all the same.
-    """
-    highest = logits.max(dim=1)
-    refuse_diverged(highest.values, "logits")
-    return highest.indices[0].to(torch.uint8).cpu().numpy()
-
-
-def predictor(network: torch.nn.Module, height: int, machine: Machine, looks: Looks = ONE_LOOK) -> NetworkPredictor:
-    """Make a function that predicts one frame at the network's training height."""
-    return NetworkPredictor(looks.of(network), height, machine)
 
 
 def evaluate(
@@ -155,11 +49,11 @@ def evaluate(
     """Predict and count every labelled frame of `sets`; keep predictions and counts under `output`.
 
     Args:
-        predict_one: The network, as `predictor` makes it.
+        predict_one: The network, as `open_predictor` makes it.
         sets: Their encodings tell which classes the labels can express and which they merge.
         output: Folder of the files that `pipelines.stages.evaluation.scores` names.
         identity: What the result depends on; a former evaluation with the same identity is read back instead.
-        measures: What to measure beside the confusion matrix; calibration needs a `NetworkPredictor`.
+        measures: What to measure beside the confusion matrix; calibration needs a `FramePredictor`.
 
     Raises:
         NoInputsError: No frame has a label map.
@@ -182,11 +76,11 @@ def evaluate(
         for done, (frames, index) in enumerate(places, 1):
             label_map, image = frames.read_label_map(index), frames.read_image(index)
             name = f"{frames.name}/{frames.frames[index].name}"
-            if measures.calibration and isinstance(predict_one, NetworkPredictor):
+            if measures.calibration and isinstance(predict_one, FramePredictor):
                 logits = predict_one.logits(image, label_map.shape)
                 here = reliability(logits, torch.from_numpy(label_map)[None].to(logits.device), counted.groups)
                 sure = here if sure is None else sure + here
-                prediction = likeliest_classes(logits)
+                prediction = likeliest_classes(logits)[0].cpu().numpy()
             else:
                 prediction = predict_one(image, label_map.shape)
             write_atomically(prediction_path(output, name), encode_png(prediction))
@@ -234,7 +128,7 @@ def evaluate_checkpoint(
     path: Path,
     output: Path | None,
     machine: Machine,
-    looks: Looks = ONE_LOOK,
+    inference: Inference = EXACT,
     measures: Measures = PLAIN,
 ) -> Evaluation:
     """Evaluate a segmenter of a run folder or checkpoint on the experiment's validation frames.
@@ -244,7 +138,7 @@ def evaluate_checkpoint(
         path: A run folder or a checkpoint of one.
         output: Where to keep the evaluation; None for `evaluation/` in the run folder.
         machine: Where to compute.
-        looks: How the network looks at a frame.
+        inference: What computes, and how often the network looks at a frame.
         measures: What to measure beside the confusion matrix.
 
     Returns:
@@ -257,19 +151,14 @@ def evaluate_checkpoint(
         "height": settings.height,
         "precision": machine.precision,
     }
-    folder = evaluation_place(checkpoint, output, looks)
-    ready = predictor(network, settings.height, machine, looks)
-    return evaluate(ready, workspace.validation, folder, identity | looking(looks), measures)
+    folder = evaluation_place(checkpoint, output, inference)
+    ready = open_predictor(network, settings.height, machine, inference)
+    return evaluate(ready, workspace.validation, folder, identity | inference.identity(), measures)
 
 
-def evaluation_place(path: Path, output: Path | None, looks: Looks) -> Path:
-    """Folder of the evaluation of a run folder or checkpoint; that of several looks leaves that of one, which reports
-    use, alone.
+def evaluation_place(path: Path, output: Path | None, inference: Inference) -> Path:
+    """Folder of the evaluation of a run folder or checkpoint; any but the exact one of a single look, which reports
+    use, has its own.
     """
-    name = f"evaluation_{looks.name}" if looks.name else "evaluation"
+    name = f"evaluation_{inference.name}" if inference.name else "evaluation"
     return output or resolve_checkpoint(path).parent.parent / name
-
-
-def looking(looks: Looks) -> dict[str, str]:
-    """What looks add to the identity of an evaluation: nothing for a single one, so that former ones stay good."""
-    return {"looks": looks.name} if looks.name else {}

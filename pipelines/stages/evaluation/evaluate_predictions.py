@@ -23,9 +23,16 @@ from pipelines.data.layout import files_below
 from pipelines.errors import UserError
 from pipelines.progress import Progress
 from pipelines.runtimes.acceleration import keep_freed_memory
-from pipelines.stages.evaluation.evaluate import PLAIN, Evaluation, Measures, labelled_places
-from pipelines.stages.evaluation.evaluation_counts import Counted, FrameCounts, count_frame, gathered, what_to_count
-from pipelines.stages.evaluation.scores import write_evaluation
+from pipelines.stages.evaluation.evaluate import PLAIN, labelled_places
+from pipelines.stages.evaluation.evaluation_counts import (
+    Counted,
+    FrameCounts,
+    Measures,
+    count_frame,
+    gathered,
+    what_to_count,
+)
+from pipelines.stages.evaluation.scores import Evaluation, write_evaluation
 from pipelines.stages.evaluation.submission import frame_code
 
 PredictedIds = Literal["train_ids", "label_ids"]

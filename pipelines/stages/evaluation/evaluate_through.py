@@ -9,25 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from pipelines.data.augment import fit_height
-from pipelines.data.images import to_image, to_tensor
+from pipelines.data.images import to_image
 from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter, load_translator
 from pipelines.experiment.workspace import Workspace
-from pipelines.stages.evaluation.evaluate import (
-    ONE_LOOK,
-    PLAIN,
-    Evaluation,
-    Looks,
-    Measures,
-    evaluate,
-    looking,
-    predictor,
-)
+from pipelines.runtimes.frame_prediction import EXACT, Inference, as_seen, open_predictor
+from pipelines.stages.evaluation.evaluate import PLAIN, evaluate
+from pipelines.stages.evaluation.evaluation_counts import Measures
+from pipelines.stages.evaluation.scores import Evaluation
 from segment.classes import CLASS_NAMES
 from translate.directions import Direction
 from translate.translator import Translator
@@ -43,7 +35,7 @@ def evaluate_through(
     direction: Direction,
     output: Path | None,
     machine: Machine,
-    looks: Looks = ONE_LOOK,
+    inference: Inference = EXACT,
     measures: Measures = PLAIN,
 ) -> Evaluation:
     """Evaluate a segmenter on the experiment's validation frames after their translation.
@@ -58,7 +50,7 @@ def evaluate_through(
         direction: "target_to_source" brings real frames to a segmenter of synthetic ones.
         output: Where to keep the evaluation; None for a folder in the segmenter's run folder, one per translator.
         machine: Where to compute.
-        looks: How the segmenter looks at a translated frame.
+        inference: What computes, and how often the segmenter looks at a translated frame.
         measures: What to measure beside the confusion matrix.
 
     Raises:
@@ -79,20 +71,19 @@ def evaluate_through(
         "height": settings.height,
         "precision": machine.precision,
     }
-    name = "_".join(filter(None, (f"{direction}-{identity['translator'][:12]}", looks.name)))
+    name = "_".join(filter(None, (f"{direction}-{identity['translator'][:12]}", inference.name)))
     folder = output or checkpoint.parent.parent / "evaluation_through" / name
     translate = array_translation(method, direction, height, machine)
-    ready = replace(predictor(network, settings.height, machine, looks), before=translate)
-    return evaluate(ready, workspace.validation, folder, identity | looking(looks), measures)
+    ready = replace(open_predictor(network, settings.height, machine, inference), before=translate)
+    return evaluate(ready, workspace.validation, folder, identity | inference.identity(), measures)
 
 
 def array_translation(method: Translator, direction: Direction, height: int, machine: Machine) -> ArrayTranslation:
     """Make a function that translates one frame at a height, and leaves it there."""
 
     def run(image: np.ndarray) -> np.ndarray:
-        tensor = to_tensor(fit_height(image, height, enlarge=True))[None].to(machine.device)
         with machine.autocast():
-            translated = method.translate(tensor.contiguous(memory_format=torch.channels_last), direction)
+            translated = method.translate(as_seen(image, height, machine.device), direction)
         return to_image(translated[0].float().cpu())
 
     return run

@@ -16,7 +16,7 @@ from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.progress import Progress
-from pipelines.stages.evaluation.evaluate import Looks, Predictor, predictor
+from pipelines.runtimes.frame_prediction import Inference, Predictor, open_predictor
 from pipelines.stages.evaluation.scores import prediction_path, read_prediction
 
 OFFICIAL = re.compile(r"[A-Za-z-]+_\d{6}_\d{6}")
@@ -79,8 +79,8 @@ def write_submission(sets: Sequence[FrameSet], evaluated: Path | None, predict_o
 
 
 def submit_checkpoint(
-    sets: Sequence[FrameSet], path: Path, evaluated: Path | None, folder: Path, machine: Machine, looks: Looks
+    sets: Sequence[FrameSet], path: Path, evaluated: Path | None, folder: Path, machine: Machine, inference: Inference
 ) -> int:
     """The same with the network of a run folder or checkpoint."""
     network, settings, _ = load_segmenter(path, machine)
-    return write_submission(sets, evaluated, predictor(network, settings.height, machine, looks), folder)
+    return write_submission(sets, evaluated, open_predictor(network, settings.height, machine, inference), folder)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from pipelines.data.augment import fit_height
 from pipelines.data.frames import FrameSet
-from pipelines.data.images import to_tensor
 from pipelines.engine.launch import Machine
 from pipelines.runtimes.divergence import refuse_diverged
+from pipelines.runtimes.frame_prediction import as_seen
 from segment.classes import IGNORE_INDEX
 from segment.networks.segmenter import Segmenter
 
@@ -97,11 +96,13 @@ def class_features(
         lowest[list(group)] = min(group)
     kept: dict[int, tuple[np.ndarray, ...]] = {}
     for number, (frames, index) in enumerate(places):
-        image = fit_height(frames.read_image(index), height, enlarge=True)
-        features = classified_features(network, to_tensor(image)[None].to(machine.device), machine)[0]
+        image = as_seen(frames.read_image(index), height, machine.device)
+        features = classified_features(network, image, machine)[0]
         refuse_diverged(features, "features")
         label_map = torch.from_numpy(lowest[frames.read_label_map(index)])
-        classes = cell_classes(label_map, image.shape[:2], network.stride, features.shape[-2:]).flatten().numpy()
+        classes = (
+            cell_classes(label_map, tuple(image.shape[-2:]), network.stride, features.shape[-2:]).flatten().numpy()
+        )
         keys = np.random.default_rng([seed, number]).random(len(classes))
         rows = features.flatten(1).T.numpy()
         for train_id in np.unique(classes[classes != IGNORE_INDEX]).tolist():
@@ -126,19 +127,8 @@ def _together(kept: dict[int, tuple[np.ndarray, ...]], dimensions: int) -> Class
 @torch.no_grad()
 def classified_features(network: Segmenter, image: Tensor, machine: Machine) -> Tensor:
     """The map that pixels are classified by, (B, D, h, w) float32 on the CPU, of an image (B, 3, H, W) in [0, 1]."""
-    seen: list[Tensor] = []
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(inputs[0])
-
-    handle = network.classifying_module().register_forward_pre_hook(note)
-    try:
-        with machine.autocast():
-            network(image.contiguous(memory_format=torch.channels_last))
-    finally:
-        handle.remove()
-    # A network that looks at several scales classifies at each; the finest map says most of where things are.
-    return max(seen, key=lambda features: features.shape[-1] * features.shape[-2]).float().cpu()
+    with machine.autocast():
+        return network.with_features(image)[1].float().cpu()
 
 
 def cell_classes(label_map: Tensor, size: tuple[int, int], stride: int, grid: tuple[int, int]) -> Tensor:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,9 +21,8 @@ from pipelines.batch_inference.preview import BYTES_PER_PIXEL, Preview, preview
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.work import Outcome, Work, work_through
 from pipelines.batch_inference.write import Loaded
-from pipelines.data.augment import fit_height
 from pipelines.data.files import write_atomically
-from pipelines.data.images import encode_image, encode_png, image_error, read_image, to_batch
+from pipelines.data.images import encode_image, encode_png, image_error, read_image
 from pipelines.data.label_formats import LabelFormat, coloured, in_format
 from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import NoInputsError, UserError
@@ -31,6 +30,8 @@ from segment.classes import PALETTE
 
 if TYPE_CHECKING:  # an option is refused before torch is loaded
     from torch import Tensor
+
+    from pipelines.runtimes.frame_prediction import Segments
 
 WHAT, DEED = "prediction", "predicted"
 LABELS, OVERLAYS = PurePosixPath("labels"), PurePosixPath("overlays")
@@ -41,19 +42,11 @@ MOST_PIXELS = 2**25
 """A frame of 8K has 33 million. What is larger at the network's height is a stripe, and would take all memory."""
 
 
-class Segments(Protocol):
-    """What predicts; `pipelines.runtimes.segmenter_runtime.SegmenterRuntime` for one."""
-
-    def label_map(self, image: "Tensor", size: tuple[int, int]) -> "Tensor":
-        """Image (1, 3, h, w) in [0, 1] -> uint8 train ids at `size` (height, width)."""
-        ...
-
-
 @dataclass(frozen=True)
 class SegmentingNetwork:
     """A segmenter that is given each frame at one height, and gives a label map at the frame's own size."""
 
-    segmenter: Segments
+    segmenter: "Segments"
     height: int
     device: str
     clock: NetworkClock
@@ -63,11 +56,13 @@ class SegmentingNetwork:
         """The label map, uint8 (H, W) on the device, of a batch of one frame."""
         import torch
 
+        from pipelines.runtimes.frame_prediction import as_seen
+
         (frame,) = batch
         size = (frame.shape[0], frame.shape[1])
         try:
             with torch.inference_mode(), self.clock.working():
-                image = to_batch([fit_height(frame, self.height, enlarge=True, least_width=1)], self.device)
+                image = as_seen(frame, self.height, self.device)
                 return [self.segmenter.label_map(image, size).reshape(size)]
         except torch.OutOfMemoryError as error:
             raise UserError(

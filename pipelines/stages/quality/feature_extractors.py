@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.data.augment import fit_height
 from pipelines.data.files import sha256_of
-from pipelines.data.images import to_tensor
 from pipelines.engine.launch import Machine
 from pipelines.errors import CheckpointError
 from pipelines.pretrained.published_translators import read_published
+from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.translated_pairs import Expert
 from translate.quality.features import InceptionFeatures, PooledStage
 
@@ -34,9 +33,8 @@ def segmenter_extractor(expert: Expert, machine: Machine) -> Extractor:
     features = PooledStage(expert.network, expert.network.encoder)
 
     def extract(image: np.ndarray) -> torch.Tensor:
-        tensor = to_tensor(fit_height(image, expert.height, enlarge=True))[None].to(machine.device)
         with machine.autocast():
-            return features(tensor.contiguous(memory_format=torch.channels_last))[0].cpu()
+            return features(as_seen(image, expert.height, machine.device))[0].cpu()
 
     return Extractor(expert.name, extract)
 
@@ -56,6 +54,6 @@ def inception_extractor(path: Path, machine: Machine) -> Extractor:
         ) from error
 
     def extract(image: np.ndarray) -> torch.Tensor:
-        return features(to_tensor(image)[None].to(machine.device))[0].cpu()
+        return features(as_seen(image, len(image), machine.device))[0].cpu()
 
     return Extractor(f"inception_v3@{sha256_of(path)[:8]}", extract)

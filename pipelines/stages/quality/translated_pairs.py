@@ -18,7 +18,7 @@ from pipelines.engine.checkpoints import checkpoint_hash
 from pipelines.engine.launch import Machine
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.trained import load_segmenter
-from pipelines.stages.evaluation.evaluate import Predictor, predictor
+from pipelines.runtimes.frame_prediction import Predictor, open_predictor
 from segment.classes import CLASS_NAMES
 from segment.networks.segmenter import Segmenter
 
@@ -129,7 +129,7 @@ def load_expert(path: Path, machine: Machine) -> Expert:
     """The segmenter of a run folder or checkpoint; CheckpointError if it is none."""
     network, settings, checkpoint = load_segmenter(path, machine)
     sha256 = checkpoint_hash(checkpoint)
-    predict = predictor(network, settings.height, machine)
+    predict = open_predictor(network, settings.height, machine)
     return Expert(f"{settings.network}@{sha256[:8]}", sha256, network, settings.network, settings.height, predict)
 
 

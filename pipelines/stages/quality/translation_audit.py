@@ -25,7 +25,7 @@ from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.report.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
-from pipelines.stages.evaluation.evaluate import Predictor
+from pipelines.runtimes.frame_prediction import Predictor
 from pipelines.stages.quality.quality_inputs import find_inputs
 from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, common_classes, load_expert
 from segment.classes import CLASS_NAMES

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import torch
 
-from pipelines.data.augment import fit_height
 from pipelines.data.encodings import LabelEncoding
 from pipelines.data.images import image_size, read_image, to_tensor
 from pipelines.engine.launch import Machine
 from pipelines.engine.runs import write_json
 from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress
+from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.feature_extractors import Extractor
 from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, common_classes
 from segment.metrics.regions import confusion_matrix, mean_iou, merge_classes
@@ -73,7 +73,7 @@ class SetMeasurement:
 
     def add(self, image: np.ndarray) -> None:
         """Measure one image, uint8 (H, W, 3)."""
-        tensor = to_tensor(fit_height(image, self.height, enlarge=True))[None].to(self.device)
+        tensor = as_seen(image, self.height, self.device)
         mean, deviation = lab_statistics(tensor)
         self.means.append(mean[0].cpu())
         self.deviations.append(deviation[0].cpu())

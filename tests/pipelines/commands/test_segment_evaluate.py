@@ -47,6 +47,19 @@ def test_all_looks_and_measures(commands, tiny_config, copied_run, oracle):
     assert (oracle / "evaluation/evaluation.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "name"), [(("--runtime", "torch"), "torch"), (("--runtime", "torch", "--fast"), "torch-fast")]
+)
+def test_another_runtime_has_a_folder_of_its_own(commands, tiny_config, copied_run, oracle, options, name):
+    """...and finds the same but for rounding; the exact evaluation, which reports use, is left alone."""
+    exact = figures(oracle / "evaluation")
+    evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, *options)
+    found = figures(oracle / f"evaluation_{name}")
+    assert found["identity"]["runtime"] == "torch" and found["mean_iou"] == pytest.approx(exact["mean_iou"], abs=0.05)
+    assert figures(oracle / "evaluation") == exact
+    assert "Computed by" in (oracle / f"evaluation_{name}/evaluation.html").read_text("utf-8")
+
+
 def test_through_a_translator_with_looks(commands, tiny_config, copied_run, oracle):
     options = (
         "--through",

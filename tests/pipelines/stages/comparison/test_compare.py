@@ -14,7 +14,7 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.report.study import Study
 from pipelines.report.wording import amount, percent
 from pipelines.stages.comparison.compare import compare, network_facts
-from pipelines.stages.evaluation.evaluate import read_evaluation
+from pipelines.stages.evaluation.scores import read_evaluation
 from segment.classes import CLASS_NAMES
 from segment.metrics.regions import gap_closed
 from tests.pipelines.stages.features.test_feature_embedding import drawn

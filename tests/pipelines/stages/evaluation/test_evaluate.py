@@ -12,17 +12,12 @@ import torch
 from pipelines.data.encodings import camvid, cityscapes
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import write_image
-from pipelines.errors import NoInputsError, NumericalError, UserError
-from pipelines.stages.evaluation.evaluate import (
-    evaluate,
-    evaluate_checkpoint,
-    format_summary,
-    likeliest_classes,
-    predictor,
-    read_evaluation,
-    read_prediction,
-    scoring,
-)
+from pipelines.errors import NoInputsError, UserError
+from pipelines.runtimes.frame_prediction import open_predictor
+from pipelines.stages.evaluation.evaluate import evaluate, evaluate_checkpoint
+from pipelines.stages.evaluation.evaluation_counts import scoring
+from pipelines.stages.evaluation.evaluation_table import format_summary
+from pipelines.stages.evaluation.scores import read_evaluation, read_prediction
 from segment.classes import CLASS_NAMES
 from tests.pipelines.batch_inference.translating import in_a_process, killing
 
@@ -138,7 +133,7 @@ def test_logits_come_up_to_the_label_map(cpu):
             return torch.nn.functional.one_hot(torch.full(image.shape[-2:], CAR), 19).permute(2, 0, 1)[None].float()
 
     network = Flat().eval()
-    prediction = predictor(network, 16, cpu)(np.zeros((32, 48, 3), np.uint8), (64, 96))
+    prediction = open_predictor(network, 16, cpu)(np.zeros((32, 48, 3), np.uint8), (64, 96))
     assert network.seen == (1, 3, 16, 24)
     assert prediction.shape == (64, 96) and prediction.dtype == np.uint8 and (prediction == CAR).all()
 
@@ -255,14 +250,3 @@ def test_what_a_killed_evaluation_was_writing_is_swept_up(tmp_path):
     assert [path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()] == [".part"]
     evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
     assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix == ".part"]
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_logits_that_are_no_numbers_have_no_class(value):
-    """`max` would find one for every pixel, and a score would be printed."""
-    logits = torch.zeros(1, 19, 4, 6)
-    logits[0, 7] = 1
-    assert np.array_equal(likeliest_classes(logits), np.full((4, 6), 7))
-    logits[0, 3, 2, 5] = value
-    with pytest.raises(NumericalError, match=r"logits are no numbers.*its training has diverged"):
-        likeliest_classes(logits)

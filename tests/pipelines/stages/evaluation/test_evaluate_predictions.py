@@ -7,8 +7,9 @@ from PIL import Image
 from pipelines.data.encodings import cityscapes
 from pipelines.data.images import encode_png
 from pipelines.errors import ImageError, NoInputsError, UserError
-from pipelines.stages.evaluation.evaluate import FrameSet, Measures, labelled_places
+from pipelines.stages.evaluation.evaluate import FrameSet, labelled_places
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
+from pipelines.stages.evaluation.evaluation_counts import Measures
 from tests.pipelines.stages.evaluation.test_evaluate import CAR, CITYSCAPES_ID, ROAD, VOID, frame_set
 
 LABELS = [[ROAD, CAR]], [[CAR, CAR]]

@@ -10,7 +10,9 @@ import torch
 from pipelines.data.encodings import camvid, cityscapes
 from pipelines.data.images import encode_png
 from pipelines.errors import ImageError
-from pipelines.stages.evaluation.evaluate import Looks, Measures, NetworkPredictor, evaluate, predictor
+from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation, open_predictor
+from pipelines.stages.evaluation.evaluate import evaluate
+from pipelines.stages.evaluation.evaluation_counts import Measures
 from pipelines.stages.evaluation.evaluation_table import format_summary, means
 from pipelines.stages.evaluation.scores import Evaluation, read_evaluation
 from segment.classes import CLASS_NAMES
@@ -43,7 +45,7 @@ class Certain(torch.nn.Module):
 
 def both_measured(tmp_path, cpu):
     sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]], [[ROAD, ROAD]])]
-    return evaluate(NetworkPredictor(Certain().eval(), 1, cpu), sets, tmp_path / "out", {"a": 1}, Measures(True, True))
+    return evaluate(open_predictor(Certain().eval(), 1, cpu), sets, tmp_path / "out", {"a": 1}, Measures(True, True))
 
 
 # --- figures ------------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ def test_evaluations_of_former_versions_are_still_read(tmp_path):
 
 def test_measures_that_are_missing_are_measured_and_fewer_are_read_back(tmp_path, cpu):
     sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
-    network = NetworkPredictor(Certain().eval(), 1, cpu)
+    network = open_predictor(Certain().eval(), 1, cpu)
     assert evaluate(network, sets, tmp_path / "out", {}).boundaries is None
     assert evaluate(network, sets, tmp_path / "out", {}, Measures(boundary=True)).boundaries is not None
     assert evaluate(None, sets, tmp_path / "out", {}).boundaries is not None
@@ -156,8 +158,8 @@ def test_a_line_per_frame(tmp_path):
 
 def test_looks_are_named_and_put_into_each_other():
     network = Certain().eval()
-    assert Looks().name == "" and Looks().of(network) is network
-    looks = Looks(flip=True, scales=(0.75, 1.0), window=(30, 60))
+    assert TestTimeAugmentation().name == "" and TestTimeAugmentation().of(network) is network
+    looks = TestTimeAugmentation(flip=True, scales=(0.75, 1.0), window=(30, 60))
     assert looks.name == "flip_scales-0.75-1_window-60x30-stride-40x20"
     scaled = looks.of(network)
     assert isinstance(scaled, MultiScale) and isinstance(scaled.network, Windowed)
@@ -174,7 +176,7 @@ def test_a_predictor_uses_its_looks(cpu):
             return logits
 
     image = np.zeros((1, 3, 3), np.uint8)
-    assert predictor(LeftIsRoad().eval(), 1, cpu)(image, (1, 3)).tolist() == [[ROAD, CAR, CAR]]
-    flipped = predictor(LeftIsRoad().eval(), 1, cpu, Looks(flip=True))
+    assert open_predictor(LeftIsRoad().eval(), 1, cpu)(image, (1, 3)).tolist() == [[ROAD, CAR, CAR]]
+    flipped = open_predictor(LeftIsRoad().eval(), 1, cpu, Inference(augmentation=TestTimeAugmentation(flip=True)))
     assert flipped(image, (1, 3)).tolist() == [[ROAD, CAR, ROAD]]
     assert len(CLASS_NAMES) == flipped.logits(image, (1, 3)).shape[1]

@@ -10,6 +10,7 @@ from pipelines.errors import NumericalError
 from pipelines.stages.features.class_features import ClassFeatures, cell_classes, class_features, classified_features
 from segment.classes import IGNORE_INDEX
 from segment.networks import NETWORKS
+from segment.networks.segmenter import Segmenter
 
 SMALL = sorted(name for name in NETWORKS if not any(part in name for part in ("101", "38", "39", "_l")))
 """One of every kind; the large ones differ in width and depth."""
@@ -128,6 +129,7 @@ def test_choosing():
 def test_a_network_of_several_scales_shows_the_finest_map(cpu, network):
     class TwoScales(torch.nn.Module):
         stride = 8
+        with_features = Segmenter.with_features
 
         def classifying_module(self):
             return network.classifying_module()

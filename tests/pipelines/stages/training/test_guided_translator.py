@@ -262,7 +262,8 @@ def test_evaluation_is_that_of_frames_translated_to_disk(copied_run, make_worksp
     """Frames of the height that the network sees: the same as translating a folder and evaluating that."""
     from pipelines.data.images import to_image, to_tensor
     from pipelines.experiment.trained import load_segmenter
-    from pipelines.stages.evaluation.evaluate import predictor, read_prediction
+    from pipelines.runtimes.frame_prediction import open_predictor
+    from pipelines.stages.evaluation.scores import read_prediction
 
     workspace = make_workspace(run=copied_run)
     segmenter, translator = copied_run / "seed-0/source_only", copied_run / "seed-0/translator"
@@ -271,7 +272,7 @@ def test_evaluation_is_that_of_frames_translated_to_disk(copied_run, make_worksp
     network, settings, _ = load_segmenter(segmenter, cpu)
     frames = workspace.validation[0]
     translated = to_image(method.translate(to_tensor(frames.read_image(0))[None], "target_to_source")[0])
-    expected = predictor(network, settings.height, cpu)(translated, frames.read_label_map(0).shape)
+    expected = open_predictor(network, settings.height, cpu)(translated, frames.read_label_map(0).shape)
     assert (read_prediction(copied_run / "out", through.names[0]) == expected).mean() > 0.99
 
 
