@@ -6,18 +6,18 @@ predictions (`prediction.json`); the functions take the word for what the folder
 """
 
 import contextlib
-import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 
-from pipelines.data.files import PART, storage_errors, write_atomically
+from pipelines.data import ownership
+from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.manifest import JOURNAL, Journal
+from pipelines.data.ownership import as_json, differing, is_still, read_plan, sweep, try_lock
 from pipelines.errors import UserError
 
 PLAN = "translation.json"
@@ -46,7 +46,7 @@ def claimed(output: Path, plan: dict[str, JsonValue], what: str = WHAT) -> Itera
         UserError: The folder holds something else, or another process is writing to it.
         StorageError: The disk refuses.
     """
-    plan = json.loads(json.dumps(plan))  # as it will be read back: tuples become lists
+    plan = as_json(plan)
     _refuse_foreign(output, plan, what)
     with storage_errors(output):
         output.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def shared(output: Path, plan: dict[str, JsonValue], journal: str, what: str = W
 
     The parts hold the whole run's lock together, and each one its own journal's lock alone.
     """
-    plan = json.loads(json.dumps(plan))
+    plan = as_json(plan)
     _refuse_foreign(output, plan, what)
     with storage_errors(output):
         output.mkdir(parents=True, exist_ok=True)
@@ -76,28 +76,15 @@ def _beside_others(output: Path, plan: dict[str, JsonValue], what: str) -> Itera
         with storage_errors(path):
             stream = open(path, "a+b")  # noqa: SIM115 (closed two lines below, whatever happens)
         with stream:
-            if _locked(stream, fcntl.LOCK_EX):  # the first one here: nobody writes what is swept up
+            if try_lock(stream):  # the first one here: nobody writes what is swept up
                 _prepare(output, plan, what)
-            if _locked(stream, fcntl.LOCK_SH) and _is_still(path, stream) and _plan_file(output, what).exists():
+            if try_lock(stream, together=True) and is_still(path, stream) and _plan_file(output, what).exists():
                 _refuse_foreign(output, plan, what)
                 yield
                 return
         if time.monotonic() > until:
             raise UserError(f"{output}: another process is at work in it; choose another --output")
         time.sleep(0.05)
-
-
-def _locked(stream: BinaryIO, kind: int) -> bool:
-    try:
-        fcntl.flock(stream, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_still(path: Path, stream: BinaryIO) -> bool:
-    """Whether `path` names the open file yet: whoever joins the parts removes it."""
-    return path.exists() and os.path.samestat(path.stat(), os.fstat(stream.fileno()))
 
 
 def _plan_file(output: Path, what: str) -> Path:
@@ -108,7 +95,7 @@ def _prepare(output: Path, plan: dict[str, JsonValue], what: str) -> None:
     _refuse_foreign(output, plan, what)  # again: someone may have been quicker
     if not (place := _plan_file(output, what)).exists():
         write_atomically(place, json.dumps(plan, indent=2, sort_keys=True).encode() + b"\n")
-    remove_unfinished(output)
+    sweep(output)
 
 
 def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue], what: str) -> None:
@@ -118,22 +105,12 @@ def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue], what: str) -> N
             raise UserError(f"{output}: exists and is no {what} (it has no {place.name}); choose another --output")
         return
     try:
-        found = json.loads(place.read_bytes())
-        changed = sorted(key for key in found.keys() | plan.keys() if found.get(key) != plan.get(key))
-    except (OSError, ValueError, AttributeError) as error:
+        changed = differing(read_plan(place), plan)
+    except (OSError, ValueError) as error:
         raise ForeignTranslationError(f"{place}: damaged ({error}). {WAY_OUT}") from error
     if changed:
-        differences = ", ".join(f"{key} was {found.get(key)!r} and is {plan.get(key)!r}" for key in changed)
+        differences = ", ".join(f"{key} was {former!r} and is {asked!r}" for key, former, asked in changed)
         raise ForeignTranslationError(f"{output}: holds another {what}: {differences}. {WAY_OUT}")
-
-
-def remove_unfinished(output: Path) -> None:
-    """Sweep up what killed runs were writing. The folder is locked: no living one writes here."""
-    with storage_errors(output):
-        for folder, _, names in os.walk(output):
-            for name in names:
-                if PART.fullmatch(name):
-                    os.unlink(os.path.join(folder, name))
 
 
 def plan_number(output: Path, what: str = WHAT) -> int | None:
@@ -162,7 +139,7 @@ def restarting(output: Path, restart: bool, attempt: Callable[[], Result], what:
 
 
 def set_aside(output: Path, number: int | None, what: str = WHAT) -> None:
-    """Rename a translation to NAME.replaced-K, the first K that is free. What is none stays.
+    """Set a translation aside, see `ownership.set_aside`. What is none stays.
 
     Args:
         output: Its folder.
@@ -175,12 +152,10 @@ def set_aside(output: Path, number: int | None, what: str = WHAT) -> None:
     """
     if number is None or plan_number(output, what) != number:
         return
-    with Journal(output / JOURNAL) as journal, storage_errors(output):  # refused while another process is at work there
+    with Journal(output / JOURNAL) as journal:  # refused while another process is at work there
         if plan_number(output, what) != number:
             return
         if not journal.entries:
-            journal.path.unlink()
-        count, place = 1, Path(os.path.abspath(output))
-        while os.path.lexists(aside := place.with_name(f"{place.name}.replaced-{count}")):
-            count += 1
-        place.rename(aside)
+            with storage_errors(output):
+                journal.path.unlink()
+        ownership.set_aside(output)

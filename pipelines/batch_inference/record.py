@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.batch_inference.folder import WAY_OUT, ForeignTranslationError, remove_unfinished
+from pipelines.batch_inference.folder import WAY_OUT, ForeignTranslationError
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.shards import (
     Part,
@@ -24,6 +24,7 @@ from pipelines.batch_inference.shards import (
 from pipelines.batch_inference.write import carry_along
 from pipelines.data.files import sha256_of, storage_errors
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
+from pipelines.data.ownership import sweep
 from pipelines.errors import ImageError, StorageError, UserError
 
 FAILURES = "failures.jsonl"
@@ -164,7 +165,7 @@ def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record
                 record.failures.append(Failure(frame, listed[frame.name]))
             else:
                 return None
-        remove_unfinished(output)
+        sweep(output)
         record.conclude()
     return record
 

@@ -5,7 +5,6 @@ command goes on after the last whole piece. A video that fails leaves no output 
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from pydantic import JsonValue
 from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.flow import FrameNetwork
 from pipelines.data.files import sha256_of, storage_errors, sync_folder, write_atomically
+from pipelines.data.ownership import as_json, hold, read_plan, set_aside, sweep
 from pipelines.data.video import VideoFacts, encoder_of, join_pieces, read_facts, read_frames, write_piece
 from pipelines.errors import Interrupted, StorageError, UserError
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
     from torch import Tensor
 
 PIECE_FRAMES = 100
+RECORD = ".json"
+"""What follows a video's name in that of its record."""
 AHEAD = 4
 """Batches that are decoded ahead and that wait for the encoder."""
 
@@ -96,7 +98,7 @@ def make_video(
         "format": 1, **work.identity, "encoder": encoder, "encoder_options": options, "source": source.name,
         "source_sha256": sha256_of(source),
     }  # fmt: skip
-    plan = json.loads(json.dumps(plan))
+    plan = as_json(plan)
     if _finished(work, len(facts), plan, control.restart):
         if _folder(output).exists():  # killed while it cleared up
             with _workplace(output, plan):
@@ -150,7 +152,7 @@ def _folder(output: Path) -> Path:
 
 
 def _record(output: Path) -> Path:
-    return output.with_name(f"{output.name}.json")
+    return output.with_name(f"{output.name}{RECORD}")
 
 
 def _finished(work: VideoWork, frames: int, plan: Mapping[str, JsonValue], restart: bool) -> bool:
@@ -159,12 +161,12 @@ def _finished(work: VideoWork, frames: int, plan: Mapping[str, JsonValue], resta
     if not output.exists():
         return False
     try:
-        about = json.loads(_record(output).read_bytes())
+        about = read_plan(_record(output))
         ours = all(about.get(key) == value for key, value in plan.items()) and about["video_sha256"] == sha256_of(
             output
         )
         whole = work.beside is None or about.get("beside_sha256") == _hash_beside(work.beside, frames)
-    except (OSError, ValueError, AttributeError, KeyError):
+    except (OSError, ValueError, KeyError):
         ours = whole = False
     if ours:
         return whole  # else it is made once more, and comes out as it was
@@ -173,13 +175,7 @@ def _finished(work: VideoWork, frames: int, plan: Mapping[str, JsonValue], resta
             f"{output}: exists and is not what this command would make; choose another --output, or set it aside with "
             "--restart"
         )
-    number = 1
-    while (aside := output.with_name(f"{output.stem}.replaced-{number}{output.suffix}")).exists():
-        number += 1
-    with storage_errors(output):
-        output.rename(aside)
-        if _record(output).exists():
-            _record(output).rename(_record(aside))
+    set_aside(output, output.suffix, [RECORD])
     return False
 
 
@@ -189,27 +185,21 @@ def _workplace(output: Path, plan: Mapping[str, JsonValue]) -> Iterator[Path]:
     folder = _folder(output)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / "lock", "wb")  # noqa: SIM115 (closed with the block below)
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{output}: another process is making it; choose another --output") from error
+    with hold(folder / "lock", f"{output}: another process is making it; choose another --output"):
         with storage_errors(folder):
             if _plan_in(folder) != plan:
                 for path in folder.glob("*.nut"):
                     path.unlink()
                 write_atomically(folder / "plan.json", json.dumps(plan).encode())
-            for path in folder.glob(".*.part"):
-                path.unlink()
+        sweep(folder)
         yield folder
         with storage_errors(folder):
             shutil.rmtree(folder)
 
 
-def _plan_in(folder: Path) -> JsonValue:
+def _plan_in(folder: Path) -> Mapping[str, JsonValue] | None:
     try:
-        return json.loads((folder / "plan.json").read_bytes())
+        return read_plan(folder / "plan.json")
     except (OSError, ValueError):
         return None
 

@@ -5,12 +5,11 @@ holds the same lines, in the order in which frames were finished; a killed run l
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, BinaryIO, Self
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +23,7 @@ from pydantic import (
 )
 
 from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.ownership import hold
 from pipelines.errors import UserError
 
 MANIFEST = "manifest.jsonl"
@@ -132,8 +132,6 @@ def _parsed(line: bytes) -> ManifestEntry:
 class Journal:
     """The finished frames of a translation under way, and the lock that keeps a second one out of its folder.
 
-    The lock is the kernel's: however the process ends, nothing is left that someone would have to remove.
-
     Attributes:
         path: The journal file, made if missing. A torn last line of a killed run is cut off.
         entries: The frames that earlier runs finished, by name.
@@ -146,7 +144,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         with storage_errors(path):
-            self._stream = _open_locked(path)
+            self._stream = hold(path, f"{path.parent}: another process is at work in it; choose another --output")
             self._stream.seek(0)
             lines = self._stream.read()
             whole = lines[: lines.rfind(b"\n") + 1]
@@ -180,16 +178,3 @@ def _readable(lines: bytes) -> dict[str, ManifestEntry]:
             entry = _parsed(line)
             entries[entry.frame] = entry
     return entries
-
-
-def _open_locked(path: Path) -> BinaryIO:
-    while True:
-        stream = open(path, "a+b")  # noqa: SIM115 (the journal closes it)
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.close()
-            raise UserError(f"{path.parent}: another process is at work in it; choose another --output") from error
-        if path.exists() and os.path.samestat(path.stat(), os.fstat(stream.fileno())):
-            return stream
-        stream.close()  # its owner finished and removed it between our opening and our locking

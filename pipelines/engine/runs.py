@@ -4,19 +4,19 @@
 that a resumed run's file equals an undisturbed one's; times are in `timings.jsonl`), `checkpoints/` what came out.
 """
 
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.ownership import as_json, differing, hold, read_plan, set_aside, sweep
 from pipelines.engine.checkpoints import (
     checkpoint_hash,
     newest_checkpoint,
@@ -42,7 +42,7 @@ class RunFolder:
 
     def __init__(self, path: Path, config: dict[str, Any], restart: bool = False) -> None:
         self.path = path
-        self.config = json.loads(json.dumps(config))  # as it will be read back: tuples become lists
+        self.config = as_json(config)
         self._lock = self._held()
         try:
             difference = self._difference()
@@ -131,18 +131,18 @@ class RunFolder:
         """Where the checkpoint of a step is."""
         return self.checkpoints / f"step-{step:08d}"
 
-    def _held(self) -> IO[str]:
+    def _held(self) -> BinaryIO:
         """Lock the folder, made if absent."""
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        return hold(self.path / ".lock")
+        return hold(
+            self.path / ".lock", f"{self.path} is in use by another process; wait for it, or choose another folder"
+        )
 
     def _sweep(self) -> None:
         """Remove what a killed process was writing. The folder is locked: no living one writes here."""
-        with storage_errors(self.path):
-            for folder in (self.path, self.path / "previews"):
-                for part in folder.glob(".*.part"):
-                    part.unlink()
+        for folder in (self.path, self.path / "previews"):
+            sweep(folder, below=False)
         sweep_checkpoints(self.checkpoints)
 
     def _difference(self) -> str:
@@ -151,17 +151,15 @@ class RunFolder:
         if not path.exists():
             return ""
         try:
-            found = json.loads(path.read_bytes())
+            found = read_plan(path)
         except ValueError as error:
             return f"its config.json is damaged: {error}"
         if found == self.config:
             return ""
-        former, asked = flatten(found), flatten(self.config)
-        keys = [key for key in sorted(former.keys() | asked.keys()) if former.get(key) != asked.get(key)]
-        shown = [f"{key} was {_short(former.get(key))}, now {_short(asked.get(key))}" for key in keys[:2]] or [
-            "an empty part"
-        ]
-        return "; ".join(shown) + (f" and {len(keys) - 2} more" if len(keys) > 2 else "")
+        changed = differing(flatten(found), flatten(self.config))
+        shown = [f"{key} was {_short(former)}, now {_short(asked)}" for key, former, asked in changed[:2]]
+        more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
+        return ("; ".join(shown) or "an empty part") + more
 
 
 class FollowedRun(RunFolder):
@@ -228,33 +226,6 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return {k: v for key, part in items for k, v in flatten(part, f"{prefix}.{key}" if prefix else str(key)).items()}
 
 
-def set_aside(path: Path) -> None:
-    """Rename a folder to the first free `NAME.replaced-K`."""
-    if not path.exists():
-        return
-    number = 1
-    while (aside := path.with_name(f"{path.name}.replaced-{number}")).exists():
-        number += 1
-    with storage_errors(path):
-        os.rename(path, aside)
-
-
-def hold(path: Path) -> IO[str]:
-    """Lock a file until it is closed or the process dies; a lock never outlives its process.
-
-    Raises:
-        UserError: Another process holds it.
-    """
-    with storage_errors(path):
-        handle = open(path, "w")  # noqa: SIM115 (held until the run ends)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.close()
-        raise UserError(f"{path.parent} is in use by another process; wait for it, or choose another folder") from error
-    return handle
-
-
 def environment(machine: Machine) -> dict[str, Any]:
     """Versions and machine, as written into every run."""
     packages = ("sim2real", "torch", "torchvision", "kornia", "opencv-python-headless", "numpy")
@@ -278,11 +249,6 @@ def _version(package: str) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people and programs, atomically."""
     write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
-
-
-def as_json(value: Any) -> Any:
-    """A value as it will be read back from JSON: tuples become lists."""
-    return json.loads(json.dumps(value))
 
 
 def read_json(path: Path) -> Any:

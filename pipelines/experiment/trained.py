@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from pipelines.data.ownership import as_json
 from pipelines.engine.checkpoints import load_part, read_state, resolve_checkpoint
 from pipelines.engine.launch import Machine, seed_weights
-from pipelines.engine.runs import as_json, read_json
+from pipelines.engine.runs import read_json
 from pipelines.errors import CheckpointError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.segmenters import SegmenterSettings

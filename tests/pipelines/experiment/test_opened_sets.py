@@ -4,11 +4,14 @@ import json
 import os
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from pipelines.data import hashes
+from pipelines.data.folder import FolderSettings
 from pipelines.data.frames import open_frame_set
 from pipelines.data.hashes import HashCache
+from pipelines.data.images import write_image
 from pipelines.engine.session import Session
 from pipelines.experiment import opened_sets
 from pipelines.experiment.config import Experiment
@@ -134,3 +137,17 @@ def test_workspaces_beside_each_other_share_what_they_have_in_common(make_worksp
     assert second.target[0] is first.target[0] and len(second.source[0]) == 4
     assert {looked_at[file] for file in files_of(first.target)} == {1}
     assert {looked_at[file] for file in files_of(second.source)} == {2}  # in two sets, one of five and one of four
+
+
+# --- what is left out --------------------------------------------------------------------------------------
+
+
+def test_frames_in_formats_that_are_not_read_are_named_once(tmp_path, capsys):
+    write_image(tmp_path / "mine/a.png", np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / "mine/zebra.GIF").touch()
+    sets = opened_sets.OpenedSets(tmp_path, tmp_path / "run")
+    for _ in range(2):
+        (found,) = sets.open([FolderSettings(reader="folder", name="mine", root="mine")])
+        assert [frame.name for frame in found.frames] == ["a"]
+    said = f"mine: left out, its format is not read: {tmp_path / 'mine/zebra.GIF'}\n"
+    assert capsys.readouterr().err == said
