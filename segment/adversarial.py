@@ -18,7 +18,7 @@ DomainLoss = Callable[[Tensor, float], Tensor]
 
 
 def binary_cross_entropy(judged: Tensor, domain: float) -> Tensor:
-    """Of the sigmoid of `judged` with `domain`; the mean over the map. Goodfellow et al., NeurIPS 2014."""
+    """Mean cross-entropy of the sigmoid of `judged` with `domain`. Goodfellow et al., NeurIPS 2014."""
     return F.binary_cross_entropy_with_logits(judged.float(), torch.full_like(judged, domain, dtype=torch.float32))
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from segment.classes import IGNORE_INDEX
 
 STRIDES = (1, 2, 4)
-"""Of the pyramid."""
+"""Strides of the pyramid's levels."""
 SHARES = (0.6, 0.3, 0.1)
 """With which its levels are summed. The paper would learn them, but no gradient gets past the threshold behind them."""
 THRESHOLD = 0.1

@@ -133,7 +133,7 @@ def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _mean_of_probabilities(logits: Iterable[Tensor]) -> Tensor:
-    """Of logits that are made one at a time: several sets of full size would fill the memory."""
+    """Average logits that are made one at a time: several sets of full size would fill the memory."""
     total, count = None, 0
     for one in logits:
         probabilities = one.float().softmax(1)

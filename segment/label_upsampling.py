@@ -25,11 +25,11 @@ class Resizing:
     padded: tuple[int, int]
     """(height, width) of the image as the network saw it; logits are brought to it first."""
     image: tuple[int, int]
-    """Of the image itself, to which they are cropped."""
+    """(height, width) of the image itself, to which they are cropped."""
     size: tuple[int, int]
     """To which they are brought at last."""
     align_corners: bool = False
-    """Of the first step; the last one never aligns corners."""
+    """Whether the first step aligns corners; the last one never does."""
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ class GuidanceSettings:
     """A frozen segmenter, the expert, keeps translated images readable; its forms work alone or together."""
 
     task_weight: NonNegativeFloat = 0.0
-    """Of the expert's loss on the labelled target frames r, translated to source: CE(expert(G(r)), y) (Mütze et al.,
-    VISAPP 2023)."""
+    """Weight of the expert's loss on the labelled target frames r, translated to source: CE(expert(G(r)), y) (Mütze et
+    al., VISAPP 2023)."""
     label_weight: NonNegativeFloat = 0.0
-    """Of the expert's loss on translated source frames, whose labels come free."""
+    """Weight of the expert's loss on translated source frames, whose labels come free."""
     consistency_weight: NonNegativeFloat = 0.0
-    """Of the loss of what the expert sees after translation against before, both ways: CE(expert(G(x)),
+    """Weight of what the expert sees after translation against before, both ways: CE(expert(G(x)),
     argmax expert(x)) (CyCADA, ICML 2018)."""
     alpha: Fraction | None = None
     """Share of the guidance in the generators' objective, the rest weighs 1 - alpha; absent: terms are added."""

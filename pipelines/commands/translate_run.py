@@ -49,7 +49,7 @@ class TranslationOptions:
 
     @property
     def suffix(self) -> str | None:
-        """Of the files written; None: that of each source."""
+        """The suffix of the files written; None: that of each source."""
         return None if self.format_name == "same" else f".{self.format_name}"
 
 

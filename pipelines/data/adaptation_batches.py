@@ -35,7 +35,7 @@ class AdaptationBatches:
 
     @property
     def class_shares(self) -> Callable[[int], np.ndarray]:
-        """Of the labelled frames: see `LabelledBatches.class_shares`."""
+        """Shares of the classes among the labelled frames: see `LabelledBatches.class_shares`."""
         return self.source.class_shares
 
     def _target_image(self, step: int, slot: int) -> torch.Tensor:

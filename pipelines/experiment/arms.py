@@ -33,7 +33,7 @@ class Arm:
     """What it is shared by: all variants on the same data; those with the same translator and labels; none."""
 
     def shares(self, segmenter: SegmenterSettings) -> dict[str, float]:
-        """Of what its batches are made; the three add up to 1."""
+        """How much of its batches is translated, source and target frames; the three add up to 1."""
         if self.learns_from is None:
             return segmenter.shares.model_dump()
         return {share: float(share == self.learns_from) for share in SHARES}

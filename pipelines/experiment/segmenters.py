@@ -17,7 +17,7 @@ FOUR_BRANCHES = "_four_branches"
 
 
 class Shares(Settings):
-    """Of what the training batches of the translated net are made; the three add up to 1."""
+    """How much of the translated net's batches is translated, source and target frames; the three add up to 1."""
 
     translated: Fraction = 1.0
     source: Fraction = 0.0
@@ -112,9 +112,10 @@ class SegmenterSettings(AugmentationSettings, Training):
     last_steps_on_target: NonNegativeInt = 0
     """So many steps at the end learn from labelled target frames alone; needs `shares.target` above 0."""
     batch: PositiveInt = 12
-    """Of one step, over all processes of torchrun, which share it evenly: their number does not change what is learnt
-    from. Most networks need 2 or more in each process, since batch statistics of a globally pooled map need two images.
-    1 is for networks without such a map, and for batch normalisation that is frozen or, with several processes, synced.
+    """Frames in a step, over all processes of torchrun, which share them evenly: their number changes nothing that is
+    learnt from. Most networks need 2 or more in each process, since batch statistics of a globally pooled map need two
+    images. 1 is for networks without such a map, and for batch normalisation that is frozen or, with several
+    processes, synced.
     """
     encoder_weights: str | None = None
     """What the encoder starts from: a file of weights, or "torchvision" for its ImageNet weights where they lie in

@@ -29,11 +29,11 @@ class NetworkInput:
     blue_first: bool = False
 
     def unit_mean(self) -> Triple:
-        """Of red, green and blue in 0..1."""
+        """One for each of red, green and blue, in 0..1."""
         return tuple(value / self.largest for value in self.mean)
 
     def unit_std(self) -> Triple:
-        """Of red, green and blue in 0..1."""
+        """One for each of red, green and blue, in 0..1."""
         return tuple(value / self.largest for value in self.std)
 
     def __str__(self) -> str:

@@ -37,7 +37,7 @@ class Code:
     input: str = "imagenet"
     """Key of INPUTS."""
     height: int | None = None
-    """Of the frames that it was evaluated on; None: of ours, Cityscapes' own."""
+    """Height of the frames that it was evaluated on; None: that of ours, Cityscapes' own."""
     remark: str = ""
 
 
@@ -65,9 +65,9 @@ CONVERSIONS: dict[str, Callable[[Mapping[str, Tensor]], State]] = {"stdc1": with
 LOSSES = re.compile(r"(^|\.)(\w*loss\w*|criterion)\.")
 """How tensors are called that belong to a loss, as it is kept beside a network that is trained."""
 LEAST_SHARE = 0.5
-"""Of the names of a network's tensors, which a file must have to count as one of it, though perhaps a defective one."""
+"""Share of a network's names of tensors that a file must have to count as a file of it, perhaps a defective one."""
 COUNTER = "num_batches_tracked"
-"""Of batch normalisation; no part of what a network computes, and absent before torch 0.4."""
+"""Batch normalisation's count of steps; no part of what a network computes, and absent before torch 0.4."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Match:
     num_classes: int
     """That its main head tells apart."""
     foreign: tuple[str, ...] = ()
-    """Of those unexpected, keys of what may take part in what the published network computes."""
+    """Unexpected keys of what may take part in what the published network computes."""
     twins: tuple[str, ...] = ()
     """Networks of the very same tensors, which compute something else with them."""
     rivals: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Match:
 
     @property
     def share(self) -> float:
-        """Of all tensors that are here or ought to be, those that fit."""
+        """Share of the tensors that fit, among all that are here or ought to be."""
         return len(self.state) / max(1, len(self.state) + len(self.missing) + len(self.unexpected))
 
     def counts(self) -> str:
@@ -145,7 +145,7 @@ def find_segmenter(networks: Mapping[str, State], network: str | None = None) ->
 
 
 def share_of_names(state: Mapping[str, Tensor], network: str) -> float:
-    """Of the names of a network's tensors, those that a state dict has too, with whatever stands before them."""
+    """Share of a network's names of tensors that a state dict has too, with whatever stands before them."""
     names, plain = shapes_of(network).keys(), unwrapped(state)
     return max(sum(f"{holder}{name}" in plain for name in names) for holder in HOLDERS) / len(names)
 
@@ -210,7 +210,7 @@ def _classes(template: Template, state: State) -> int:
 
 @cache
 def shapes_of(network: str, num_classes: int = len(CLASS_NAMES), auxiliary: bool = True) -> dict[str, torch.Size]:
-    """Of all tensors of a network, which is built without memory."""
+    """Shapes of all tensors of a network, which is built without memory."""
     with torch.device("meta"):
         built = NETWORKS[network](num_classes=num_classes, auxiliary=auxiliary)
     return {key: value.shape for key, value in built.state_dict().items()}

@@ -37,7 +37,7 @@ from translate.translator import Translator
 LARGEST = 4 * 2**30
 """Bytes of a file; the largest published generator has 732 million."""
 SECONDS = 20
-"""Of computing that the reading process is allowed, and one more for each 20 MB. Importing torch alone takes 1.4."""
+"""Computing time of the reading process, and a second more for each 20 MB. Importing torch alone takes 1.4."""
 MEMORY = 512 * 2**20
 """Bytes that it is allowed on top of what torch takes, and four times the file's size."""
 

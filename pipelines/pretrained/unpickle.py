@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # torch is imported once the file has been looked through
     from torch import Tensor
 
 MOST_INSTRUCTIONS = 500_000
-"""Of all pickles in a file. A tensor takes 35 of them; a whole CycleGAN with its optimizers 20,000."""
+"""Instructions in all pickles of a file. A tensor takes 35 of them; a whole CycleGAN with its optimizers 20,000."""
 MOST_PICKLE_BYTES = 8 * 2**20
 MOST_ENTRIES = 20_000
 """Files in an archive; one per tensor."""

@@ -59,7 +59,7 @@ class Bench:
     warmup: int
     repeats: int
     mean_iou: dict[str, float]
-    """Of networks or checkpoints by name, where known."""
+    """Scores of networks or checkpoints by name, where known."""
 
     def to_json(self) -> str:
         """As indented ASCII JSON."""

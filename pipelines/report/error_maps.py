@@ -31,7 +31,7 @@ RANKS = ("best", "median", "worst")
 
 @dataclass(frozen=True)
 class Confusion:
-    """Of all labelled pixels of a frame, the share that is `label` and was taken for `seen`, None for void."""
+    """The share of a frame's labelled pixels that is `label` and was taken for `seen`, None for void."""
 
     label: int
     seen: int | None

@@ -44,7 +44,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class ClassShift:
-    """Of one class between two domains; both are NaN where a domain shows too few cells of it."""
+    """How far one class lies apart in two domains; both figures are NaN where a domain shows too few cells of it."""
 
     train_id: int
     centroid_distance: Number

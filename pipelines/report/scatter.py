@@ -14,7 +14,7 @@ from pipelines.report.pictures import colour
 from pipelines.report.wording import printable
 
 SIDE = 400
-"""Of the view box; marks are measured in its units."""
+"""Side of the view box; marks are measured in its units."""
 MARGIN = 14
 MARKS = {
     "source": "M{x} {y}h0",  # a dot: the round end of a line without length

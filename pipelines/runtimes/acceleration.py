@@ -35,7 +35,7 @@ WORTHWHILE_CHANNELS = 32
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h of glibc
 KEPT_BYTES = 1 << 28
 COMPILED_VARIANTS = 64
-"""Of one layer's code, for all its widths, precisions and two sizes of image; torch's limit is 8."""
+"""Compiled variants of one layer's code, for all its widths, precisions and two sizes of image; torch's limit is 8."""
 
 
 def accelerated(generator: nn.Module, mode: Mode = "exact", runtime: Runtime = "torch") -> nn.Module:

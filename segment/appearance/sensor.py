@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 SHOT_RANGE = (1e-4, 0.012)
-"""Of the variance per unit of light; log-uniform, after Brooks et al., CVPR 2019 (arXiv:1811.11127), sec. 3.1."""
+"""Range of the variance per unit of light; log-uniform, after Brooks et al., CVPR 2019 (arXiv:1811.11127), sec. 3.1."""
 
 
 def sensor_noise(image: Tensor, normal: Tensor, shot: Tensor | float, read: Tensor | float) -> Tensor:

@@ -26,14 +26,14 @@ class AdaptSegNetSettings:
     """Defaults are those of the paper and its code for GTA5 to Cityscapes."""
 
     adversarial_weight: NonNegativeFloat = 0.001
-    """Of the main head's adversarial loss; lambda_adv in eq. 5."""
+    """Weight of the main head's adversarial loss; lambda_adv in eq. 5."""
     auxiliary_adversarial_weight: NonNegativeFloat = 0.0
-    """Of that of the first auxiliary head, which gets a discriminator of its own; 0.0002 in the paper's multi-level
-    form, 0 for the single-level one."""
+    """Weight of that of the first auxiliary head, which gets a discriminator of its own; 0.0002 in the paper's
+    multi-level form, 0 for the single-level one."""
     discriminator: Literal["plain", "light"] = "plain"
     discriminator_channels: PositiveInt = 64
     discriminator_learning_rate: PositiveFloat = 1e-4
-    """Of Adam with decay rates 0.9 and 0.99; it falls as the network's does."""
+    """Initial rate of Adam with decay rates 0.9 and 0.99; it falls as the network's does."""
     domain_loss: Annotated[str, OneOf("segment.adversarial.DOMAIN_LOSSES")] = "binary_cross_entropy"
 
     def __post_init__(self) -> None:
@@ -106,5 +106,5 @@ class AdaptSegNet(SegmenterTraining):
 
 
 def probabilities(output: SegmenterOutput, head: str) -> Tensor:
-    """Of the classes (B, K, H, W), by the main or the first auxiliary head."""
+    """The classes' probabilities (B, K, H, W), by the main or the first auxiliary head."""
     return (output.main if head == "main" else output.auxiliary[0]).float().softmax(dim=1)

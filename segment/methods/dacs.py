@@ -27,9 +27,9 @@ class DACSSettings:
     """Defaults are those of the paper's code."""
 
     mixed_weight: PositiveFloat = 1.0
-    """Of the loss on mixed frames; lambda in eq. 1."""
+    """Weight of the loss on mixed frames; lambda in eq. 1."""
     teacher_decay: Decay = 0.99
-    """Of the moving average that labels the target; DAFormer has 0.999."""
+    """Decay of the moving average that labels the target; DAFormer has 0.999."""
     threshold: Fraction = 0.968
     """Pseudo-labels weigh by the share of a frame's target pixels whose best class is at least so likely. A small
     network is seldom so sure: where the log's `pseudo_weight` stays near 0, lower it."""

@@ -22,12 +22,12 @@ class MaxSquareSettings:
     """Defaults are those of the paper's code, whose loss is the printed one divided by the number of classes."""
 
     certainty_weight: PositiveFloat = 0.1
-    """Of the loss on target frames; lambda_target."""
+    """Weight of the loss on target frames; lambda_target."""
     image_wise: bool = False
     """Weigh pixels by how rare their class is within the frame, so that large classes do not rule (sec. 3.4); with it
     the code's factor of one half falls away."""
     rarity_power: Fraction = 0.2
-    """Of that weight, alpha in eq. 7: at 0 all pixels weigh alike, at 1 all classes do."""
+    """Power of the image-wise weight, alpha in eq. 7: at 0 all pixels weigh alike, at 1 all classes do."""
 
     def __post_init__(self) -> None:
         check_settings(self)

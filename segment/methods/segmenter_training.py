@@ -51,19 +51,19 @@ class SegmenterTrainingSettings:
     the statistics over the batches of all processes, and is "batch" in a single one. With "batch" each of several
     processes normalises by its own part, and the running statistics of process 0 are kept."""
     loss: Annotated[str, OneOf("segment.losses.LOSSES")] = "ohem"
-    """Of every head. "ohem" is cross-entropy on the hard pixels (BiSeNet's code); "focal" weighs pixels by how unsure
-    the network is (Lin et al., ICCV 2017); "dice" counts classes alike (Milletari et al., 3DV 2016); "boundary" gives
-    the pixels beside another class half of the cross-entropy. "boundary+dice" is super-gradients' recipe for DDRNet,
-    which reports 1.4 mIoU more than with "ohem"."""
+    """What every head minimises. "ohem" is cross-entropy on the hard pixels (BiSeNet's code); "focal" weighs pixels by
+    how unsure the network is (Lin et al., ICCV 2017); "dice" counts classes alike (Milletari et al., 3DV 2016);
+    "boundary" gives the pixels beside another class half of the cross-entropy. "boundary+dice" is super-gradients'
+    recipe for DDRNet, which reports 1.4 mIoU more than with "ohem"."""
     auxiliary_weight: NonNegativeFloat | None = None
-    """Of the loss of each head that only training uses; absent: the network's own."""
+    """Weight of the loss of each head that only training uses; absent: the network's own."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.01
     """At its highest, right after the warm-up."""
     head_learning_rate: PositiveFloat = 1.0
     """Factor on the rate of what is not the encoder: 10 in DeepLab (arXiv:1606.00915) and in DAFormer."""
     momentum: Decay = 0.9
-    """Of SGD; AdamW keeps its own defaults."""
+    """SGD's momentum; AdamW keeps its own defaults."""
     weight_decay: NonNegativeFloat = 5e-4
     """On convolution weights; biases and normalisation have none, as in BiSeNet's code."""
     schedule: Literal["poly", "cosine"] = "poly"

@@ -14,7 +14,7 @@ from torch import Tensor
 from segment.classes import IGNORE_INDEX
 
 BINS = 15
-"""Of equal width, as in Guo et al.; the upper end of a bin belongs to it."""
+"""Bins of equal width, as in Guo et al.; the upper end of a bin belongs to it."""
 
 
 @dataclass(frozen=True)

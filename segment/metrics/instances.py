@@ -102,7 +102,7 @@ def _share(hits: Tensor, weight: Tensor, members: Collection[int], false_alarms:
 
 
 def _weighted(instances: Tensor, hits: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Of each class, the weighted hits of its instances, and the weight of all their pixels; (K,) float64 each."""
+    """Each class's weighted hits of its instances, and the weight of all their pixels; (K,) float64 each."""
     train_ids, pixels = instances[:, 0], instances[:, 1]
     means = torch.zeros(num_classes, dtype=torch.float64)
     means[list(MEAN_PIXELS)] = torch.tensor(list(MEAN_PIXELS.values()), dtype=torch.float64)

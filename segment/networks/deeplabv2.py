@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 
 DILATIONS = (6, 12, 18, 24)
-"""Of the classifier's branches."""
+"""Dilations of the classifier's branches."""
 AUTHORS_MEAN = (122.67891434, 116.66876762, 104.00698793)
 """What AdaptSegNet subtracts from an image in 0..255; here in the order red, green, blue."""
 

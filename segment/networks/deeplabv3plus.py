@@ -12,7 +12,7 @@ from segment.networks.segmenter import Segmenter, SegmenterOutput, refuse_single
 from segment.networks.wide_resnet38 import conv, wide_resnet38_features, wide_resnet38_stages
 
 DILATIONS = (12, 24, 36)
-"""Of the pyramid's branches: the paper's 6, 12 and 18, doubled because features are at 1/8 instead of 1/16."""
+"""Dilations of the pyramid's branches: the paper's 6, 12 and 18, doubled since features are at 1/8, not 1/16."""
 
 # ------------------------------------------------------------------------------------------------------------- blocks
 

@@ -203,7 +203,7 @@ class PIDNet(Segmenter):
         return SegmenterOutput(main, (self.seghead_p(early_detail),), self.seghead_d(late_boundary))
 
     def own_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
-        """Of the boundary head, and of the main head where that one is sure of a boundary; none without such a head.
+        """Losses of the boundary head, and of the main head where that one is sure of a boundary, if there is one.
 
         Source: l1 and l3 of sec. 3.1, with the weights of the authors' code: 20 and 1.
             Differs: where their code takes hard pixels for l3 too, this is cross-entropy, as the paper writes it.

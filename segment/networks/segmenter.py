@@ -28,7 +28,7 @@ class SegmenterOutput(NamedTuple):
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of red, green and blue in 0..1. Most published weights were trained with these, and so are ours."""
+"""Statistics of red, green and blue in 0..1. Most published weights were trained with these, and so are ours."""
 
 
 class Segmenter(nn.Module, ABC):
@@ -39,7 +39,7 @@ class Segmenter(nn.Module, ABC):
     align_corners: bool = False
     """How logits are brought to the size of the image; the published networks differ."""
     auxiliary_weight: float = 0.4
-    """Of the loss of each auxiliary head in the network's own recipe."""
+    """Weight of each auxiliary head's loss in the network's own recipe."""
     encoder: str
     """The submodule whose output is the deepest map of features, before any pooling of context."""
     classifier: str

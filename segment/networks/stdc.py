@@ -181,7 +181,7 @@ class STDCSeg(Segmenter):
         return SegmenterOutput(main, (self.conv_out16(context), self.conv_out32(late)), self.conv_out_sp8(high))
 
     def own_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
-        """Of the head that finds detail, both with weight 1 (sec. 3.3); none without such a head."""
+        """Two losses of the head that finds detail, both with weight 1 (sec. 3.3); none without such a head."""
         if output.boundary is None:
             return {}
         target = detail_map(label_map)

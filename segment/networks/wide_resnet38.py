@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 BLOCKS = (3, 3, 6, 3, 1, 1)
-"""Of mod2 to mod7; with the stem and the classifier of ImageNet, 38 layers."""
+"""Blocks of mod2 to mod7; with the stem and the classifier of ImageNet, 38 layers."""
 
 # ------------------------------------------------------------------------------------------------------------- blocks
 

@@ -61,6 +61,6 @@ class _ShiftedSum(torch.autograd.Function):
 
 
 def _shifted(parts: Tensor, columns: int) -> list[Tensor]:
-    """Of every column its own channels, as views, where they meet the same output."""
+    """Every column's own channels, as views, where they meet the same output."""
     width = parts.shape[-1] - columns + 1
     return [part[..., shift : shift + width] for shift, part in enumerate(parts.chunk(columns, dim=1))]

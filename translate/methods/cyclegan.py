@@ -35,7 +35,7 @@ class CycleGANSettings(UnpairedTrainingSettings):
     """Zhu et al., ICCV 2017."""
 
     norm: Literal["instance", "batch"] = "instance"
-    """Of all networks; "batch" mixes the images of a batch."""
+    """Normalisation of all networks; "batch" mixes the images of a batch."""
     cycle_weight: PositiveFloat = 10.0
     """Weight of both cycle terms; lambda in eq. 3."""
     identity_weight: NonNegativeFloat = 0.5

@@ -54,7 +54,7 @@ class Pix2pixHDSettings(TranslatorTrainingSettings):
     generator: Literal["global", "local"] = "global"
     """The global generator alone, or within enhancers, each of which doubles its resolution."""
     enhancers: PositiveInt = 1
-    """Of the generator "local"."""
+    """Enhancers of the generator "local"."""
     global_steps: NonNegativeInt = 0
     """First steps of the generator "local", in which its global part learns alone, at its own resolution."""
     enhancer_steps: NonNegativeInt = 0
@@ -62,7 +62,7 @@ class Pix2pixHDSettings(TranslatorTrainingSettings):
     generator_channels: PositiveInt = 64
     """Width of the global generator's first layer; an enhancer's is half. 8 or 16 trains on a CPU in minutes."""
     halvings: PositiveInt = 4
-    """Of the global generator."""
+    """Halvings in the global generator."""
     blocks: PositiveInt = 9
     """Residual blocks of the global generator."""
     enhancer_blocks: PositiveInt = 3
@@ -84,7 +84,7 @@ class Pix2pixHDSettings(TranslatorTrainingSettings):
     style_channels: PositiveInt = 16
     """Width of the encoder's first layer."""
     style_halvings: PositiveInt = 4
-    """Of the encoder."""
+    """Halvings in the encoder."""
     style_clusters: PositiveInt = 10
     """Looks of each class to choose from when translating (sec. 3.4)."""
     labels: PositiveInt = TRAIN_IDS
@@ -283,7 +283,7 @@ def _what_translates(settings: Pix2pixHDSettings) -> dict[str, Any]:
 
 
 def _layout_channels(settings: Pix2pixHDSettings) -> int:
-    """Of a layout, without styles."""
+    """Channels of a layout, without styles."""
     return settings.labels + settings.ignore_channel + settings.edges
 
 

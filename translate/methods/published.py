@@ -30,9 +30,9 @@ class PublishedSettings:
     directions: tuple[Direction, ...]
     """What it translates; each has its own weights."""
     halvings: PositiveInt = 4
-    """Of the generator "global"."""
+    """Halvings in the generator "global"."""
     blocks: PositiveInt = 9
-    """Of the generator "global"."""
+    """Residual blocks of the generator "global"."""
     generator_channels: PositiveInt = 64
     norm: Literal["instance", "batch", "frame"] = "instance"
     """"frame" is batch normalisation by the statistics of each frame instead of those that were saved."""

@@ -12,7 +12,7 @@ WIDTHS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512
 """Channels of the convolutions up to relu5_1, by resolution; a halving before each group but the first."""
 
 LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-"""Of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1, as in the code of Wang et al."""
+"""Weights of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1, as in the code of Wang et al."""
 
 
 class VGG19Features(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from translate.quality.spectrum import luminance
 
 RADIUS, SIGMA = 5, 1.5
-"""Of SSIM's Gaussian window of 11x11 pixels."""
+"""SSIM's Gaussian window of 11x11 pixels."""
 
 
 def structure_score(source: Tensor, translated: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """Of one frame, as numpy arrays: tensors would take an open file each on their way from another process."""
+    """One frame's counts, as numpy arrays: tensors would take an open file each on their way from another process."""
 
     confusion: np.ndarray
     instances: np.ndarray | None

@@ -357,7 +357,7 @@ def _style(workspace: Workspace, title: str, place: int) -> str:
 
 
 def _mean_iou(checkpoint: Path) -> float:
-    """Of the evaluation in its run folder, if that is of this checkpoint."""
+    """The score that the evaluation in its run folder found, if that is of this checkpoint."""
     path = checkpoint.parent.parent / "evaluation" / "evaluation.json"
     if not path.exists():
         return math.nan

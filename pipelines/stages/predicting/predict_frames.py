@@ -37,7 +37,7 @@ WHAT, DEED = "prediction", "predicted"
 LABELS, OVERLAYS = PurePosixPath("labels"), PurePosixPath("overlays")
 OVERLAY_STRENGTH = 0.55
 LABEL_BYTES_PER_PIXEL = 0.04
-"""Of label maps of driving frames; colours take a little more."""
+"""Size of label maps of driving frames as PNG; colours take a little more."""
 MOST_PIXELS = 2**25
 """A frame of 8K has 33 million. What is larger at the network's height is a stripe, and would take all memory."""
 

@@ -26,7 +26,7 @@ class QualityInputs:
     target: list[FrameSet] = field(default_factory=list)
     expert: Path | None = None
     expert_encodings: tuple[LabelEncoding, ...] = ()
-    """Of the experiment's target labels: what an expert that learnt from them can tell apart."""
+    """Encodings of the experiment's target labels: what an expert that learnt from them can tell apart."""
 
     def target_images(self) -> list[Path]:
         """All images of the target domain, set after set; UserError if no target is known."""

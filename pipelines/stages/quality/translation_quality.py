@@ -38,7 +38,7 @@ HIGHEST = 256
 """Images are compared at this height, or at the lowest frame's if that is less: to enlarge would invent a spectrum."""
 PATCHES_PER_IMAGE = 128
 MOST_PATCHES = 2**15
-"""Of each set and level; large sets give fewer from each image."""
+"""Patches kept of each set and level; large sets give fewer from each image."""
 SWD_SCALE = 1000
 """Sliced Wasserstein distances are told in thousandths, as in Karras et al., ICLR 2018."""
 
