@@ -19,6 +19,7 @@ from pipelines.engine.torchrun import Place
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
+    from pipelines.engine.launch import Machine
     from pipelines.engine.session import Session
     from pipelines.experiment.workspace import Workspace
 
@@ -74,7 +75,7 @@ experiment_options = options(
 machine_options = options(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …"),
     click.option("--precision", type=click.Choice(("auto", "fp32", "bf16")), default="auto", show_default=True,
-                 help="auto is bf16 on a GPU, fp32 on a CPU."),
+                 help="auto is bf16 on a GPU, fp32 on a CPU; for training bf16 where the CPU has instructions for it."),
     click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all]"),
 )  # fmt: skip
 restart_option = click.option(
@@ -108,7 +109,15 @@ def open_machine(device: str, precision: str, threads: int | None) -> Any:
     from pipelines.engine.launch import choose_machine, use_threads
 
     use_threads(threads)
-    return choose_machine(device, precision)
+    machine = choose_machine(device, precision)
+    warn(machine)
+    return machine
+
+
+def warn(machine: "Machine") -> None:
+    """One line on stderr if what was asked for is slow here; of several processes the leader says it."""
+    if machine.warning and machine.processes.leads:
+        click.echo(machine.warning, err=True)
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,7 @@ def joined_machine(device: str, precision: str, threads: int | None) -> Iterator
 
     use_threads(threads)
     machine = choose_machine(device, precision, Processes.of_environment())
+    warn(machine)
     with machine.processes.joined(machine.device):
         yield machine
 

@@ -43,7 +43,8 @@ manner_options = gathered(
                  help="Predict at this height instead of that of the training; results keep the image's own size."),
     click.option("--runtime", type=click.Choice(("torch", "compile", "onnxruntime", "openvino")), default=None,
                  help="What computes; two of them are extras.  [default: the fastest present]"),
-    click.option("--fast", is_flag=True, help="In bf16, which changes some pixels on the borders between classes."),
+    click.option("--fast", is_flag=True,
+                 help="In bf16 where the processor has it, which changes pixels on borders between classes."),
 )  # fmt: skip
 
 

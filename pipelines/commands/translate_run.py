@@ -81,7 +81,8 @@ manner_options = gathered(
     click.option("--format", "format_name", type=click.Choice(FORMATS), default="same", show_default=True,
                  help="Of the images written."),
     click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG."),
-    click.option("--fast", is_flag=True, help="In bf16 but for the first layers: deviates by a level or so of 255."),
+    click.option("--fast", is_flag=True,
+                 help="In bf16 but for the first layers, where the processor has it: off by a level or so of 255."),
     click.option("--runtime", type=click.Choice(("torch", "compile", "openvino")), default="torch", show_default=True,
                  help="compile takes a minute per size of image; openvino is an extra."),
 )  # fmt: skip

@@ -7,18 +7,21 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import cv2
 import torch
 
 from pipelines.data.random_keys import key_number
+from pipelines.engine.abilities import abilities
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.torchrun import Place
 from pipelines.errors import UserError
 
-PRECISIONS = ("auto", "fp32", "bf16")
+SLOWER_IN_BF16 = 14
+"""Times as long as in fp32 that a training step of CycleGAN took in bf16 on a processor without instructions for it:
+85 s for 6.1 s (ResNet-9 of 64 channels, 128 pixels, two cores of an AMD EPYC with AVX2, torch 2.14.1)."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,46 @@ class Machine:
     precision: str
     processes: Processes = ALONE
     """Those that train together, each on its own device."""
+    learning: str | None = None
+    """Precision of training where it was left to us; None where `precision` was asked for by name."""
 
     def autocast(self) -> torch.autocast:
         """bf16 where `precision` says so; losses that need fp32 convert by themselves under autocast's rules."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
+    def for_training(self, begun: str | None = None) -> "Machine":
+        """The same as training uses it.
+
+        Args:
+            begun: Precision of the run that is carried on; it is kept unless another one was asked for by name.
+        """
+        if self.learning is None:
+            return self
+        return replace(self, precision=begun or self.learning, learning=None)
+
+    @property
+    def computes_bf16(self) -> bool:
+        """Whether there are instructions for it."""
+        if self.device.type == "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return self.device.type == "cpu" and abilities().bf16
+
+    @property
+    def warning(self) -> str | None:
+        """One line for whoever asked for what is slow here; None for everyone else."""
+        if self.device.type != "cpu" or self.precision != "bf16" or self.computes_bf16:
+            return None
+        return (
+            f"--precision bf16 is slow here: this processor ({abilities()}) has no instructions for it; training took "
+            f"{SLOWER_IN_BF16} times as long as in fp32 where it was measured"
+        )
+
 
 def choose_machine(device: str = "auto", precision: str = "auto", processes: Processes = ALONE) -> Machine:
-    """Resolve "auto": the GPU if there is one, of several processes each its own; bf16 on a GPU, fp32 on a CPU.
+    """Resolve "auto": the GPU if there is one, of several processes each its own; bf16 on a GPU that has it.
 
-    fp32 on the CPU because bf16 autocast makes the training steps of small networks slower there, not faster
-    (`benchmarks/training_step.py` measures it).
+    On a CPU "auto" is fp32, which is the exact way of inference, and for training bf16 where the processor has
+    instructions for it and it was measured to pay (`Machine.for_training`).
 
     Raises:
         UserError: The device is not there.
@@ -57,9 +89,12 @@ def choose_machine(device: str = "auto", precision: str = "auto", processes: Pro
         raise UserError(
             f"--device {device} cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
         ) from error
-    if precision == "auto":
-        precision = "bf16" if chosen.type == "cuda" else "fp32"
-    return Machine(chosen, precision, processes)
+    if precision != "auto":
+        return Machine(chosen, precision, processes)
+    if chosen.type == "cpu":
+        return Machine(chosen, "fp32", processes, "bf16" if abilities().bf16_pays_in_training else "fp32")
+    precision = "bf16" if Machine(chosen, "fp32").computes_bf16 else "fp32"
+    return Machine(chosen, precision, processes, precision)
 
 
 def own_device(device: str, local_rank: int) -> str:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.ownership import as_json, differing, hold, read_plan, set_aside, sweep
+from pipelines.engine.abilities import abilities
 from pipelines.engine.checkpoints import (
     checkpoint_hash,
     newest_checkpoint,
@@ -80,14 +81,18 @@ class RunFolder:
         """Write `environment.json`: versions and the machine of this (latest) start."""
         write_json(self.path / "environment.json", environment(machine))
 
+    def begun_in(self) -> str | None:
+        """The precision that a run which is under way was begun in; None before its first step."""
+        return read_json(self.path / "environment.json").get("precision") if self.steps_done() else None
+
     def refuse_other_precision(self, machine: Machine) -> None:
         """A run that went from one precision to another half-way could not be repeated by any command.
 
         Raises:
             UserError: The run was begun with another precision.
         """
-        begun = read_json(self.path / "environment.json").get("precision", machine.precision)
-        if begun != machine.precision:
+        begun = self.begun_in()
+        if begun is not None and begun != machine.precision:
             raise UserError(
                 f"{self.path} was begun in {begun} and would go on in {machine.precision}; "
                 f"add --precision {begun}, or choose another --run"
@@ -234,6 +239,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "system": platform.platform(),
         "machine": describe_machine(machine),
         "precision": machine.precision,
+        "instructions": list(abilities().instructions),
         "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in packages},
     }

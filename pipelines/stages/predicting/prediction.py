@@ -1,5 +1,6 @@
 """Stage two, use: a trained segmenter predicts whatever a person names, by the fastest runtime that is present."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.work import Outcome
 from pipelines.data.label_formats import LabelFormat
+from pipelines.engine.abilities import abilities
 from pipelines.engine.checkpoints import checkpoint_hash
-from pipelines.engine.launch import Machine, StopRequest, make_deterministic
+from pipelines.engine.launch import Machine, StopRequest, describe_machine, make_deterministic
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted
 from pipelines.experiment.trained import load_segmenter
@@ -39,7 +41,7 @@ class PredictionManner:
     Attributes:
         height: At which the network sees a frame; None: that of its training.
         runtime: What computes; None: the fastest that is present.
-        fast: In bf16, as it is where the machine's precision says so.
+        fast: In bf16 where the machine has instructions for it, as it is wherever its precision says so.
         labels: How label maps are written; None: the usual way, train ids for folders and none for a video.
         part: Do only this part of the frames.
     """
@@ -56,7 +58,7 @@ class PredictionManner:
 
     def mode_on(self, machine: Machine) -> "Mode":
         """How it computes there."""
-        return "fast" if self.fast or machine.precision == "bf16" else "exact"
+        return "fast" if machine.precision == "bf16" or (self.fast and machine.computes_bf16) else "exact"
 
 
 def describe_prediction(checkpoint: Path, manner: PredictionManner, machine: Machine) -> str:
@@ -113,6 +115,7 @@ def _opened(
     network, settings, found = load_segmenter(checkpoint, machine)
     runtime, mode = manner.runtime_on(machine), manner.mode_on(machine)
     segmenter = open_runtime(network, runtime, mode, machine)
+    print(f"predict: {runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
     device = str(machine.device)
     identity: dict[str, JsonValue] = {
         "checkpoint_sha256": checkpoint_hash(found), "computation": COMPUTATION, "runtime": runtime, "mode": mode,

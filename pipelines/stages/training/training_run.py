@@ -6,9 +6,11 @@ from typing import Any
 
 from pipelines.data.batches import FramePool, stream
 from pipelines.data.frames import FrameSet
+from pipelines.engine.abilities import abilities
+from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.processes import ALONE, Processes
-from pipelines.engine.runs import open_run, read_json, write_json
+from pipelines.engine.runs import RunFolder, open_run, read_json, write_json
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.segmenters import SegmenterSettings
@@ -45,11 +47,13 @@ def train_run(
     Returns:
         The run folder.
     """
-    machine, processes = session.machine, session.machine.processes
+    machine, processes = session.machine.for_training(), session.machine.processes
     processes.refuse_difference([inputs, machine.device.type, machine.precision])
     run = open_run(path, inputs, session.restart, processes)
     try:
         if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
+            machine = carried_on(run, session.machine)
+            print(f"{what}: {describe_machine(machine)} ({abilities()})", file=processes.stderr())
             batches = make_batches()
             schedule = Schedule(
                 settings.steps,
@@ -83,6 +87,20 @@ def refuse_uneven_batches(setting: str, batch: int, processes: Processes) -> Non
             f"{setting} is {batch}, which {processes.count} processes cannot share evenly; set it to a multiple of "
             f"{processes.count}, or start another number of processes"
         )
+
+
+def carried_on(run: RunFolder, machine: Machine) -> Machine:
+    """The machine as training uses it: a run that was begun elsewhere goes on in the precision that it was begun in."""
+    processes, usual = machine.processes, machine.for_training()
+    begun = run.begun_in() if processes.leads else None
+    in_bf16 = processes.from_leader(int((begun or usual.precision) == "bf16"))
+    chosen = machine.for_training("bf16" if in_bf16 else "fp32")
+    if chosen.precision != usual.precision:
+        print(
+            f"{run.path} was begun in {chosen.precision} and goes on so, though {usual.precision} is the faster here",
+            file=processes.stderr(),
+        )
+    return chosen
 
 
 def filled_pool(

@@ -4,7 +4,9 @@ The frames of an experiment, or whatever a person names: a folder tree, a list f
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,8 +16,9 @@ from pipelines.batch_inference.manner import Manner
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.work import Outcome
+from pipelines.engine.abilities import abilities
 from pipelines.engine.checkpoints import checkpoint_hash
-from pipelines.engine.launch import Machine, StopRequest, make_deterministic
+from pipelines.engine.launch import Machine, StopRequest, describe_machine, make_deterministic
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.trained import finished_translator, is_published, load_translator
@@ -62,6 +65,7 @@ def run_translation(
     machine = session.machine
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
+    manner = settled_on(machine, manner, method)
     if method.takes == "label_map" and any(frame.label is None for frame in plan):
         raise UserError(f"{found} translates label maps, but not every frame has one; name the data set by --reader")
     identity = {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision}
@@ -98,6 +102,7 @@ def run_video(checkpoint: Path, source: Path, output: Path, manner: Manner, sess
     machine = session.machine
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
+    manner = settled_on(machine, manner, method)
     if method.takes == "label_map":
         raise UserError(f"{found} translates label maps, which a video does not hold")
     with StopRequest().listening() as stop, Progress("translate", 0, "frame") as progress:
@@ -119,6 +124,19 @@ def network_of(method: Translator, manner: Manner, machine: Machine) -> Network:
     """The translator as frames go through it."""
     translate = prepared(method, manner, machine)
     return Network(translate, manner.batch_size, manner.height, manner.size, place(manner, machine))
+
+
+def settled_on(machine: Machine, manner: Manner, method: Translator) -> Manner:
+    """What the machine makes of --fast: without instructions for bf16 the exact way is the fastest that we have.
+
+    Measured on an AMD EPYC with AVX2, one thread, ResNet-9 of 64 channels at 256x128, CPU time: exact 0.39 s, OpenVINO
+    0.63, torch's own layers 0.68; in bf16 14 s on two threads. Who names bf16 gets it all the same.
+    """
+    if method.takes == "image":  # others refuse --fast, on every machine
+        manner = replace(manner, fast=manner.fast and (machine.computes_bf16 or machine.precision == "bf16"))
+    mode = "fast" if manner.fast else "exact" if machine.precision == "fp32" else "autocast"
+    print(f"translate: {manner.runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
+    return manner
 
 
 def place(manner: Manner, machine: Machine) -> str:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from pipelines.engine import torchrun
-from pipelines.engine.launch import choose_machine, own_device
+from pipelines.engine import launch, torchrun
+from pipelines.engine.abilities import Abilities
+from pipelines.engine.launch import Machine, choose_machine, own_device
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.torchrun import Place, tell_once
 from pipelines.errors import UserError
@@ -18,6 +19,43 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
     for device in ("cuda:1", "mps"):
         with pytest.raises(UserError, match=f"--device {device} is one device, and there are several processes"):
             own_device(device, 0)
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """A function that has the processor know these instructions."""
+    return lambda *names: monkeypatch.setattr(launch, "abilities", lambda: Abilities(names))
+
+
+@pytest.mark.parametrize(("instructions", "training"), [(["avx2"], "fp32"), (["avx2", "avx512_bf16"], "bf16")])
+def test_precision_left_to_us_is_exact_in_inference_and_the_fastest_in_training(on, instructions, training):
+    on(*instructions)
+    machine = choose_machine("cpu")
+    assert machine.precision == "fp32" and machine.warning is None
+    assert machine.for_training().precision == training
+    assert machine.for_training(begun="bf16").precision == "bf16"
+    assert machine.for_training(begun="fp32").precision == "fp32"
+
+
+def test_precision_asked_for_by_name_is_kept_and_warned_of_where_it_is_slow(on):
+    on("avx2")
+    asked = choose_machine("cpu", "bf16")
+    assert asked.for_training(begun="fp32").precision == asked.precision == "bf16"
+    assert asked.warning == (
+        "--precision bf16 is slow here: this processor (avx2, no bf16) has no instructions for it; training took 14 "
+        "times as long as in fp32 where it was measured"
+    )
+    on("avx2", "avx512_bf16")
+    assert asked.computes_bf16 and asked.warning is None
+
+
+@pytest.mark.parametrize(("has", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_a_gpu_computes_in_bf16_if_it_has_it(monkeypatch, has, precision):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
+    monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+    machine = choose_machine("cuda")
+    assert machine == Machine(torch.device("cuda"), precision, learning=precision)
+    assert machine.for_training().precision == precision
 
 
 def test_the_machine_knows_its_processes():

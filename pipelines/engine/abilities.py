@@ -1,0 +1,73 @@
+"""What the processor at hand can do, looked up once; `launch.py` decides by it what the defaults compute in.
+
+bf16 halves the time of a product where the processor has instructions for it, and takes many times as long where it has
+none: torch then computes it in a reference implementation. Most desktops and laptops have none.
+"""
+
+import functools
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+KNOWN = {"avx2": "avx2", "avx512f": "avx512", "avx512_bf16": "avx512_bf16", "amx_bf16": "amx_bf16", "bf16": "bf16"}
+"""Flags of x86-64 and (the last) of ARM, as Linux names them -> as we do. Elsewhere none is known, so none counts."""
+OF_512_BITS = ("avx512", "avx512_bf16", "amx_bf16")
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """Instruction sets that torch may use here, in the order of KNOWN."""
+
+    instructions: tuple[str, ...]
+
+    @property
+    def bf16(self) -> bool:
+        """Whether products of bf16 have instructions."""
+        return any("bf16" in name for name in self.instructions)
+
+    @property
+    def bf16_pays_in_training(self) -> bool:
+        """Where it was measured: `docs/results/speed.md`, a training step of CycleGAN on AVX-512."""
+        return "avx512_bf16" in self.instructions
+
+    def __str__(self) -> str:
+        named = ", ".join(self.instructions) or "no instruction set that we know"
+        return named if self.bf16 else f"{named}, no bf16"
+
+
+@functools.cache
+def abilities() -> Abilities:
+    """Those of this machine."""
+    return read_abilities(CPUINFO.read_text() if CPUINFO.exists() else "", os.environ)
+
+
+def read_abilities(cpuinfo: str, environment: Mapping[str, str]) -> Abilities:
+    """By the system's description of the processor, less what the variables of torch's libraries forbid.
+
+    Args:
+        cpuinfo: The text of /proc/cpuinfo.
+        environment: ONEDNN_MAX_CPU_ISA (of the convolutions) and ATEN_CPU_CAPABILITY (of torch's own code) count.
+    """
+    lines = (line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line)
+    flags = next((value.split() for name, value in lines if name.strip() in ("flags", "Features")), [])
+    forbidden = {name for names in (_beyond_onednn(environment), _beyond_aten(environment)) for name in names}
+    return Abilities(tuple(name for flag, name in KNOWN.items() if flag in flags and name not in forbidden))
+
+
+def _beyond_onednn(environment: Mapping[str, str]) -> Collection[str]:
+    """What oneDNN may not use; a value that it does not know changes nothing."""
+    most = environment.get("ONEDNN_MAX_CPU_ISA", environment.get("DNNL_MAX_CPU_ISA", "")).upper()
+    if most in ("SSE41", "AVX"):
+        return "avx2", *OF_512_BITS
+    if most.startswith("AVX2"):
+        return OF_512_BITS
+    if most in ("AVX512_CORE", "AVX512_CORE_VNNI"):
+        return OF_512_BITS[1:]
+    return OF_512_BITS[2:] if most in ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512") else ()
+
+
+def _beyond_aten(environment: Mapping[str, str]) -> Collection[str]:
+    most = environment.get("ATEN_CPU_CAPABILITY", "").lower()
+    return {"default": ("avx2", *OF_512_BITS), "avx2": OF_512_BITS}.get(most, ())
