@@ -123,6 +123,7 @@ def run_video(checkpoint: Path, source: Path, output: Path, manner: Manner, sess
 def network_of(method: Translator, manner: Manner, machine: Machine) -> Network:
     """The translator as frames go through it."""
     translate = prepared(method, manner, machine)
+    say_how(machine, manner)
     return Network(translate, manner.batch_size, manner.height, manner.size, place(manner, machine))
 
 
@@ -134,9 +135,13 @@ def settled_on(machine: Machine, manner: Manner, method: Translator) -> Manner:
     """
     if method.takes == "image":  # others refuse --fast, on every machine
         manner = replace(manner, fast=manner.fast and (machine.computes_bf16 or machine.precision == "bf16"))
+    return manner
+
+
+def say_how(machine: Machine, manner: Manner) -> None:
+    """The first line of a run, on stderr: what computes, and what that was chosen by."""
     mode = "fast" if manner.fast else "exact" if machine.precision == "fp32" else "autocast"
     print(f"translate: {manner.runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
-    return manner
 
 
 def place(manner: Manner, machine: Machine) -> str:

@@ -10,7 +10,7 @@ from pipelines.engine import launch
 from pipelines.engine.abilities import Abilities
 from pipelines.engine.launch import Machine
 from pipelines.stages.predicting.prediction import PredictionManner
-from pipelines.stages.translating.translate_experiment import settled_on
+from pipelines.stages.translating.translate_experiment import say_how, settled_on
 
 OF_IMAGES, OF_LABELS = SimpleNamespace(takes="image"), SimpleNamespace(takes="label_map")
 
@@ -26,6 +26,7 @@ def test_fast_is_never_bf16_where_there_are_no_instructions_unless_by_name(
     machine = Machine(torch.device("cpu"), precision)
     settled = settled_on(machine, Manner(fast=True), OF_IMAGES)
     assert settled.fast == fast and ("fast" in settled.identity) == fast
+    say_how(machine, settled)
     assert capsys.readouterr().err.startswith(f"translate: torch, {'fast' if fast else 'exact'}, ")
     assert PredictionManner(fast=True).mode_on(machine) == ("fast" if fast else "exact")
 
