@@ -68,8 +68,8 @@ def closing_act(segmenter: Mapping[str, Any]) -> str:
     """What closes the gap, as a sentence begins: "Translation", "Adaptation by DACS", or both."""
     method = adaptation_title(segmenter)
     if method is None:
-        return "Translation" if _translates(segmenter) else "The mixture"
-    return f"Translation with adaptation by {method}" if _translates(segmenter) else f"Adaptation by {method}"
+        return "Translation" if translates(segmenter) else "The mixture"
+    return f"Translation with adaptation by {method}" if translates(segmenter) else f"Adaptation by {method}"
 
 
 def adaptation_title(segmenter: Mapping[str, Any]) -> str | None:
@@ -81,9 +81,10 @@ def adaptation_title(segmenter: Mapping[str, Any]) -> str | None:
 def _adapted_title(segmenter: Mapping[str, Any]) -> str:
     method = adaptation_title(segmenter)
     if method is None:
-        return "Translated" if _translates(segmenter) else "Mixed"
-    return f"Translated + {method}" if _translates(segmenter) else method
+        return "Translated" if translates(segmenter) else "Mixed"
+    return f"Translated + {method}" if translates(segmenter) else method
 
 
-def _translates(segmenter: Mapping[str, Any]) -> bool:
+def translates(segmenter: Mapping[str, Any]) -> bool:
+    """Whether the experiment's mixture holds translated frames."""
     return segmenter.get("shares", {}).get("translated", 1.0) > 0

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from pipelines.errors import UserError
-from pipelines.experiment.arms import COMPARED, closing_act, titles
+from pipelines.experiment.arms import COMPARED, closing_act, titles, translates
 from pipelines.report.record import Record
 from segment.metrics import regions as metrics
 
@@ -85,6 +85,10 @@ class Study(Record):
     def act(self) -> str:
         """What closed the gap, or did not, as a sentence begins: "Translation", "Adaptation by DACS"."""
         return closing_act(self._segmenter())
+
+    def translates(self) -> bool:
+        """Whether an arm learnt from translated frames."""
+        return translates(self._segmenter())
 
     def _segmenter(self) -> dict[str, Any]:
         return self.settings.get("segmenter", {})

@@ -61,6 +61,8 @@ def arm_meanings(study: Study) -> dict[str, str]:
     mixed = [f"{percent(shares[name])} {kind}" for name, kind in kinds.items() if shares.get(name)]
     pure = mixed == ["100 % translated"]
     learns = "the same frames, translated" if pure else f"frames drawn {', '.join(mixed)}"
+    if mixed == ["100 % as they are"]:
+        learns = "the same frames"
     return {
         "source_only": "synthetic frames as they are",
         "translated": learns + (f", adapted to target frames without their labels by {method}" if method else ""),

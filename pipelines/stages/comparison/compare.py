@@ -21,7 +21,7 @@ from pipelines.data.manifest import read_manifest
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
-from pipelines.experiment.arms import COMPARED
+from pipelines.experiment.arms import COMPARED, adaptation_title
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
@@ -147,6 +147,26 @@ def training_seconds(run: Path) -> float:
 
 
 def _notes(workspace: Workspace) -> list[str]:
+    """What was trained, in words: the translator and the adaptation, as far as an arm uses them, and what all share."""
+    notes = [_translator_in_words(workspace)] if workspace.translates else []
+    adaptation = workspace.experiment.segmenter.adaptation
+    if adaptation is not None:
+        title = adaptation_title(workspace.experiment.segmenter.model_dump())
+        knobs = ", ".join(f"{name} {value}" for name, value in adaptation.declared_values().items())
+        notes.append(f"Adaptation: {title} on target frames without their labels ({knobs}); the others do not adapt.")
+    same = "Every arm: same network, initial weights per seed, steps, batch, augmentation and evaluation"
+    if workspace.experiment.segmenter.initial is not None:
+        same = (
+            f"The adapted arm starts from {workspace.experiment.segmenter.initial}, whose training adds to its budget. "
+            "Every arm: same network, steps, batch, augmentation, evaluation"
+        )
+    return [
+        *notes,
+        f"{same}; the last checkpoint is evaluated, none is chosen on the validation frames.",
+    ]
+
+
+def _translator_in_words(workspace: Workspace) -> str:
     seeds = workspace.experiment.compare.seeds
     used = [seeds[0]] if workspace.experiment.compare.one_translator else list(seeds)
     settings = workspace.experiment.translator
@@ -155,12 +175,10 @@ def _notes(workspace: Workspace) -> list[str]:
     guidance = settings.guided_by
     guided = "" if guidance is None else f", guided by the expert {guidance.expert}"
     crop = settings.crop if isinstance(settings.crop, int) else "x".join(map(str, settings.crop))
-    return [
+    return (
         f"Translator: {settings.method}, {settings.generator} with {settings.generator_channels} channels{guided}, "
-        f"{settings.steps} steps of {crop}-pixel crops; {shared}; training took about {took}.",
-        "Every arm: same network, initial weights per seed, steps, batch, augmentation and evaluation; the last "
-        "checkpoint is evaluated, none is chosen on the validation frames.",
-    ]
+        f"{settings.steps} steps of {crop}-pixel crops; {shared}; training took about {took}."
+    )
 
 
 def _counted(evaluation: Evaluation) -> str:
@@ -201,9 +219,9 @@ def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Eva
     order = np.argsort(scores, kind="stable")[: np.isfinite(scores).sum()]  # NaN, a frame without labels, comes last
     count = min(SHOWN_PREDICTIONS, len(order) // 2)
     here = {arm: evaluations[seed, arm] for arm in COMPARED}
-    losses = _rows(workspace.translator(seed) / "metrics.jsonl")
+    losses = _rows(workspace.translator(seed) / "metrics.jsonl") if workspace.translates else []
     return Pictures(
-        translations=_translations(workspace, seed),
+        translations=_translations(workspace, seed) if workspace.translates else [],
         best=[_prediction(workspace, seed, here, int(i)) for i in order[::-1][:count]],
         worst=[_prediction(workspace, seed, here, int(i)) for i in order[:count]],
         translator_curve=[(row["step"], {k: v for k, v in row.items() if k != "step"}) for row in losses],

@@ -43,6 +43,16 @@ def test_results_equal_the_evaluation(study, tiny_run, arm):
     assert result.training_seconds > 0
 
 
+def test_a_comparison_of_adaptation_needs_no_translator_and_says_what_adapted(make_workspace, cpu):
+    shares = ("segmenter.shares.translated=0", "segmenter.shares.source=1")
+    workspace = make_workspace(*shares, 'segmenter.adaptation={method = "dacs", threshold = 0.5}')
+    study = compare(workspace, Session(cpu, command="sim2real compare tiny.toml"))
+    assert not workspace.translator(0).exists() and [result.arm for result in study.results] == list(COMPARED)
+    assert study.titles()["translated"] == "DACS" and "threshold 0.5" in study.notes[0]
+    page = (workspace.run / "report.html").read_text("utf-8")
+    assert "Adaptation by DACS" in page and ">DACS<" in page and "Translation helped" not in page
+
+
 def test_the_gap_equals_the_metric(study):
     scores = [study.result(arm, 0).mean_iou for arm in COMPARED]
     gap = gap_closed(*scores)
