@@ -39,11 +39,18 @@ def config(tiny_config, tmp_path_factory):
     return path
 
 
-def test_every_variant_is_compared_and_what_they_share_is_trained_once(config, commands, tmp_path):
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def compared(config, commands, tmp_path_factory):
+    """Arguments of the command, the run folder that it filled, and what it said."""
+    run = tmp_path_factory.mktemp("compared_variants") / "run"
     arguments = ("variants", config, "--run", run, "--workers", 0, "--threads", 1)
     finished = commands(*arguments)
     assert finished.code == 0, finished.stderr
+    return arguments, run, finished
+
+
+def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared, commands):
+    arguments, run, finished = compared
     study = json.loads((run / "variants.json").read_text())
     assert [result["name"] for result in study["results"]] == [
         "source_only",
@@ -71,11 +78,11 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(config, c
     assert {path: path.read_bytes() for path in run.rglob("final.json")} == before
 
 
-def test_a_variant_without_changes_is_the_experiment_itself(config, commands, tiny_run, tmp_path):
+def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
     """Same bytes as `compare` made of it."""
-    commands("variants", config, "--run", tmp_path / "run", "--workers", 0, "--threads", 1)
+    _, run, _ = compared
     weights = sorted((tiny_run / "seed-0/translated_net/checkpoints").rglob("method.safetensors"))[-1]
-    same = tmp_path / "run/variants/as_it_is" / weights.relative_to(tiny_run)
+    same = run / "variants/as_it_is" / weights.relative_to(tiny_run)
     assert same.read_bytes() == weights.read_bytes()
 
 

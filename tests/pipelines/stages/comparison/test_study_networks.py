@@ -18,11 +18,18 @@ def config(tiny_config, tmp_path_factory):
     return path
 
 
-def test_every_arm_of_a_network_is_trained_once_and_told_beside_its_costs(config, commands, tmp_path):
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def studied(config, commands, tmp_path_factory):
+    """Arguments of the command, the run folder that it filled, and what it said."""
+    run = tmp_path_factory.mktemp("studied") / "run"
     arguments = ("segment", "study", config, "--run", run, "--workers", 0, "--threads", 1)
     finished = commands(*arguments)
     assert finished.code == 0, finished.stderr
+    return arguments, run, finished
+
+
+def test_every_arm_of_a_network_is_trained_once_and_told_beside_its_costs(studied, commands):
+    arguments, run, finished = studied
     finals = {path.parent.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("final.json")}
     folder = "networks/ddrnet23_slim"
     assert finals.keys() == {f"{folder}/seed-0/{arm}" for arm in ("oracle", "source_only")} | {
@@ -41,9 +48,8 @@ def test_every_arm_of_a_network_is_trained_once_and_told_beside_its_costs(config
     assert {path.parent.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("final.json")} == finals
 
 
-def test_the_augmentation_is_the_augmented_arms_alone(config, commands, tmp_path):
-    run = tmp_path / "run"
-    assert commands("segment", "study", config, "--run", run, "--workers", 0, "--threads", 1).code == 0
+def test_the_augmentation_is_the_augmented_arms_alone(studied):
+    _, run, _ = studied
     jitter = {
         path.relative_to(run).parts[2]: json.loads(path.read_text())["settings"]["colour_jitter"]
         for path in run.rglob("source_only/config.json")
