@@ -35,7 +35,7 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
-demo: $(VENV)/installed ## the main job on toy world: translate, train, evaluate, report (15 minutes on 2 cores)
+demo: $(VENV)/installed ## the main job on toy world: translate, train, evaluate, report (14 minutes of CPU time, on 2 cores)
 	$(SIM2REAL) compare pipelines/configs/toyworld.toml --run runs/demo --restart $(ARGS)
 
 translate: $(TRANSLATED) ## train the translator, translate the labelled source frames
