@@ -11,6 +11,7 @@ from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inp
 from pipelines.batch_inference.shards import Part, candidates
 from pipelines.data.headers import Header
 from pipelines.data.images import LOSSY, read_file_header
+from pipelines.data.video import VideoFacts, encoder_of, read_facts
 from pipelines.errors import ImageError
 
 BYTES_PER_PIXEL = {
@@ -105,3 +106,14 @@ def _amount(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def describe_video(source: Path, output: Path) -> Sequence[str]:
+    """What a dry run says of a video."""
+    facts: VideoFacts = read_facts(source)
+    encoder, options = encoder_of(output)
+    return (
+        f"{len(facts)} frames of {facts.width}x{facts.height} at {float(facts.rate):.3f} per second",
+        f"written with {encoder} ({', '.join(f'{key} {value}' for key, value in options.items())})",
+        "dry run: nothing was written",
+    )

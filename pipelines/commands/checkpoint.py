@@ -2,13 +2,13 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from pipelines.commands.options import A_FOLDER, A_PATH, gathered
+from pipelines.declared import names_in
 from pipelines.errors import UserError
-from pipelines.experiment.segmenters import NetworkName
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ translator_options = gathered(
         type=click.Choice(("frame", "saved")),
         default=None,
         help="By which statistics a generator with batch norm translates: each frame's own, as its authors' test.py, "
-        "or those of training, as test.py --eval.  [default: frame]",
+        "or those of training, as test.py with its option eval.  [default: frame]",
     ),
 )
 
@@ -92,7 +92,7 @@ segmenter_options = gathered(
     OfSegmenter,
     click.option(
         "--network",
-        type=click.Choice(get_args(NetworkName)),
+        type=click.Choice(names_in("segment.networks.NETWORKS")),
         metavar="NAME",
         default=None,
         help="What a segmenter is, as in `segmenter.network`.  [default: found out]",

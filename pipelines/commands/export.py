@@ -22,7 +22,7 @@ from pipelines.errors import UserError
 @click.option("--with-argmax", is_flag=True, help="A segmenter gives a label map (uint8 train ids) instead of logits.")
 def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool) -> None:
     """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
-    from pipelines.engine.checkpoints import read_state, resolve_checkpoint
+    from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint
     from pipelines.stages.export.export_segmenter import export_segmenter
     from pipelines.stages.export.export_translator import export_translator
 

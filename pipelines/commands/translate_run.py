@@ -117,7 +117,7 @@ def translate_run(checkpoint: Path, given: Given, options: TranslationOptions, w
 def run_on_video(checkpoint: Path, given: Given, manner: "Manner", work: WorkThrough) -> None:
     """Translate one video."""
     if work.dry_run:
-        from pipelines.stages.translating.translate_video import describe_video
+        from pipelines.batch_inference.preview import describe_video
 
         for line in describe_video(given.source, given.output):
             click.echo(line)

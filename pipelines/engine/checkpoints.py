@@ -7,7 +7,6 @@ safetensors nor torch.load notices a changed byte in tensor data, hence the hash
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipelines.data.files import sha256_of, storage_errors, sync_folder
+from pipelines.engine.checkpoint_files import FORMAT, list_checkpoints, read_state
 from pipelines.errors import CheckpointError, NumericalError
 
-FORMAT = 1
 KEEP = 2
 
 
@@ -120,102 +119,6 @@ def _split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str,
         for index, values in state["state"].items()
     }
     return tensors, {"state": scalars, "param_groups": state["param_groups"]}
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Finished checkpoints, newest first."""
-    if not folder.is_dir():
-        return []
-    return sorted((p for p in folder.iterdir() if re.fullmatch(r"step-\d+", p.name)), key=step_of, reverse=True)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The number of steps in a checkpoint's name."""
-    return int(checkpoint.name.removeprefix("step-"))
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint whose files are as they were written; damaged ones are passed over.
-
-    Raises:
-        CheckpointError: There are checkpoints, and all of them are damaged.
-    """
-    problems = []
-    for checkpoint in list_checkpoints(folder):
-        try:
-            verify_checkpoint(checkpoint)
-        except CheckpointError as error:
-            problems.append(str(error))
-            continue
-        return checkpoint
-    if problems:
-        raise CheckpointError(
-            f"{folder}: no checkpoint is intact ({problems[0]}); rename the run folder and train anew"
-        )
-    return None
-
-
-def verify_checkpoint(checkpoint: Path) -> dict[str, str]:
-    """Compare every file with the manifest's hash; return the manifest.
-
-    Raises:
-        CheckpointError: Not a checkpoint of ours, or a file is missing or changed.
-    """
-    manifest_path = checkpoint / "manifest.json"
-    if not checkpoint.is_dir() or not manifest_path.is_file():
-        raise CheckpointError(
-            f"{checkpoint} is not a checkpoint of sim2real: expected a folder with manifest.json, "
-            "such as RUN/checkpoints/step-00001000, or the run folder itself"
-        )
-    try:
-        manifest = json.loads(manifest_path.read_text())
-        hashes = {str(name): str(value) for name, value in manifest.items()}
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{manifest_path} is damaged ({error}); use an older checkpoint") from error
-    for name, expected in hashes.items():
-        file = checkpoint / name
-        if not file.is_file():
-            raise CheckpointError(f"{checkpoint}: {name} is missing; use an older checkpoint or copy it again")
-        if sha256_of(file) != expected:
-            raise CheckpointError(
-                f"{checkpoint}: {name} has changed since it was written; use an older one or copy it again"
-            )
-    return hashes
-
-
-def checkpoint_hash(checkpoint: Path) -> str:
-    """One hash for the whole checkpoint: that of its manifest, which holds the hashes of its files."""
-    return sha256_of(checkpoint / "manifest.json")
-
-
-def resolve_checkpoint(path: Path) -> Path:
-    """A checkpoint folder itself, or the newest of a run folder; its files are verified.
-
-    Raises:
-        CheckpointError: There is none, or it is damaged. An older one is never taken in silence: it would score less.
-    """
-    if (path / "checkpoints").is_dir():
-        found = list_checkpoints(path / "checkpoints")
-        if not found:
-            raise CheckpointError(f"{path} holds no checkpoint yet; train first")
-        path = found[0]
-    if not path.exists():
-        raise CheckpointError(f"checkpoint {path} does not exist; give a run folder or one of its checkpoints/step-N")
-    verify_checkpoint(path)
-    return path
-
-
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The JSON part of a verified checkpoint: format, step, about, optimizers."""
-    try:
-        state = json.loads((checkpoint / "state.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint}/state.json cannot be read ({error}); use an older checkpoint") from error
-    if state.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{checkpoint} has format {state.get('format')}, this version reads {FORMAT}; update sim2real"
-        )
-    return state
 
 
 def load_method(checkpoint: Path, method: nn.Module) -> None:

@@ -18,13 +18,8 @@ from torch.optim import Optimizer
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.ownership import as_json, differing, hold, read_plan, set_aside, sweep
 from pipelines.engine.abilities import abilities
-from pipelines.engine.checkpoints import (
-    checkpoint_hash,
-    newest_checkpoint,
-    save_checkpoint,
-    step_of,
-    sweep_checkpoints,
-)
+from pipelines.engine.checkpoint_files import checkpoint_hash, newest_checkpoint, step_of
+from pipelines.engine.checkpoints import save_checkpoint, sweep_checkpoints
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.previews import write_preview
 from pipelines.engine.processes import Processes

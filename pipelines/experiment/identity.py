@@ -7,7 +7,7 @@ differ is refused, so what is found here stays the same for ever: a setting adde
 from pathlib import Path
 from typing import Any
 
-from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipelines.data.ownership import as_json
-from pipelines.engine.checkpoints import load_part, read_state, resolve_checkpoint
+from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint
+from pipelines.engine.checkpoints import load_part
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.engine.runs import read_json
 from pipelines.errors import CheckpointError

@@ -16,7 +16,7 @@ from pipelines.data.files import remove_abandoned_parts, sha256_of, storage_erro
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.instances import instance_file
-from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
 from pipelines.errors import NoInputsError

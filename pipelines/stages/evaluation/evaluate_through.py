@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.data.images import to_image
-from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter, load_translator

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_translator

@@ -16,7 +16,7 @@ import torch
 from pipelines.data.files import write_atomically
 from pipelines.data.frames import FrameSet, TranslatedSettings, open_frame_set
 from pipelines.data.manifest import MANIFEST
-from pipelines.engine.checkpoints import checkpoint_hash, resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session

@@ -14,12 +14,12 @@ from pydantic import JsonValue
 
 from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.folder import claimed, restarting
+from pipelines.batch_inference.preview import describe_video
 from pipelines.batch_inference.video import VideoSummary, VideoWork, make_video
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.images import encode_png
 from pipelines.data.label_formats import LabelFormat, in_format
 from pipelines.stages.predicting.predict_frames import DEED, WHAT, SegmentingNetwork, overlay
-from pipelines.stages.translating.translate_video import describe_video
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,7 @@ from pipelines.data.folder import FolderSettings
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.images import image_error, read_image
 from pipelines.data.manifest import MANIFEST, read_manifest
-from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.trained import load_segmenter

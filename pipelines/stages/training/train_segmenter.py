@@ -21,7 +21,7 @@ from pipelines.data.labelled_batches import LabelledBatches, RareClassSampler
 from pipelines.data.manifest import MANIFEST
 from pipelines.data.scores import read_scores, select_by_consistency
 from pipelines.data.translated import TranslatedSettings
-from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import read_json

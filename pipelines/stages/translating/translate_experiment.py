@@ -17,7 +17,7 @@ from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.work import Outcome
 from pipelines.engine.abilities import abilities
-from pipelines.engine.checkpoints import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, describe_machine, make_deterministic
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError

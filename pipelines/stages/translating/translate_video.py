@@ -1,6 +1,6 @@
 """Translate a video into a video: same size, frame rate and times, sound carried along; safe to kill."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -9,7 +9,6 @@ from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.video import VideoSummary, VideoWork, make_video
 from pipelines.data.images import to_image
-from pipelines.data.video import VideoFacts, encoder_of, read_facts
 
 
 def translate_video(
@@ -34,14 +33,3 @@ def translate_video(
         draw=lambda number, frame, result: to_image(result),
     )
     return make_video(work, lambda: network.clock.share, control)
-
-
-def describe_video(source: Path, output: Path) -> Sequence[str]:
-    """What a dry run says of a video."""
-    facts: VideoFacts = read_facts(source)
-    encoder, options = encoder_of(output)
-    return (
-        f"{len(facts)} frames of {facts.width}x{facts.height} at {float(facts.rate):.3f} per second",
-        f"written with {encoder} ({', '.join(f'{key} {value}' for key, value in options.items())})",
-        "dry run: nothing was written",
-    )

@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter
 
 from pipelines.data.images import read_image, write_image
-from pipelines.engine.checkpoints import resolve_checkpoint
+from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.trained import build_translator, load_translator, settings_in
 from pipelines.experiment.translators import AnyTranslatorSettings

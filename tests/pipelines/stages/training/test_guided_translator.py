@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines.engine.checkpoints import resolve_checkpoint
+from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs

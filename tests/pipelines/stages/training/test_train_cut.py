@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.engine.checkpoints import list_checkpoints
+from pipelines.engine.checkpoint_files import list_checkpoints
 
 KILL = {"call": "translate.methods.cut.CUT.step", "at": 4}
 FAST = ("contrast_weight=10", "contrast_identity=false", "flip_equivariance=true", "ema_decay=0.9")

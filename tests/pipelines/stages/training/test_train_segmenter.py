@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from pipelines.data.batches import FramePool
 from pipelines.data.images import read_raw, write_image
-from pipelines.engine.checkpoints import list_checkpoints
+from pipelines.engine.checkpoint_files import list_checkpoints
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, UserError
 from pipelines.experiment.arms import COMPARED

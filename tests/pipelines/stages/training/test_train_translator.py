@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from pipelines.engine.checkpoints import list_checkpoints, newest_checkpoint, read_state
+from pipelines.engine.checkpoint_files import list_checkpoints, newest_checkpoint, read_state
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from pipelines.batch_inference import video as making
+from pipelines.batch_inference.preview import describe_video
 from pipelines.data import video
 from pipelines.data.video import is_video, read_facts, read_frames
 from pipelines.errors import ImageError, Interrupted, UserError
-from pipelines.stages.translating.translate_video import describe_video, translate_video
+from pipelines.stages.translating.translate_video import translate_video
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,
     Counting,

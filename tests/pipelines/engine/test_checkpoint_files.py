@@ -1,0 +1,95 @@
+"""Checkpoints as files: told whole from damaged, and by one hash, without reading a tensor."""
+
+import json
+import os
+
+import pytest
+
+from pipelines.data.files import sha256_of
+from pipelines.engine.checkpoint_files import (
+    FORMAT,
+    checkpoint_hash,
+    list_checkpoints,
+    newest_checkpoint,
+    read_state,
+    resolve_checkpoint,
+    verify_checkpoint,
+)
+from pipelines.errors import CheckpointError
+
+
+def written(folder, step, form=FORMAT):
+    """A checkpoint whose tensors nobody will read."""
+    checkpoint = folder / f"step-{step:08d}"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "method.safetensors").write_bytes(os.urandom(64))
+    (checkpoint / "optimizers.safetensors").write_bytes(os.urandom(64))
+    (checkpoint / "state.json").write_text(json.dumps({"format": form, "step": step, "about": {}, "optimizers": {}}))
+    hashes = {file.name: sha256_of(file) for file in sorted(checkpoint.iterdir())}
+    (checkpoint / "manifest.json").write_text(json.dumps(hashes))
+    return checkpoint
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return written(tmp_path, 2)
+
+
+def test_one_hash_for_all_files(saved, tmp_path):
+    assert verify_checkpoint(saved).keys() == {"method.safetensors", "optimizers.safetensors", "state.json"}
+    assert checkpoint_hash(saved) == sha256_of(saved / "manifest.json")
+    assert checkpoint_hash(written(tmp_path / "other", 2)) != checkpoint_hash(saved)
+
+
+def test_a_run_folder_means_its_newest_one(tmp_path):
+    for step in (9, 10):
+        written(tmp_path / "run/checkpoints", step)
+    assert resolve_checkpoint(tmp_path / "run").name == "step-00000010"
+    (tmp_path / "empty/checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="holds no checkpoint yet; train first"):
+        resolve_checkpoint(tmp_path / "empty")
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    assert read_state(written(tmp_path, 1))["step"] == 1
+    with pytest.raises(CheckpointError, match=f"has format {FORMAT + 1}, this version reads {FORMAT}; update sim2real"):
+        read_state(written(tmp_path, 2, FORMAT + 1))
+
+
+@pytest.mark.parametrize("name", ["method.safetensors", "optimizers.safetensors", "state.json"])
+def test_a_flipped_bit_is_noticed(saved, name):
+    file = saved / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{name} has changed"):
+        verify_checkpoint(saved)
+
+
+def test_a_missing_file_is_noticed(saved):
+    (saved / "state.json").unlink()
+    with pytest.raises(CheckpointError, match=r"state\.json is missing"):
+        verify_checkpoint(saved)
+
+
+def test_the_newest_intact_one_is_found(tmp_path):
+    for step in (2, 3):
+        written(tmp_path, step)
+    (tmp_path / ".step-00000004.17.part").mkdir()
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003", "step-00000002"]
+    (tmp_path / "step-00000003" / "state.json").write_text("{}")
+    assert newest_checkpoint(tmp_path).name == "step-00000002"
+    (tmp_path / "step-00000002" / "manifest.json").write_text("{")
+    with pytest.raises(CheckpointError, match="no checkpoint is intact"):
+        newest_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "folder", "file"])
+def test_what_is_no_checkpoint_is_refused(tmp_path, content):
+    path = tmp_path / "thing"
+    if content == "folder":
+        path.mkdir()
+    if content == "file":
+        path.write_bytes(os.urandom(100))
+    with pytest.raises(CheckpointError, match=r"step-"):
+        resolve_checkpoint(path)
