@@ -13,9 +13,11 @@ from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.study import Study
 from pipelines.report.wording import amount, percent
+from pipelines.stages.comparison import compare as comparing
 from pipelines.stages.comparison.compare import compare, network_facts
 from pipelines.stages.evaluation.scores import read_evaluation
 from segment.classes import CLASS_NAMES
+from segment.complexity import Latency, count_flops
 from segment.metrics.regions import gap_closed
 from tests.pipelines.stages.features.test_feature_embedding import drawn
 
@@ -71,6 +73,24 @@ def test_the_study_says_how_it_came_about(study, make_workspace):
 def test_the_speed_names_the_precision_that_was_timed(make_workspace, cpu):
     machine = Machine(torch.device("cpu"), "bf16")
     assert network_facts(make_workspace(), machine).device.endswith("fp32")
+
+
+@pytest.mark.parametrize("chosen", ['network="deeplabv2_resnet101_four_branches"', 'network="deeplabv2_resnet101"'])
+def test_size_and_speed_are_those_of_the_network_as_configured(make_workspace, cpu, monkeypatch, chosen):
+    """Two more branches are two more 3x3 convolutions from 2048 channels to 19 classes, at 9x5 places of 65x33."""
+    timed = []
+
+    def of_no_time(network, size, device):
+        timed.append(count_flops(network, size))
+        return Latency(1.0, 1.0, 1, "cpu", 1, "float32", size)
+
+    monkeypatch.setattr(comparing, "measure_latency", of_no_time)
+    branches = ["segmenter.aspp_branches=4"] if chosen.endswith('101"') else []  # as a config of before said it
+    facts = network_facts(make_workspace(f"segmenter.{chosen}", *branches), cpu)
+    two = network_facts(make_workspace('segmenter.network="deeplabv2_resnet101"'), cpu)
+    assert facts.gflops - two.gflops == pytest.approx(2 * 2 * 2048 * 9 * 19 * (9 * 5) / 1e9)
+    assert timed == pytest.approx([facts.gflops * 1e9, two.gflops * 1e9])
+    assert facts.name == "network deeplabv2_resnet101_four_branches"
 
 
 def test_the_report_holds_every_arm_and_no_address(tiny_run, study):
