@@ -115,7 +115,7 @@ class LabelEncoding:
         Raises:
             ValueError: The colours do not tell the ids.
         """
-        if not self.id_colours and not self.colours:
+        if not (self.id_colours or self.colours) or self._is_own(palette):
             return values
         used = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
         if used[-1] >= len(palette):
@@ -126,6 +126,12 @@ class LabelEncoding:
         table = np.zeros(256, np.uint8)
         table[list(shown)] = self._ids_by_colour(shown, palette)
         return table[values]
+
+    def _is_own(self, palette: np.ndarray) -> bool:
+        """Whether a palette shows every id in its colour: as published, so that no pixel need be looked at."""
+        if not self.id_colours or len(palette) <= max(self.id_colours):
+            return False
+        return np.array_equal(palette[list(self.id_colours)], list(self.id_colours.values()))
 
     def _ids_by_colour(self, shown: Mapping[int, Colour], palette: np.ndarray) -> list[int]:
         """The ids of a palette's indices, whose colours are `shown`: in order, as their colours or levels tell."""
