@@ -53,7 +53,6 @@ def train_run(
     try:
         if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
             machine = carried_on(run, session.machine)
-            print(f"{what}: {describe_machine(machine)} ({abilities()})", file=processes.stderr())
             batches = make_batches()
             schedule = Schedule(
                 settings.steps,
@@ -65,6 +64,8 @@ def train_run(
             method = build()
             if isinstance(method, SegmenterTraining):
                 about["assumed"] = assumptions_of(method.network)
+            # Only now: what is wrong with the frames is to be the one line that is said.
+            print(f"{what}: {describe_machine(machine)} ({abilities()})", file=processes.stderr())
             train(
                 method,
                 lambda first, last: stream(batches, first, last, session.workers),
