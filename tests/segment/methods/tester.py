@@ -49,3 +49,4 @@ class SegmenterTrainingTester(MethodTester):
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         fresh = TinySegmenter()
         fresh.load_state_dict(own, strict=True)
+        assert all(torch.equal(value, own[key]) for key, value in fresh.state_dict().items())
