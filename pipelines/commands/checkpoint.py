@@ -56,7 +56,8 @@ translator_options = gathered(
         "--labels",
         type=click.IntRange(1, 255),
         default=None,
-        help="Label ids that a pix2pixHD network knows.  [default: 35]",
+        help="Label ids that a pix2pixHD network knows: 35 (Cityscapes' labelIds), or 19 (train ids) and one channel "
+        "for ignored pixels.  [default: 35]",
     ),
     click.option(
         "--norm-statistics",

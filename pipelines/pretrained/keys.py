@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipelines.errors import CheckpointError
 from pipelines.pretrained.wrappers import unwrapped
+from segment.classes import CLASS_NAMES
 
 Kind = Literal["generator", "label_map_generator", "discriminator", "multiscale_discriminator", "style_encoder"]
 State = dict[str, Tensor]
@@ -22,6 +23,8 @@ BLOCKS = {6: "resnet6", 9: "resnet9"}
 HALVINGS = {7: "unet128", 8: "unet256"}
 AUTHORS_LABELS = 35
 """Cityscapes' labelIds, which the published pix2pixHD networks were trained on."""
+TRAIN_IDS = len(CLASS_NAMES)
+"""The other ids that label maps have here."""
 LABEL_MAP_CHANNELS = tuple(AUTHORS_LABELS + more for more in (0, 1, 3, 4))
 """Alone, with edges, with styles, with both."""
 
@@ -171,6 +174,11 @@ def _enhancer(state: State, stale: tuple[str, ...], labels: int | None) -> Recog
     return _of_label_maps(title, sizes, inputs, norm, state, stale, labels)
 
 
+def label_channels(labels: int) -> int:
+    """Channels that label ids take: one each, and of train ids one more for ignored pixels, which have no id."""
+    return labels + 1 if labels == TRAIN_IDS else labels
+
+
 def _of_label_maps(
     title: str,
     sizes: dict[str, Any],
@@ -188,15 +196,22 @@ def _of_label_maps(
     if norm != "instance":
         raise CheckpointError(f"{title} with batch norm; only those with instance norm are known")
     known = AUTHORS_LABELS if labels is None else labels
-    more = {0: (False, 0), 1: (True, 0), 3: (False, 3), 4: (True, 3)}
-    if inputs - known not in more:
+    if known not in (TRAIN_IDS, AUTHORS_LABELS):
         raise CheckpointError(
-            f"{title} with {inputs} channels in, for {known} labels; expected {known}, and one for edges, and 3 for "
+            f"{title} from {known} labels, as --labels says, which no label space has here; expected {TRAIN_IDS} "
+            f"(train ids, and one for ignored pixels) or {AUTHORS_LABELS} (Cityscapes' labelIds)"
+        )
+    own = label_channels(known)
+    more = {0: (False, 0), 1: (True, 0), 3: (False, 3), 4: (True, 3)}
+    if inputs - own not in more:
+        raise CheckpointError(
+            f"{title} with {inputs} channels in, for {known} labels; expected {own}, and one for edges, and 3 for "
             "styles. Tell the number of its label ids by --labels"
         )
-    edges, styles = more[inputs - known]
+    edges, styles = more[inputs - own]
     settings = sizes | {"labels": known, "edges": edges, "style_features": styles}
-    parts = f"{known} labels{' and edges' if edges else ''}{' and styles' if styles else ''}"
+    ignored = " and ignored pixels" if own > known else ""
+    parts = f"{known} labels{ignored}{' and edges' if edges else ''}{' and styles' if styles else ''}"
     return Recognised("label_map_generator", f"{title}, from {parts}", settings, state, stale)
 
 

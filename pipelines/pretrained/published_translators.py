@@ -27,7 +27,7 @@ from pipelines.engine.runs import RunFolder
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.trained import build_translator
 from pipelines.experiment.translators import LoadableTranslatorSettings
-from pipelines.pretrained.keys import STATISTICS, Recognised, recognise
+from pipelines.pretrained.keys import STATISTICS, Recognised, label_channels, recognise
 from pipelines.pretrained.styles import clusters_of, say_looks, settings_with_clusters
 from pipelines.settings import explain
 from translate.directions import Direction
@@ -275,7 +275,7 @@ def _pix2pixhd_settings(given: Mapping[str, Given]) -> dict[str, Any]:
     styles = generator.settings["style_features"]
     if settings["style_features"] != styles:
         raise CheckpointError(f"{given['encoder'].origin}: an encoder of other styles than {generator.title} takes")
-    channels = generator.settings["labels"] + generator.settings["edges"] + 3
+    channels = label_channels(generator.settings["labels"]) + generator.settings["edges"] + 3
     if settings.pop("in_channels", channels) != channels:
         raise CheckpointError(
             f"{given['discriminator'].origin}: holds {given['discriminator'].network.title}, expected {channels}"

@@ -140,7 +140,7 @@ def test_stale_statistics_are_told_from_a_batch_norms():
         (published.pix2pixhd_global(), None, (35, True, 0)),
         (published.pix2pixhd_global(ins=35), None, (35, False, 0)),
         (published.pix2pixhd_global(ins=39), None, (35, True, 3)),
-        (published.pix2pixhd_global(ins=20), 19, (19, True, 0)),
+        (published.pix2pixhd_global(ins=21), 19, (19, True, 0)),
         (published.pix2pixhd_local(), None, (35, True, 0)),
     ],
 )
@@ -208,6 +208,17 @@ def test_channels_of_an_image_are_not_taken_for_labels():
         recognise(drawn(published.pix2pixhd_global(ins=3)), labels=3)
     with pytest.raises(CheckpointError, match="from 1 to 3 channels, of grey"):
         recognise(drawn(published.resnet(ins=1)), labels=1)
+    with pytest.raises(CheckpointError, match=r"from 3 labels, as --labels says, which no label space has here; expec"):
+        recognise(drawn(published.pix2pixhd_global(ins=4)), labels=3)  # or an image's and edges
+
+
+def test_train_ids_have_a_channel_for_ignored_pixels(here, save, tmp_path):
+    """19 and one more, as a network of theirs with --label_nc 20 has; it is filled, and its discriminator too."""
+    judge = save("D.pth", drawn(published.pix2pixhd_discriminator(ins=24)))
+    generator = save("G.pth", drawn(published.pix2pixhd_global(ins=21)))
+    imported = import_published(generator, tmp_path / "run", discriminators=[judge], labels=19)
+    assert "from 19 labels and ignored pixels and edges; 56 tensors loaded" in imported.lines[0]
+    assert "from ids 0 to 18 one by one (--labels), and a channel for ignored pixels, and edges" in imported.lines[-1]
 
 
 # --- what they compute ------------------------------------------------------------------------------------------------
