@@ -144,11 +144,12 @@ class WaysToLook:
     def inference(self, machine: "Machine") -> "Inference":
         """The same for the network. --fast alone takes the fastest runtime that is there."""
         from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
-        from pipelines.runtimes.segmenter_runtime import fastest_runtime
+        from pipelines.runtimes.segmenter_runtime import fastest_runtime, mode_on
 
         runtime = fastest_runtime(machine) if self.fast and self.runtime is None else self.runtime
         augmentation = TestTimeAugmentation(self.flip, self.scales, self.window, self.stride)
-        return Inference(runtime, "fast" if self.fast else "exact", augmentation)
+        mode = "exact" if runtime is None else mode_on(machine, self.fast)
+        return Inference(runtime, mode, augmentation)
 
 
 looks_options = gathered(

@@ -139,6 +139,13 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
     return SegmenterRuntime(openers[runtime](), network.stride, network.align_corners)
 
 
+def mode_on(machine: Machine, fast: bool) -> Mode:
+    """How a network computes there: "fast" is bf16, where it was asked for and the machine has instructions for it, or
+    where the machine's precision names it.
+    """
+    return "fast" if machine.precision == "bf16" or (fast and machine.computes_bf16) else "exact"
+
+
 def fastest_runtime(machine: Machine) -> Runtime:
     """OpenVINO on a CPU where it is installed, else torch."""
     return "openvino" if machine.device.type == "cpu" and importlib.util.find_spec("openvino") is not None else "torch"

@@ -23,7 +23,7 @@ from pipelines.engine.session import Session
 from pipelines.errors import Interrupted
 from pipelines.experiment.trained import load_segmenter
 from pipelines.progress import Progress
-from pipelines.runtimes.segmenter_runtime import Runtime, fastest_runtime, open_runtime
+from pipelines.runtimes.segmenter_runtime import Runtime, fastest_runtime, mode_on, open_runtime
 from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames
 from pipelines.stages.predicting.predict_video import predict_video
 
@@ -58,7 +58,7 @@ class PredictionManner:
 
     def mode_on(self, machine: Machine) -> "Mode":
         """How it computes there."""
-        return "fast" if machine.precision == "bf16" or (self.fast and machine.computes_bf16) else "exact"
+        return mode_on(machine, self.fast)
 
 
 def describe_prediction(checkpoint: Path, manner: PredictionManner, machine: Machine) -> str:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from pipelines.engine.launch import Machine
 from pipelines.errors import NumericalError, UserError
 from pipelines.runtimes import segmenter_runtime
-from pipelines.runtimes.segmenter_runtime import fastest_runtime, open_runtime
+from pipelines.runtimes.segmenter_runtime import fastest_runtime, mode_on, open_runtime
 from segment.inference import predict
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
@@ -177,3 +177,10 @@ def test_on_a_gpu(network, mode):
     opened = open_runtime(network, "torch", mode, Machine(torch.device("cuda"), "fp32"))
     labels = opened.label_map(image().cuda(), (96, 160))
     assert labels.is_cuda and (labels.cpu() == predict(network, image(), (96, 160))).float().mean() > 0.95
+
+
+def test_fast_is_bf16_where_there_are_instructions_for_it(monkeypatch):
+    for able in (True, False):
+        monkeypatch.setattr(Machine, "computes_bf16", able)
+        assert mode_on(CPU, fast=True) == ("fast" if able else "exact") and mode_on(CPU, fast=False) == "exact"
+        assert mode_on(Machine(torch.device("cpu"), "bf16"), fast=False) == "fast", "asked for by name"
