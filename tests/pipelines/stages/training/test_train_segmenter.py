@@ -1,6 +1,7 @@
 """Stage two's training: the three arms differ in their frames and in nothing else."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -331,8 +332,8 @@ def test_a_bad_file_is_named_before_the_first_step(carla, cpu, monkeypatch, dama
 
 def test_frames_without_a_labelled_pixel_train_without_harm(carla, cpu):
     workspace, folder = carla
-    for label in (folder / "semantic").iterdir():
+    for label in sorted((folder / "semantic").iterdir())[1:]:  # a set without any labelled pixel is refused
         write_image(label, np.zeros_like(read_raw(label)))
     path = train_segmenter(workspace, 0, "source_only", Session(cpu))
     (row,) = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    assert row["main"] == row["auxiliary"] == 0
+    assert all(math.isfinite(value) for value in row.values())
