@@ -63,6 +63,23 @@ class GatheredGradients(PerformedUpdate):
             chosen.zero_grad(set_to_none=True)
 
 
+class WatchedUpdate(PerformedUpdate):
+    """Notes what each step of optimizers changes, in order: `changes`, {names of optimizers: names of tensors}."""
+
+    def __init__(self, method):
+        super().__init__(method)
+        self.changes = {}
+
+    def step(self, *optimizers):
+        before = snapshot(self.method)
+        super().step(*optimizers)
+        self.changes[optimizers] = changed(before, self.method)
+
+    def networks(self):
+        """The same by network, the first part of a tensor's name."""
+        return {step: {name.split(".")[0] for name in names} for step, names in self.changes.items()}
+
+
 def changed(before, method):
     """Names of the parameters and buffers that differ from the state dict `before`."""
     after = method.state_dict()

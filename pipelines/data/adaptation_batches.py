@@ -3,8 +3,6 @@
 The target's frames come by a draw for each slot, evenly, and are varied as the labelled ones are.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -33,10 +31,9 @@ class AdaptationBatches:
         images = [self._target_image(step, slot) for slot in self.source.slots]
         return AdaptationBatch(self.source(step), torch.stack(images))
 
-    @property
-    def class_shares(self) -> Callable[[int], np.ndarray]:
-        """Shares of the classes among the labelled frames: see `LabelledBatches.class_shares`."""
-        return self.source.class_shares
+    def class_shares(self, number_of_classes: int) -> np.ndarray:
+        """Share of each class among the labelled pixels, (classes,): those of the source alone."""
+        return self.source.class_shares(number_of_classes)
 
     def _target_image(self, step: int, slot: int) -> torch.Tensor:
         random = keyed_random(self.source.seed, "adaptation", step, slot)

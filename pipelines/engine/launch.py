@@ -57,6 +57,11 @@ class Machine:
         return self.device.type == "cpu" and abilities().bf16
 
     @property
+    def fast_is_bf16(self) -> bool:
+        """Whether --fast computes in bf16: with instructions for it, or where the precision was asked for by name."""
+        return self.precision == "bf16" or self.computes_bf16
+
+    @property
     def warning(self) -> str | None:
         """One line for whoever asked for what is slow here; None for everyone else."""
         if self.device.type != "cpu" or self.precision != "bf16" or self.computes_bf16:

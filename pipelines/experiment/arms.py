@@ -56,8 +56,6 @@ ARMS: dict[str, Arm] = {
 COMPARED = ("source_only", "translated", "oracle")
 """The arms of a comparison: the gap's lower end, what is to close it, its upper end."""
 
-TRANSLATION = "translated"
-
 
 def titles(segmenter: Mapping[str, Any]) -> dict[str, str]:
     """What each compared arm is called, by its settings as a record keeps them (`SegmenterSettings.model_dump`)."""

@@ -7,7 +7,6 @@ plain network needs 0.59 s there. `benchmarks/translate.py` measures the whole.
 
 import copy
 import ctypes
-import shutil
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
@@ -16,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.errors import UserError
-from pipelines.runtimes.conversion import compiled_for_openvino, converted_to_openvino
+from pipelines.runtimes.conversion import compiled_for_openvino, converted_to_openvino, refuse_without_compiler
 from translate.fast.to_image import by_columns, shifted_sum
 from translate.fast.winograd import WinogradConv2d
 from translate.tiling import chain
@@ -58,8 +56,8 @@ def accelerated(generator: nn.Module, mode: Mode = "exact", runtime: Runtime = "
     """
     if runtime == "openvino":
         return OpenVinoGenerator(generator, mode)
-    if runtime == "compile" and not (shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")):
-        raise UserError("--runtime compile needs a C++ compiler (g++ or clang++); install one, or use --runtime torch")
+    if runtime == "compile":
+        refuse_without_compiler()
     network = Accelerated(generator, mode)
     return _compiled(network) if runtime == "compile" else network
 

@@ -9,6 +9,7 @@ import copy
 import functools
 import importlib.util
 import logging
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -132,6 +133,12 @@ def onnx_session(model: bytes) -> Any:
     options.log_severity_level = 3  # errors; it warns about its own choices
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def refuse_without_compiler() -> None:
+    """UserError where there is no C++ compiler, which torch.compile would ask for in the middle of the first frame."""
+    if not any(map(shutil.which, ("g++", "c++", "clang++"))):
+        raise UserError("--runtime compile needs a C++ compiler (g++ or clang++); install one, or use --runtime torch")
 
 
 def require(package: str, extra: str) -> None:

@@ -8,7 +8,6 @@ upsampling and `argmax`, 18 ms with `max` instead, 4 ms so where a fifth of the 
 """
 
 import importlib.util
-import shutil
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -18,7 +17,13 @@ from torch.nn import functional
 
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
-from pipelines.runtimes.conversion import compiled_for_openvino, converted_to_openvino, onnx_bytes, onnx_session
+from pipelines.runtimes.conversion import (
+    compiled_for_openvino,
+    converted_to_openvino,
+    onnx_bytes,
+    onnx_session,
+    refuse_without_compiler,
+)
 from pipelines.runtimes.divergence import refuse_diverged
 from segment.folding import folded
 from segment.label_upsampling import Resizing, labels_of, upsampled_logits
@@ -126,8 +131,8 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
     """
     if runtime in ("onnxruntime", "openvino") and machine.device.type != "cpu":
         raise UserError(f"--runtime {runtime} computes on the CPU alone; use --device cpu, or --runtime torch")
-    if runtime == "compile" and not any(map(shutil.which, ("g++", "c++", "clang++"))):
-        raise UserError("--runtime compile needs a C++ compiler (g++ or clang++); install one, or use --runtime torch")
+    if runtime == "compile":
+        refuse_without_compiler()
     coarse = CoarseSegmenter(network).to(machine.device).eval()
     dtype = torch.float32 if mode == "exact" else torch.bfloat16
     openers: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
@@ -143,7 +148,8 @@ def mode_on(machine: Machine, fast: bool) -> Mode:
     """How a network computes there: "fast" is bf16, where it was asked for and the machine has instructions for it, or
     where the machine's precision names it.
     """
-    return "fast" if machine.precision == "bf16" or (fast and machine.computes_bf16) else "exact"
+    asked = fast or machine.precision == "bf16"
+    return "fast" if asked and machine.fast_is_bf16 else "exact"
 
 
 def fastest_runtime(machine: Machine) -> Runtime:

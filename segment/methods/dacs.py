@@ -69,7 +69,7 @@ class DACS(SegmenterTraining):
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
         strength = settings.colour_jitter
         self.jitter = ColorJitter(strength, strength, strength, strength / 2)
-        self.blur = GaussianBlur(5, (SMALLEST_BLUR, max(settings.largest_blur, SMALLEST_BLUR)))
+        self.blur = GaussianBlur(5, (SMALLEST_BLUR, settings.largest_blur))
 
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Learn the source's labels; label the target, mix, learn the mixture; let the teacher follow. Algorithm 1."""

@@ -1,8 +1,6 @@
 """Batch normalisation frozen or synced, and which networks can do with one image."""
 
 import copy
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from segment.normalisation import (
     refusal_of_single_images,
     synced_batch_norm,
 )
+from tests.segment.together import Together
 
 
 def network(pooled=False):
@@ -32,26 +31,6 @@ def test_what_is_frozen_learns_and_measures_nothing():
 
 
 # --- synced: threads stand for processes ------------------------------------------------------------------------------
-
-
-class Together:
-    """Runs a function in one thread for each argument; what they sum, they sum over all threads."""
-
-    def __init__(self, count):
-        self.barrier = threading.Barrier(count, timeout=30)
-        self.parts, self.sums = {}, 0
-
-    def sum(self, tensor):
-        self.parts[threading.get_ident()] = tensor
-        self.barrier.wait()
-        total = sum(self.parts[thread] for thread in sorted(self.parts))
-        self.barrier.wait()
-        self.sums += 1
-        return total
-
-    def run(self, function, arguments):
-        with ThreadPoolExecutor(len(arguments)) as threads:
-            return list(threads.map(function, arguments))
 
 
 def learnt(norm, x, weights):

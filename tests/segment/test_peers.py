@@ -3,27 +3,13 @@
 import torch
 
 from segment.peers import ALONE, Peers
+from tests.segment.together import Together
 
 
 def among(count, call):
-    """What `call(peers)` gives in each of `count` processes, which take turns: sums are those of all calls."""
-    contributions = [[] for _ in range(count)]
-    for rank in range(count):  # once to hear what each hands in, as far as sums do not depend on sums
-        call(Peers(rank, count, lambda tensor, rank=rank: contributions[rank].append(tensor.clone()) or tensor))
-    first = torch.stack([one[0] for one in contributions]).sum(0)
-    if len(contributions[0]) == 1:
-        return [call(Peers(rank, count, lambda tensor: first.clone())) for rank in range(count)]
-    contributions = [[] for _ in range(count)]
-    for rank in range(count):
-        heard = iter([first.clone()])
-        call(Peers(rank, count, lambda t, r=rank, h=heard: next(h, None) if not contributions[r].append(t.clone())
-                   and len(contributions[r]) == 1 else t))  # fmt: skip
-    second = torch.stack([one[1] for one in contributions]).sum(0)
-    answers = []
-    for rank in range(count):
-        heard = iter([first.clone(), second.clone()])
-        answers.append(call(Peers(rank, count, lambda tensor, h=heard: next(h))))
-    return answers
+    """What `call(peers)` gives in each of `count` processes."""
+    together = Together(count)
+    return together.run(call, [Peers(rank, count, together.sum) for rank in range(count)])
 
 
 def test_alone_nothing_happens():

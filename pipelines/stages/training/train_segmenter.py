@@ -70,6 +70,7 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
         batches,
         session,
         f"train {settings.network} {_learning(arm, settings)}, seed {seed}",
+        lambda method: {"assumed": assumptions_of(method.network)},
     )
 
 

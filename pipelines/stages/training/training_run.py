@@ -14,11 +14,9 @@ from pipelines.engine.runs import RunFolder, open_run, read_json, write_json
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.segmenters import SegmenterSettings
-from pipelines.experiment.trained import assumptions_of
 from pipelines.experiment.translators import TranslatorTraining
 from pipelines.progress import Progress
 from segment.methods.method import Method
-from segment.methods.segmenter_training import SegmenterTraining
 
 NOTES = "notes.json"
 """In a run folder: what was found on the machine that began the run."""
@@ -32,6 +30,7 @@ def train_run(
     make_batches: Callable[[], Callable[[int], Any]],
     session: Session,
     what: str,
+    describe: Callable[[Any], dict[str, Any]] = lambda method: {},
 ) -> Path:
     """Train a method in a run folder, carry on where it stopped, or leave a finished run as it is.
 
@@ -43,6 +42,7 @@ def train_run(
         make_batches: Reads what it must and returns the function from a step to its batch.
         session: How to compute. Each process that trains has so many workers.
         what: Shown beside the progress.
+        describe: What each checkpoint tells of the method besides its stage and settings.
 
     Returns:
         The run folder.
@@ -60,10 +60,8 @@ def train_run(
                 checkpoint_every=settings.checkpoint_every,
                 preview_every=settings.preview_every,
             )
-            about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")}
             method = build()
-            if isinstance(method, SegmenterTraining):
-                about["assumed"] = assumptions_of(method.network)
+            about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")} | describe(method)
             # Only now: what is wrong with the frames is to be the one line that is said.
             print(f"{what}: {describe_machine(machine)} ({abilities()})", file=processes.stderr())
             train(

@@ -134,7 +134,7 @@ def settled_on(machine: Machine, manner: Manner, method: Translator) -> Manner:
     0.63, torch's own layers 0.68; in bf16 14 s on two threads. Who names bf16 gets it all the same.
     """
     if method.takes == "image":  # others refuse --fast, on every machine
-        manner = replace(manner, fast=manner.fast and (machine.computes_bf16 or machine.precision == "bf16"))
+        manner = replace(manner, fast=manner.fast and machine.fast_is_bf16)
     return manner
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from pipelines.errors import UserError
-from pipelines.runtimes import acceleration
 from pipelines.runtimes.acceleration import (
     NarrowConv2d,
     QuickInstanceNorm2d,
@@ -134,7 +133,7 @@ def test_narrow_convolution_equals_torchs():
 
 
 def test_compile_needs_a_compiler(generator, monkeypatch):
-    monkeypatch.setattr(acceleration.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"needs a C\+\+ compiler"):
         accelerated(generator, runtime="compile")
 

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import shutil
 
 import pytest
 import torch
@@ -135,7 +136,7 @@ def test_what_openvino_gave_is_ours(network, monkeypatch):
 
 
 def test_compile_needs_a_compiler(network, monkeypatch):
-    monkeypatch.setattr(segmenter_runtime.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"needs a C\+\+ compiler"):
         open_runtime(network, "compile", "exact", CPU)
 

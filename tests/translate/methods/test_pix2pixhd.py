@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.method_tester import LookOnly, PerformedUpdate, changed, snapshot
+from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate, changed, snapshot
 from tests.translate.methods.translator_tester import TranslatorTester
 from translate.methods import METHODS
 from translate.methods.batches import PairedBatch
@@ -143,17 +143,11 @@ def test_terms_without_weight_are_left_out(settings, absent):
 
 
 def test_generator_first_then_discriminators_and_neither_moves_the_other():
-    method, changes = tiny(), {}
-
-    class Watched(PerformedUpdate):
-        def step(self, *optimizers):
-            before = snapshot(method)
-            super().step(*optimizers)
-            changes[optimizers[0]] = {name.split(".")[0] for name in changed(before, method)}
-
-    method.step(batch(), Watched(method))
-    assert changes == {"generator": {"source_to_target"}, "discriminator": {"discriminator"}}
-    assert list(changes) == ["generator", "discriminator"]
+    method = tiny()
+    update = WatchedUpdate(method)
+    method.step(batch(), update)
+    assert update.networks() == {("generator",): {"source_to_target"}, ("discriminator",): {"discriminator"}}
+    assert list(update.changes) == [("generator",), ("discriminator",)]
 
 
 class TestPhases:
