@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from pipelines.data.toyworld import draw_toy_world
-from pipelines.engine.launch import Machine
+from pipelines.engine.launch import choose_machine
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.workspace import Workspace
 from segment.networks import NETWORKS
@@ -106,10 +106,10 @@ def make_workspace(tiny_config, tmp_path):
 
 @pytest.fixture
 def cpu():
-    """The machine of all tests. One thread, as their commands use: sums in another order are other bits."""
+    """The machine of all tests; it chooses as their commands do. One thread, as theirs: another order is other bits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield Machine(torch.device("cpu"), "fp32")
+    yield choose_machine("cpu")
     torch.set_num_threads(threads)
 
 

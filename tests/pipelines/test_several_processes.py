@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
+from pipelines.engine.launch import choose_machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.stages.training.train_segmenter import train_segmenter
@@ -167,7 +168,8 @@ def test_translators_that_cannot_be_shared_are_refused(launch, tiny_config, tmp_
 
 def test_the_run_tells_how_many_trained_it(whole):
     machine = json.loads((whole / "environment.json").read_text())["machine"]
-    assert machine.endswith("1 thread, fp32, 2 processes")
+    precision = choose_machine("cpu").for_training().precision  # fp32, but where bf16 pays
+    assert machine.endswith(f"1 thread, {precision}, 2 processes")
 
 
 def test_alone_nothing_is_exchanged():

@@ -46,8 +46,9 @@ def test_results_equal_the_evaluation(study, tiny_run, arm):
 
 
 def test_a_comparison_of_adaptation_needs_no_translator_and_says_what_adapted(make_workspace, cpu):
-    shares = ("segmenter.shares.translated=0", "segmenter.shares.source=1")
-    workspace = make_workspace(*shares, 'segmenter.adaptation={method = "dacs", threshold = 0.5}')
+    # So small a network diverges in bf16, which some processors train in; here it does not matter what it learns.
+    settings = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "segmenter.learning_rate=1e-6")
+    workspace = make_workspace(*settings, 'segmenter.adaptation={method = "dacs", threshold = 0.5}')
     study = compare(workspace, Session(cpu, command="sim2real compare tiny.toml"))
     assert not workspace.translator(0).exists() and [result.arm for result in study.results] == list(COMPARED)
     assert study.titles()["translated"] == "DACS" and "threshold 0.5" in study.notes[0]
