@@ -36,7 +36,7 @@ class StorageError(UserError):
 
 
 class NumericalError(UserError):
-    """A loss, or what a network computes, is no longer a number."""
+    """A loss, or what a network computes, is no longer a number, or means nothing any more: training collapsed."""
 
     exit_code = 7
 

@@ -44,6 +44,13 @@ class Progress:
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._line()
 
+    def say(self, line: str) -> None:
+        """A line of its own, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(line, file=self.stream)
+        else:
+            print(line, file=self.stream, flush=True)
+
     def _line(self) -> None:
         self._last_line = time.monotonic()
         elapsed = max(self._last_line - self._start, 1e-9)

@@ -31,3 +31,9 @@ DOMAIN_LOSSES: dict[str, DomainLoss] = {
     "binary_cross_entropy": binary_cross_entropy,
     "least_squares": least_squares,
 }
+
+
+def at_chance(loss: DomainLoss) -> float:
+    """What a discriminator pays, half for each domain, that says "as likely this as that" of everything."""
+    undecided = torch.zeros(1) if loss is binary_cross_entropy else torch.full((1,), 0.5)
+    return 0.5 * (loss(undecided, SOURCE) + loss(undecided, TARGET)).item()

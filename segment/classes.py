@@ -51,3 +51,8 @@ CATEGORIES: dict[str, tuple[int, ...]] = {
     "vehicle": (13, 14, 15, 16, 17, 18),
 }
 """The seven categories of Cityscapes, each with its train ids."""
+
+
+def name_of_class(train_id: int, classes: int) -> str:
+    """What a class is called in a log: its name in the project's class space, or its number in one of other size."""
+    return CLASS_NAMES[train_id] if classes == len(CLASS_NAMES) else str(train_id)

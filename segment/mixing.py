@@ -1,5 +1,7 @@
 """Two frames made into one, and their labels with them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -40,3 +42,50 @@ def pasted(mask: Tensor, over: Tensor, under: Tensor) -> Tensor:
         under: Of the same shape.
     """
     return torch.where(mask if over.ndim == 3 else mask[:, None], over, under)
+
+
+def half_rectangle(label_map: Tensor) -> Tensor:
+    """A random rectangle of half each frame's area, its sides between half the frame's and all of them.
+
+    Args:
+        label_map: (B, H, W); only its shape counts.
+
+    Returns:
+        bool (B, H, W). Draws from torch's global generator.
+
+    Source: Yun et al., CutMix, ICCV 2019 (arXiv:1905.04899), with the area held at one half as French et al., BMVC 2020
+        (arXiv:1906.01916), have it for segmentation.
+    """
+    batch, height, width = label_map.shape
+    device = label_map.device
+    tall = 0.5 ** torch.rand(batch, device=device)  # height of the rectangle; its width is 0.5 / tall
+    top = torch.rand(batch, device=device) * (1 - tall) * height
+    left = torch.rand(batch, device=device) * (1 - 0.5 / tall) * width
+    row = torch.arange(height, device=device) + 0.5
+    column = torch.arange(width, device=device) + 0.5
+    rows = (row >= top[:, None]) & (row < (top + tall * height)[:, None])
+    columns = (column >= left[:, None]) & (column < (left + 0.5 / tall * width)[:, None])
+    return rows[:, :, None] & columns[:, None, :]
+
+
+MASKS: dict[str, Callable[[Tensor], Tensor]] = {"classes": half_of_the_classes, "rectangle": half_rectangle}
+"""What is pasted over another frame, by the names that settings use."""
+
+
+def hidden_blocks(image: Tensor, block: int, ratio: float, filling: Tensor) -> Tensor:
+    """Images of which a share of the square blocks of a grid is filled in, each block by its own draw.
+
+    Args:
+        image: (B, C, H, W).
+        block: Side of the blocks in pixels; those at the right and bottom edge may be cut.
+        ratio: Probability in [0, 1] of hiding a block.
+        filling: What to fill with, broadcast to the image's shape: the mean that the network subtracts, so that it sees
+            zeros there.
+
+    Source: Hoyer et al., MIC, CVPR 2023 (arXiv:2212.01322), eq. 4. Draws from torch's global generator.
+    """
+    batch, _, height, width = image.shape
+    rows, columns = -(-height // block), -(-width // block)
+    hidden = torch.rand(batch, 1, rows, columns, device=image.device) < ratio
+    hidden = hidden.repeat_interleave(block, 2).repeat_interleave(block, 3)[..., :height, :width]
+    return torch.where(hidden, filling, image)

@@ -25,6 +25,7 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import Interrupted, NumericalError, UserError
 from pipelines.progress import Progress
+from segment.guards import Collapsed
 from segment.methods.method import Method
 
 
@@ -63,7 +64,8 @@ def train(
 
     Raises:
         Interrupted: SIGTERM or SIGINT came; a checkpoint was saved.
-        NumericalError: A loss is not finite; the last checkpoint is from before.
+        NumericalError: A loss is not finite, or the method says that it has collapsed; the last checkpoint is from
+            before.
         StorageError: The disk failed; the last checkpoint is whole.
     """
     make_deterministic()
@@ -92,7 +94,9 @@ def train(
                 values = processes.mean({name: value.item() for name, value in losses.items()})
                 _append(metrics, {"step": done, **values})
                 _append(timings, {"step": done, "seconds": time.monotonic() - started, "waited": waited})
-                progress.reach(done, " ".join(f"{name} {value:.3f}" for name, value in values.items()))
+                progress.reach(done, headline(values))
+                for line in _warnings(method, values, done):
+                    progress.say(f"{what}, step {done}: {line}")
             if done % schedule.preview_every == 0 or done == schedule.steps:
                 torch.manual_seed(key_number(schedule.seed, "preview", done))
                 run.preview(done, method.preview(batch))
@@ -206,6 +210,18 @@ class PerformedUpdate:
                     f'loss "{name}" is {value} at step {self._step + 1}; the last checkpoint is from before. '
                     "Lower the learning rate, or look at the frames of this step with `sim2real data check`"
                 )
+
+
+def headline(values: dict[str, float]) -> str:
+    """What is shown beside the progress: all but families of values ("pseudo_share/car"), which the log alone keeps."""
+    return " ".join(f"{name} {value:.3f}" for name, value in values.items() if "/" not in name)
+
+
+def _warnings(method: Method, values: dict[str, float], done: int) -> list[str]:
+    try:
+        return method.warnings(values)
+    except Collapsed as error:
+        raise NumericalError(f"step {done}: {error}") from None
 
 
 def _append(log: IO[str], row: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ A new method is one file that subclasses `SegmenterTraining`, one line here, one
 from segment.methods.adaptsegnet import AdaptSegNet
 from segment.methods.dacs import DACS
 from segment.methods.maxsquare import MaxSquare
+from segment.methods.mic import MIC
 from segment.methods.segmenter_training import SegmenterTraining
 from segment.methods.supervised import Supervised
 
@@ -15,4 +16,5 @@ METHODS: dict[str, type[SegmenterTraining]] = {
     "adaptsegnet": AdaptSegNet,
     "dacs": DACS,
     "maxsquare": MaxSquare,
+    "mic": MIC,
 }

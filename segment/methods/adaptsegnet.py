@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET
+from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, at_chance
 from segment.batches import AdaptationBatch
+from segment.guards import DiscriminatorBalance
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.freezing import frozen
@@ -70,6 +71,9 @@ class AdaptSegNet(SegmenterTraining):
             {head: OutputDiscriminator(classes, settings.discriminator_channels, light) for head in self.weights}
         )
         self.domain_loss = DOMAIN_LOSSES[settings.domain_loss]
+        self.guards += [
+            DiscriminatorBalance(f"discriminator_{head}", at_chance(self.domain_loss)) for head in self.weights
+        ]
         rate = settings.discriminator_learning_rate
         self._optimizers["discriminators"] = Adam(self.discriminators.parameters(), lr=rate, betas=(0.9, 0.99))
 

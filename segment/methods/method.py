@@ -5,6 +5,7 @@ devices, precision, processes, data order, checkpoints, logs. Neither knows the 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -68,6 +69,17 @@ class Method(nn.Module, ABC):
         Returns:
             What to log: scalars by name, detached.
         """
+
+    def warnings(self, logged: Mapping[str, float]) -> list[str]:
+        """Lines for a person about what the logged values show; none where all is well.
+
+        Args:
+            logged: What `step` returned, averaged over all processes; asked each time that the engine logs.
+
+        Raises:
+            Collapsed: Going on is of no use (segment.guards); the engine stops the run with its message.
+        """
+        return []
 
     @abstractmethod
     def preview(self, batch: Any) -> dict[str, Tensor]:

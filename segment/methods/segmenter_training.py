@@ -5,6 +5,7 @@ decay and which are evaluated is the same for all, so that a comparison of metho
 Recipe: momentum SGD, poly schedule, auxiliary loss and hard pixels as in BiSeNet and DDRNet.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -16,6 +17,7 @@ from segment.appearance.colours import paint_classes
 from segment.averaging import MovingAverage
 from segment.batches import AdaptationBatch, BatchAugmentation, LabelledBatch
 from segment.classes import IGNORE_INDEX
+from segment.guards import Guard
 from segment.inference import predict
 from segment.losses import LOSSES
 from segment.methods.method import Method
@@ -26,6 +28,7 @@ from segment.normalisation import (
     freeze_batch_norm_scales,
     synced_batch_norm,
 )
+from segment.peers import ALONE
 from segment.schedules import schedule_of
 from segment.settings import (
     Decay,
@@ -106,6 +109,7 @@ class SegmenterTraining(Method):
         class_weights: Tensor | None = None,
         sum_over_processes: SumOverProcesses | None = None,
         augmentation: BatchAugmentation | None = None,
+        encoder_from_imagenet: bool = False,
     ) -> None:
         """Build the optimizer around `network`, which stays where it is.
 
@@ -114,8 +118,10 @@ class SegmenterTraining(Method):
             training: How.
             settings: An instance of `Settings`, where the method has any.
             class_weights: (K,), for the loss; None weighs all classes alike.
-            sum_over_processes: What "synced" batch normalisation pools with; None in a single process.
+            sum_over_processes: What "synced" batch normalisation pools with, and whatever else a step gathers from all
+                processes; None in a single one.
             augmentation: Applied to each labelled batch before it is learnt from, on the batch's device.
+            encoder_from_imagenet: Whether the network's encoder is as ImageNet's photographs taught it.
 
         Raises:
             ValueError: An unknown loss, or settings of another method.
@@ -129,10 +135,13 @@ class SegmenterTraining(Method):
         self.schedule = schedule_of(training.schedule, training.steps, training.warmup_steps, training.poly_power)
         self._freeze(network)
         self.network = synced_batch_norm(network, sum_over_processes) if training.batch_norm == "synced" else network
+        self.sum_over_processes: SumOverProcesses = sum_over_processes or ALONE.sum
         self.average = None if training.ema_decay is None else MovingAverage(self.network, training.ema_decay)
+        self.encoder_from_imagenet = encoder_from_imagenet
         self.loss, self.augmentation = LOSSES[training.loss], augmentation
         # Not persistent: the weights follow from the settings and frames of a run, and prediction needs none.
         self.register_buffer("class_weights", class_weights, persistent=False)
+        self.guards: list[Guard] = []
         own_weight = training.auxiliary_weight
         self.auxiliary_weight = network.auxiliary_weight if own_weight is None else own_weight
         groups = parameter_groups(network, training.weight_decay, training.learning_rate, training.head_learning_rate)
@@ -146,6 +155,10 @@ class SegmenterTraining(Method):
     def optimizers(self) -> dict[str, Optimizer]:
         """That of the segmenter is called "network"; a method may add those of its own networks."""
         return self._optimizers
+
+    def warnings(self, logged: Mapping[str, float]) -> list[str]:
+        """What the guards say of the logged values."""
+        return [line for guard in self.guards if (line := guard.look(logged)) is not None]
 
     def learning_rate_scale(self, step: int) -> float:
         """Linear warm-up, then the schedule."""

@@ -108,7 +108,14 @@ class Segmenter(nn.Module, ABC):
         seen: list[Tensor] = []
         with self.classifying_module().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
             output = self(image)
-        return output, max(seen, key=lambda features: features.shape[-1] * features.shape[-2])
+        return output, _finest(seen)
+
+    def with_encoder_features(self, image: Tensor) -> tuple[SegmenterOutput | Tensor, Tensor]:
+        """What `forward` returns, and the encoder's deepest map of features (B, C, h, w), from one pass."""
+        seen: list[Tensor] = []
+        with self.get_submodule(self.encoder).register_forward_hook(lambda _, inputs, output: seen.append(output)):
+            output = self(image)
+        return output, _finest(seen)
 
     def own_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
         """Weighted losses, by name, that the network's paper adds to those of its main and auxiliary heads; none here.
@@ -153,6 +160,10 @@ class Segmenter(nn.Module, ABC):
         if tuple(logits.shape[-2:]) == size:
             return logits
         return F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
+
+
+def _finest(maps: list[Tensor]) -> Tensor:
+    return max(maps, key=lambda features: features.shape[-1] * features.shape[-2])
 
 
 def refuse_single_image(network: nn.Module, image: Tensor, pooled_norm: nn.Module) -> None:

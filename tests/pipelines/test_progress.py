@@ -80,6 +80,12 @@ def test_a_terminal_gets_a_bar_and_an_erased_one(clock):
     assert shown.done == 5 and "\n" not in stream.getvalue()
 
 
+def test_a_line_of_its_own_is_said_at_once(capsys):
+    with Progress("work", 10) as progress:
+        progress.say("look here")
+    assert capsys.readouterr().err == "look here\n"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, binary_cross_entropy, least_squares
+from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, at_chance, binary_cross_entropy, least_squares
 
 
 def test_binary_cross_entropy_by_hand():
@@ -34,3 +34,9 @@ def test_descending_moves_the_map_towards_the_domain_that_is_named(name, domain,
 def test_half_precision_is_computed_in_float32(name):
     loss = DOMAIN_LOSSES[name](torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16), TARGET)
     assert loss.dtype == torch.float32 and loss.isfinite()
+
+
+def test_what_guessing_costs():
+    """Cross-entropy: log 2 for each domain. Least squares: (1/2)^2 for each."""
+    assert at_chance(binary_cross_entropy) == pytest.approx(0.6931472)
+    assert at_chance(least_squares) == pytest.approx(0.25)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segment.classes import CLASS_NAMES, IGNORE_INDEX, PALETTE, TRAIN_IDS_13, TRAIN_IDS_16
+from segment.classes import CLASS_NAMES, IGNORE_INDEX, PALETTE, TRAIN_IDS_13, TRAIN_IDS_16, name_of_class
 
 
 def test_names_and_colours_are_those_of_cityscapes():
@@ -23,3 +23,7 @@ def test_the_16_classes_are_all_but_terrain_truck_and_train():
 def test_the_13_classes_are_the_16_without_wall_fence_and_pole():
     assert {CLASS_NAMES[train_id] for train_id in set(TRAIN_IDS_16) - set(TRAIN_IDS_13)} == {"wall", "fence", "pole"}
     assert len(TRAIN_IDS_13) == 13
+
+
+def test_a_class_is_called_by_its_name_where_the_space_is_ours():
+    assert name_of_class(13, 19) == "car" and name_of_class(13, 16) == "13"

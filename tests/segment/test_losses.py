@@ -20,6 +20,7 @@ from segment.losses import (
     focal_loss,
     inverse_log_weights,
     ohem_cross_entropy,
+    weighted_cross_entropy,
 )
 
 WEIGHTS = [None, torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0])]
@@ -205,3 +206,15 @@ def test_losses_are_finite_where_the_network_is_sure_and_wrong(name):
     loss = LOSSES[name](logits, torch.zeros(1, 2, 2, dtype=torch.int64), None)
     loss.backward()
     assert loss.isfinite() and loss > 0 and logits.grad.isfinite().all()
+
+
+def test_the_mixed_loss_by_hand():
+    """Two pixels of log 3 each, weights 1 and 1/4: log 3 x (1 + 1/4) / 2."""
+    logits, label_map = torch.zeros(1, 3, 1, 2), torch.tensor([[[0, 2]]])
+    loss = weighted_cross_entropy(logits, label_map, torch.tensor([[[1.0, 0.25]]]))
+    assert loss.item() == pytest.approx(1.0986123 * 1.25 / 2)
+
+
+def test_an_ignored_pixel_costs_nothing_and_counts_in_the_mean():
+    logits, label_map = torch.zeros(1, 3, 1, 2), torch.tensor([[[0, 255]]])
+    assert weighted_cross_entropy(logits, label_map, torch.ones(1, 1, 2)).item() == pytest.approx(1.0986123 / 2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segment.classes import IGNORE_INDEX
-from segment.mixing import half_of_the_classes, pasted
+from segment.mixing import MASKS, half_of_the_classes, half_rectangle, hidden_blocks, pasted
 
 
 def chosen_classes(label_map, seed):
@@ -45,3 +45,39 @@ def test_pasted_takes_images_and_maps():
     mask = torch.tensor([[[True, False]]])
     assert pasted(mask, torch.ones(1, 1, 2), torch.zeros(1, 1, 2)).tolist() == [[[1, 0]]]
     assert pasted(mask, torch.ones(1, 3, 1, 2), torch.zeros(1, 3, 1, 2))[0, 2].tolist() == [[1, 0]]
+
+
+def test_a_rectangle_has_half_of_the_area_and_frames_draw_for_themselves():
+    torch.manual_seed(0)
+    masks = half_rectangle(torch.zeros(50, 200, 400))
+    shares = masks.float().mean(dim=(1, 2))
+    assert (shares - 0.5).abs().max() < 0.01, "but for pixels that its edges cut"
+    for mask in masks:  # a rectangle is all of its rows and columns
+        assert torch.equal(mask, mask.any(dim=1)[:, None] & mask.any(dim=0)[None])
+    heights = masks.any(dim=2).sum(dim=1)
+    assert heights.min() >= 99 and heights.max() <= 201 and len(heights.unique()) > 10
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_every_mask_is_of_the_label_maps_shape(name):
+    label_map = torch.arange(4).repeat(3, 5, 1)
+    mask = MASKS[name](label_map)
+    assert mask.shape == label_map.shape and mask.dtype == torch.bool
+
+
+def test_blocks_are_hidden_whole_and_as_often_as_asked():
+    torch.manual_seed(0)
+    image = torch.ones(4, 3, 64, 60)
+    hidden = hidden_blocks(image, 4, 0.7, torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1))
+    blocks = hidden[:, 0].unfold(1, 4, 4).unfold(2, 4, 4).flatten(3)
+    assert (blocks == blocks[..., :1]).all()
+    assert (blocks[..., 0] < 1).float().mean().item() == pytest.approx(0.7, abs=0.05)
+    covered = hidden[:, :, hidden[0, 0].isclose(torch.tensor(0.1))]
+    assert covered[0].unique().tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_blocks_at_the_edge_may_be_cut_and_extremes_hide_all_or_nothing():
+    image = torch.ones(1, 3, 5, 7)
+    filling = torch.zeros(1, 3, 1, 1)
+    assert hidden_blocks(image, 4, 1.0, filling).eq(0).all()
+    assert torch.equal(hidden_blocks(image, 4, 0.0, filling), image)

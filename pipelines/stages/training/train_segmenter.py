@@ -266,6 +266,7 @@ def starting_segmenter(
         sum_over_processes=processes.sum if processes.count > 1 else None,
         class_weights=class_weights(settings, batches),
         augmentation=augmentation_on_device(settings),
+        encoder_from_imagenet=settings.initial is None and settings.encoder_weights is not None,
     )
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.engine.launch import Machine
-from pipelines.engine.loop import Schedule, train
+from pipelines.engine.loop import Schedule, headline, train
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import Interrupted, NumericalError, UserError
+from segment.guards import Collapsed
 from segment.methods.method import Method
 
 CPU = Machine(torch.device("cpu"), "fp32")
@@ -252,3 +253,22 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
     with pytest.raises(NumericalError, match=r"layer\.weight holds values that are no numbers at step 0"):
         run_to(tmp_path / "run", method=method)
     assert list((tmp_path / "run/checkpoints").iterdir()) == []
+
+
+class Speaking(Toy):
+    """Has something to say of every log, and at step 4 gives up."""
+
+    def warnings(self, logged):
+        if int(self.steps) == 4:
+            raise Collapsed("all is one class; lower the learning rate")
+        return [f"size is {logged['size']:.1f}"] if int(self.steps) == 2 else []
+
+
+def test_what_a_method_says_of_its_log_is_shown_and_a_collapse_stops_the_run(tmp_path, capsys):
+    with pytest.raises(NumericalError, match=r"^step 4: all is one class; lower the learning rate$"):
+        run_to(tmp_path / "run", method=Speaking())
+    assert "step 2: size is " in capsys.readouterr().err
+
+
+def test_families_of_values_are_not_shown_beside_the_progress():
+    assert headline({"size": 1.0, "share/road": 0.25, "weight": 0.5}) == "size 1.000 weight 0.500"
