@@ -120,21 +120,18 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
 
     inputs = of.inputs(measured.target)
     session = on.open_session()
-    machine = session.machine
-    judge, extractors = inputs.networks(measured.inception, machine)
-    if not extractors:
+    judges = inputs.judges(session, measured.inception)
+    if not judges.extractors:
         click.echo("no KID and FID: name a segmenter with --expert, or Inception's weights with --inception", err=True)
     sequence, most = measured.sequence, measured.most
     frames = inputs.frames[:most] if sequence else evenly(inputs.frames, most)  # a sequence must have no gaps
     real = evenly(inputs.target_images(), most)
-    figures = measure_quality(
-        frames, real, machine, extractors, judge, inputs.expert_encodings, sequence, measured.height
-    )
+    figures = measure_quality(frames, real, session, judges, sequence, measured.height)
     about = {
         "command": session.command,
         "translated": str(inputs.folder),
         "frames": {"translated": len(frames), "target": len(real)},
-        "environment": environment(machine),
+        "environment": environment(session.machine),
     }
     path = output or inputs.folder / "quality.json"
     write_quality(path, figures, about)
@@ -158,12 +155,10 @@ def translate_audit(of: Translation, shown: int, output: Path | None, on: Machin
 
     inputs = of.inputs()
     session = on.open_session()
-    judge, _ = inputs.networks(None, session.machine)
-    if judge is None:
+    expert = inputs.judges(session).expert
+    if expert is None:
         raise UserError("no expert to look at the frames; name a segmenter with --expert (a run folder or checkpoint)")
-    audit, page = audit_translation(
-        inputs.folder, inputs.frames, judge, session.machine, session.command, inputs.expert_encodings, shown, output
-    )
+    audit, page = audit_translation(inputs, expert, session, shown, output)
     for flip in audit.flips[:TOLD]:
         click.echo(
             f"{audit.titles[flip.label]} seen as {audit.titles[flip.seen_as]}: {flip.translated:.1%} of its pixels, "

@@ -1,8 +1,6 @@
 """`sim2real segment evaluate`: a segmenter, predictions from elsewhere, or two of either against each other."""
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from pipelines.errors import UserError
 if TYPE_CHECKING:
     from pipelines.engine.launch import Machine
     from pipelines.runtimes.frame_prediction import Inference
+    from pipelines.stages.evaluation.evaluate import EvaluationOptions
     from pipelines.stages.evaluation.evaluation_counts import Measures
     from pipelines.stages.evaluation.scores import Evaluation
 
@@ -225,19 +224,19 @@ def _of_checkpoint(asked: Asked, checkpoint: Path, submission: Path | None, ways
     from pipelines.stages.evaluation.evaluation_table import format_summary
     from pipelines.stages.evaluation.submission import refuse_other_names, submit_checkpoint
 
-    workspace, machine = asked.workspace, asked.session.machine
-    inference = ways.inference(machine)
+    workspace, session = asked.workspace, asked.session
+    options = _options(asked, ways, report)
     if submission is not None:
         refuse_other_names(workspace.validation)
-    folder = evaluation_place(checkpoint, report.output, inference)
+    folder = evaluation_place(checkpoint, options)
     labelled = any(frames.shows_a_class() for frames in workspace.validation)
     if labelled or submission is None:
-        evaluation = evaluate_checkpoint(workspace, checkpoint, folder, machine, inference, report.measures())
+        evaluation = evaluate_checkpoint(workspace, checkpoint, session, options)
         click.echo(format_summary(evaluation))
-        _page(asked, evaluation, folder, str(checkpoint), _facts_of_network(machine, inference))
+        _page(asked, evaluation, folder, str(checkpoint), _facts_of_network(session.machine, options.inference))
     if submission is not None:
         evaluated = folder if labelled else None
-        count = submit_checkpoint(workspace.validation, checkpoint, evaluated, submission, machine, inference)
+        count = submit_checkpoint(workspace.validation, checkpoint, evaluated, submission, session, options.inference)
         click.echo(f"{count} files in {submission}")
 
 
@@ -245,12 +244,9 @@ def _through(asked: Asked, subject: Subject, ways: WaysToLook, report: Report) -
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
     from pipelines.stages.evaluation.evaluate_through import evaluate_through, format_both
 
-    workspace, machine, measures = asked.workspace, asked.session.machine, report.measures()
-    inference = ways.inference(machine)
-    translated = evaluate_through(
-        workspace, subject.checkpoint, subject.through, subject.direction, report.output, machine, inference, measures
-    )
-    untranslated = evaluate_checkpoint(workspace, subject.checkpoint, None, machine, inference, measures)
+    workspace, session, options = asked.workspace, asked.session, _options(asked, ways, report)
+    translated = evaluate_through(workspace, subject.checkpoint, subject.through, subject.direction, session, options)
+    untranslated = evaluate_checkpoint(workspace, subject.checkpoint, session, replace(options, output=None))
     click.echo(format_both(untranslated, translated))
 
 
@@ -275,19 +271,22 @@ def _compared(asked: Asked, compare: tuple[Path, Path], ways: WaysToLook, report
     )
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 
-    evaluated: Callable[[Path], Any] = functools.partial(
-        evaluate_checkpoint,
-        asked.workspace,
-        output=None,
-        machine=asked.session.machine,
-        inference=ways.inference(asked.session.machine),
-        measures=report.measures(),
-    )
+    options = replace(_options(asked, ways, report), output=None)
+
+    def evaluated(path: Path) -> "Evaluation":
+        return evaluate_checkpoint(asked.workspace, path, asked.session, options)
+
     first, second = (open_evaluation(path, evaluated) for path in compare)
     comparison = compare_evaluations((str(compare[0]), str(compare[1])), first, second)
     click.echo(format_comparison(comparison))
     if report.output is not None:
         write_comparison(comparison, report.output)
+
+
+def _options(asked: Asked, ways: WaysToLook, report: Report) -> "EvaluationOptions":
+    from pipelines.stages.evaluation.evaluate import EvaluationOptions
+
+    return EvaluationOptions(ways.inference(asked.session.machine), report.measures(), report.output)
 
 
 def _facts_of_network(machine: "Machine", inference: "Inference") -> list[tuple[str, str]]:

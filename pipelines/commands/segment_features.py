@@ -58,8 +58,7 @@ def segment_features(asked: Asked, look: Look) -> None:
     from pipelines.stages.features.feature_study import Manner, look_inside
 
     manner = Manner(look.frames, look.per_class, look.points, look.perplexity)
-    session = asked.session
-    study = look_inside(asked.workspace, asked.seed, named, manner, session.machine, session.command, page)
+    study = look_inside(asked.workspace, asked.seed, named, manner, asked.session, page)
     for one in study.checkpoints:
         for pair in one.pairs:
             click.echo(

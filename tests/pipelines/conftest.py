@@ -18,6 +18,7 @@ import torch
 
 from pipelines.data.toyworld import draw_toy_world
 from pipelines.engine.launch import choose_machine
+from pipelines.engine.session import Session
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.workspace import Workspace
 from segment.networks import NETWORKS
@@ -111,6 +112,12 @@ def cpu():
     torch.set_num_threads(1)
     yield choose_machine("cpu")
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def session(cpu):
+    """How a test computes: on `cpu`, all in this process."""
+    return Session(cpu, command="sim2real typed")
 
 
 @pytest.fixture(scope="session")

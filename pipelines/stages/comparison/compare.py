@@ -61,7 +61,6 @@ def compare(workspace: Workspace, session: Session) -> Study:
         The record behind the report.
     """
     refuse_missing_labels(workspace)
-    machine = session.machine
     results, evaluations = [], {}
     for seed in workspace.experiment.compare.seeds:
         train_segmenter(workspace, seed, "source_only", session)
@@ -70,10 +69,10 @@ def compare(workspace: Workspace, session: Session) -> Study:
             train_translator(workspace, seed, session)
             translate_experiment(workspace, seed, session)
         if scores_count(workspace, "translated"):  # the oracle is their judge
-            audit_experiment(workspace, seed, machine, session.command)
+            audit_experiment(workspace, seed, session)
         train_segmenter(workspace, seed, "translated", session)
         for arm in COMPARED:
-            evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), None, machine)
+            evaluations[seed, arm] = evaluate_checkpoint(workspace, workspace.segmenter(seed, arm), session)
             results.append(_arm_result(workspace, seed, arm, evaluations[seed, arm]))
     first = evaluations[workspace.experiment.compare.seeds[0], "oracle"]
     features, remarks = _features(workspace, session)
@@ -84,7 +83,7 @@ def compare(workspace: Workspace, session: Session) -> Study:
         classes=list(CLASS_NAMES),
         groups=first.groups,
         results=results,
-        network=network_facts(workspace, machine),
+        network=network_facts(workspace, session.machine),
     )
     write_atomically(workspace.run / "results.json", study.to_json().encode())
     write_atomically(workspace.run / "results.md", markdown_table(study).encode())
@@ -109,7 +108,7 @@ def _features(workspace: Workspace, session: Session) -> tuple[FeatureStudy | No
     """How the first seed's arms see the domains, and what is to be noted; None where there is nothing to compare."""
     try:
         seed = workspace.experiment.compare.seeds[0]
-        features = look_inside_arms(workspace, seed, session.machine, session.command)
+        features = look_inside_arms(workspace, seed, session)
     except NoInputsError as error:
         return None, [f"Features by class and domain are not shown; `sim2real segment features` says: {error}"]
     return features, features.notes

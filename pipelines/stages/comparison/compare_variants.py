@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pipelines.data.files import sha256_of, write_atomically
 from pipelines.data.manifest import MANIFEST
-from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.experiment.config import Experiment, VariantSettings
@@ -99,43 +98,40 @@ def _run_variant(variant: VariantSettings, its: Workspace, seed: int, session: S
     if translates:
         train_translator(its, seed, session)
         translate_experiment(its, seed, session)
-        audit_experiment(its, seed, session.machine, session.command)
+        audit_experiment(its, seed, session)
     if variant.train_segmenter:
         evaluation = _trained_and_evaluated(its, seed, "translated", session)
     if translates:
         seconds = training_seconds(its.translator(seed))
-        figures = _expert_after_translator(its, seed, session.machine) | _quality(its, seed, session.machine)
+        figures = _expert_after_translator(its, seed, session) | _quality(its, seed, session)
     return _result(variant.name, seed, evaluation, seconds, figures)
 
 
-def _expert_after_translator(workspace: Workspace, seed: int, machine: Machine) -> dict[str, float]:
+def _expert_after_translator(workspace: Workspace, seed: int, session: Session) -> dict[str, float]:
     """The source-only net on real frames that were translated to source first, where the method learns that way."""
     method = METHODS[workspace.experiment.translator.method]
     if "target_to_source" not in method.directions or method.takes != "image":
         return {}
     segmenter, translator = workspace.segmenter(seed, "source_only"), workspace.translator(seed)
-    evaluation = evaluate_through(workspace, segmenter, translator, "target_to_source", None, machine)
+    evaluation = evaluate_through(workspace, segmenter, translator, "target_to_source", session)
     return {"source-only net on frames translated to source, mIoU": evaluation.mean_iou()}
 
 
-def _quality(workspace: Workspace, seed: int, machine: Machine) -> dict[str, float]:
+def _quality(workspace: Workspace, seed: int, session: Session) -> dict[str, float]:
     """Measures of the translated frames, the oracle being the expert; kept, and read back while the frames stay."""
     inputs = find_inputs(workspace, seed, None, None, (), None)
-    identity = {"manifest": sha256_of(inputs.folder / MANIFEST), "precision": machine.precision}
+    identity = {"manifest": sha256_of(inputs.folder / MANIFEST), "precision": session.machine.precision}
     path = inputs.folder / "quality.json"
     if not path.exists() or read_json(path)["about"] != identity:
-        expert, extractors = inputs.networks(None, machine)
         frames, real = evenly(inputs.frames, MEASURED), evenly(inputs.target_images(), MEASURED)
-        write_quality(
-            path, measure_quality(frames, real, machine, extractors, expert, inputs.expert_encodings), identity
-        )
+        write_quality(path, measure_quality(frames, real, session, inputs.judges(session)), identity)
     rows = read_json(path)["figures"]
     return {row["name"].split("@")[0]: row["translated"] for row in rows if row["translated"] is not None}
 
 
 def _trained_and_evaluated(workspace: Workspace, seed: int, arm: str, session: Session) -> Evaluation:
     run = train_segmenter(workspace, seed, arm, session)
-    return evaluate_checkpoint(workspace, run, None, session.machine)
+    return evaluate_checkpoint(workspace, run, session)
 
 
 def _result(

@@ -67,7 +67,7 @@ def of_network(base: Workspace, experiment: Experiment, network: str, arm: str) 
 
 def _trained_and_evaluated(its: Workspace, network: str, arm: str, seed: int, session: Session) -> NetworkResult:
     run = train_segmenter(its, seed, TRAINED_ON[arm], session)
-    evaluation = evaluate_checkpoint(its, run, None, session.machine)
+    evaluation = evaluate_checkpoint(its, run, session)
     return NetworkResult(
         network=network,
         arm=arm,

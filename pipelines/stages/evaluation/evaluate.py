@@ -6,6 +6,7 @@ down. Predictions are kept as label maps, so that pictures and other measures ne
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.instances import instance_file
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
-from pipelines.engine.launch import Machine
 from pipelines.engine.runs import read_json
+from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.experiment.workspace import Workspace
@@ -123,27 +124,36 @@ def _instances_hash(places: Sequence[tuple[FrameSet, int]]) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How a network is evaluated, beyond what the protocol fixes; by default as every report has it."""
+
+    inference: Inference = EXACT
+    """What computes, and how often the network looks at a frame."""
+    measures: Measures = PLAIN
+    """What to measure beside the confusion matrix."""
+    output: Path | None = None
+    """Where to keep the evaluation; None for a folder in the segmenter's run folder."""
+
+
+AS_REPORTED = EvaluationOptions()
+
+
 def evaluate_checkpoint(
-    workspace: Workspace,
-    path: Path,
-    output: Path | None,
-    machine: Machine,
-    inference: Inference = EXACT,
-    measures: Measures = PLAIN,
+    workspace: Workspace, path: Path, session: Session, options: EvaluationOptions = AS_REPORTED
 ) -> Evaluation:
     """Evaluate a segmenter of a run folder or checkpoint on the experiment's validation frames.
 
     Args:
         workspace: The experiment, for its validation frames.
         path: A run folder or a checkpoint of one.
-        output: Where to keep the evaluation; None for `evaluation/` in the run folder.
-        machine: Where to compute.
-        inference: What computes, and how often the network looks at a frame.
-        measures: What to measure beside the confusion matrix.
+        session: How to compute.
+        options: How to evaluate; see `evaluation_place` for where it is kept.
 
     Returns:
         The counts; a finished evaluation of the same checkpoint and frames is read back.
     """
+    machine, inference = session.machine, options.inference
     network, settings, checkpoint = load_segmenter(path, machine)
     identity = {
         "checkpoint": checkpoint_hash(checkpoint),
@@ -151,14 +161,14 @@ def evaluate_checkpoint(
         "height": settings.height,
         "precision": machine.precision,
     }
-    folder = evaluation_place(checkpoint, output, inference)
+    folder = evaluation_place(checkpoint, options)
     ready = open_predictor(network, settings.height, machine, inference)
-    return evaluate(ready, workspace.validation, folder, identity | inference.identity(), measures)
+    return evaluate(ready, workspace.validation, folder, identity | inference.identity(), options.measures)
 
 
-def evaluation_place(path: Path, output: Path | None, inference: Inference) -> Path:
+def evaluation_place(path: Path, options: EvaluationOptions) -> Path:
     """Folder of the evaluation of a run folder or checkpoint; any but the exact one of a single look, which reports
     use, has its own.
     """
-    name = f"evaluation_{inference.name}" if inference.name else "evaluation"
-    return output or resolve_checkpoint(path).parent.parent / name
+    name = f"evaluation_{options.inference.name}" if options.inference.name else "evaluation"
+    return options.output or resolve_checkpoint(path).parent.parent / name

@@ -13,12 +13,12 @@ import numpy as np
 from pipelines.data.images import to_image
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter, load_translator
 from pipelines.experiment.workspace import Workspace
-from pipelines.runtimes.frame_prediction import EXACT, Inference, as_seen, open_predictor
-from pipelines.stages.evaluation.evaluate import PLAIN, evaluate
-from pipelines.stages.evaluation.evaluation_counts import Measures
+from pipelines.runtimes.frame_prediction import as_seen, open_predictor
+from pipelines.stages.evaluation.evaluate import AS_REPORTED, EvaluationOptions, evaluate
 from pipelines.stages.evaluation.scores import Evaluation
 from segment.classes import CLASS_NAMES
 from translate.directions import Direction
@@ -33,10 +33,8 @@ def evaluate_through(
     segmenter: Path,
     translator: Path,
     direction: Direction,
-    output: Path | None,
-    machine: Machine,
-    inference: Inference = EXACT,
-    measures: Measures = PLAIN,
+    session: Session,
+    options: EvaluationOptions = AS_REPORTED,
 ) -> Evaluation:
     """Evaluate a segmenter on the experiment's validation frames after their translation.
 
@@ -48,14 +46,13 @@ def evaluate_through(
         segmenter: A run folder or a checkpoint of one.
         translator: A run folder or a checkpoint of one.
         direction: "target_to_source" brings real frames to a segmenter of synthetic ones.
-        output: Where to keep the evaluation; None for a folder in the segmenter's run folder, one per translator.
-        machine: Where to compute.
-        inference: What computes, and how often the segmenter looks at a translated frame.
-        measures: What to measure beside the confusion matrix.
+        session: How to compute.
+        options: How to evaluate. Without a place of its own each translator has one in the segmenter's run folder.
 
     Raises:
         UserError: The translator does not learn this direction, or takes label maps.
     """
+    machine, inference = session.machine, options.inference
     method, translating = load_translator(translator, machine)
     if method.takes != "image" or direction not in method.directions:
         learnt = ", ".join(method.directions) if method.takes == "image" else "label maps to images"
@@ -72,10 +69,10 @@ def evaluate_through(
         "precision": machine.precision,
     }
     name = "_".join(filter(None, (f"{direction}-{identity['translator'][:12]}", inference.name)))
-    folder = output or checkpoint.parent.parent / "evaluation_through" / name
+    folder = options.output or checkpoint.parent.parent / "evaluation_through" / name
     translate = array_translation(method, direction, height, machine)
     ready = replace(open_predictor(network, settings.height, machine, inference), before=translate)
-    return evaluate(ready, workspace.validation, folder, identity | inference.identity(), measures)
+    return evaluate(ready, workspace.validation, folder, identity | inference.identity(), options.measures)
 
 
 def array_translation(method: Translator, direction: Direction, height: int, machine: Machine) -> ArrayTranslation:

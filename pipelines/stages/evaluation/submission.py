@@ -12,7 +12,7 @@ from pipelines.data.files import remove_abandoned_parts, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.label_formats import in_format
-from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.progress import Progress
@@ -79,8 +79,9 @@ def write_submission(sets: Sequence[FrameSet], evaluated: Path | None, predict_o
 
 
 def submit_checkpoint(
-    sets: Sequence[FrameSet], path: Path, evaluated: Path | None, folder: Path, machine: Machine, inference: Inference
+    sets: Sequence[FrameSet], path: Path, evaluated: Path | None, folder: Path, session: Session, inference: Inference
 ) -> int:
     """The same with the network of a run folder or checkpoint."""
-    network, settings, _ = load_segmenter(path, machine)
-    return write_submission(sets, evaluated, open_predictor(network, settings.height, machine, inference), folder)
+    network, settings, _ = load_segmenter(path, session.machine)
+    predict_one = open_predictor(network, settings.height, session.machine, inference)
+    return write_submission(sets, evaluated, predict_one, folder)

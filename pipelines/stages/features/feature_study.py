@@ -49,7 +49,7 @@ REPORTED = Manner(frames=30, most_per_class=100, points=1000, lowers_perplexity=
 Domains = Mapping[str, Sequence[Place]]
 
 
-def look_inside_arms(workspace: Workspace, seed: int, machine: Machine, command: str) -> FeatureStudy:
+def look_inside_arms(workspace: Workspace, seed: int, session: Session) -> FeatureStudy:
     """A look at the arms of a finished comparison, for its report: features.html and features.json in its folder.
 
     What is there is used if it is of the same checkpoints and frames and shows as much, so a richer page that somebody
@@ -59,8 +59,8 @@ def look_inside_arms(workspace: Workspace, seed: int, machine: Machine, command:
         NoInputsError: There is nothing to compare.
     """
     page = workspace.run / "features.html"
-    kept = _kept(workspace, seed, machine, page)
-    return look_inside(workspace, seed, {}, REPORTED, machine, command, page) if kept is None else kept
+    kept = _kept(workspace, seed, session.machine, page)
+    return look_inside(workspace, seed, {}, REPORTED, session, page) if kept is None else kept
 
 
 def look_inside(
@@ -68,8 +68,7 @@ def look_inside(
     seed: int,
     checkpoints: Mapping[str, Path],
     manner: Manner,
-    machine: Machine,
-    command: str,
+    session: Session,
     page: Path,
 ) -> FeatureStudy:
     """Compare the features of segmenters between domains; write the page, and the record as JSON beside it.
@@ -79,8 +78,7 @@ def look_inside(
         seed: Of the comparison, and of every draw.
         checkpoints: Run folders or checkpoints by title; none: the experiment's arms of this seed.
         manner: How to look.
-        machine: Where to compute.
-        command: As the user typed it; for the page.
+        session: How to compute, and the command for the page.
         page: Where the page goes.
 
     Raises:
@@ -88,6 +86,7 @@ def look_inside(
         NoInputsError: A domain has no labelled frame, or the domains have nothing in common.
     """
     make_deterministic()
+    machine = session.machine
     named = dict(checkpoints) or trained_arms(workspace, seed)
     domains = domain_frames(workspace, seed, manner.frames)
     merged = merged_classes(domains)
@@ -122,7 +121,7 @@ def look_inside(
             for place, (title, (_, settings, checkpoint)) in enumerate(opened.items())
         ]
     study = FeatureStudy(
-        **origin(workspace, Session(machine, command=command)),
+        **origin(workspace, session),
         settings=workspace.experiment.model_dump(mode="json"),
         seed=seed,
         perplexity=perplexity,

@@ -10,11 +10,23 @@ from pathlib import Path
 from pipelines.data.encodings import LabelEncoding
 from pipelines.data.folder import FolderSettings
 from pipelines.data.frames import FrameSet, open_frame_set
-from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.quality.feature_extractors import Extractor, inception_extractor, segmenter_extractor
 from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, load_expert, translated_frames
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The networks that look at translated frames."""
+
+    extractors: Sequence[Extractor] = ()
+    """Of the features behind KID and FID."""
+    expert: Expert | None = None
+    """For the label consistency of frames with label maps."""
+    expert_encodings: Sequence[LabelEncoding] = ()
+    """Of the labels that the expert learnt from, if known: a class that these lack is not scored."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +46,13 @@ class QualityInputs:
             raise UserError("no target images to compare with; give an experiment's config, or --target FOLDER")
         return [frame.image for frames in self.target for frame in frames.frames]
 
-    def networks(self, inception: Path | None, machine: Machine) -> tuple[Expert | None, list[Extractor]]:
+    def judges(self, session: Session, inception: Path | None = None) -> Judges:
         """The expert, if there is one, and the feature extractors: its encoder, and Inception from a file."""
-        expert = None if self.expert is None else load_expert(self.expert, machine)
-        extractors = [] if expert is None else [segmenter_extractor(expert, machine)]
+        expert = None if self.expert is None else load_expert(self.expert, session.machine)
+        extractors = [] if expert is None else [segmenter_extractor(expert, session.machine)]
         if inception is not None:
-            extractors.append(inception_extractor(inception, machine))
-        return expert, extractors
+            extractors.append(inception_extractor(inception, session.machine))
+        return Judges(extractors, expert, self.expert_encodings)
 
 
 def find_inputs(

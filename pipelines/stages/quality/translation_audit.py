@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.data.encodings import LabelEncoding
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.images import to_tensor
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
+from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.report.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
 from pipelines.runtimes.frame_prediction import Predictor
-from pipelines.stages.quality.quality_inputs import find_inputs
+from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
 from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, common_classes, load_expert
 from segment.classes import CLASS_NAMES
 from segment.metrics.regions import confusion_matrix, merge_classes
@@ -55,9 +55,7 @@ class Record:
     source: torch.Tensor | None
 
 
-def audit_experiment(
-    workspace: Workspace, seed: int, machine: Machine, command: str, expert: Path | None = None
-) -> Audit:
+def audit_experiment(workspace: Workspace, seed: int, session: Session, expert: Path | None = None) -> Audit:
     """Score the translated frames that serve `seed`; the expert is the experiment's oracle where none is named.
 
     Raises:
@@ -66,29 +64,18 @@ def audit_experiment(
     inputs = find_inputs(workspace, seed, None, None, (), expert)
     if inputs.expert is None:
         raise UserError(f"{workspace.segmenter(seed, 'oracle')}: no trained oracle to score translated frames with")
-    judge = load_expert(inputs.expert, machine)
-    return audit_translation(inputs.folder, inputs.frames, judge, machine, command, inputs.expert_encodings)[0]
+    return audit_translation(inputs, load_expert(inputs.expert, session.machine), session)[0]
 
 
 def audit_translation(
-    folder: Path,
-    frames: Sequence[TranslatedFrame],
-    expert: Expert,
-    machine: Machine,
-    command: str,
-    expert_encodings: Sequence[LabelEncoding] = (),
-    shown: int = 6,
-    output: Path | None = None,
+    inputs: QualityInputs, expert: Expert, session: Session, shown: int = 6, output: Path | None = None
 ) -> tuple[Audit, Path]:
     """Score every frame, and write a page of the worst ones.
 
     Args:
-        folder: A translated set.
-        frames: All of its frames.
+        inputs: See `audit_frames`.
         expert: See `audit_frames`.
-        machine: Where to compute.
-        command: As the user typed it; for the page.
-        expert_encodings: See `audit_frames`.
+        session: How to compute, and the command for the page.
         shown: Frames with the lowest scores, and again frames that lost most, whose pictures are on the page.
         output: The page; None for `audit.html` in the folder.
 
@@ -96,41 +83,37 @@ def audit_translation(
         The audit, and where its page is.
     """
     with StopRequest().listening() as stop:
-        audit = audit_frames(folder, frames, expert, machine, expert_encodings, lambda: bool(stop))
-    by_name = {frame.name: frame for frame in frames}
+        audit = audit_frames(inputs, expert, session, lambda: bool(stop))
+    by_name = {frame.name: frame for frame in inputs.frames}
     lowest, lost = (
         [audit_picture(by_name[audited.name], audited, expert.predict) for audited in some]
         for some in worst_frames(audit, shown)
     )
     audit = replace(
         audit,
-        command=command,
+        command=session.command,
         date=datetime.date.today().isoformat(),
-        machine=describe_machine(machine),
+        machine=describe_machine(session.machine),
         lowest=lowest,
         lost=lost,
     )
-    page = output or folder / PAGE
+    page = output or inputs.folder / PAGE
     write_audit(audit, page)
     return audit, page
 
 
 def audit_frames(
-    folder: Path,
-    frames: Sequence[TranslatedFrame],
+    inputs: QualityInputs,
     expert: Expert,
-    machine: Machine,
-    expert_encodings: Sequence[LabelEncoding] = (),
+    session: Session,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Audit:
     """Count what is not counted yet, and write the scores into the manifest.
 
     Args:
-        folder: A translated set with its manifest.
-        frames: All of its frames, as `translated_frames` finds them.
+        inputs: A translated set with its manifest and all of its frames.
         expert: Looks at translated frames and, where they are known, at their sources.
-        machine: Where structure scores are computed.
-        expert_encodings: Of the labels that the expert learnt from, if known: a class that these lack is not scored.
+        session: How structure scores are computed.
         stop_requested: Asked before each frame; once true, what was counted is kept and the rest left out.
 
     Returns:
@@ -140,14 +123,15 @@ def audit_frames(
         UserError: The folder is no translated set, or is being translated into.
         ImageError: A frame, its source or its label map cannot be used.
     """
+    folder, frames = inputs.folder, inputs.frames
     if not (folder / MANIFEST).exists():
         raise UserError(f"{folder}: has no {MANIFEST}: no translated set, or not finished; translate first")
     with _locked(folder) as journal:
         entries = {entry.frame: entry for entry in read_manifest(folder / MANIFEST)}
         if entries.keys() != {frame.name for frame in frames}:
             raise UserError(f"{folder}: other frames were translated into it just now; run the audit again")
-        records = _counted(folder, frames, entries, expert, machine, stop_requested)
-        encodings = {frame.encoding for frame in frames if frame.encoding is not None} | set(expert_encodings)
+        records = _counted(folder, frames, entries, expert, session.machine, stop_requested)
+        encodings = {frame.encoding for frame in frames if frame.encoding is not None} | set(inputs.expert_encodings)
         groups, scored = common_classes(encodings)
         audited = [_audited(record, groups, scored) for record in records]
         scored_entries = [

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 import torch
 
-from pipelines.data.encodings import LabelEncoding
 from pipelines.data.images import image_size, read_image, to_tensor
-from pipelines.engine.launch import Machine
 from pipelines.engine.runs import write_json
+from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.feature_extractors import Extractor
+from pipelines.stages.quality.quality_inputs import Judges
 from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, common_classes
 from segment.metrics.regions import confusion_matrix, mean_iou, merge_classes
 from translate.quality.colour import colour_difference, lab_statistics, pooled_statistics
@@ -41,6 +41,7 @@ MOST_PATCHES = 2**15
 """Patches kept of each set and level; large sets give fewer from each image."""
 SWD_SCALE = 1000
 """Sliced Wasserstein distances are told in thousandths, as in Karras et al., ICLR 2018."""
+NO_JUDGES = Judges()
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,8 @@ class PairMeasurement:
 def measure_quality(
     frames: Sequence[TranslatedFrame],
     target: Sequence[Path],
-    machine: Machine,
-    extractors: Sequence[Extractor] = (),
-    expert: Expert | None = None,
-    expert_encodings: Sequence[LabelEncoding] = (),
+    session: Session,
+    judges: Judges = NO_JUDGES,
     sequence: bool = False,
     height: int | None = None,
 ) -> list[Figure]:
@@ -124,10 +123,8 @@ def measure_quality(
     Args:
         frames: Translated frames in name order.
         target: Images of the target domain.
-        machine: Where to compute.
-        extractors: Networks for KID and FID.
-        expert: For the label consistency of frames with label maps.
-        expert_encodings: Of the labels that the expert learnt from, if known: a class that these lack is not scored.
+        session: How to compute.
+        judges: Networks for KID, FID and label consistency; what none is there for is left out.
         sequence: Frames of one folder are a sequence in name order: also measure flicker.
         height: At which images are compared; by default 256, or the lowest frame's height.
 
@@ -148,10 +145,11 @@ def measure_quality(
     height = height or min(HIGHEST, min(image_size(path)[1] for path in files))
 
     def empty(count: int) -> SetMeasurement:
-        return SetMeasurement(height, min(PATCHES_PER_IMAGE, MOST_PATCHES // count), extractors, machine.device)
+        patches = min(PATCHES_PER_IMAGE, MOST_PATCHES // count)
+        return SetMeasurement(height, patches, judges.extractors, session.machine.device)
 
     translated, source, real = empty(len(frames)), empty(len(frames)), empty(len(target))
-    pairs = _measure_frames(frames, translated, source, expert, expert_encodings, sequence)
+    pairs = _measure_frames(frames, translated, source, judges, sequence)
     with Progress("measure target frames", len(target), "frame") as progress:
         for done, path in enumerate(target, 1):
             real.add(read_image(path))
@@ -162,7 +160,7 @@ def measure_quality(
         Figure(name, better, value, of_source.get(name, (None,) * 3)[1], distances[1][name][1], deviation)
         for name, (better, value, deviation) in distances[0].items()
     ]
-    return rows + _pair_figures(pairs, expert)
+    return rows + _pair_figures(pairs, judges.expert)
 
 
 def evenly(items: Sequence[Item], most: int | None) -> list[Item]:
@@ -210,12 +208,11 @@ def _measure_frames(
     frames: Sequence[TranslatedFrame],
     translated: SetMeasurement,
     source: SetMeasurement,
-    expert: Expert | None,
-    expert_encodings: Sequence[LabelEncoding],
+    judges: Judges,
     sequence: bool,
 ) -> PairMeasurement:
     """Fill both measurements; return what belongs to pairs."""
-    encodings = {frame.encoding for frame in frames if frame.encoding is not None} | set(expert_encodings)
+    encodings = {frame.encoding for frame in frames if frame.encoding is not None} | set(judges.expert_encodings)
     classes = common_classes(encodings)
     pairs = PairMeasurement(scored=classes[1])
     before: tuple[TranslatedFrame, np.ndarray, np.ndarray] | None = None
@@ -227,8 +224,8 @@ def _measure_frames(
                 source.add(original)
                 both = (to_tensor(one)[None].to(translated.device) for one in (original, image))
                 pairs.structure.append(float(structure_score(*both)))
-            if expert is not None and frame.label is not None and frame.encoding is not None:
-                _add_consistency(pairs, frame, image, original, expert, classes)
+            if judges.expert is not None and frame.label is not None and frame.encoding is not None:
+                _add_consistency(pairs, frame, image, original, judges.expert, classes)
             if sequence and original is not None:
                 if before is not None and Path(before[0].name).parent == Path(frame.name).parent:
                     _add_flicker(pairs, before[1:], (image, original))

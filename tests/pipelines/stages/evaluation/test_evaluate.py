@@ -14,7 +14,7 @@ from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import write_image
 from pipelines.errors import NoInputsError, UserError
 from pipelines.runtimes.frame_prediction import open_predictor
-from pipelines.stages.evaluation.evaluate import evaluate, evaluate_checkpoint
+from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate, evaluate_checkpoint
 from pipelines.stages.evaluation.evaluation_counts import scoring
 from pipelines.stages.evaluation.evaluation_table import format_summary
 from pipelines.stages.evaluation.scores import read_evaluation, read_prediction
@@ -206,22 +206,23 @@ def evaluated(folder):
     return json.loads((folder / "evaluation.json").read_text())["identity"]["checkpoint"]
 
 
-def test_a_checkpoint_is_evaluated_once(copied_run, make_workspace, cpu, monkeypatch):
+def test_a_checkpoint_is_evaluated_once(copied_run, make_workspace, session, monkeypatch):
     workspace, run = make_workspace(run=copied_run), copied_run / "seed-0/oracle"
     written = (run / "evaluation/evaluation.json").stat().st_mtime_ns
-    evaluate_checkpoint(workspace, run, None, cpu)
+    evaluate_checkpoint(workspace, run, session)
     assert (run / "evaluation/evaluation.json").stat().st_mtime_ns == written
-    elsewhere = evaluate_checkpoint(workspace, run / "checkpoints/step-00000002", copied_run / "elsewhere", cpu)
+    other, options = run / "checkpoints/step-00000002", EvaluationOptions(output=copied_run / "elsewhere")
+    elsewhere = evaluate_checkpoint(workspace, other, session, options)
     assert evaluated(copied_run / "elsewhere") != evaluated(run / "evaluation")
     assert (run / "evaluation/evaluation.json").stat().st_mtime_ns == written
-    evaluate_checkpoint(workspace, run / "checkpoints/step-00000002", None, cpu)
+    evaluate_checkpoint(workspace, other, session)
     assert evaluated(run / "evaluation") == evaluated(copied_run / "elsewhere")
     assert torch.equal(read_evaluation(run / "evaluation").confusions, elsewhere.confusions)
 
 
-def test_other_validation_frames_are_another_evaluation(copied_run, make_workspace, cpu):
+def test_other_validation_frames_are_another_evaluation(copied_run, make_workspace, session):
     workspace = make_workspace("validation.0.frames=3", run=copied_run)
-    assert len(evaluate_checkpoint(workspace, copied_run / "seed-0/oracle", None, cpu).names) == 3
+    assert len(evaluate_checkpoint(workspace, copied_run / "seed-0/oracle", session).names) == 3
 
 
 def test_kept_predictions_give_the_kept_counts(tiny_run, make_workspace):

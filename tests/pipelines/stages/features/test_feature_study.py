@@ -27,12 +27,12 @@ MANNER = Manner(frames=4, most_per_class=20, points=150, perplexity=8.0)
 
 
 @pytest.fixture
-def look(make_workspace, cpu, tmp_path):
+def look(make_workspace, session, tmp_path):
     """A function: run folder and checkpoints -> the record; the page is in tmp_path."""
 
     def run(folder, checkpoints=None, manner=MANNER):
         workspace = make_workspace(run=folder)
-        return look_inside(workspace, 0, checkpoints or {}, manner, cpu, "typed", tmp_path / "page.html")
+        return look_inside(workspace, 0, checkpoints or {}, manner, session, tmp_path / "page.html")
 
     return run
 
@@ -92,12 +92,12 @@ class TestLookInsideArms:
     """For the report of a comparison: nothing is looked at twice, and a page that shows more is left alone."""
 
     @pytest.fixture
-    def again(self, copied_run, make_workspace, cpu):
+    def again(self, copied_run, make_workspace, session):
         """A function that looks again and says whether that was a new look; the comparison left a page."""
 
         def look_again():
             before = (copied_run / "features.json").stat().st_mtime_ns
-            study = look_inside_arms(make_workspace(run=copied_run), 0, cpu, "typed")
+            study = look_inside_arms(make_workspace(run=copied_run), 0, session)
             assert [one.title for one in study.checkpoints] == ["Source-only", "Translated", "Oracle"]
             return (copied_run / "features.json").stat().st_mtime_ns != before
 
@@ -127,21 +127,21 @@ class TestLookInsideArms:
         (copied_run / "features.json").write_text(damage)
         assert again()
 
-    def test_a_richer_page_stays_and_a_poorer_one_does_not(self, again, copied_run, make_workspace, cpu):
+    def test_a_richer_page_stays_and_a_poorer_one_does_not(self, again, copied_run, make_workspace, session):
         page = copied_run / "features.html"
         for manner, anew in ((Manner(4, 20, 60, 8.0), False), (Manner(4, 20, 59, 8.0), True)):
-            look_inside(make_workspace(run=copied_run), 0, {}, manner, cpu, "typed", page)
+            look_inside(make_workspace(run=copied_run), 0, {}, manner, session, page)
             assert again() is anew, manner
 
-    def test_a_page_of_other_segmenters_is_replaced(self, again, copied_run, make_workspace, cpu):
+    def test_a_page_of_other_segmenters_is_replaced(self, again, copied_run, make_workspace, session):
         other = {"mine": copied_run / "seed-0/oracle"}
-        look_inside(make_workspace(run=copied_run), 0, other, MANNER, cpu, "typed", copied_run / "features.html")
+        look_inside(make_workspace(run=copied_run), 0, other, MANNER, session, copied_run / "features.html")
         assert again()
 
-    def test_the_evaluation_is_that_of_now(self, copied_run, make_workspace, cpu):
+    def test_the_evaluation_is_that_of_now(self, copied_run, make_workspace, session):
         path = copied_run / "seed-0/oracle/evaluation/evaluation.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"mean_iou": 0.75}))
-        assert look_inside_arms(make_workspace(run=copied_run), 0, cpu, "typed").checkpoints[2].mean_iou == 0.75
+        assert look_inside_arms(make_workspace(run=copied_run), 0, session).checkpoints[2].mean_iou == 0.75
 
     def test_few_points_lower_the_perplexity(self, look, tiny_run):
         """A sixth of the points of the one embedding that holds all three segmenters."""

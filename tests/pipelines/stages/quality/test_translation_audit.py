@@ -14,6 +14,7 @@ from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, Interrupted, UserError
 from pipelines.stages.quality import translation_audit
+from pipelines.stages.quality.quality_inputs import QualityInputs
 from pipelines.stages.quality.translated_pairs import Expert, common_classes, load_expert, translated_frames
 from pipelines.stages.quality.translation_audit import (
     audit_experiment,
@@ -47,7 +48,7 @@ def darkened(tmp_path):
         write_image(root / "ids" / f"{name}.png", np.full((16, 24), 23, np.uint8))  # Cityscapes' id of sky
     output = tmp_path / "out"
     run(root, output, translate=Dimming({1, 3}))
-    return output, translated_frames(output, as_sets(root))
+    return QualityInputs(output, translated_frames(output, as_sets(root)))
 
 
 class Dimming:
@@ -62,9 +63,8 @@ class Dimming:
         return image * 0.1 if dark else image
 
 
-def test_sky_that_turned_into_trees_is_found(darkened, cpu):
-    folder, frames = darkened
-    audit = audit_frames(folder, frames, EXPERT, cpu)
+def test_sky_that_turned_into_trees_is_found(darkened, session):
+    audit = audit_frames(darkened, EXPERT, session)
     assert [frame.label_consistency for frame in audit.frames] == [1, 0, 1, 0, 1]
     assert {frame.source_consistency for frame in audit.frames} == {1}
     (flip,) = audit.flips
@@ -81,25 +81,25 @@ def written(path):
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def test_scores_enter_the_manifest_and_a_second_audit_changes_nothing(darkened, cpu):
-    folder, frames = darkened
+def test_scores_enter_the_manifest_and_a_second_audit_changes_nothing(darkened, session):
+    folder = darkened.folder
     plain = read_manifest(folder / MANIFEST)
-    audit_frames(folder, frames, EXPERT, cpu)
+    audit_frames(darkened, EXPERT, session)
     entries = read_manifest(folder / MANIFEST)
     assert [entry.label_consistency for entry in entries] == [1, 0, 1, 0, 1]
     assert all(entry.expert_sha256 == "e" * 64 and entry.structure is not None for entry in entries)
     cleared = {"label_consistency": None, "structure": None, "expert_sha256": None}
     assert [entry.model_copy(update=cleared) for entry in entries] == plain
     before = [written(folder / name) for name in (MANIFEST, "audit.jsonl")]
-    audit_frames(folder, frames, Expert(*vars(EXPERT).values()), cpu)
+    audit_frames(darkened, Expert(*vars(EXPERT).values()), session)
     assert [written(folder / name) for name in (MANIFEST, "audit.jsonl")] == before
     assert not (folder / JOURNAL).exists()
 
 
-def test_translation_carries_on_beside_an_audit(darkened, cpu, tmp_path):
+def test_translation_carries_on_beside_an_audit(darkened, session, tmp_path):
     """A finished frame keeps its score; one that is made again loses it."""
-    folder, frames = darkened
-    audit_frames(folder, frames, EXPERT, cpu)
+    folder = darkened.folder
+    audit_frames(darkened, EXPERT, session)
     scored = (folder / MANIFEST).read_bytes()
     run(tmp_path / "in", folder, translate=Dimming({1, 3}))
     assert (folder / MANIFEST).read_bytes() == scored
@@ -108,7 +108,7 @@ def test_translation_carries_on_beside_an_audit(darkened, cpu, tmp_path):
     assert [entry.expert_sha256 is None for entry in read_manifest(folder / MANIFEST)] == [0, 0, 1, 0, 0]
 
 
-def test_scores_survive_a_translation_with_failures(tmp_path, cpu):
+def test_scores_survive_a_translation_with_failures(tmp_path, session):
     """With failed frames the journal stays, and the next translation believes it before the manifest."""
     root, folder = tmp_path / "in", tmp_path / "out"
     for name in "abc":
@@ -117,7 +117,7 @@ def test_scores_survive_a_translation_with_failures(tmp_path, cpu):
     assert run_folder(root, folder).failed == 1
     frames = translated_frames(folder, root)
     assert [frame.source for frame in frames] == [root / "a.png", root / "c.png"]
-    audit = audit_frames(folder, frames, EXPERT, cpu)
+    audit = audit_frames(QualityInputs(folder, frames), EXPERT, session)
     assert audit.flips == [] and all(math.isnan(frame.label_consistency) for frame in audit.frames)
     scored = (folder / MANIFEST).read_bytes()
     assert b"structure" in scored and (folder / JOURNAL).exists()
@@ -125,17 +125,17 @@ def test_scores_survive_a_translation_with_failures(tmp_path, cpu):
     assert (folder / MANIFEST).read_bytes() == scored
 
 
-def test_the_oracle_is_the_expert_of_an_experiment(copied_run, make_workspace, cpu, tmp_path):
+def test_the_oracle_is_the_expert_of_an_experiment(copied_run, make_workspace, cpu, session, tmp_path):
     workspace = make_workspace(run=copied_run)
-    audit = audit_experiment(workspace, 0, cpu, "sim2real compare")
+    audit = audit_experiment(workspace, 0, session)
     assert len(audit.frames) == 5 and audit.expert == load_expert(workspace.segmenter(0, "oracle"), cpu).name
     (workspace.segmenter(0, "oracle") / "final.json").unlink()
     with pytest.raises(UserError, match="no trained oracle"):
-        audit_experiment(workspace, 0, cpu, "sim2real compare")
+        audit_experiment(workspace, 0, session)
 
 
-def test_an_audit_carries_on_where_it_was_stopped(darkened, cpu):
-    folder, frames = darkened
+def test_an_audit_carries_on_where_it_was_stopped(darkened, session):
+    folder = darkened.folder
     asked = []
 
     def after_three():
@@ -143,52 +143,52 @@ def test_an_audit_carries_on_where_it_was_stopped(darkened, cpu):
         return len(asked) > 3
 
     with pytest.raises(Interrupted, match="stopped at 3 of 5 frames"):
-        audit_frames(folder, frames, EXPERT, cpu, stop_requested=after_three)
+        audit_frames(darkened, EXPERT, session, stop_requested=after_three)
     assert all(entry.expert_sha256 is None for entry in read_manifest(folder / MANIFEST))
     seen = []
     counting = Expert(*[*vars(EXPERT).values()][:5], lambda *a: seen.append(1) or by_brightness(*a))
-    assert len(audit_frames(folder, frames, counting, cpu).frames) == 5
+    assert len(audit_frames(darkened, counting, session).frames) == 5
     assert len(seen) == 2 * 2
 
 
-def test_damaged_records_are_counted_again(darkened, cpu):
-    folder, frames = darkened
-    first = audit_frames(folder, frames, EXPERT, cpu)
+def test_damaged_records_are_counted_again(darkened, session):
+    folder = darkened.folder
+    first = audit_frames(darkened, EXPERT, session)
     (folder / "audit.jsonl").write_bytes(b'{"frame": 3}\nnonsense')
-    assert audit_frames(folder, frames, EXPERT, cpu).frames == first.frames
+    assert audit_frames(darkened, EXPERT, session).frames == first.frames
     assert len((folder / "audit.jsonl").read_text().splitlines()) == 5
 
 
-def test_without_sources_there_is_no_structure_and_all_confusions_are_told(darkened, cpu):
-    folder, _ = darkened
-    audit = audit_frames(folder, translated_frames(folder, None), EXPERT, cpu)
+def test_without_sources_there_is_no_structure_and_all_confusions_are_told(darkened, session):
+    folder = darkened.folder
+    audit = audit_frames(QualityInputs(folder, translated_frames(folder, None)), EXPERT, session)
     assert not audit.with_sources and all(math.isnan(frame.structure) for frame in audit.frames)
     assert audit.flips[0].translated == pytest.approx(0.4) and math.isnan(audit.flips[0].source)
     assert read_manifest(folder / MANIFEST)[0].structure is None
 
 
-def test_the_page_lies_beside_the_frames(darkened, cpu):
-    folder, frames = darkened
-    audit, page = audit_translation(folder, frames, EXPERT, cpu, "sim2real translate audit", shown=2)
+def test_the_page_lies_beside_the_frames(darkened, session):
+    folder, frames = darkened.folder, darkened.frames
+    audit, page = audit_translation(darkened, EXPERT, session, shown=2)
     assert page == folder / "audit.html" and "40 % of sky turned into vegetation" in page.read_text()
     assert len(audit.lowest) == 2 and audit.lost == []
     picture = audit_picture(frames[1], audit.frames[1], by_brightness)
     assert (picture.seen == TREE).all() and (picture.seen_in_source == SKY).all() and (picture.label == SKY).all()
 
 
-def test_a_folder_that_is_being_translated_or_is_no_translation_is_left_alone(darkened, cpu, tmp_path):
-    folder, frames = darkened
+def test_a_folder_that_is_being_translated_or_is_no_translation_is_left_alone(darkened, session, tmp_path):
+    folder, frames = darkened.folder, darkened.frames
     with Journal(folder / JOURNAL), pytest.raises(UserError, match="another process"):
-        audit_frames(folder, frames, EXPERT, cpu)
+        audit_frames(darkened, EXPERT, session)
     with pytest.raises(UserError, match="no translated set, or not finished"):
-        audit_frames(tmp_path / "in", frames, EXPERT, cpu)
+        audit_frames(QualityInputs(tmp_path / "in", frames), EXPERT, session)
 
 
-def test_sources_of_another_size_or_missing_are_named(darkened, cpu, tmp_path):
-    folder, frames = darkened
+def test_sources_of_another_size_or_missing_are_named(darkened, session, tmp_path):
+    folder, frames = darkened.folder, darkened.frames
     write_image(frames[0].source, np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(ImageError, match=r"it is 24x16, its source .* is 8x8"):
-        audit_frames(folder, frames, EXPERT, cpu)
+        audit_frames(darkened, EXPERT, session)
     shutil.rmtree(tmp_path / "in/rgb/seq1")
     with pytest.raises(UserError, match="1 of 5 frames have no source, the first 'toy/seq1/frame'"):
         translated_frames(folder, as_sets(tmp_path / "in"))
@@ -211,7 +211,7 @@ def test_classes_that_labels_and_expert_have_in_common():
     assert common_classes([cityscapes()]) == ([], list(range(19)))
 
 
-def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspace, cpu):
+def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspace, cpu, session):
     """Scores of 0.2, 0.4, ... are given to the five frames; three reach 0.5."""
     settings = ("segmenter.least_label_consistency=0.5", "segmenter.weigh_by_consistency=true")
     workspace = make_workspace(*settings, run=copied_run)
@@ -220,7 +220,7 @@ def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspac
     folder = workspace.translated(0)
     frames = translated_frames(folder, workspace.source)
     expert = load_expert(workspace.segmenter(0, "source_only"), cpu)
-    audit_frames(folder, frames, expert, cpu)
+    audit_frames(QualityInputs(folder, frames), expert, session)
     entries = read_manifest(folder / MANIFEST)
     rescored = [e.model_copy(update={"label_consistency": 0.2 * i}) for i, e in enumerate(entries, 1)]
     translation_audit.write_manifest(folder / MANIFEST, rescored)

@@ -12,7 +12,7 @@ from pipelines.data.files import sha256_of
 from pipelines.data.images import write_image
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.stages.quality.feature_extractors import Extractor, inception_extractor
-from pipelines.stages.quality.quality_inputs import find_inputs
+from pipelines.stages.quality.quality_inputs import Judges, find_inputs
 from pipelines.stages.quality.translated_pairs import TranslatedFrame
 from pipelines.stages.quality.translation_quality import (
     Figure,
@@ -55,12 +55,12 @@ def mean_colour(image):
     return torch.from_numpy(image.astype(np.float32)).mean((0, 1))
 
 
-def test_a_translation_that_is_the_target_beats_its_source(painted, cpu):
+def test_a_translation_that_is_the_target_beats_its_source(painted, session):
     real = [picture(seed) for seed in range(6)]
     sources = painted("source", [picture(seed, brightness=0.4) for seed in range(6)])
     frames = paired(painted("translated", real), sources)
     extractor = Extractor("colour@0", mean_colour)
-    rows = by_name(measure_quality(frames, painted("target", real), cpu, [extractor]))
+    rows = by_name(measure_quality(frames, painted("target", real), session, Judges([extractor])))
     assert list(rows)[:4] == [
         "KID-colour@0",
         "FID-colour@0",
@@ -76,19 +76,19 @@ def test_a_translation_that_is_the_target_beats_its_source(painted, cpu):
     assert 0 < rows["edges kept (gradient SSIM)"].translated < 1
 
 
-def test_an_untouched_translation_keeps_all_edges_and_its_source_s_distances(painted, cpu):
+def test_an_untouched_translation_keeps_all_edges_and_its_source_s_distances(painted, session):
     images = [picture(seed) for seed in range(4)]
     frames = paired(painted("translated", images), painted("source", images))
-    rows = by_name(measure_quality(frames, painted("target", [picture(seed) for seed in range(9, 13)]), cpu))
+    rows = by_name(measure_quality(frames, painted("target", [picture(seed) for seed in range(9, 13)]), session))
     assert rows["edges kept (gradient SSIM)"].translated == pytest.approx(1)
     assert all(row.translated == pytest.approx(row.source) for row in rows.values())
     assert not any("ID-" in name for name in rows)
 
 
-def test_without_sources_their_column_is_empty(painted, cpu):
+def test_without_sources_their_column_is_empty(painted, session):
     images = [picture(seed) for seed in range(4)]
     frames = [TranslatedFrame(path.stem, path) for path in painted("translated", images)]
-    figures = measure_quality(frames, painted("target", images), cpu, height=32)
+    figures = measure_quality(frames, painted("target", images), session, height=32)
     assert all(figure.source is None for figure in figures)
     assert figures[0].name == "sliced Wasserstein x1000, 32 px"
 
@@ -100,7 +100,7 @@ def test_a_flow_finds_a_shift(cpu):
     assert float(flow[0, 1, 16:48, 16:72].median()) == pytest.approx(0, abs=0.5)
 
 
-def test_flicker_is_what_the_motion_does_not_explain(painted, cpu):
+def test_flicker_is_what_the_motion_does_not_explain(painted, session):
     """The source moves; one translation moves with it, another changes its brightness by 20 levels in between."""
     wide = picture(0, (64, 128))
     drive = [wide[:, 2 * step : 2 * step + 96] for step in range(4)]
@@ -110,19 +110,20 @@ def test_flicker_is_what_the_motion_does_not_explain(painted, cpu):
     ]
     name = "flicker (flow-warped difference of 255)"
     (steady, shaky) = (
-        by_name(measure_quality(paired(painted(kind, images), sources), target, cpu, sequence=True))[name]
+        by_name(measure_quality(paired(painted(kind, images), sources), target, session, sequence=True))[name]
         for kind, images in (("steady", drive), ("flickering", flickering))
     )
     assert steady.translated == pytest.approx(steady.source)
     assert shaky.source == pytest.approx(steady.source) and shaky.translated - shaky.source > 12
 
 
-def test_label_consistency_of_frames_with_labels(tiny_run, make_workspace, cpu):
+def test_label_consistency_of_frames_with_labels(tiny_run, make_workspace, session):
     inputs = find_inputs(make_workspace(run=tiny_run), 0, None, None, (), None)
-    expert, (extractor,) = inputs.networks(None, cpu)
+    judges = inputs.judges(session)
+    expert, (extractor,) = judges.expert, judges.extractors
     assert expert.name == extractor.name and expert.name.startswith("ddrnet23_slim@")
     assert len(inputs.frames) == 5 and len(inputs.target_images()) == 4
-    figures = measure_quality(inputs.frames, inputs.target_images(), cpu, [extractor], expert, inputs.expert_encodings)
+    figures = measure_quality(inputs.frames, inputs.target_images(), session, judges)
     rows = by_name(figures)
     assert {f"KID-{expert.name}", f"FID-{expert.name}"} < rows.keys() and "FID" not in rows
     for what in ("mean of frames", "mIoU of the set"):
@@ -148,13 +149,13 @@ def test_evenly_spread():
     assert evenly(range(10), 4) == [0, 3, 6, 9] and evenly(range(3), 4) == evenly(range(3), None) == [0, 1, 2]
 
 
-def test_what_cannot_be_measured_is_refused(painted, cpu, tmp_path):
+def test_what_cannot_be_measured_is_refused(painted, session, tmp_path):
     files = painted("translated", [picture(seed) for seed in range(4)])
     frames = [TranslatedFrame(path.stem, path) for path in files]
     with pytest.raises(NoInputsError, match="4 translated and 3 target images; expected at least 2 and 4"):
-        measure_quality(frames, files[:3], cpu)
+        measure_quality(frames, files[:3], session)
     with pytest.raises(UserError, match="name the sources"):
-        measure_quality(frames, files, cpu, sequence=True)
+        measure_quality(frames, files, session, sequence=True)
     with pytest.raises(UserError, match="which translated frames"):
         find_inputs(None, 0, None, None, (), None)
     with pytest.raises(UserError, match="no target images"):
