@@ -7,6 +7,7 @@ differ is refused, so what is found here stays the same for ever: a setting adde
 from pathlib import Path
 from typing import Any
 
+from pipelines.data.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED
@@ -80,6 +81,27 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
     if shares["translated"] == 0:  # what only concerns translated frames
         settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}
     return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used}
+
+
+def segmenter_run_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:
+    """What an arm's run folder is known by: its inputs, and the scores of the translated frames if they count.
+
+    Scores are there when the frames are, so nothing that is asked for before (make's inputs, the report's) holds them.
+
+    Raises:
+        UserError: They count, and the frames are not there or not scored.
+    """
+    inputs = segmenter_inputs(workspace, seed, arm)
+    if scores_count(workspace, arm):
+        inputs["frames"]["scores"] = read_scores(workspace.finished_translation(seed)).fingerprint()
+    return inputs
+
+
+def scores_count(workspace: Workspace, arm: str) -> bool:
+    """Whether an arm drops or weighs translated frames by their label consistency."""
+    settings = workspace.experiment.segmenter
+    asked = settings.least_label_consistency is not None or settings.weigh_by_consistency
+    return asked and ARMS[arm].shares(settings)["translated"] > 0
 
 
 def _initial(workspace: Workspace, initial: str, seed: int) -> Any:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipelines.data.frames import FrameSet
+from pipelines.data.manifest import MANIFEST
 from pipelines.data.subset import labelled_subset
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import ARMS
@@ -65,6 +66,17 @@ class Workspace:
     def translated(self, seed: int) -> Path:
         """The translated data set that serves `seed`."""
         return self.translator(seed).parent / "translated"
+
+    def finished_translation(self, seed: int) -> Path:
+        """The same as an absolute path, of a set that is there.
+
+        Raises:
+            UserError: It is not, or not to its end.
+        """
+        folder = self.translated(seed).absolute()
+        if not (folder / MANIFEST).exists():
+            raise UserError(f"{folder}: no translated frames yet; run `sim2real translate experiment` first")
+        return folder
 
     def segmenter(self, seed: int, arm: str) -> Path:
         """Run folder of one arm's segmenter."""

@@ -22,6 +22,7 @@ from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import COMPARED, adaptation_title
+from pipelines.experiment.identity import scores_count
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
@@ -35,7 +36,7 @@ from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, labelled_p
 from pipelines.stages.evaluation.scores import Evaluation, read_prediction
 from pipelines.stages.features.feature_study import look_inside_arms
 from pipelines.stages.quality.translation_audit import audit_experiment
-from pipelines.stages.training.train_segmenter import scores_count, train_segmenter
+from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16

@@ -18,7 +18,6 @@ from pipelines.data.augment import SegmenterAugmentation
 from pipelines.data.batches import largest_height
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.labelled_batches import LabelledBatches, RareClassSampler
-from pipelines.data.manifest import MANIFEST
 from pipelines.data.scores import read_scores, select_by_consistency
 from pipelines.data.translated import TranslatedSettings
 from pipelines.engine.checkpoint_files import checkpoint_hash
@@ -27,8 +26,8 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
-from pipelines.experiment import identity
 from pipelines.experiment.arms import ARMS, adaptation_title
+from pipelines.experiment.identity import scores_count, segmenter_run_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import (
     assume,
@@ -64,7 +63,7 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
 
     return train_run(
         workspace.segmenter(seed, arm),
-        segmenter_inputs(workspace, seed, arm),
+        segmenter_run_inputs(workspace, seed, arm),
         settings,
         lambda: starting_segmenter(workspace, seed, arm, batches(), machine),
         batches,
@@ -78,25 +77,6 @@ def _learning(arm: str, settings: SegmenterSettings) -> str:
     """The arm, and by which method it adapts."""
     method = adaptation_title(settings.model_dump())
     return arm if method is None else f"{arm} by {method}"
-
-
-def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:
-    """What decides an arm's outcome: its identity, and the scores of the translated frames if they count.
-
-    Raises:
-        UserError: They count, and the frames are not scored.
-    """
-    inputs = identity.segmenter_inputs(workspace, seed, arm)
-    if scores_count(workspace, arm):
-        inputs["frames"]["scores"] = read_scores(_translated(workspace, seed)).fingerprint()
-    return inputs
-
-
-def scores_count(workspace: Workspace, arm: str) -> bool:
-    """Whether an arm drops or weighs translated frames by their label consistency."""
-    settings = workspace.experiment.segmenter
-    asked = settings.least_label_consistency is not None or settings.weigh_by_consistency
-    return asked and ARMS[arm].shares(settings)["translated"] > 0
 
 
 def labelled_batches(workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE) -> LabelledBatches:
@@ -187,7 +167,7 @@ def _sets_of(workspace: Workspace, seed: int, arm: str, share: str) -> list[Fram
         if not workspace.labelled_target:
             raise NoInputsError("no target frame has a label map; the segmenter has nothing to learn from")
         return workspace.target_labels(seed, arm)
-    folder = _translated(workspace, seed)
+    folder = workspace.finished_translation(seed)
     made_by = read_json(folder / PLAN)
     expected = checkpoint_hash(finished_translator(workspace, seed)), workspace.experiment.translation.height
     if (made_by.get("checkpoint_sha256"), made_by.get("height")) != expected:
@@ -198,22 +178,16 @@ def _sets_of(workspace: Workspace, seed: int, arm: str, share: str) -> list[Fram
     return [open_frame_set(TranslatedSettings(reader="translated", name="translated", root=str(folder)), workspace.run)]
 
 
-def _translated(workspace: Workspace, seed: int) -> Path:
-    folder = workspace.translated(seed).absolute()
-    if not (folder / MANIFEST).exists():
-        raise UserError(f"{folder}: no translated frames yet; run `sim2real translate experiment` first")
-    return folder
-
-
 def _consistent(workspace: Workspace, seed: int, sets: list[FrameSet]) -> tuple[list[FrameSet], dict[str, np.ndarray]]:
     """The translated frames that the settings let through, with their weights by pool."""
-    settings, scores = workspace.experiment.segmenter, read_scores(_translated(workspace, seed))
+    settings, folder = workspace.experiment.segmenter, workspace.finished_translation(seed)
+    scores = read_scores(folder)
     least, weigh = settings.least_label_consistency, settings.weigh_by_consistency
     kept, weights = zip(*(select_by_consistency(frames, scores, least, weigh) for frames in sets), strict=True)
     if not weigh or any(of_set is None for of_set in weights):
         if weigh:
             print(
-                f"{_translated(workspace, seed)}: the expert recognises nothing in any frame, so there is nothing to "
+                f"{folder}: the expert recognises nothing in any frame, so there is nothing to "
                 "weigh by (segmenter.weigh_by_consistency); frames are drawn evenly",
                 file=sys.stderr,
             )

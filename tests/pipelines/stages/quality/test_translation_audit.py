@@ -13,6 +13,7 @@ from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, Interrupted, UserError
+from pipelines.experiment.identity import segmenter_inputs, segmenter_run_inputs
 from pipelines.stages.quality import translation_audit
 from pipelines.stages.quality.quality_inputs import QualityInputs
 from pipelines.stages.quality.translated_pairs import Expert, common_classes, load_expert, translated_frames
@@ -23,7 +24,7 @@ from pipelines.stages.quality.translation_audit import (
     audit_translation,
     worst_frames,
 )
-from pipelines.stages.training.train_segmenter import labelled_batches, segmenter_inputs, train_segmenter
+from pipelines.stages.training.train_segmenter import labelled_batches, train_segmenter
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import CLASS_NAMES
 from tests.pipelines.batch_inference.translating import NAMES, as_sets, run, run_folder
@@ -230,8 +231,9 @@ def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspac
     assert list(labelled_batches(workspace, 0, "source_only").weights) == []
     run_folder = train_segmenter(workspace, 0, "translated", Session(cpu, restart=True))
     config = json.loads((run_folder / "config.json").read_text())
-    assert config["frames"]["scores"] == segmenter_inputs(workspace, 0, "translated")["frames"]["scores"]
-    assert "scores" not in segmenter_inputs(workspace, 0, "source_only")["frames"]
+    assert config["frames"]["scores"] == segmenter_run_inputs(workspace, 0, "translated")["frames"]["scores"]
+    assert "scores" not in segmenter_run_inputs(workspace, 0, "source_only")["frames"]
+    assert "scores" not in segmenter_inputs(workspace, 0, "translated")["frames"]  # which is asked for without frames
     assert translate_experiment(workspace, 0, Session(cpu, 1)).resumed == 5
 
 
