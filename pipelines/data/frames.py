@@ -61,17 +61,15 @@ class FrameSet:
         return bool(self.frames) and all(frame.label is not None for frame in self.frames)
 
     @property
-    def encoding(self) -> LabelEncoding | None:
-        """How the label maps are written; None without labels, or where frames differ (a translated set may)."""
-        encodings = {frame.encoding for frame in self.frames if frame.encoding is not None}
-        return encodings.pop() if len(encodings) == 1 else None
+    def encodings(self) -> set[LabelEncoding]:
+        """How the label maps are written; several where frames differ (those of a translated set may)."""
+        return {frame.encoding for frame in self.frames if frame.encoding is not None}
 
     @property
-    def merged(self) -> tuple[frozenset[int], ...]:
-        """Groups of train ids that the labels cannot tell apart; scoring counts each group as one class."""
-        encodings = {frame.encoding for frame in self.frames if frame.encoding is not None}
-        groups = {group for encoding in encodings for group in encoding.merged}
-        return tuple(sorted(groups, key=sorted))
+    def encoding(self) -> LabelEncoding | None:
+        """The one way in which all label maps are written; None without labels, or where frames differ."""
+        encodings = self.encodings
+        return encodings.pop() if len(encodings) == 1 else None
 
     def only_labelled(self) -> "FrameSet":
         """The frames that have a label map."""

@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.data.images import encode_jpeg, encode_webp
 from pipelines.report.pictures import painted
 from segment.classes import IGNORE_INDEX
+from segment.metrics.merged_classes import Groups, lowest_ids
 
 WIDTH = 320
 """Pixels across of these pictures: there are many, and the page is to stay below three megabytes."""
@@ -52,7 +53,7 @@ class ErrorPicture:
     label: np.ndarray
     prediction: np.ndarray
     confused: list[Confusion]
-    groups: Sequence[Sequence[int]] = ()
+    groups: Groups = ()
 
     @property
     def wrong(self) -> float:
@@ -100,7 +101,7 @@ def most_confused(confusion: Sequence[Sequence[int]], most: int = 3, least: floa
     ]
 
 
-def error_map(label: np.ndarray, prediction: np.ndarray, groups: Sequence[Sequence[int]] = ()) -> np.ndarray:
+def error_map(label: np.ndarray, prediction: np.ndarray, groups: Groups = ()) -> np.ndarray:
     """What is wrong in the colour of its true class, over a frame that shows through.
 
     Args:
@@ -143,12 +144,9 @@ def error_painting(picture: ErrorPicture) -> str:
     return _data_uri("image/webp", encode_webp(error_map(small[0], small[1], picture.groups)))
 
 
-def _as_scored(label_map: np.ndarray, groups: Sequence[Sequence[int]]) -> np.ndarray:
+def _as_scored(label_map: np.ndarray, groups: Groups) -> np.ndarray:
     """Train ids with each group at its lowest; what is no class of ours is 255 in labels and predictions alike."""
-    table = np.arange(IGNORE_INDEX + 1, dtype=np.uint8)
-    for group in groups:
-        table[list(group)] = min(group)
-    return table[label_map]
+    return np.array(lowest_ids(groups), np.uint8)[label_map]
 
 
 def _shrunk(array: np.ndarray, interpolation: int) -> np.ndarray:

@@ -5,13 +5,13 @@ counts of images add up, so nothing but the sums is kept.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from segment.classes import IGNORE_INDEX
+from segment.metrics.merged_classes import Groups, merge_labels, merge_log_probabilities
 
 BINS = 15
 """Bins of equal width, as in Guo et al.; the upper end of a bin belongs to it."""
@@ -56,7 +56,7 @@ class Reliability:
         return total / pixels if pixels else math.nan
 
 
-def reliability(logits: Tensor, label_map: Tensor, groups: Sequence[Sequence[int]] = ()) -> Reliability:
+def reliability(logits: Tensor, label_map: Tensor, groups: Groups = ()) -> Reliability:
     """Count the valid pixels of images by how sure the network is of them.
 
     Args:
@@ -73,13 +73,8 @@ def reliability(logits: Tensor, label_map: Tensor, groups: Sequence[Sequence[int
             "Upsample the logits to the size of the label map."
         )
     valid = label_map != IGNORE_INDEX
-    truth = label_map[valid].long()  # (N,)
-    log_probabilities = logits.movedim(1, -1)[valid].float().log_softmax(1)  # (N, K)
-    for first, *others in map(sorted, groups):
-        joined = log_probabilities[:, [first, *others]].logsumexp(1)
-        log_probabilities[:, others] = -torch.inf
-        log_probabilities[:, first] = joined
-        truth = torch.where(torch.isin(truth, truth.new_tensor(others)), first, truth)
+    truth = merge_labels(label_map[valid].long(), groups)  # (N,)
+    log_probabilities = merge_log_probabilities(logits.movedim(1, -1)[valid].float().log_softmax(1), groups)  # (N, K)
     probabilities = log_probabilities.exp()
     confidence, answer = probabilities.max(1)
     place = (confidence * BINS).ceil().long().sub(1).clamp(0, BINS - 1)

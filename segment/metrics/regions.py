@@ -72,30 +72,6 @@ def _refuse(strange: Tensor, num_classes: int) -> None:
         raise ValueError(f"The label map holds {ids}; train ids are 0 to {num_classes - 1}, and {IGNORE_INDEX}.")
 
 
-def merge_classes(confusion: Tensor, groups: Sequence[Collection[int]]) -> Tensor:
-    """Count classes that a data set cannot tell apart as one.
-
-    CamVid, for example, has one label for traffic lights and signs and one for two-wheelers and their riders.
-
-    Args:
-        confusion: (..., K, K + 1) int64.
-        groups: Train ids of each group; groups do not overlap.
-
-    Returns:
-        A matrix of the same shape in which each group is counted as its lowest train id and its others are absent.
-    """
-    members = [train_id for group in groups for train_id in group]
-    if len(members) != len(set(members)):
-        raise ValueError(f"A class is in two groups or twice in one: {[list(group) for group in groups]}.")
-    merged = confusion.clone()
-    for first, *others in map(sorted, groups):
-        merged[..., first, :] += merged[..., others, :].sum(-2)
-        merged[..., others, :] = 0
-        merged[..., :, first] += merged[..., :, others].sum(-1)
-        merged[..., :, others] = 0
-    return merged
-
-
 def count_groups(confusion: Tensor, groups: Sequence[Collection[int]]) -> Tensor:
     """The matrix of groups of classes: what is confused inside a group is right.
 

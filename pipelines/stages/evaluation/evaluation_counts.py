@@ -12,11 +12,13 @@ import torch
 
 from pipelines.data.frames import FrameSet
 from pipelines.data.instances import instance_file, read_instance_map
+from pipelines.data.shared_classes import encodings_of, shared_classes
 from pipelines.errors import UserError
 from pipelines.stages.evaluation.scores import Evaluation
 from segment.metrics.boundaries import CITYSCAPES_RATIO, GENERAL_RATIO, boundary_counts
 from segment.metrics.calibration import Reliability
 from segment.metrics.instances import instance_counts
+from segment.metrics.merged_classes import merge_labels
 from segment.metrics.regions import confusion_matrix
 
 
@@ -60,13 +62,9 @@ def what_to_count(sets: Sequence[FrameSet], measures: Measures) -> Counted:
     groups, labelled_ids = scoring(sets)
     labels = [frame.label for frames in sets for frame in frames.frames if frame.label is not None]
     instances = not groups and all(instance_file(label) is not None for label in labels)
-    fine = all(name.startswith("cityscapes") for name in _encodings(sets))
+    fine = all(encoding.name.startswith("cityscapes") for encoding in encodings_of(sets))
     ratio = (CITYSCAPES_RATIO if fine else GENERAL_RATIO) if measures.boundary else None
     return Counted(groups, labelled_ids, instances, ratio)
-
-
-def _encodings(sets: Sequence[FrameSet]) -> set[str]:
-    return {frame.encoding.name for frames in sets for frame in frames.frames if frame.encoding is not None}
 
 
 def scoring(sets: Sequence[FrameSet]) -> tuple[list[list[int]], list[int]]:
@@ -75,16 +73,13 @@ def scoring(sets: Sequence[FrameSet]) -> tuple[list[list[int]], list[int]]:
     Raises:
         UserError: The sets merge classes differently, so that one matrix over all of them would mean nothing.
     """
-    encodings = {frame.encoding for frames in sets for frame in frames.frames if frame.encoding is not None}
-    groups = {tuple(sorted(tuple(sorted(group)) for group in encoding.merged)) for encoding in encodings}
-    if len(groups) > 1:
+    encodings = encodings_of(sets)
+    if len({frozenset(encoding.merged) for encoding in encodings}) > 1:
         raise UserError(
             "validation sets with different class groups cannot be scored together; evaluate each by itself"
         )
-    labelled = set.intersection(*(set(encoding.train_ids) for encoding in encodings))
-    merged = [list(group) for group in next(iter(groups))]
-    labelled |= {group[0] for group in merged if labelled & set(group)}
-    return merged, sorted(labelled)
+    shared = shared_classes(encodings)
+    return shared.groups, shared.labelled_ids
 
 
 def count_frame(label_map: np.ndarray, prediction: np.ndarray, label: Path | None, counted: Counted) -> FrameCounts:
@@ -105,10 +100,7 @@ def count_frame(label_map: np.ndarray, prediction: np.ndarray, label: Path | Non
         things = torch.from_numpy(read_instance_map(path, label_map.shape))
         instances = instance_counts(things, seen).numpy()
     if counted.boundary_ratio is not None:
-        joined = torch.arange(256, dtype=torch.uint8)
-        for first, *others in counted.groups:
-            joined[others] = first
-        pair = (joined[truth.int()], joined[seen.int()]) if counted.groups else (truth, seen)
+        pair = (merge_labels(one, counted.groups) for one in (truth, seen))
         boundaries = boundary_counts(*pair, counted.boundary_ratio).numpy()
     return FrameCounts(confusion_matrix(truth, seen).numpy(), instances, boundaries)
 

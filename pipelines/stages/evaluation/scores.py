@@ -24,6 +24,7 @@ from segment.classes import CATEGORIES, CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.metrics.boundaries import boundary_iou
 from segment.metrics.calibration import BINS, Reliability
 from segment.metrics.instances import instance_iou, instance_iou_of_categories
+from segment.metrics.merged_classes import class_titles, counted_once, merge_classes
 from segment.metrics.regions import (
     accuracy_per_class,
     bootstrap_interval,
@@ -33,7 +34,6 @@ from segment.metrics.regions import (
     iou_per_class,
     mean_accuracy,
     mean_iou,
-    merge_classes,
     pixel_accuracy,
     precision_per_class,
 )
@@ -73,13 +73,11 @@ class Evaluation:
 
     def scored(self, among: Sequence[int]) -> list[int]:
         """The train ids, of those given, that the mean is taken over: one per group, none the labels cannot express."""
-        hidden = {train_id for group in self.groups for train_id in group[1:]}
-        return [train_id for train_id in among if train_id in self.labelled_ids and train_id not in hidden]
+        return counted_once((train_id for train_id in among if train_id in self.labelled_ids), self.groups)
 
     def title(self, train_id: int) -> str:
         """The name of a scored class, of all classes in its group."""
-        group = next((group for group in self.groups if group[0] == train_id), [train_id])
-        return " + ".join(CLASS_NAMES[i] for i in group)
+        return class_titles(self.groups)[train_id]
 
     def of_classes(self, values: torch.Tensor) -> list[float | None]:
         """A value per train id; None for a class that does not count."""

@@ -17,6 +17,7 @@ from pipelines.engine.launch import Machine
 from pipelines.runtimes.divergence import refuse_diverged
 from pipelines.runtimes.frame_prediction import as_seen
 from segment.classes import IGNORE_INDEX
+from segment.metrics.merged_classes import Groups, merge_labels
 from segment.networks.segmenter import Segmenter
 
 Place = tuple[FrameSet, int]
@@ -71,7 +72,7 @@ def class_features(
     network: Segmenter,
     height: int,
     places: Sequence[Place],
-    merged: Sequence[frozenset[int]],
+    groups: Groups,
     machine: Machine,
     most: int,
     seed: int,
@@ -82,7 +83,7 @@ def class_features(
         network: In evaluation mode, on the machine.
         height: At which the network sees frames.
         places: Labelled frames.
-        merged: Groups of train ids that count as one class, the lowest of the group.
+        groups: Of train ids that count as one class, the lowest of the group.
         machine: Where to compute.
         most: Of a class; more are drawn from, and every cell is as likely as any other of its class.
         seed: Of the draw. It depends on the seed, a frame's place and a cell's number alone: networks whose maps are of
@@ -91,15 +92,12 @@ def class_features(
     Raises:
         NumericalError: A feature is no number.
     """
-    lowest = np.arange(IGNORE_INDEX + 1)
-    for group in merged:
-        lowest[list(group)] = min(group)
     kept: dict[int, tuple[np.ndarray, ...]] = {}
     for number, (frames, index) in enumerate(places):
         image = as_seen(frames.read_image(index), height, machine.device)
         features = classified_features(network, image, machine)[0]
         refuse_diverged(features, "features")
-        label_map = torch.from_numpy(lowest[frames.read_label_map(index)])
+        label_map = merge_labels(torch.from_numpy(frames.read_label_map(index)), groups)
         classes = (
             cell_classes(label_map, tuple(image.shape[-2:]), network.stride, features.shape[-2:]).flatten().numpy()
         )

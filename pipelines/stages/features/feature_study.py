@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from pipelines.data.files import write_atomically
-from pipelines.data.frames import FrameSet, TranslatedSettings, open_frame_set
+from pipelines.data.frames import TranslatedSettings, open_frame_set
 from pipelines.data.manifest import MANIFEST
+from pipelines.data.shared_classes import encodings_of, shared_classes
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.runs import read_json
@@ -32,8 +33,8 @@ from pipelines.stages.comparison.origin import origin
 from pipelines.stages.features.class_features import ClassFeatures, Place, class_features
 from pipelines.stages.features.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
 from pipelines.stages.quality.translation_quality import evenly
-from segment.classes import CLASS_NAMES
 from segment.metrics.features import centroid_distance, domain_probe, maximum_mean_discrepancy
+from segment.metrics.merged_classes import Groups, class_titles
 from segment.networks.segmenter import Segmenter
 
 PAIRS = (("source", "target"), ("translated", "target"), ("source", "translated"))
@@ -89,12 +90,12 @@ def look_inside(
     machine = session.machine
     named = dict(checkpoints) or trained_arms(workspace, seed)
     domains = domain_frames(workspace, seed, manner.frames)
-    merged = merged_classes(domains)
+    groups = merged_groups(domains)
     opened = {title: load_segmenter(path, machine) for title, path in named.items()}
     drawn = _draw(
         {title: (network, settings.height) for title, (network, settings, _) in opened.items()},
         domains,
-        merged,
+        groups,
         manner.most_per_class,
         seed,
         machine,
@@ -128,7 +129,7 @@ def look_inside(
         most_per_class=manner.most_per_class,
         joint=joint,
         domains={domain: len(places) for domain, places in domains.items()},
-        titles=class_titles(merged),
+        titles=class_titles(groups),
         checkpoints=found,
         notes=_notes(workspace, seed, domains, named if not checkpoints else None),
         identity=_identity(
@@ -182,7 +183,7 @@ def _kept(workspace: Workspace, seed: int, machine: Machine, page: Path) -> Feat
 def _draw(
     networks: Mapping[str, tuple[Segmenter, int]],
     domains: Domains,
-    merged: Sequence[frozenset[int]],
+    groups: Groups,
     most: int,
     seed: int,
     machine: Machine,
@@ -192,7 +193,7 @@ def _draw(
     with Progress("features", len(networks) * sum(map(len, domains.values())), "frame") as progress:
         for title, (network, height) in networks.items():
             for domain, places in domains.items():
-                for features in class_features(network, height, places, merged, machine, most, seed):
+                for features in class_features(network, height, places, groups, machine, most, seed):
                     drawn[title][domain] = features
                     progress.reach(progress.done + 1)
     return drawn
@@ -244,25 +245,10 @@ def _full_name(place: Place) -> str:
     return name if frames.name == "translated" else f"{frames.name}/{name}"
 
 
-def merged_classes(domains: Domains) -> list[frozenset[int]]:
+def merged_groups(domains: Domains) -> list[list[int]]:
     """Groups of classes that the labels of some domain cannot tell apart; groups that share a class are one."""
-    groups: list[frozenset[int]] = []
-    for group in (group for places in domains.values() for frames in _sets(places) for group in frames.merged):
-        touching = [other for other in groups if other & group]
-        groups = [other for other in groups if not other & group] + [group.union(*touching)]
-    return sorted(groups, key=min)
-
-
-def _sets(places: Sequence[Place]) -> list[FrameSet]:
-    return list({id(frames): frames for frames, _ in places}.values())
-
-
-def class_titles(merged: Sequence[frozenset[int]]) -> dict[int, str]:
-    """What every class is called: a group, at its lowest train id, by the names of its members."""
-    titles = dict(enumerate(CLASS_NAMES))
-    for group in merged:
-        titles[min(group)] = " + ".join(CLASS_NAMES[i] for i in sorted(group))
-    return titles
+    sets = {id(frames): frames for places in domains.values() for frames, _ in places}
+    return shared_classes(encodings_of(sets.values())).groups
 
 
 def _refuse_nothing_in_common(drawn: Mapping[str, Mapping[str, ClassFeatures]]) -> None:

@@ -3,7 +3,7 @@
 A set of ours says in its manifest which file became which; a folder of another tool's is matched by name.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from pipelines.data.folder import FolderSettings
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.images import image_error, read_image
 from pipelines.data.manifest import MANIFEST, read_manifest
+from pipelines.data.shared_classes import SharedClasses, shared_classes
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.runtimes.frame_prediction import Predictor, open_predictor
-from segment.classes import CLASS_NAMES
 from segment.networks.segmenter import Segmenter
 
 
@@ -133,21 +133,6 @@ def load_expert(path: Path, machine: Machine) -> Expert:
     return Expert(f"{settings.network}@{sha256[:8]}", sha256, network, settings.network, settings.height, predict)
 
 
-def common_classes(encodings: Iterable[LabelEncoding]) -> tuple[list[list[int]], list[int]]:
-    """What several ways of labelling can tell apart, all of them.
-
-    Args:
-        encodings: Of the label maps, and of those that the expert learnt from, if known.
-
-    Returns:
-        Groups of train ids that one of them merges (overlapping groups joined), and the train ids to score: the lowest
-        of each group or single class that every one of them can express.
-    """
-    encodings = list(encodings)
-    classes = [{train_id} for train_id in range(len(CLASS_NAMES))]
-    for merged in (group for encoding in encodings for group in encoding.merged):
-        touched = [group for group in classes if group & merged]
-        classes = [group for group in classes if not group & merged] + [set().union(*touched)]
-    groups = sorted(sorted(group) for group in classes if len(group) > 1)
-    scored = sorted(min(group) for group in classes if all(group & encoding.train_ids for encoding in encodings))
-    return groups, scored
+def judged_classes(frames: Sequence[TranslatedFrame], expert_encodings: Sequence[LabelEncoding]) -> SharedClasses:
+    """What the label maps of frames can tell apart, and those that the expert learnt from, as far as they are known."""
+    return shared_classes({frame.encoding for frame in frames if frame.encoding is not None} | set(expert_encodings))

@@ -19,6 +19,7 @@ import torch
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.images import to_tensor
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
+from pipelines.data.shared_classes import SharedClasses
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError
@@ -27,9 +28,10 @@ from pipelines.progress import Progress
 from pipelines.report.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
 from pipelines.runtimes.frame_prediction import Predictor
 from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
-from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, common_classes, load_expert
+from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, judged_classes, load_expert
 from segment.classes import CLASS_NAMES
-from segment.metrics.regions import confusion_matrix, merge_classes
+from segment.metrics.merged_classes import class_titles, merge_classes
+from segment.metrics.regions import confusion_matrix
 from translate.quality.consistency import class_flips, label_consistency
 from translate.quality.structure import structure_score
 
@@ -131,9 +133,8 @@ def audit_frames(
         if entries.keys() != {frame.name for frame in frames}:
             raise UserError(f"{folder}: other frames were translated into it just now; run the audit again")
         records = _counted(folder, frames, entries, expert, session.machine, stop_requested)
-        encodings = {frame.encoding for frame in frames if frame.encoding is not None} | set(inputs.expert_encodings)
-        groups, scored = common_classes(encodings)
-        audited = [_audited(record, groups, scored) for record in records]
+        classes = judged_classes(frames, inputs.expert_encodings)
+        audited = [_audited(record, classes) for record in records]
         scored_entries = [
             entries[frame.name].model_copy(
                 update={
@@ -146,14 +147,14 @@ def audit_frames(
         ]
         _write_scores(folder, entries, scored_entries, journal)
     total = [_total([r.translated for r in records]), _total([r.source for r in records])]
-    after, before = (None if counts is None else merge_classes(counts, groups) for counts in total)
+    after, before = (None if counts is None else merge_classes(counts, classes.groups) for counts in total)
     return Audit(
         folder=folder.name,
         expert=expert.name,
         frames=audited,
-        flips=[] if after is None else class_flips(after, before, scored, FLAGGED),
-        titles=_titles(groups),
-        scored=scored,
+        flips=[] if after is None else class_flips(after, before, classes.scored, FLAGGED),
+        titles=class_titles(classes.groups),
+        scored=classes.scored,
         with_sources=before is not None,
     )
 
@@ -245,16 +246,17 @@ def _count(frame: TranslatedFrame, entry: ManifestEntry, expert: Expert, machine
     )
 
 
-def _audited(record: Record, groups: list[list[int]], scored: list[int]) -> AuditedFrame:
+def _audited(record: Record, classes: SharedClasses) -> AuditedFrame:
     after, before = (
-        None if counts is None else merge_classes(counts, groups) for counts in (record.translated, record.source)
+        None if counts is None else merge_classes(counts, classes.groups)
+        for counts in (record.translated, record.source)
     )
     return AuditedFrame(
         name=record.frame,
-        label_consistency=_consistency(after, scored),
-        source_consistency=_consistency(before, scored),
+        label_consistency=_consistency(after, classes.scored),
+        source_consistency=_consistency(before, classes.scored),
         structure=math.nan if record.structure is None else record.structure,
-        flips=[] if after is None else class_flips(after, before, scored, FLAGGED_IN_FRAME),
+        flips=[] if after is None else class_flips(after, before, classes.scored, FLAGGED_IN_FRAME),
     )
 
 
@@ -266,11 +268,6 @@ def _total(counts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
     """The sum; None unless every labelled frame was counted: shares of different frames do not compare."""
     known = [one for one in counts if one is not None]
     return torch.stack(known).sum(0) if known else None
-
-
-def _titles(groups: list[list[int]]) -> dict[int, str]:
-    titles = dict(enumerate(CLASS_NAMES))
-    return titles | {group[0]: " + ".join(CLASS_NAMES[i] for i in group) for group in groups}
 
 
 def _number(value: float) -> float | None:

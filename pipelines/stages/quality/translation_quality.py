@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from pipelines.data.images import image_size, read_image, to_tensor
+from pipelines.data.shared_classes import SharedClasses
 from pipelines.engine.runs import write_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
@@ -22,8 +23,9 @@ from pipelines.progress import Progress
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.feature_extractors import Extractor
 from pipelines.stages.quality.quality_inputs import Judges
-from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, common_classes
-from segment.metrics.regions import confusion_matrix, mean_iou, merge_classes
+from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, judged_classes
+from segment.metrics.merged_classes import merge_classes
+from segment.metrics.regions import confusion_matrix, mean_iou
 from translate.quality.colour import colour_difference, lab_statistics, pooled_statistics
 from translate.quality.consistency import label_consistency
 from translate.quality.distances import frechet_distance, kernel_distance, sliced_wasserstein
@@ -212,9 +214,8 @@ def _measure_frames(
     sequence: bool,
 ) -> PairMeasurement:
     """Fill both measurements; return what belongs to pairs."""
-    encodings = {frame.encoding for frame in frames if frame.encoding is not None} | set(judges.expert_encodings)
-    classes = common_classes(encodings)
-    pairs = PairMeasurement(scored=classes[1])
+    classes = judged_classes(frames, judges.expert_encodings)
+    pairs = PairMeasurement(scored=classes.scored)
     before: tuple[TranslatedFrame, np.ndarray, np.ndarray] | None = None
     with Progress("measure translated frames", len(frames), "frame") as progress:
         for done, frame in enumerate(frames, 1):
@@ -242,9 +243,8 @@ def _add_consistency(
     image: np.ndarray,
     original: np.ndarray | None,
     expert: Expert,
-    classes: tuple[list[list[int]], list[int]],
+    classes: SharedClasses,
 ) -> None:
-    groups, scored = classes
     label = frame.read_label(image)
     for seen, scores, confusions in (
         (image, pairs.consistency, pairs.confusions),
@@ -253,9 +253,9 @@ def _add_consistency(
         if seen is None:
             continue
         prediction = expert.predict(seen, label.shape)
-        counts = merge_classes(confusion_matrix(torch.from_numpy(label), torch.from_numpy(prediction)), groups)
+        counts = merge_classes(confusion_matrix(torch.from_numpy(label), torch.from_numpy(prediction)), classes.groups)
         confusions.append(counts)
-        scores.append(label_consistency(counts, scored))
+        scores.append(label_consistency(counts, classes.scored))
 
 
 def _add_flicker(

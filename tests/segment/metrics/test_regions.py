@@ -19,7 +19,6 @@ from segment.metrics.regions import (
     iou_per_class,
     mean_accuracy,
     mean_iou,
-    merge_classes,
     paired_differences,
     pixel_accuracy,
     precision_per_class,
@@ -113,30 +112,6 @@ def test_different_sizes_are_refused():
 def test_ids_that_are_no_train_ids_are_refused_and_named():
     with pytest.raises(ValueError, match="holds 19, 33; train ids are 0 to 18, and 255"):
         confusion_matrix(torch.tensor([0, 33, 19]), torch.zeros(3))
-
-
-def test_merged_classes_count_as_one():
-    # Truth 0 1 1 2, prediction 1 1 2 0. With 0 and 1 as one: two hits, one predicted as 2, and 2 missed.
-    confusion = confusion_matrix(torch.tensor([0, 1, 1, 2]), torch.tensor([1, 1, 2, 0]), num_classes=3)
-    merged = merge_classes(confusion, [(0, 1)])
-    assert merged.tolist() == [[2, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
-    # Merged class: 2 hits, 1 miss, 1 false alarm.
-    assert iou_per_class(merged).tolist() == approximately([2 / 4, NAN, 0])
-
-
-def test_merging_equals_relabelling():
-    generator = torch.Generator().manual_seed(0)
-    label_map, prediction = torch.randint(0, 20, (2, 500), generator=generator)
-    label_map[label_map == 19] = IGNORE_INDEX
-    relabel = torch.arange(256)
-    relabel[7], relabel[18] = 6, 12
-    expected = confusion_matrix(relabel[label_map], relabel[prediction])
-    assert torch.equal(merge_classes(confusion_matrix(label_map, prediction), [{6, 7}, {12, 18}]), expected)
-
-
-def test_overlapping_groups_are_refused():
-    with pytest.raises(ValueError, match="A class is in two groups"):
-        merge_classes(three_classes(), [(0, 1), (1, 2)])
 
 
 # ---------------------------------------------------------------------------------------------------------- comparisons

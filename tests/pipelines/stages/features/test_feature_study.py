@@ -3,22 +3,24 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipelines.data.encodings import camvid, cityscapes
+from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import read_image, write_image
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.report.feature_study import FeatureStudy
 from pipelines.stages.features.feature_study import (
     Manner,
-    class_titles,
     domain_frames,
     domain_pairs,
     learnt_from,
     look_inside,
     look_inside_arms,
-    merged_classes,
+    merged_groups,
     trained_arms,
 )
 from tests.pipelines.stages.features.test_feature_embedding import drawn
@@ -177,15 +179,13 @@ class TestFrames:
         assert list(trained_arms(make_workspace(run=copied_run), 0)) == ["Source-only", "Translated"]
 
 
-def test_groups_that_share_a_class_are_one():
-    class Frames:
-        def __init__(self, *groups):
-            self.merged = tuple(map(frozenset, groups))
+def test_a_domain_whose_labels_merge_classes_merges_them_for_all():
+    def place(encoding):
+        return FrameSet("set", Path("."), [Frame("0", Path("0.png"), Path("0_label.png"), encoding)], []), 0
 
-    domains = {"source": [(Frames({6, 7}), 0)], "target": [(Frames({7, 5}, {17, 18}), 0), (Frames(), 0)]}
-    groups = merged_classes(domains)
-    assert groups == [frozenset({5, 6, 7}), frozenset({17, 18})]
-    assert class_titles(groups)[5] == "pole + traffic light + traffic sign" and class_titles(groups)[0] == "road"
+    domains = {"source": [place(cityscapes())], "target": [place(cityscapes()), place(camvid())]}
+    assert merged_groups(domains) == [[6, 7], [12, 18]]
+    assert merged_groups({"source": domains["source"]}) == []
 
 
 class TestDomainPairs:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.encodings import camvid, cityscapes
+from pipelines.data.encodings import camvid
 from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from pipelines.engine.session import Session
@@ -16,7 +16,7 @@ from pipelines.errors import ImageError, Interrupted, UserError
 from pipelines.experiment.identity import segmenter_inputs, segmenter_run_inputs
 from pipelines.stages.quality import translation_audit
 from pipelines.stages.quality.quality_inputs import QualityInputs
-from pipelines.stages.quality.translated_pairs import Expert, common_classes, load_expert, translated_frames
+from pipelines.stages.quality.translated_pairs import Expert, judged_classes, load_expert, translated_frames
 from pipelines.stages.quality.translation_audit import (
     audit_experiment,
     audit_frames,
@@ -204,12 +204,11 @@ def test_frames_of_a_plain_folder_are_matched_by_name(tmp_path):
         translated_frames(tmp_path / "none", None)
 
 
-def test_classes_that_labels_and_expert_have_in_common():
-    groups, scored = common_classes([cityscapes(), camvid()])
-    names = {CLASS_NAMES[i] for i in scored}
-    assert groups == [[6, 7], [12, 18]]
-    assert {"sky", "rider", "traffic light"} <= names and not names & {"bicycle", "traffic sign", "terrain", "truck"}
-    assert common_classes([cityscapes()]) == ([], list(range(19)))
+def test_only_what_labels_and_expert_have_in_common_is_judged(darkened):
+    assert judged_classes(darkened.frames, []).groups == []
+    judged = judged_classes(darkened.frames, [camvid()])
+    assert judged.groups == [[6, 7], [12, 18]]
+    assert SKY in judged.scored and CLASS_NAMES.index("truck") not in judged.scored
 
 
 def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspace, cpu, session):
