@@ -4,27 +4,54 @@ One convention throughout: a discriminator's map of logits says how likely the t
 source and 1 for the target. (AdaptSegNet's paper writes it the other way round, its code as here.)
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segment.settings import OneOf, PositiveFloat, PositiveInt
+
 SOURCE, TARGET = 0.0, 1.0
 """What a discriminator is to say of each domain."""
 
-DomainLoss = Callable[[Tensor, float], Tensor]
-"""From a map of logits, of any shape, and the domain that it should name, to a scalar."""
+
+@dataclass(frozen=True)
+class DiscriminatorSettings:
+    """The discriminator of label maps that a method trains; defaults are those of AdaptSegNet's code."""
+
+    discriminator: Literal["plain", "light"] = "plain"
+    discriminator_channels: PositiveInt = 64
+    discriminator_learning_rate: PositiveFloat = 1e-4
+    """Initial rate of Adam with decay rates 0.9 and 0.99; it falls as the network's does."""
+    domain_loss: Annotated[str, OneOf("segment.adversarial.DOMAIN_LOSSES")] = "binary_cross_entropy"
 
 
-def binary_cross_entropy(judged: Tensor, domain: float) -> Tensor:
+class DomainLoss(Protocol):
+    """From a map of logits, of any shape, and the domain that it should name, to a scalar."""
+
+    def __call__(self, judged: Tensor, domain: float, weights: Tensor | None = None) -> Tensor:
+        """The mean over all places of their losses, times `weights` where there are any.
+
+        Weights have the map's shape; gradients flow into them too. Their sum does not divide: twice the weights are
+        twice the loss.
+        """
+
+
+def binary_cross_entropy(judged: Tensor, domain: float, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of the sigmoid of `judged` with `domain`. Goodfellow et al., NeurIPS 2014."""
-    return F.binary_cross_entropy_with_logits(judged.float(), torch.full_like(judged, domain, dtype=torch.float32))
+    truth = torch.full_like(judged, domain, dtype=torch.float32)
+    if weights is None:
+        return F.binary_cross_entropy_with_logits(judged.float(), truth)
+    # Not by that function's own `weight`, which lets no gradient through.
+    return (weights * F.binary_cross_entropy_with_logits(judged.float(), truth, reduction="none")).mean()
 
 
-def least_squares(judged: Tensor, domain: float) -> Tensor:
+def least_squares(judged: Tensor, domain: float, weights: Tensor | None = None) -> Tensor:
     """Mean squared distance of the raw map from `domain`. Mao et al., ICCV 2017."""
-    return (judged.float() - domain).square().mean()
+    losses = (judged.float() - domain).square()
+    return losses.mean() if weights is None else (weights * losses).mean()
 
 
 DOMAIN_LOSSES: dict[str, DomainLoss] = {

@@ -5,6 +5,7 @@ A new method is one file that subclasses `SegmenterTraining`, one line here, one
 """
 
 from segment.methods.adaptsegnet import AdaptSegNet
+from segment.methods.clan import CLAN
 from segment.methods.dacs import DACS
 from segment.methods.maxsquare import MaxSquare
 from segment.methods.mic import MIC
@@ -14,6 +15,7 @@ from segment.methods.supervised import Supervised
 METHODS: dict[str, type[SegmenterTraining]] = {
     "supervised": Supervised,
     "adaptsegnet": AdaptSegNet,
+    "clan": CLAN,
     "dacs": DACS,
     "maxsquare": MaxSquare,
     "mic": MIC,

@@ -6,12 +6,12 @@ are compared in the space of label maps.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, at_chance
+from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
 from segment.batches import AdaptationBatch
 from segment.guards import DiscriminatorBalance
 from segment.methods.method import Update
@@ -19,11 +19,11 @@ from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, Se
 from segment.networks.freezing import frozen
 from segment.networks.output_discriminator import OutputDiscriminator
 from segment.networks.segmenter import Segmenter, SegmenterOutput
-from segment.settings import NonNegativeFloat, OneOf, PositiveFloat, PositiveInt, check_settings
+from segment.settings import NonNegativeFloat, check_settings
 
 
 @dataclass(frozen=True)
-class AdaptSegNetSettings:
+class AdaptSegNetSettings(DiscriminatorSettings):
     """Defaults are those of the paper and its code for GTA5 to Cityscapes."""
 
     adversarial_weight: NonNegativeFloat = 0.001
@@ -31,11 +31,6 @@ class AdaptSegNetSettings:
     auxiliary_adversarial_weight: NonNegativeFloat = 0.0
     """Weight of that of the first auxiliary head, which gets a discriminator of its own; 0.0002 in the paper's
     multi-level form, 0 for the single-level one."""
-    discriminator: Literal["plain", "light"] = "plain"
-    discriminator_channels: PositiveInt = 64
-    discriminator_learning_rate: PositiveFloat = 1e-4
-    """Initial rate of Adam with decay rates 0.9 and 0.99; it falls as the network's does."""
-    domain_loss: Annotated[str, OneOf("segment.adversarial.DOMAIN_LOSSES")] = "binary_cross_entropy"
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -5,7 +5,7 @@ decay and which are evaluated is the same for all, so that a comparison of metho
 Recipe: momentum SGD, poly schedule, auxiliary loss and hard pixels as in BiSeNet and DDRNet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -144,7 +144,8 @@ class SegmenterTraining(Method):
         self.guards: list[Guard] = []
         own_weight = training.auxiliary_weight
         self.auxiliary_weight = network.auxiliary_weight if own_weight is None else own_weight
-        groups = parameter_groups(network, training.weight_decay, training.learning_rate, training.head_learning_rate)
+        rates = training.learning_rate, training.head_learning_rate
+        groups = parameter_groups(network, training.weight_decay, *rates, network.head_parameters())
         self._optimizers = {
             "network": build_optimizer(training.optimizer, groups, training.learning_rate, training.momentum)
         }
@@ -227,13 +228,17 @@ class SegmenterTraining(Method):
 
 
 def parameter_groups(
-    network: Segmenter, weight_decay: float, learning_rate: float, head_learning_rate: float = 1.0
+    network: nn.Module,
+    weight_decay: float,
+    learning_rate: float,
+    head_learning_rate: float = 1.0,
+    head_parameters: Iterable[nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """The trained parameters in optimizer groups: convolution weights with decay, biases and normalisation without.
 
     Where heads learn at another rate than the encoder, each of both groups is parted in two.
     """
-    heads = {id(parameter) for parameter in network.head_parameters()} if head_learning_rate != 1 else set()
+    heads = {id(parameter) for parameter in head_parameters} if head_learning_rate != 1 else set()
     groups: dict[tuple[float, float], list[nn.Parameter]] = {(weight_decay, 1.0): [], (0.0, 1.0): []}
     for parameter in network.parameters():
         if parameter.requires_grad:

@@ -128,6 +128,10 @@ class HierarchicalAttention(Segmenter):
         """Those of the segmenter inside."""
         return self.segmenter.own_losses(output, label_map)
 
+    def at_image_size(self, coarse: Tensor, height: int, width: int) -> Tensor:
+        """As the segmenter inside does it, by which the image is padded."""
+        return self.segmenter.at_image_size(coarse, height, width)
+
     def coarse_logits(self, normalised: Tensor) -> SegmenterOutput:
         """Combined logits (B, K, H, W); what other heads say at scale 1 alone."""
         scales = TRAINING_SCALES if self.training else self.scales

@@ -148,6 +148,11 @@ class Segmenter(nn.Module, ABC):
             None if boundary is None else self._upsample(boundary, size)[..., :height, :width],
         )
 
+    def at_image_size(self, coarse: Tensor, height: int, width: int) -> Tensor:
+        """What is said of the features of a padded image, (B, K, h, w), brought to the image's size as logits are."""
+        padded = (height + -height % self.stride, width + -width % self.stride)
+        return self._upsample(coarse, padded)[..., :height, :width]
+
     def _pad(self, image: Tensor) -> Tensor:
         """Repeat the last row and column until both sides divide by the stride, so that upsampling is in register."""
         height, width = image.shape[-2:]

@@ -40,3 +40,13 @@ def test_what_guessing_costs():
     """Cross-entropy: log 2 for each domain. Least squares: (1/2)^2 for each."""
     assert at_chance(binary_cross_entropy) == pytest.approx(0.6931472)
     assert at_chance(least_squares) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("name", DOMAIN_LOSSES)
+def test_weights_multiply_each_place_and_get_a_gradient(name):
+    """Places of equal loss, weighted 1 and 3: twice the mean. More weight costs more, by half the loss each."""
+    judged, weights = torch.zeros(2), torch.tensor([1.0, 3.0], requires_grad=True)
+    plain, weighted = DOMAIN_LOSSES[name](judged, TARGET), DOMAIN_LOSSES[name](judged, TARGET, weights)
+    assert weighted.item() == pytest.approx(2 * plain.item())
+    weighted.backward()
+    torch.testing.assert_close(weights.grad, torch.full((2,), plain.item() / 2))
