@@ -159,7 +159,8 @@ def _take_step(
             group["lr"] = rate * scale
 
     with machine.autocast():
-        return method.step(batch, PerformedUpdate(optimizers, step, machine.processes))
+        losses = method.step(batch, PerformedUpdate(optimizers, step, machine.processes))
+    return losses | method.observed()
 
 
 class PerformedUpdate:

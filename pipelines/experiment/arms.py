@@ -71,9 +71,12 @@ def closing_act(segmenter: Mapping[str, Any]) -> str:
 
 
 def adaptation_title(segmenter: Mapping[str, Any]) -> str | None:
-    """The paper's own name of the method that adapts; None without adaptation."""
+    """The paper's own name of the method that adapts, and what is added to it; None without adaptation."""
     adaptation = segmenter.get("adaptation")
-    return attribute_of(METHODS, adaptation["method"], "title") if adaptation else None
+    if not adaptation:
+        return None
+    title = attribute_of(METHODS, adaptation["method"], "title")
+    return f"{title} + feature norm" if adaptation.get("feature_norm") else title
 
 
 def _adapted_title(segmenter: Mapping[str, Any]) -> str:

@@ -85,12 +85,40 @@ class AugmentationSettings(Settings):
 Training = model_of(settings_class("segment.methods.segmenter_training.SegmenterTrainingSettings"), "Training")
 """How a segmenter is trained, whatever the method, as it stands beside the methods."""
 
-ADAPTATIONS: dict[str, type[Settings]] = {
-    name: model_of(settings, name, method=(Literal[name], ...))
-    for name in names_in(METHODS)
-    if (settings := settings_of(METHODS, name)) is not None
+FEATURE_NORM = settings_class("segment.feature_norm.FeatureNormSettings")
+FeatureNorm = model_of(FEATURE_NORM, "FeatureNorm")
+"""How much longer features become beside the losses of any method that adapts, as it stands beside the loss."""
+
+
+class Adaptation(Settings):
+    """What the models of all methods that adapt have, beside the knobs of their own."""
+
+    @property
+    def added_norm(self) -> FeatureNorm | None:
+        """The loss on norms that is added to the method's own."""
+        return None
+
+
+class NormedAdaptation(Adaptation):
+    """The same of methods that are not that very loss."""
+
+    feature_norm: FeatureNorm | None = None
+    """Makes features of both domains longer beside what the method does; absent: leaves them."""
+
+    @property
+    def added_norm(self) -> FeatureNorm | None:
+        return self.feature_norm
+
+
+def _model(name: str, own: type) -> type[Adaptation]:
+    base = Adaptation if issubclass(own, FEATURE_NORM) else NormedAdaptation
+    return model_of(own, name, base, method=(Literal[name], ...))
+
+
+ADAPTATIONS: dict[str, type[Adaptation]] = {
+    name: _model(name, settings) for name in names_in(METHODS) if (settings := settings_of(METHODS, name)) is not None
 }
-"""A model for each method that adapts: its name, and the knobs that stand beside it in its file."""
+"""A model for each method that adapts: its name, the knobs that stand beside it in its file, and `feature_norm`."""
 
 AnyAdaptationSettings = Annotated[Union[tuple(ADAPTATIONS.values())], Discriminator("method")]  # noqa: UP007
 
@@ -170,6 +198,8 @@ class SegmenterSettings(AugmentationSettings, Training):
         if not adapts or self.adaptation is None:
             del values["adaptation"]
             values["method"] = "supervised"
+        elif self.adaptation.added_norm is None:
+            values["adaptation"].pop("feature_norm", None)
         if not adapts or self.initial is None:
             del values["initial"]
         if self.head_learning_rate == 1:

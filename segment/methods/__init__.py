@@ -9,6 +9,7 @@ from segment.methods.clan import CLAN
 from segment.methods.dacs import DACS
 from segment.methods.maxsquare import MaxSquare
 from segment.methods.mic import MIC
+from segment.methods.safn import SAFN
 from segment.methods.segmenter_training import SegmenterTraining
 from segment.methods.supervised import Supervised
 
@@ -19,4 +20,5 @@ METHODS: dict[str, type[SegmenterTraining]] = {
     "dacs": DACS,
     "maxsquare": MaxSquare,
     "mic": MIC,
+    "safn": SAFN,
 }

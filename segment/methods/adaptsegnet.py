@@ -75,9 +75,9 @@ class AdaptSegNet(SegmenterTraining):
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Learn the source's labels and to be taken for source; let the discriminators learn. Tsai et al., sec. 4."""
         labelled = self.augmented(batch.source)
-        source = self.network(labelled.image)
+        source = self.output(labelled.image, "source")
         learnt = update.backward(self.supervised_losses(source, labelled.label_map))
-        target = self.network(self.augmented_target(batch))
+        target = self.output(self.augmented_target(batch), "target")
         learnt |= update.backward(self.adversarial_losses(target))
         update.step("network")
         self.follow()

@@ -80,9 +80,9 @@ class CLAN(TwoClassifiers):
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Learn the labels in two ways and to be taken for source; let the discriminator learn. Luo et al., sec. 3."""
         labelled = self.augmented(batch.source)
-        source = self.views(labelled.image)
+        source = self.views(labelled.image, "source")
         learnt = update.backward(self.losses_of_both(source, labelled.label_map))
-        target = self.views(self.augmented_target(batch))
+        target = self.views(self.augmented_target(batch), "target")
         weights = self.local_weights(target)
         learnt |= update.backward(self.adversarial_losses(target, weights) | self.likeness_losses())
         update.step("network")

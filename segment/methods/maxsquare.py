@@ -44,8 +44,9 @@ class MaxSquare(SegmenterTraining):
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Learn the source's labels, then to be sure of the target. Chen et al., sec. 3."""
         labelled = self.augmented(batch.source)
-        learnt = update.backward(self.supervised_losses(self.network(labelled.image), labelled.label_map))
-        learnt |= update.backward(self.certainty_losses(self.network(self.augmented_target(batch)).main))
+        learnt = update.backward(self.supervised_losses(self.output(labelled.image, "source"), labelled.label_map))
+        target = self.output(self.augmented_target(batch), "target")
+        learnt |= update.backward(self.certainty_losses(target.main))
         update.step("network")
         self.follow()
         return learnt

@@ -81,6 +81,10 @@ class Method(nn.Module, ABC):
         """
         return []
 
+    def observed(self) -> dict[str, Tensor]:
+        """What else to log of the last step, whatever method took it: scalars by name, detached; here nothing."""
+        return {}
+
     @abstractmethod
     def preview(self, batch: Any) -> dict[str, Tensor]:
         """What a person wants to look at: images (B, 3, H, W) in [0, 1] by title, in the order to show them."""

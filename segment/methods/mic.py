@@ -58,5 +58,5 @@ class MIC(SelfTraining):
         """What the network pays for not knowing what is under the hidden blocks. Eq. 5 and 6."""
         settings = self.settings
         seen = hidden_blocks(self.disguised(target), settings.block, settings.hidden, self.network.image_mean)
-        loss = weighted_cross_entropy(self.network(seen).main, pseudo_label, weight)
+        loss = weighted_cross_entropy(self.output(seen, "target").main, pseudo_label, weight)
         return {"masked": settings.masked_weight * loss}

@@ -5,7 +5,7 @@ decay and which are evaluated is the same for all, so that a comparison of metho
 Recipe: momentum SGD, poly schedule, auxiliary loss and hard pixels as in BiSeNet and DDRNet.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -17,6 +17,7 @@ from segment.appearance.colours import paint_classes
 from segment.averaging import MovingAverage
 from segment.batches import AdaptationBatch, BatchAugmentation, LabelledBatch
 from segment.classes import IGNORE_INDEX
+from segment.feature_norm import Domain, FeatureNorm, FeatureNormSettings, with_loss
 from segment.guards import Guard
 from segment.inference import predict
 from segment.losses import LOSSES
@@ -110,6 +111,7 @@ class SegmenterTraining(Method):
         sum_over_processes: SumOverProcesses | None = None,
         augmentation: BatchAugmentation | None = None,
         encoder_from_imagenet: bool = False,
+        feature_norm: FeatureNormSettings | None = None,
     ) -> None:
         """Build the optimizer around `network`, which stays where it is.
 
@@ -122,6 +124,7 @@ class SegmenterTraining(Method):
                 processes; None in a single one.
             augmentation: Applied to each labelled batch before it is learnt from, on the batch's device.
             encoder_from_imagenet: Whether the network's encoder is as ImageNet's photographs taught it.
+            feature_norm: Makes the features of all that is learnt from longer, beside the own losses; None: no.
 
         Raises:
             ValueError: An unknown loss, or settings of another method.
@@ -139,6 +142,7 @@ class SegmenterTraining(Method):
         self.average = None if training.ema_decay is None else MovingAverage(self.network, training.ema_decay)
         self.encoder_from_imagenet = encoder_from_imagenet
         self.loss, self.augmentation = LOSSES[training.loss], augmentation
+        self.feature_norm = None if feature_norm is None else FeatureNorm(feature_norm, training.steps)
         # Not persistent: the weights follow from the settings and frames of a run, and prediction needs none.
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.guards: list[Guard] = []
@@ -196,10 +200,37 @@ class SegmenterTraining(Method):
         nothing = torch.full_like(batch.target[:, 0], IGNORE_INDEX, dtype=torch.int64)
         return self.augmentation(LabelledBatch(batch.target, nothing)).image
 
+    def output(self, image: Tensor, domain: Domain) -> SegmenterOutput:
+        """What the network sees in frames that it learns from; how a method that adapts makes each such pass.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            domain: Whose frames they are; mixtures count as target.
+        """
+        if self.feature_norm is None:
+            return self.network(image)
+        output, features = self.network.with_features(image)
+        return with_loss(output, self.feature_norm.loss(features, domain))
+
+    def output_and_map(
+        self, look: Callable[[Tensor], tuple[SegmenterOutput, Tensor]], image: Tensor, domain: Domain
+    ) -> tuple[SegmenterOutput, Tensor]:
+        """The same by a pass that hands out a map too: `look` is `self.network.with_features` or of its kind."""
+        if self.feature_norm is None:
+            return look(image)
+        (output, its_map), features = self.network.with_features(image, look)
+        return with_loss(output, self.feature_norm.loss(features, domain)), its_map
+
+    def observed(self) -> dict[str, Tensor]:
+        """Mean norms of the features in both domains, where they are made longer."""
+        return {} if self.feature_norm is None else self.feature_norm.observed()
+
     def follow(self) -> None:
-        """Let the moving average, if there is one, follow the network; once a step, after the network has learnt."""
+        """Let what follows the network (its moving average) do so; once a step, after the network has learnt."""
         if self.average is not None:
             self.average.update(self.network)
+        if self.feature_norm is not None:
+            self.feature_norm.follow()
 
     def evaluated_network(self) -> Segmenter:
         """The network to evaluate and to hand on: the moving average if there is one, else the trained network."""

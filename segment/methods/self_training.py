@@ -123,9 +123,9 @@ class SelfTraining(SegmenterTraining):
     def source_losses(self, labelled: LabelledBatch) -> tuple[dict[str, Tensor], Tensor]:
         """The losses on labelled frames, of which those of features by the same pass, and the main logits."""
         if self.imagenet is None:
-            output = self.network(labelled.image)
+            output = self.output(labelled.image, "source")
             return self.supervised_losses(output, labelled.label_map), output.main.detach()
-        output, features = self.network.with_encoder_features(labelled.image)
+        output, features = self.output_and_map(self.network.with_encoder_features, labelled.image, "source")
         losses = self.supervised_losses(output, labelled.label_map)
         places = places_of_things(labelled.label_map, features.shape[-2:], self.settings.feature_share)
         distance = feature_distance(features, self.imagenet.features(labelled.image), places)
@@ -212,7 +212,7 @@ class SelfTraining(SegmenterTraining):
         mixed = self.disguised(pasted(mask, source, target))
         labels = pasted(mask, label_map, pseudo_label)
         weights = pasted(mask, torch.ones_like(weight), weight)
-        loss = weighted_cross_entropy(self.network(mixed).main, labels, weights)
+        loss = weighted_cross_entropy(self.output(mixed, "target").main, labels, weights)
         return {"mixed": self.settings.mixed_weight * loss}
 
     def disguised(self, image: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 
 from torch import Tensor
 
+from segment.feature_norm import Domain
 from segment.methods.segmenter_training import SegmenterTraining, SegmenterTrainingSettings, parameter_groups
 from segment.networks.second_classifier import SecondClassifier
 from segment.networks.segmenter import Segmenter, SegmenterOutput
@@ -44,9 +45,9 @@ class TwoClassifiers(SegmenterTraining):
         self._freeze(self.second_classifier)
         return self
 
-    def views(self, image: Tensor) -> TwoViews:
-        """What both classifiers say of images (B, 3, H, W)."""
-        output, features = self.network.with_features(image)
+    def views(self, image: Tensor, domain: Domain) -> TwoViews:
+        """What both classifiers say of images (B, 3, H, W) that are learnt from, and whose they are."""
+        output, features = self.output_and_map(self.network.with_features, image, domain)
         second = self.network.at_image_size(self.second_classifier(features), *image.shape[-2:])
         return TwoViews(output, second, features)
 

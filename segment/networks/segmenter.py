@@ -6,8 +6,8 @@ the network and so that a state dict has the authors' key names and no others.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -98,8 +98,12 @@ class Segmenter(nn.Module, ABC):
         """How many heads with logits of the classes only training uses."""
         return len(copy.deepcopy(self).train()(self.image_mean.expand(2, 3, 64, 64)).auxiliary)
 
-    def with_features(self, image: Tensor) -> tuple[SegmenterOutput | Tensor, Tensor]:
+    def with_features(self, image: Tensor, look: Callable[[Tensor], Any] | None = None) -> tuple[Any, Tensor]:
         """What `forward` returns, and the map of features that pixels are classified by, from one pass.
+
+        Args:
+            image: As `forward` takes it.
+            look: What to return the output of instead of `forward`'s, such as `with_encoder_features`.
 
         Returns:
             The output; and (B, C, h, w), at the classifier's own size, with gradient where there is one. A network that
@@ -107,7 +111,7 @@ class Segmenter(nn.Module, ABC):
         """
         seen: list[Tensor] = []
         with self.classifying_module().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
-            output = self(image)
+            output = self(image) if look is None else look(image)
         return output, _finest(seen)
 
     def with_encoder_features(self, image: Tensor) -> tuple[SegmenterOutput | Tensor, Tensor]:

@@ -152,7 +152,10 @@ def _notes(workspace: Workspace) -> list[str]:
     adaptation = workspace.experiment.segmenter.adaptation
     if adaptation is not None:
         title = adaptation_title(workspace.experiment.segmenter.model_dump())
-        knobs = ", ".join(f"{name} {value}" for name, value in adaptation.declared_values().items())
+        told = adaptation.declared_values()
+        if adaptation.added_norm is not None:
+            told |= {f"feature norm's {name}": value for name, value in adaptation.added_norm.declared_values().items()}
+        knobs = ", ".join(f"{name} {value}" for name, value in told.items())
         notes.append(f"Adaptation: {title} on target frames without their labels ({knobs}); the others do not adapt.")
     same = "Every arm: same network, initial weights per seed, steps, batch, augmentation and evaluation"
     if workspace.experiment.segmenter.initial is not None:

@@ -40,6 +40,7 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.training_run import filled_pool, note, refuse_uneven_batches, train_run
 from segment.batches import BatchAugmentation
 from segment.classes import CLASS_NAMES
+from segment.feature_norm import FeatureNormSettings
 from segment.losses import inverse_log_weights
 from segment.methods import METHODS
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
@@ -267,6 +268,8 @@ def build_segmenter(settings: SegmenterSettings, network: Segmenter, **collabora
     own = None
     if method.Settings is not None and settings.adaptation is not None:
         own = method.Settings(**settings.adaptation.declared_values())
+        if (added := settings.adaptation.added_norm) is not None:
+            collaborators["feature_norm"] = FeatureNormSettings(**added.declared_values())
     training = SegmenterTrainingSettings(**settings.declared_values())
     return method(network, training, own, **collaborators)
 

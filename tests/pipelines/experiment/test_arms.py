@@ -44,6 +44,11 @@ def test_adaptation_changes_the_identity_of_the_adapted_arm_alone(make_workspace
             "AdaptSegNet",
             "Adaptation by AdaptSegNet",
         ),
+        (
+            {"adaptation": {"method": "dacs", "feature_norm": {}}, "shares": {"translated": 0, "source": 1}},
+            "DACS + feature norm",
+            "Adaptation by DACS + feature norm",
+        ),
     ],
 )
 def test_titles_and_sentences_follow_the_arm(settings, title, act):

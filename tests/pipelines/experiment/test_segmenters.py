@@ -37,7 +37,19 @@ def test_what_came_later_is_no_part_of_an_identity():
     assert not {"adaptation", "head_learning_rate"} & plain.identity(adapts=True).keys()
     assert plain.identity(adapts=True)["method"] == "supervised" and plain.identity(adapts=True)["aspp_branches"] == 2
     assert adapted.identity(adapts=True)["adaptation"]["method"] == "maxsquare"
+    assert "feature_norm" not in adapted.identity(adapts=True)["adaptation"]
     assert SegmenterSettings(**plain.identity(adapts=True)) == plain
+
+
+def test_any_method_takes_longer_features_beside_its_own_loss_but_the_one_that_is_nothing_else():
+    for name in ADAPTATIONS.keys() - {"safn"}:
+        settings = SegmenterSettings(adaptation={"method": name, "feature_norm": {"increment": 0.5}})
+        assert settings.adaptation.feature_norm.declared_values() == {
+            "weight": 0.00015, "increment": 0.5, "damping": 1.5
+        }  # fmt: skip
+        assert settings.identity(adapts=True)["adaptation"]["feature_norm"]["increment"] == 0.5
+    with pytest.raises(ValidationError, match="feature_norm"):
+        SegmenterSettings(adaptation={"method": "safn", "feature_norm": {}})
 
 
 @pytest.mark.parametrize(
@@ -67,6 +79,10 @@ def test_what_came_later_is_no_part_of_an_identity():
         (
             {"adaptation": {"method": "dacs", "treshold": 0.9}},
             "unknown key adaptation.treshold: did you mean threshold?",
+        ),
+        (
+            {"adaptation": {"method": "dacs", "feature_norm": {"wieght": 1}}},
+            "unknown key adaptation.feature_norm.wieght: did you mean weight?",
         ),
         (
             {"adaptation": {"method": "dacs", "threshold": 2}},

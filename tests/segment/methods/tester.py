@@ -1,11 +1,13 @@
 """What every training method of stage two must do; the test of a new one subclasses `SegmenterTrainingTester`."""
 
+import pytest
 import torch
 from torch import nn
 
+from segment.feature_norm import FeatureNorm, FeatureNormSettings
 from segment.methods import METHODS
 from segment.networks.segmenter import Segmenter, SegmenterOutput
-from tests.method_tester import MethodTester, PerformedUpdate
+from tests.method_tester import GatheredGradients, MethodTester, PerformedUpdate
 
 NUM_CLASSES = 3
 
@@ -36,6 +38,25 @@ class SegmenterTrainingTester(MethodTester):
 
     def test_it_is_the_method_of_that_name(self, small):
         assert type(small) is METHODS[self.name]
+
+    def test_longer_features_are_asked_for_in_both_domains_by_one_setting(self):
+        """Passes that a method learns from go through `output`, whose outputs carry the loss on norms."""
+        if METHODS[self.name].learns_from != "adaptation":
+            pytest.skip("learns from one domain")
+        gradients = []
+        for weight in (1e-9, 1.0):
+            method = self.method().train()
+            method.feature_norm = FeatureNorm(FeatureNormSettings(weight=weight), steps=10)
+            update = GatheredGradients(method)
+            for step in range(2):  # the first may be for source labels alone
+                torch.manual_seed(step)
+                method.step(self.batch(), update)
+            assert method.observed().keys() == {"feature_norm/source", "feature_norm/target"}
+            assert all(norm.isfinite() and not norm.requires_grad for norm in method.observed().values())
+            assert method.feature_norm.steps_taken.value == 2
+            gradients.append(update.found)
+        moved = {name for name, found in gradients[1].items() if not torch.equal(found, gradients[0][name])}
+        assert moved == {name for name in moved if name.startswith("network.features.")} != set()
 
     def test_the_evaluated_network_predicts_after_a_step(self, small):
         small.step(self.batch(), PerformedUpdate(small))

@@ -48,12 +48,17 @@ def test_results_equal_the_evaluation(study, tiny_run, arm):
 def test_a_comparison_of_adaptation_needs_no_translator_and_says_what_adapted(make_workspace, cpu):
     # So small a network diverges in bf16, which some processors train in; here it does not matter what it learns.
     settings = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "segmenter.learning_rate=1e-6")
-    workspace = make_workspace(*settings, 'segmenter.adaptation={method = "dacs", threshold = 0.5}')
+    workspace = make_workspace(*settings, 'segmenter.adaptation={method = "dacs", threshold = 0.5, feature_norm = {}}')
     study = compare(workspace, Session(cpu, command="sim2real compare tiny.toml"))
     assert not workspace.translator(0).exists() and [result.arm for result in study.results] == list(COMPARED)
-    assert study.titles()["translated"] == "DACS" and "threshold 0.5" in study.notes[0]
+    assert study.titles()["translated"] == "DACS + feature norm"
+    assert "threshold 0.5" in study.notes[0] and "feature norm's weight 0.00015" in study.notes[0]
     page = (workspace.run / "report.html").read_text("utf-8")
-    assert "Adaptation by DACS" in page and ">DACS<" in page and "Translation helped" not in page
+    assert (
+        "Adaptation by DACS + feature norm" in page
+        and ">DACS + feature norm<" in page
+        and "Translation helped" not in page
+    )
 
 
 def test_the_gap_equals_the_metric(study):

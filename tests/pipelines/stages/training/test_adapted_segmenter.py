@@ -81,6 +81,16 @@ def test_labels_of_the_target_never_reach_it(tiny_config, make_workspace, cpu, m
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+def test_longer_features_are_one_setting_and_their_norms_are_in_the_log(make_workspace, cpu):
+    added = 'segmenter.adaptation={method = "maxsquare", feature_norm = {weight = 0.5}}'
+    workspace = make_workspace(*FROM_SOURCE, added)
+    run = train_segmenter(workspace, 0, "translated", Session(cpu))
+    (row,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert row["feature_norm/source"] > 0 and row["feature_norm/target"] > 0
+    assert state_of(workspace)["feature_norm.steps_taken.steps"].item() == 3
+    assert load_segmenter(run, cpu)[1].adaptation.feature_norm.weight == 0.5
+
+
 def test_the_reference_arms_do_not_adapt(make_workspace, cpu):
     workspace = make_workspace(*adapting("dacs"))
     run = train_segmenter(workspace, 0, "source_only", Session(cpu))
