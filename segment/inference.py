@@ -1,8 +1,8 @@
 """From an image to a label map, in one look or in several whose answers are averaged.
 
-Scores are compared at the size of the labels: logits are upsampled, labels are never shrunk. `Flipped`, `MultiScale`
-and `Windowed` make a network of a network, so they can be put into each other. Each returns the logarithm of the mean
-of the probabilities it got: again logits, whose softmax is that mean exactly, whatever is averaged next.
+Scores are compared at the size of the labels: logits are upsampled, labels are never shrunk. `Flipped`, `MultiScale`,
+`Ensemble` and `Windowed` make a network of networks, so they can be put into each other. Each returns the logarithm of
+the mean of the probabilities it got: again logits, whose softmax is that mean exactly, whatever is averaged next.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,6 +82,34 @@ class MultiScale(nn.Module):
         for scale in self.scales:
             size = (max(1, round(height * scale)), max(1, round(width * scale)))
             yield _resized(self.network(_resized(image, size)), (height, width))
+
+
+class Ensemble(nn.Module):
+    """The weighted mean of what several networks see in an image; they may be of different kinds.
+
+    Args:
+        networks: At least one, all in evaluation mode and of the same classes.
+        weights: One for each, above 0, of any sum; None: all alike.
+
+    Source: of probabilities, 0.7 and 0.3, as Wang et al. average two adapted networks ("Feature To Adapt").
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        weights = [1.0] * len(networks) if weights is None else list(weights)
+        if not networks or len(weights) != len(networks) or not min(weights) > 0:
+            raise ValueError(f"Weights are {weights}; expected one above 0 for each of {len(networks)} networks.")
+        self.networks = nn.ModuleList(networks)
+        self.weights = tuple(weight / sum(weights) for weight in weights)
+        self.train(networks[0].training)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to logits of the same size, (B, K, H, W)."""
+        total = None
+        for network, weight in zip(self.networks, self.weights, strict=True):
+            probabilities = weight * network(image).float().softmax(1)
+            total = probabilities if total is None else total.add_(probabilities)
+        return _logarithm(total)
 
 
 class Windowed(nn.Module):

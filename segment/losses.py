@@ -46,6 +46,24 @@ def weighted_cross_entropy(logits: Tensor, label_map: Tensor, weights: Tensor) -
     return (_pixel_losses(logits, label_map) * weights).mean()
 
 
+def imitation(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Mean over pixels of how far a network's probabilities are from its teacher's, both softened.
+
+    Args:
+        logits: (B, K, H, W); gradients flow.
+        teacher: Logits of the same shape; constants.
+        temperature: Divides both; above 1 the unlikely classes count more.
+
+    Returns:
+        Scalar: T^2 KL(teacher || network), whose gradient does not fade as T rises; 0 where both agree.
+
+    Source: Hinton, Vinyals, Dean 2015 (arXiv:1503.02531), sec. 2.
+    """
+    student = (logits.float() / temperature).log_softmax(dim=1)
+    wanted = (teacher.detach().float() / temperature).log_softmax(dim=1)
+    return temperature**2 * F.kl_div(student, wanted, reduction="none", log_target=True).sum(dim=1).mean()
+
+
 def ohem_cross_entropy(
     logits: Tensor,
     label_map: Tensor,

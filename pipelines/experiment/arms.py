@@ -24,7 +24,7 @@ class Arm:
     learns_from: Share | None = None
     """The one share of its frames; None: the experiment's mixture (`segmenter.shares`)."""
     adapts: bool = False
-    """Whether `segmenter.adaptation` and `segmenter.initial` are for it."""
+    """Whether `segmenter.adaptation`, `segmenter.initial` and `segmenter.teachers` are for it."""
     sees_all_labels: bool = False
     """Whether it learns from all labelled target frames, or from the few of `labelled_target`."""
     folder: str = ""
@@ -40,7 +40,9 @@ class Arm:
 
     def settings(self, segmenter: SegmenterSettings) -> SegmenterSettings:
         """The settings by which it is trained: the experiment's, without adaptation where it does not adapt."""
-        return segmenter if self.adapts else segmenter.model_copy(update={"adaptation": None, "initial": None})
+        if self.adapts:
+            return segmenter
+        return segmenter.model_copy(update={"adaptation": None, "initial": None, "teachers": ()})
 
 
 ARMS: dict[str, Arm] = {

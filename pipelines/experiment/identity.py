@@ -75,7 +75,9 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
     if own.adaptation is not None:
         used["adaptation"] = fingerprint(workspace.target)
     if own.initial is not None:
-        used["initial"] = _initial(workspace, own.initial, seed)
+        used["initial"] = _trained_before(workspace, own.initial, seed)
+    if own.teachers:
+        used["teachers"] = [_trained_before(workspace, teacher, seed) for teacher in own.teachers]
     settings = segmenter.identity(ARMS[arm].adapts) | {"shares": shares}
     settings["encoder_weights"] = _encoder_weights(workspace, segmenter.encoder_weights)
     if shares["translated"] == 0:  # what only concerns translated frames
@@ -104,11 +106,11 @@ def scores_count(workspace: Workspace, arm: str) -> bool:
     return asked and ARMS[arm].shares(settings)["translated"] > 0
 
 
-def _initial(workspace: Workspace, initial: str, seed: int) -> Any:
-    """What an adapted arm starts from, by what it was made from."""
-    if initial in ARMS:
-        return segmenter_inputs(workspace, seed, initial)
-    return checkpoint_hash(resolve_checkpoint(Path(initial)))
+def _trained_before(workspace: Workspace, segmenter: str, seed: int) -> Any:
+    """What an adapted arm starts or learns from, an arm or the path of a run, by what it was made from."""
+    if segmenter in ARMS:
+        return segmenter_inputs(workspace, seed, segmenter)
+    return checkpoint_hash(resolve_checkpoint(Path(segmenter)))
 
 
 def _encoder_weights(workspace: Workspace, source: str | None) -> str | None:

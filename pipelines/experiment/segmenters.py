@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from pipelines.declared import names_in, settings_class, settings_of
+from pipelines.declared import attribute_of, names_in, settings_class, settings_of
 from pipelines.settings import Fraction, Settings, model_of
 from segment.classes import CLASS_NAMES
 
@@ -133,6 +133,9 @@ class SegmenterSettings(AugmentationSettings, Training):
     """What the adapted arm's network starts from instead: "source_only", that arm of the same experiment and seed,
     trained first where it is missing; or the run folder or checkpoint of a segmenter with the same network. The other
     arms start as ever, so name what the longer training of the adapted one is worth when you compare."""
+    teachers: tuple[str, ...] = ()
+    """Run folders or checkpoints of trained segmenters of any network, or arms of this experiment, that the adapted arm
+    learns from where its method takes a teacher; of several the mean of their probabilities."""
     shares: Shares = Shares()
     exact_shares: bool = False
     """Whether each batch holds the shares as exactly as they divide (6 and 6 of 12 at 0.5); otherwise each frame draws
@@ -202,11 +205,23 @@ class SegmenterSettings(AugmentationSettings, Training):
             values["adaptation"].pop("feature_norm", None)
         if not adapts or self.initial is None:
             del values["initial"]
+        del values["teachers"]  # what they are made from is among the frames' neighbours, not what they are called
         if self.head_learning_rate == 1:
             del values["head_learning_rate"]
         values["aspp_branches"] = 4 if self.network.endswith(FOUR_BRANCHES) else 2
         values["network"] = self.network.removesuffix(FOUR_BRANCHES)
         return values
+
+    @model_validator(mode="after")
+    def _a_teacher_where_one_is_learnt_from(self) -> "SegmenterSettings":
+        takes = attribute_of(METHODS, self.method, "takes_teacher") or False
+        if takes and not self.teachers:
+            raise ValueError(f"{self.method} learns from a teacher; set teachers to a trained segmenter or to several")
+        if self.teachers and not takes:
+            raise ValueError(
+                f"{self.method} learns from no teacher; leave teachers out, or choose a method that takes one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_weight_a_class(self) -> "SegmenterSettings":

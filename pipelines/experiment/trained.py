@@ -1,20 +1,26 @@
 """Trained networks on disk: made from their settings, filled with their weights, known to be those asked for."""
 
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
+from torch import nn
 
 from pipelines.data.ownership import as_json
-from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, read_state, resolve_checkpoint
 from pipelines.engine.checkpoints import load_part
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.engine.runs import read_json
-from pipelines.errors import CheckpointError
+from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.translators import LoadableTranslatorSettings
 from pipelines.experiment.workspace import Workspace
+from segment.inference import Ensemble, MultiScale
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
 from translate.methods import TRANSLATORS
@@ -101,6 +107,56 @@ def assume(network: Segmenter, assumptions: dict[str, Any]) -> None:
     """Have a network take images and resize logits as its weights were made for."""
     network.normalise_by(assumptions["image_mean"], assumptions["image_std"])
     network.align_corners = assumptions["align_corners"]
+
+
+@dataclass(frozen=True)
+class TrainedSegmenter:
+    """One network, or several as one, to predict with."""
+
+    network: nn.Module
+    """In evaluation mode, on the machine's device: images in [0, 1] to logits of their size."""
+    height: int
+    """At which frames are given to it."""
+    checkpoints: tuple[Path, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of the checkpoint, or of the list of several and of how they are weighed."""
+        hashes = [checkpoint_hash(checkpoint) for checkpoint in self.checkpoints]
+        if not isinstance(self.network, Ensemble):
+            return hashes[0]
+        return hashlib.sha256(json.dumps([hashes, self.network.weights]).encode()).hexdigest()
+
+
+def load_ensemble(paths: Sequence[Path], machine: Machine, weights: Sequence[float] | None = None) -> TrainedSegmenter:
+    """The segmenters of run folders or checkpoints as one that averages their probabilities; of one, itself.
+
+    Frames are given at the largest of their heights; who was trained at a smaller one is given them smaller.
+
+    Args:
+        paths: At least one.
+        machine: Where to compute.
+        weights: One for each path, above 0; None: all alike.
+
+    Raises:
+        CheckpointError: One is damaged, or not a segmenter.
+        UserError: The weights are not one for each.
+    """
+    loaded = [load_segmenter(path, machine) for path in paths]
+    checkpoints = tuple(checkpoint for *_, checkpoint in loaded)
+    height = max(settings.height for _, settings, _ in loaded)
+    if len(loaded) == 1:
+        if weights is not None:
+            raise UserError("weights are for several checkpoints, and there is one")
+        return TrainedSegmenter(loaded[0][0], height, checkpoints)
+    seen = [
+        network if settings.height == height else MultiScale(network, (settings.height / height,))
+        for network, settings, _ in loaded
+    ]
+    try:
+        return TrainedSegmenter(Ensemble(seen, weights), height, checkpoints)
+    except ValueError as error:
+        raise UserError(f"weights of {len(loaded)} checkpoints: {error}") from error
 
 
 def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSettings, Path]:

@@ -7,6 +7,8 @@ A new method is one file that subclasses `SegmenterTraining`, one line here, one
 from segment.methods.adaptsegnet import AdaptSegNet
 from segment.methods.clan import CLAN
 from segment.methods.dacs import DACS
+from segment.methods.distillation import Distillation
+from segment.methods.duda import DUDA
 from segment.methods.maxsquare import MaxSquare
 from segment.methods.mic import MIC
 from segment.methods.safn import SAFN
@@ -18,6 +20,8 @@ METHODS: dict[str, type[SegmenterTraining]] = {
     "adaptsegnet": AdaptSegNet,
     "clan": CLAN,
     "dacs": DACS,
+    "distillation": Distillation,
+    "duda": DUDA,
     "maxsquare": MaxSquare,
     "mic": MIC,
     "safn": SAFN,

@@ -13,6 +13,7 @@ from torch import Tensor
 from segment.batches import AdaptationBatch
 from segment.methods.method import Update
 from segment.methods.self_training import SelfTraining, SelfTrainingSettings
+from segment.pseudo_labels import told
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,8 @@ class DACS(SelfTraining):
         if self.teacher_is_ready(logits, labelled.label_map):
             target = self.augmented_target(batch)
             pseudo_label, weight = self.pseudo_labels(target)
-            learnt |= update.backward(
-                self.mixed_losses(labelled.image, labelled.label_map, target, pseudo_label, weight)
-            )
-            learnt |= self.told(pseudo_label, weight)
+            learnt |= update.backward(self.mixed_losses(self.mixture(labelled, target, pseudo_label, weight)))
+            learnt |= told(pseudo_label, weight, logits.shape[1])
         update.step("network")
         self.follow()
         return learnt

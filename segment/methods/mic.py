@@ -14,6 +14,7 @@ from segment.losses import weighted_cross_entropy
 from segment.methods.method import Update
 from segment.methods.self_training import SelfTraining, SelfTrainingSettings
 from segment.mixing import hidden_blocks
+from segment.pseudo_labels import told
 from segment.settings import Decay, Fraction, PositiveFloat, PositiveInt
 
 
@@ -45,11 +46,9 @@ class MIC(SelfTraining):
         if self.teacher_is_ready(logits, labelled.label_map):
             target = self.augmented_target(batch)
             pseudo_label, weight = self.pseudo_labels(target)
-            learnt |= update.backward(
-                self.mixed_losses(labelled.image, labelled.label_map, target, pseudo_label, weight)
-            )
+            learnt |= update.backward(self.mixed_losses(self.mixture(labelled, target, pseudo_label, weight)))
             learnt |= update.backward(self.masked_losses(target, pseudo_label, weight))
-            learnt |= self.told(pseudo_label, weight)
+            learnt |= told(pseudo_label, weight, logits.shape[1])
         update.step("network")
         self.follow()
         return learnt

@@ -96,6 +96,9 @@ class SegmenterTraining(Method):
     title: ClassVar[str] = "supervised training"
     """The paper's own name of the method, for reports."""
 
+    takes_teacher: ClassVar[bool] = False
+    """Whether its constructor takes another trained network, a `teacher`."""
+
     Settings: ClassVar[type | None] = None
     """Dataclass of the knobs that the method's paper adds to `SegmenterTrainingSettings`; None where it adds none."""
 
@@ -183,11 +186,16 @@ class SegmenterTraining(Method):
 
     def supervised_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
         """Weighted losses: "main", "auxiliary" (the sum over such heads, if there are any), and the network's own."""
+        losses = self.losses_of_heads(output, label_map, self.auxiliary_weight)
+        return losses | self.network.own_losses(output, label_map)
+
+    def losses_of_heads(self, output: SegmenterOutput, label_map: Tensor, auxiliary_weight: float) -> dict[str, Tensor]:
+        """The same without the network's own: of any network, with the weight of its auxiliary heads."""
         losses = {"main": self.loss(output.main, label_map, self.class_weights)}
         if output.auxiliary:
             parts = [self.loss(logits, label_map, self.class_weights) for logits in output.auxiliary]
-            losses["auxiliary"] = self.auxiliary_weight * torch.stack(parts).sum()
-        return losses | self.network.own_losses(output, label_map)
+            losses["auxiliary"] = auxiliary_weight * torch.stack(parts).sum()
+        return losses
 
     def augmented(self, batch: LabelledBatch) -> LabelledBatch:
         """The labelled frames as they are learnt from."""

@@ -7,7 +7,7 @@ its paper does with them.
 
 import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,8 @@ from torchvision.transforms.v2 import ColorJitter, GaussianBlur
 
 from segment.averaging import MovingAverage
 from segment.batches import LabelledBatch
-from segment.classes import name_of_class
 from segment.feature_distance import feature_distance, places_of_things
-from segment.guards import PSEUDO_SHARE, PSEUDO_WEIGHT, PseudoLabelCollapse, UnheardTeacher
+from segment.guards import PseudoLabelCollapse, UnheardTeacher
 from segment.losses import cross_entropy, weighted_cross_entropy
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.mixing import MASKS, pasted
@@ -33,6 +32,8 @@ from segment.settings import (
 )
 
 SMALLEST_BLUR = 0.15
+NOT_MEASURED = torch.finfo(torch.float32).max
+"""Of a loss: above all others, and a number, as all of a state must be."""
 SHARE_OF_THE_LATEST = 0.01
 """Of the moving means of the source's loss and of the teacher's likelihoods."""
 
@@ -83,6 +84,17 @@ class SelfTrainingSettings:
             raise ValueError("ignored_top and ignored_bottom leave nothing of a frame; they must add up to less than 1")
 
 
+class Mixture(NamedTuple):
+    """Frames pasted together from both domains."""
+
+    image: Tensor
+    """(B, 3, H, W) in [0, 1]."""
+    label_map: Tensor
+    """int64 (B, H, W): true labels of what was pasted, pseudo-labels of the rest."""
+    weights: Tensor
+    """(B, H, W): 1 for true labels, for the others how far they are believed."""
+
+
 class SelfTraining(SegmenterTraining):
     """A segmenter and its teacher, the moving average of its weights."""
 
@@ -110,7 +122,7 @@ class SelfTraining(SegmenterTraining):
         # Its batch statistics are averaged like its weights. In DACS's code they are never copied at all.
         self.teacher = MovingAverage(self.network, settings.teacher_decay)
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("source_loss", torch.tensor(torch.inf))
+        self.register_buffer("source_loss", torch.tensor(NOT_MEASURED))
         self.register_buffer("mean_likelihoods", torch.ones(network.classes()))
         self.register_buffer("began", torch.tensor(settings.start_step == 0))
         self._began = settings.start_step == 0  # the same on the host: to read the buffer would wait for the device
@@ -119,6 +131,10 @@ class SelfTraining(SegmenterTraining):
         strength = settings.colour_jitter
         self.jitter = ColorJitter(strength, strength, strength, strength / 2)
         self.blur = GaussianBlur(5, (SMALLEST_BLUR, settings.largest_blur))
+
+    def teaching_network(self) -> Segmenter:
+        """The network whose moving average is the teacher: the one that learns."""
+        return self.network
 
     def source_losses(self, labelled: LabelledBatch) -> tuple[dict[str, Tensor], Tensor]:
         """The losses on labelled frames, of which those of features by the same pass, and the main logits."""
@@ -146,7 +162,7 @@ class SelfTraining(SegmenterTraining):
         with torch.no_grad():
             loss = self.sum_over_processes(torch.stack([cross_entropy(logits, label_map), logits.new_ones(()).float()]))
             loss = loss[0] / loss[1]
-            known = self.source_loss.isfinite()
+            known = self.source_loss < NOT_MEASURED
             self.source_loss.copy_(torch.where(known, self.source_loss.lerp(loss, SHARE_OF_THE_LATEST), loss))
             waited = self.steps_taken >= self.settings.start_step
             self.began.copy_((self.source_loss < self.settings.healthy_loss) | waited)
@@ -196,23 +212,24 @@ class SelfTraining(SegmenterTraining):
         self.mean_likelihoods.copy_(torch.where(count > 0, followed, self.mean_likelihoods))
         return self.settings.threshold * self.mean_likelihoods / self.mean_likelihoods.max()
 
-    def mixed_losses(
-        self, source: Tensor, label_map: Tensor, target: Tensor, pseudo_label: Tensor, weight: Tensor
-    ) -> dict[str, Tensor]:
-        """What the network pays for contradicting the labels of a frame pasted together, as far as they are believed.
+    def mixture(self, labelled: LabelledBatch, target: Tensor, pseudo_label: Tensor, weight: Tensor) -> Mixture:
+        """Parts of source frames pasted over target frames, and disguised.
 
         Args:
-            source: (B, 3, H, W), of which parts are pasted over `target`, of the same shape.
-            label_map: int64 (B, H, W), of the source.
+            labelled: The source frames.
+            target: (B, 3, H, W), as many and of the same size.
             pseudo_label: Of the target, as `pseudo_labels` has it, with its `weight`.
-
-        Source: Tranheden et al., WACV 2021, eq. 1.
         """
-        mask = MASKS[self.settings.mix](label_map)
-        mixed = self.disguised(pasted(mask, source, target))
-        labels = pasted(mask, label_map, pseudo_label)
-        weights = pasted(mask, torch.ones_like(weight), weight)
-        loss = weighted_cross_entropy(self.output(mixed, "target").main, labels, weights)
+        mask = MASKS[self.settings.mix](labelled.label_map)
+        return Mixture(
+            self.disguised(pasted(mask, labelled.image, target)),
+            pasted(mask, labelled.label_map, pseudo_label),
+            pasted(mask, torch.ones_like(weight), weight),
+        )
+
+    def mixed_losses(self, mixture: Mixture) -> dict[str, Tensor]:
+        """What the network pays for contradicting the mixture's labels. Tranheden et al., WACV 2021, eq. 1."""
+        loss = weighted_cross_entropy(self.output(mixture.image, "target").main, mixture.label_map, mixture.weights)
         return {"mixed": self.settings.mixed_weight * loss}
 
     def disguised(self, image: Tensor) -> Tensor:
@@ -222,19 +239,10 @@ class SelfTraining(SegmenterTraining):
         wanted = torch.rand(len(image), 1, 1, 1, device=image.device) < self.settings.blur
         return torch.where(wanted, blurred, changed)
 
-    def told(self, pseudo_label: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        """For the log: how much pseudo-labels are believed in the mean, and the share of each class among them."""
-        classes = len(self.mean_likelihoods)
-        counts = torch.zeros(classes, device=weight.device)
-        counts.index_add_(0, pseudo_label.flatten(), torch.ones_like(weight.flatten()))
-        shares = counts / counts.sum()
-        told = {f"{PSEUDO_SHARE}{name_of_class(k, classes)}": share for k, share in enumerate(shares)}
-        return {PSEUDO_WEIGHT: weight.mean()} | told
-
     def follow(self) -> None:
         """Let the averages follow: the teacher, and the one that is evaluated, if there is one."""
         super().follow()
-        self.teacher.update(self.network)
+        self.teacher.update(self.teaching_network())
         self.steps_taken += 1
 
 

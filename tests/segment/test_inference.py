@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from segment.inference import Flipped, MultiScale, Windowed, predict, predict_logits, window_starts
+from segment.inference import Ensemble, Flipped, MultiScale, Windowed, predict, predict_logits, window_starts
 
 
 class Brightness(nn.Module):
@@ -130,3 +130,38 @@ def test_impossible_looks_are_refused():
         MultiScale(Brightness(), (1.0, 0.0))
     with pytest.raises(ValueError, match="no gaps"):
         Windowed(Brightness(), (4, 4), (4, 5))
+
+
+class Constant(nn.Module):
+    """Class 0 with a given probability everywhere."""
+
+    def __init__(self, probability):
+        super().__init__()
+        self.probability = probability
+        self.eval()
+
+    def forward(self, image):
+        first = torch.full_like(image[:, :1], self.probability)
+        return torch.cat([first, 1 - first], 1).log()
+
+
+def test_an_ensemble_is_the_weighted_mean_of_probabilities():
+    """0.7 x 0.9 + 0.3 x 0.2 = 0.69; a mean of logits would give another number."""
+    network = Ensemble([Constant(0.9), Constant(0.2)], (7, 3))
+    logits = network(torch.rand(2, 3, 4, 6))
+    assert logits.shape == (2, 2, 4, 6)
+    torch.testing.assert_close(logits.softmax(1)[:, 0], torch.full((2, 4, 6), 0.69))
+    assert not network.training
+
+
+def test_alone_or_with_itself_a_network_is_what_it_was():
+    image = torch.rand(1, 3, 4, 6)
+    alone = Constant(0.8)(image).softmax(1)
+    for count in (1, 3):
+        torch.testing.assert_close(Ensemble([Constant(0.8)] * count)(image).softmax(1), alone)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, -1.0)])
+def test_weights_that_are_not_one_above_zero_for_each_are_refused(weights):
+    with pytest.raises(ValueError, match="expected one above 0 for each of 2 networks"):
+        Ensemble([Constant(0.5), Constant(0.5)], weights)

@@ -18,6 +18,7 @@ from segment.losses import (
     cross_entropy_and_dice,
     dice_loss,
     focal_loss,
+    imitation,
     inverse_log_weights,
     ohem_cross_entropy,
     weighted_cross_entropy,
@@ -218,3 +219,20 @@ def test_the_mixed_loss_by_hand():
 def test_an_ignored_pixel_costs_nothing_and_counts_in_the_mean():
     logits, label_map = torch.zeros(1, 3, 1, 2), torch.tensor([[[0, 255]]])
     assert weighted_cross_entropy(logits, label_map, torch.ones(1, 1, 2)).item() == pytest.approx(1.0986123 / 2)
+
+
+def test_imitation_by_hand():
+    """The teacher says (3/4, 1/4), the network (1/2, 1/2): 3/4 log(3/2) + 1/4 log(1/2) = 0.1308."""
+    teacher = torch.tensor([0.75, 0.25]).log().view(1, 2, 1, 1)
+    logits = torch.zeros(1, 2, 1, 1, requires_grad=True)
+    loss = imitation(logits, teacher)
+    assert loss.item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+    loss.backward()
+    torch.testing.assert_close(logits.grad.flatten(), torch.tensor([-0.25, 0.25]))  # p - q: towards the teacher
+
+
+def test_imitation_at_a_temperature_by_hand():
+    """At T = 2 the teacher's logits (log 9, 0) become (log 3, 0), that is (3/4, 1/4); the loss counts four times."""
+    teacher = torch.tensor([math.log(9.0), 0.0]).view(1, 2, 1, 1)
+    loss = imitation(torch.zeros(1, 2, 1, 1), teacher, 2.0)
+    assert loss.item() == pytest.approx(4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5)))

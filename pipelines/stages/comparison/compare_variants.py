@@ -52,6 +52,7 @@ class Variants:
                 initial = str(earlier[variant.start_from].translator(seed).absolute())
                 translator = experiment.translator.model_copy(update={"initial": initial})
                 experiment = experiment.model_copy(update={"translator": translator})
+            experiment = _with_segmenters_of(experiment, earlier, seed)
             its = self._workspace(variant.name, experiment)
             inputs = translation_inputs(its, seed)
             same = [one for one in earlier.values() if translation_inputs(one, seed) == inputs]
@@ -61,6 +62,17 @@ class Variants:
 
     def _workspace(self, name: str, experiment: Experiment, stage_one: Path | None = None) -> Workspace:
         return self.base.beside(experiment, self.base.run / "variants" / name, self.base.run, stage_one)
+
+
+def _with_segmenters_of(experiment: Experiment, earlier: dict[str, Workspace], seed: int) -> Experiment:
+    """An experiment whose segmenter starts or learns from the run folders of the earlier variants that it names."""
+
+    def run(name: str) -> str:
+        return str(earlier[name].segmenter(seed, "translated").absolute()) if name in earlier else name
+
+    segmenter = experiment.segmenter
+    named = {"teachers": tuple(map(run, segmenter.teachers)), "initial": segmenter.initial and run(segmenter.initial)}
+    return experiment.model_copy(update={"segmenter": segmenter.model_copy(update=named)})
 
 
 def compare_variants(variants: Variants, session: Session) -> VariantStudy:

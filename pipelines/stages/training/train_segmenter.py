@@ -34,6 +34,7 @@ from pipelines.experiment.trained import (
     assumptions_of,
     build_network,
     finished_translator,
+    load_ensemble,
     load_segmenter,
 )
 from pipelines.experiment.workspace import Workspace
@@ -55,8 +56,9 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
     processes = machine.processes
     refuse_uneven_batches("segmenter.batch", settings.batch, processes)
     refuse_single_images(settings, processes)
-    if settings.initial in ARMS:
-        train_segmenter(workspace, seed, settings.initial, session)
+    for needed in (settings.initial, *settings.teachers):
+        if needed in ARMS:
+            train_segmenter(workspace, seed, needed, session)
 
     @cache
     def batches() -> LabelledBatches | AdaptationBatches:
@@ -227,22 +229,31 @@ def starting_segmenter(
     run = workspace.segmenter(seed, arm)
     network = build_network(settings, seed)
     if settings.initial is not None:
-        arm_of_ours = settings.initial in ARMS
-        take_over(network, workspace.segmenter(seed, settings.initial) if arm_of_ours else Path(settings.initial))
+        take_over(network, _run_of(workspace, seed, settings.initial))
     elif settings.encoder_weights is not None:
         from pipelines.pretrained.encoder_weights import load_encoder
 
         origin = load_encoder(network, settings.encoder_weights)
         if processes.leads and note(run, "encoder_weights", origin):
             print(origin, file=sys.stderr)
+    teacher = {}
+    if METHODS[settings.method].takes_teacher:
+        runs = [_run_of(workspace, seed, one) for one in settings.teachers]
+        teacher["teacher"] = load_ensemble(runs, machine).network
     return build_segmenter(
         settings,
         network,
+        **teacher,
         sum_over_processes=processes.sum if processes.count > 1 else None,
         class_weights=class_weights(settings, batches),
         augmentation=augmentation_on_device(settings),
         encoder_from_imagenet=settings.initial is None and settings.encoder_weights is not None,
     )
+
+
+def _run_of(workspace: Workspace, seed: int, segmenter: str) -> Path:
+    """The run folder of an arm of this experiment, or the path that is given."""
+    return workspace.segmenter(seed, segmenter) if segmenter in ARMS else Path(segmenter)
 
 
 def take_over(network: Segmenter, initial: Path) -> None:

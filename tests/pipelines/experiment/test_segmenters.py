@@ -43,7 +43,9 @@ def test_what_came_later_is_no_part_of_an_identity():
 
 def test_any_method_takes_longer_features_beside_its_own_loss_but_the_one_that_is_nothing_else():
     for name in ADAPTATIONS.keys() - {"safn"}:
-        settings = SegmenterSettings(adaptation={"method": name, "feature_norm": {"increment": 0.5}})
+        teachers = ("oracle",) * METHODS[name].takes_teacher
+        adaptation = {"method": name, "feature_norm": {"increment": 0.5}}
+        settings = SegmenterSettings(adaptation=adaptation, teachers=teachers)
         assert settings.adaptation.feature_norm.declared_values() == {
             "weight": 0.00015, "increment": 0.5, "damping": 1.5
         }  # fmt: skip
@@ -91,6 +93,12 @@ def test_any_method_takes_longer_features_beside_its_own_loss_but_the_one_that_i
         (
             {"adaptation": {"method": "adaptsegnet", "adversarial_weight": 0}},
             "adaptation: set adversarial_weight or auxiliary_adversarial_weight above 0",
+        ),
+        ({"adaptation": {"method": "distillation"}}, "distillation learns from a teacher; set teachers to"),
+        ({"teachers": ("oracle",)}, "supervised learns from no teacher; leave teachers out"),
+        (
+            {"adaptation": {"method": "dacs", "mix": "circle"}},
+            "adaptation.mix: expected 'classes' or 'rectangle', got 'circle'",
         ),
         ({"jpg": 0.5}, "unknown key jpg: did you mean jpeg?"),
     ],

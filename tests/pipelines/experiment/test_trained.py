@@ -3,12 +3,17 @@
 import pytest
 import torch
 
+from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.checkpoints import save_checkpoint
 from pipelines.engine.launch import Machine
-from pipelines.errors import CheckpointError
-from pipelines.experiment.trained import build_translator, load_translator
+from pipelines.errors import CheckpointError, UserError
+from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.experiment.trained import build_network, build_translator, load_ensemble, load_segmenter, load_translator
 from pipelines.experiment.translators import TRAININGS
+from pipelines.stages.training.train_segmenter import build_segmenter
+from segment.inference import MultiScale
 from segment.methods.method import Method
+from segment.networks.segmenter import Segmenter
 from translate.image_pool import ImagePool
 from translate.networks.feature_encoder import FeatureEncoder
 from translate.networks.multiscale_discriminator import MultiscaleDiscriminator
@@ -16,6 +21,44 @@ from translate.networks.patch_discriminator import PatchDiscriminator
 from translate.networks.patch_projection import PatchProjection
 
 CPU = Machine(torch.device("cpu"), "fp32")
+
+
+def segmenter(folder, network="ppliteseg_t", seed=0, **settings):
+    """A checkpoint of a segmenter that was never trained."""
+    settings = SegmenterSettings(network=network, steps=2, warmup_steps=0, **settings)
+    method = build_segmenter(settings, build_network(settings, seed))
+    about = {"stage": "segmenter", "settings": settings.model_dump(mode="json")}
+    return save_checkpoint(folder, 1, method, method.optimizers(), about)
+
+
+def test_several_segmenters_are_one_that_averages(tmp_path):
+    """Who was trained at half the height is given frames of half the height."""
+    places = [segmenter(tmp_path / "a", height=64), segmenter(tmp_path / "b", "lraspp", 1, height=32)]
+    ensemble = load_ensemble(places, CPU, (3, 1))
+    assert ensemble.height == 64 and ensemble.checkpoints == tuple(places) and not ensemble.network.training
+    image = torch.rand(1, 3, 64, 96)
+    first, second = (load_segmenter(place, CPU)[0] for place in places)
+    expected = 0.75 * first(image).softmax(1) + 0.25 * MultiScale(second, (0.5,))(image).softmax(1)
+    torch.testing.assert_close(ensemble.network(image).softmax(1), expected)
+
+
+def test_an_ensemble_is_known_by_its_members_and_weights_and_a_single_one_by_itself(tmp_path):
+    places = [segmenter(tmp_path / "a"), segmenter(tmp_path / "b", seed=1)]
+    alone = load_ensemble(places[:1], CPU)
+    assert alone.sha256 == checkpoint_hash(places[0]) and isinstance(alone.network, Segmenter)
+    found = {load_ensemble(places, CPU, weights).sha256 for weights in (None, (1, 1), (2, 1))}
+    assert len(found) == 2 and alone.sha256 not in found
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0)])
+def test_weights_that_do_not_fit_are_refused(tmp_path, weights):
+    place = segmenter(tmp_path / "a")
+    with pytest.raises(UserError, match=r"weights of 2 checkpoints: .* expected one above 0 for each"):
+        load_ensemble([place, place], CPU, weights)
+    with pytest.raises(UserError, match="weights are for several checkpoints"):
+        load_ensemble([place], CPU, weights)
+
+
 NARROW = {"generator_channels": 2, "discriminator_channels": 2}
 SMALL = {
     "cyclegan": NARROW | {"generator": "resnet6"},

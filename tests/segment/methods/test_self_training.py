@@ -135,17 +135,6 @@ def test_a_class_that_the_teacher_is_less_sure_of_counts_with_its_own_threshold(
     assert weight.eq(0.75).all()
 
 
-def test_the_log_tells_the_shares_of_the_pseudo_labels():
-    method = small()
-    told = method.told(torch.tensor([[[0, 0, 0, 2]]]), torch.tensor([[[1.0, 0.0, 0.5, 0.5]]]))
-    assert {name: value.item() for name, value in told.items()} == {
-        "pseudo_weight": 0.5,
-        "pseudo_share/0": 0.75,
-        "pseudo_share/1": 0.0,
-        "pseudo_share/2": 0.25,
-    }
-
-
 def test_pseudo_labels_of_one_class_for_long_stop_the_training():
     method = small()
     logged = {"pseudo_weight": 0.9, "pseudo_share/0": 0.01, "pseudo_share/1": 0.99}

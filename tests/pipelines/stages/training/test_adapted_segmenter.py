@@ -10,9 +10,11 @@ from safetensors.torch import load_file
 
 from pipelines.data.adaptation_batches import AdaptationBatches
 from pipelines.data.images import read_raw, write_image
+from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError
 from pipelines.experiment.config import read_experiment
+from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.segmenters import ADAPTATIONS
 from pipelines.experiment.trained import assumptions_of, load_segmenter
 from pipelines.experiment.workspace import Workspace
@@ -27,7 +29,8 @@ FROM_SOURCE = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "se
 
 
 def adapting(method, *more):
-    return (*FROM_SOURCE, f'segmenter.adaptation={{method = "{method}"}}', *more)
+    teachers = ['segmenter.teachers=["source_only"]'] * METHODS[method].takes_teacher
+    return (*FROM_SOURCE, f'segmenter.adaptation={{method = "{method}"}}', *teachers, *more)
 
 
 def state_of(workspace, step=3):
@@ -106,6 +109,31 @@ def test_an_adapted_arm_may_start_from_the_source_only_one(make_workspace, cpu):
     begun = starting_segmenter(workspace, 0, "translated", batches, cpu).network.state_dict()
     source_only = load_segmenter(workspace.segmenter(0, "source_only"), cpu)[0].state_dict()
     assert all(torch.equal(begun[key], source_only[key]) for key in source_only)
+
+
+def test_teachers_are_part_of_what_decides_the_outcome(make_workspace, cpu, tmp_path):
+    """By what they were made from: an arm by its settings and frames, a checkpoint by its bytes."""
+    by_arm = make_workspace(*adapting("distillation"))
+    run = train_segmenter(by_arm, 0, "source_only", Session(cpu))
+    by_path = make_workspace(*adapting("distillation", f'segmenter.teachers=["{run}", "{run}"]'))
+    named, hashed = (segmenter_inputs(one, 0, "translated")["frames"]["teachers"] for one in (by_arm, by_path))
+    assert named == [segmenter_inputs(by_arm, 0, "source_only")]
+    assert hashed == [checkpoint_hash(resolve_checkpoint(run))] * 2
+    assert "teachers" not in segmenter_inputs(by_path, 0, "source_only")["frames"]
+
+
+def test_several_teachers_teach_as_one(make_workspace, cpu, tmp_path):
+    teachers = [
+        train_segmenter(make_workspace(*FROM_SOURCE, change, run=tmp_path / change), 0, "source_only", Session(cpu))
+        for change in ("segmenter.learning_rate=0.01", "segmenter.network=ppliteseg_t")
+    ]
+    named = f'segmenter.teachers=["{teachers[0]}", "{teachers[1]}"]'
+    workspace = make_workspace(*adapting("distillation", named), run=tmp_path / "student")
+    batches = adaptation_batches(workspace, 0, "translated")
+    (teacher,) = starting_segmenter(workspace, 0, "translated", batches, cpu)._teacher
+    image = torch.rand(1, 3, 32, 64)
+    said = [load_segmenter(run, cpu)[0](image).softmax(1) for run in teachers]
+    torch.testing.assert_close(teacher(image).softmax(1), (said[0] + said[1]) / 2)
 
 
 def test_a_start_from_a_published_network_keeps_its_input(make_workspace, cpu, tmp_path):

@@ -1,0 +1,15 @@
+"""What the log tells of pseudo-labels."""
+
+import torch
+
+from segment.pseudo_labels import told
+
+
+def test_the_log_tells_the_mean_weight_and_the_shares_of_the_classes():
+    found = told(torch.tensor([[[0, 0, 0, 2]]]), torch.tensor([[[1.0, 0.0, 0.5, 0.5]]]), 3)
+    assert {name: value.item() for name, value in found.items()} == {
+        "pseudo_weight": 0.5,
+        "pseudo_share/0": 0.75,
+        "pseudo_share/1": 0.0,
+        "pseudo_share/2": 0.25,
+    }
