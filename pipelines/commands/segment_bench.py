@@ -84,18 +84,17 @@ def segment_bench(measured: Measured, scores: Path | None, output: Path | None, 
     """Measure trained CHECKPOINTS or networks: parameters, arithmetic, memory, latency, frames per second."""
     from pipelines.report.bench import bench_table, progress_line, read_scores, tradeoff_svg
     from pipelines.runtimes.acceleration import keep_freed_memory
-    from pipelines.stages.export.bench import bench, candidates, record
+    from pipelines.stages.export.bench import BenchPlan, bench, candidates, record
 
     known = read_scores(scores) if scores else {}
     keep_freed_memory()
     session = on.open_session()
-    machine, warmup, repeats = session.machine, measured.warmup, measured.repeats
-    subjects = candidates(measured.checkpoints, measured.networks)
+    plan = BenchPlan(measured.sizes or SIZES, measured.ways or WAYS, measured.warmup, measured.repeats)
     rows = []
-    for row in bench(subjects, measured.sizes or SIZES, measured.ways or WAYS, machine, warmup, repeats):
+    for row in bench(candidates(measured.checkpoints, measured.networks), plan, session):
         click.echo(progress_line(row), err=True)
         rows.append(row)
-    result = record(rows, machine, session.command, warmup, repeats, known)
+    result = record(rows, plan, session, known)
     click.echo(bench_table(result), nl=False)
     if output:
         from pipelines.data.files import write_atomically

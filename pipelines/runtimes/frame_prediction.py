@@ -152,7 +152,11 @@ class FramePredictor:
 
     def __call__(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A `Predictor`. NumericalError where the network has diverged."""
-        return self.segmenter.label_map(self._seen(frame), size)[0].cpu().numpy()
+        return self.label_map(frame, size).cpu().numpy()
+
+    def label_map(self, frame: np.ndarray, size: tuple[int, int]) -> Tensor:
+        """The same, uint8 (height, width), still on the device."""
+        return self.segmenter.label_map(self._seen(frame), size)[0]
 
     def logits(self, frame: np.ndarray, size: tuple[int, int]) -> Tensor:
         """Logits (1, K, height, width) of the size of the label map, on the machine's device."""

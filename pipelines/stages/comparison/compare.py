@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import torch
 
-from pipelines.data.augment import fit_height
 from pipelines.data.files import write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
@@ -31,6 +30,7 @@ from pipelines.report.page import write_report
 from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
+from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, labelled_places
 from pipelines.stages.evaluation.scores import Evaluation, read_prediction
@@ -196,8 +196,8 @@ def _counted(evaluation: Evaluation) -> str:
 def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:
     """Size, and speed measured now on this machine at the size of the first validation frame as the network sees it."""
     settings = workspace.experiment.segmenter
-    image = fit_height(workspace.validation[0].read_image(0), settings.height, enlarge=True)
-    size = image.shape[:2]
+    seen = as_seen(workspace.validation[0].read_image(0), settings.height, "cpu")
+    size = (seen.shape[-2], seen.shape[-1])
     network = NETWORKS[settings.network](auxiliary=False).to(machine.device, memory_format=torch.channels_last).eval()
     latency = measure_latency(network, size, device=machine.device)
     return NetworkFacts(

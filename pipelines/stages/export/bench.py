@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipelines.data.images import decode_image, encode_png, to_batch
+from pipelines.data.images import decode_image, encode_png, to_image
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.runs import environment
+from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.report.bench import Bench, BenchRow
+from pipelines.runtimes.frame_prediction import ExactNetwork, FramePredictor, Segments, as_seen
 from pipelines.runtimes.peak_memory import watched_memory
 from pipelines.runtimes.segmenter_runtime import Mode, Runtime, open_runtime
 from pipelines.stages.export.export_segmenter import street_like
@@ -31,39 +32,29 @@ from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
 
 
-class Predicts(Protocol):
-    """A network opened in one way; see `SegmenterRuntime`."""
+class LaidOut(nn.Module):
+    """A network of one precision and memory layout; so it takes any image, and is used as code that one finds does."""
 
-    def logits(self, image: Tensor) -> Tensor:
-        """Image (B, 3, H, W) in [0, 1] to logits of its size."""
-        ...
-
-    def label_map(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """The same to uint8 (B, height, width)."""
-        ...
-
-
-class Eager:
-    """A network as code that one finds computes it."""
-
-    def __init__(self, network: Segmenter, dtype: torch.dtype, layout: torch.memory_format) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype, layout: torch.memory_format) -> None:
+        super().__init__()
         self.network = network.to(dtype=dtype, memory_format=layout)
         self.dtype, self.layout = dtype, layout
+        self.eval()
 
-    def logits(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Image (B, 3, H, W) in [0, 1] to logits of its size."""
         return self.network(image.to(self.dtype, memory_format=self.layout))
 
-    def label_map(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """The same to uint8 (B, H, W); `size` is that of the image."""
-        return self.logits(image).max(dim=1).indices.to(torch.uint8)
 
-
-Opener = Callable[[Segmenter, Machine], Predicts]
+Opener = Callable[[Segmenter, Machine], Segments]
 
 
 def _eager(dtype: torch.dtype, layout: torch.memory_format, fold: bool = False) -> Opener:
-    return lambda network, machine: Eager(folded(network) if fold else network, dtype, layout)
+    def opened(network: Segmenter, machine: Machine) -> Segments:
+        laid_out = LaidOut(folded(network) if fold else network, dtype, layout)
+        return ExactNetwork(laid_out, Machine(machine.device, "fp32"))  # fp32: no autocast around its own precision
+
+    return opened
 
 
 def _runtime(runtime: Runtime, mode: Mode) -> Opener:
@@ -122,61 +113,67 @@ def candidates(checkpoints: Sequence[Path], names: Sequence[str]) -> list[Callab
     return [*(partial(of_checkpoint, path) for path in checkpoints), *(partial(of_name, name) for name in names)]
 
 
-def bench(
-    makers: Sequence[Callable[[], Candidate]],
-    sizes: Sequence[tuple[int, int]],
-    ways: Sequence[str],
-    machine: Machine,
-    warmup: int = 3,
-    repeats: int = 20,
-) -> Iterator[BenchRow]:
+@dataclass(frozen=True)
+class BenchPlan:
+    """At which sizes a network is measured, in which ways, and how often."""
+
+    sizes: Sequence[tuple[int, int]]
+    """(width, height) of the frames."""
+    ways: Sequence[str]
+    """Keys of WAYS."""
+    warmup: int = 3
+    """Frames before those that count."""
+    repeats: int = 20
+    """Frames that count."""
+
+
+def bench(makers: Sequence[Callable[[], Candidate]], plan: BenchPlan, session: Session) -> Iterator[BenchRow]:
     """Measure, one row for each network, size and way, as they are finished.
 
     Args:
         makers: Each makes a network when its turn comes.
-        sizes: (width, height) of the images.
-        ways: Keys of WAYS.
-        machine: Where; its precision is not looked at.
-        warmup: Images before those that count.
-        repeats: Images that count.
+        plan: What is measured of each.
+        session: Where; the precision of its machine is not looked at.
     """
     for make in makers:
         candidate = make()
         parameters = count_parameters(candidate.network)
-        for width, height in sizes:
+        for width, height in plan.sizes:
             gflops = count_flops(candidate.network, (height, width)) / 1e9
-            for way in ways:
-                measured = _measured(candidate.network, way, (height, width), machine, warmup, repeats)
+            frame = to_image(street_like(1, 1, height, width)[0])
+            for way in plan.ways:
+                measured = _measured(candidate.network, way, frame, plan, session.machine)
                 yield BenchRow(
                     name=candidate.name, network=candidate.network_name, parameters=parameters, gflops=gflops,
                     width=width, height=height, way=way, dtype=WAYS[way][0], **measured,
                 )  # fmt: skip
 
 
-def record(
-    rows: list[BenchRow], machine: Machine, command: str, warmup: int, repeats: int, mean_iou: dict[str, float]
-) -> Bench:
+def record(rows: list[BenchRow], plan: BenchPlan, session: Session, mean_iou: dict[str, float]) -> Bench:
     """The rows with all that they depend on."""
+    machine = session.machine
     facts = environment(machine)
     versions = {"python": facts["python"], **facts["packages"]}
     said = describe_machine(machine).removesuffix(f", {machine.precision}")  # each row has a precision of its own
     date = datetime.date.today().isoformat()
-    return Bench(rows, said, torch.get_num_threads(), versions, command, date, warmup, repeats, mean_iou)
+    return Bench(
+        rows, said, torch.get_num_threads(), versions, session.command, date, plan.warmup, plan.repeats, mean_iou
+    )
 
 
 def _measured(
-    network: Segmenter, way: str, size: tuple[int, int], machine: Machine, warmup: int, repeats: int
+    network: Segmenter, way: str, frame: np.ndarray, plan: BenchPlan, machine: Machine
 ) -> dict[str, float | str | None]:
     """The figures of a row, or the reason why there are none."""
-    image = street_like(1, 1, *size)
-    png = encode_png((image[0] * 255).round().byte().permute(1, 2, 0).numpy())
-    image = image.to(machine.device)
+    size, png = (frame.shape[0], frame.shape[1]), encode_png(frame)
+    image = as_seen(frame, size[0], machine.device)
     try:
         with torch.inference_mode(), watched_memory(machine.device) as memory:
             copied = copy.deepcopy(network).to(machine.device).eval()  # no way finds what another one did
-            predicts = WAYS[way][1](copied, machine)
-            alone = time_calls(lambda: predicts.logits(image), machine.device, warmup, repeats)
-            whole = time_calls(lambda: _png_to_labels(predicts, png, machine), machine.device, warmup, repeats)
+            segmenter = WAYS[way][1](copied, machine)
+            predictor = FramePredictor(segmenter, size[0], machine.device)
+            calls = lambda: segmenter.logits(image, size), lambda: predictor(decode_image(png), size)
+            alone, whole = (time_calls(call, machine.device, plan.warmup, plan.repeats) for call in calls)
     except (UserError, torch.OutOfMemoryError) as error:
         return {"unavailable": str(error).splitlines()[0]}
     return {
@@ -185,8 +182,3 @@ def _measured(
         "network_cpu_ms": alone.cpu_ms if machine.device.type == "cpu" else None,
         "whole_cpu_ms": whole.cpu_ms if machine.device.type == "cpu" else None,
     }  # fmt: skip
-
-
-def _png_to_labels(predicts: Predicts, png: bytes, machine: Machine) -> np.ndarray:
-    image = to_batch([decode_image(png)], str(machine.device))
-    return predicts.label_map(image, (image.shape[-2], image.shape[-1]))[0].cpu().numpy()

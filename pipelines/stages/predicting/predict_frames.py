@@ -31,7 +31,7 @@ from segment.classes import PALETTE
 if TYPE_CHECKING:  # an option is refused before torch is loaded
     from torch import Tensor
 
-    from pipelines.runtimes.frame_prediction import Segments
+    from pipelines.runtimes.frame_prediction import FramePredictor
 
 WHAT, DEED = "prediction", "predicted"
 LABELS, OVERLAYS = PurePosixPath("labels"), PurePosixPath("overlays")
@@ -46,27 +46,28 @@ MOST_PIXELS = 2**25
 class SegmentingNetwork:
     """A segmenter that is given each frame at one height, and gives a label map at the frame's own size."""
 
-    segmenter: "Segments"
-    height: int
-    device: str
+    predictor: "FramePredictor"
     clock: NetworkClock
     batch_size: int = 1
+
+    @property
+    def height(self) -> int:
+        """At which it sees frames."""
+        return self.predictor.height
 
     def __call__(self, batch: Sequence[np.ndarray], source: Path) -> "list[Tensor]":
         """The label map, uint8 (H, W) on the device, of a batch of one frame."""
         import torch
 
-        from pipelines.runtimes.frame_prediction import as_seen
-
         (frame,) = batch
         size = (frame.shape[0], frame.shape[1])
         try:
             with torch.inference_mode(), self.clock.working():
-                image = as_seen(frame, self.height, self.device)
-                return [self.segmenter.label_map(image, size).reshape(size)]
+                return [self.predictor.label_map(frame, size)]
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"{source}: out of memory for a frame of {size[1]}x{size[0]} on {self.device}; set a smaller --height"
+                f"{source}: out of memory for a frame of {size[1]}x{size[0]} on {self.predictor.device}; set a smaller "
+                "--height"
             ) from error
 
     def read(self, frame: FrameToTranslate) -> np.ndarray:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
@@ -23,12 +22,10 @@ from pipelines.engine.session import Session
 from pipelines.errors import Interrupted
 from pipelines.experiment.trained import load_segmenter
 from pipelines.progress import Progress
-from pipelines.runtimes.segmenter_runtime import Runtime, fastest_runtime, mode_on, open_runtime
+from pipelines.runtimes.frame_prediction import Inference, open_predictor
+from pipelines.runtimes.segmenter_runtime import Mode, Runtime, fastest_runtime, mode_on
 from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames
 from pipelines.stages.predicting.predict_video import predict_video
-
-if TYPE_CHECKING:
-    from pipelines.runtimes.segmenter_runtime import Mode
 
 COMPUTATION = 1
 """Raised when the same checkpoint and frames give other bytes than before, so that no folder holds some of each."""
@@ -56,7 +53,7 @@ class PredictionManner:
         """What computes there."""
         return self.runtime or fastest_runtime(machine)
 
-    def mode_on(self, machine: Machine) -> "Mode":
+    def mode_on(self, machine: Machine) -> Mode:
         """How it computes there."""
         return mode_on(machine, self.fast)
 
@@ -114,13 +111,13 @@ def _opened(
     make_deterministic()
     network, settings, found = load_segmenter(checkpoint, machine)
     runtime, mode = manner.runtime_on(machine), manner.mode_on(machine)
-    segmenter = open_runtime(network, runtime, mode, machine)
+    height = manner.height or settings.height
+    predictor = open_predictor(network, height, machine, Inference(runtime, mode))
     print(f"predict: {runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
-    device = str(machine.device)
     identity: dict[str, JsonValue] = {
         "checkpoint_sha256": checkpoint_hash(found), "computation": COMPUTATION, "runtime": runtime, "mode": mode,
     }  # fmt: skip
-    return SegmentingNetwork(segmenter, manner.height or settings.height, device, NetworkClock(device)), identity
+    return SegmentingNetwork(predictor, NetworkClock(str(machine.device))), identity
 
 
 @contextmanager

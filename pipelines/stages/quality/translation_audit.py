@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pipelines.data.files import storage_errors, write_atomically
-from pipelines.data.images import to_tensor
+from pipelines.data.images import to_batch
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.data.shared_classes import SharedClasses
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
@@ -233,7 +233,7 @@ def _count(frame: TranslatedFrame, entry: ManifestEntry, expert: Expert, machine
 
     structure = None
     if source is not None:
-        pair = (to_tensor(image)[None].to(machine.device) for image in (source, translated))
+        pair = (to_batch([image], str(machine.device)) for image in (source, translated))
         structure = round(float(structure_score(*pair)), 6)
     return Record(
         frame.name,

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from pipelines.data.images import image_size, read_image, to_tensor
+from pipelines.data.images import image_size, read_image, to_batch
 from pipelines.data.shared_classes import SharedClasses
 from pipelines.engine.runs import write_json
 from pipelines.engine.session import Session
@@ -223,7 +223,7 @@ def _measure_frames(
             translated.add(image)
             if original is not None:
                 source.add(original)
-                both = (to_tensor(one)[None].to(translated.device) for one in (original, image))
+                both = (to_batch([one], str(translated.device)) for one in (original, image))
                 pairs.structure.append(float(structure_score(*both)))
             if judges.expert is not None and frame.label is not None and frame.encoding is not None:
                 _add_consistency(pairs, frame, image, original, judges.expert, classes)
@@ -269,7 +269,7 @@ def _add_flicker(
     if not visible.any():
         return
     for values, first, second in zip((pairs.flicker, pairs.source_flicker), previous, current, strict=True):
-        difference = flow_warped_difference(to_tensor(first)[None], to_tensor(second)[None], there, visible)
+        difference = flow_warped_difference(to_batch([first]), to_batch([second]), there, visible)
         values.append(255 * float(difference))
 
 

@@ -7,14 +7,16 @@ import torch
 
 from pipelines.commands.segment_bench import WAYS as NAMES
 from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, UserError
-from pipelines.stages.export.bench import WAYS, Candidate, bench, candidates, of_checkpoint, record
+from pipelines.stages.export.bench import WAYS, BenchPlan, Candidate, bench, candidates, of_checkpoint, record
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
 
 pytestmark = pytest.mark.runtimes
 
 CPU = Machine(torch.device("cpu"), "fp32")
+SESSION = Session(CPU, command="sim2real segment bench")
 
 
 def narrow():
@@ -23,7 +25,7 @@ def narrow():
 
 
 def measured(*ways, sizes=((96, 64),)):
-    return list(bench([narrow], sizes, ways, CPU, warmup=1, repeats=2))
+    return list(bench([narrow], BenchPlan(sizes, ways, warmup=1, repeats=2), SESSION))
 
 
 def test_the_commands_ways_are_the_stages():
@@ -56,10 +58,10 @@ def test_ways_give_the_same_label_map():
     image = torch.rand(1, 3, 64, 96)
     expected = network(image).max(dim=1).indices
     for way in ("eager", "channels-last", "folded", "torch"):
-        predicts = WAYS[way][1](narrow().network, CPU)
+        segmenter = WAYS[way][1](narrow().network, CPU)
         with torch.no_grad():
-            assert (predicts.label_map(image, (64, 96)) == expected).float().mean() > 0.999
-            assert predicts.logits(image).shape == (1, 5, 64, 96)
+            assert (segmenter.label_map(image, (64, 96)) == expected).float().mean() > 0.999
+            assert segmenter.logits(image, (64, 96)).shape == (1, 5, 64, 96)
 
 
 def test_a_row_for_every_size_with_its_own_arithmetic():
@@ -101,9 +103,9 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 
 def test_the_record_says_how_it_was_measured():
-    done = record([], CPU, "sim2real segment bench", 1, 2, {"a": 0.5})
+    done = record([], BenchPlan([], [], 1, 2), SESSION, {"a": 0.5})
     assert (done.warmup, done.repeats, done.threads) == (1, 2, torch.get_num_threads())
-    assert {"python", "torch"} <= set(done.versions)
+    assert {"python", "torch"} <= set(done.versions) and done.command == "sim2real segment bench"
     assert "thread" in done.machine and "fp32" not in done.machine  # each row has a precision of its own
 
 
@@ -111,5 +113,7 @@ def test_the_record_says_how_it_was_measured():
 def test_on_a_gpu():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
-    (row,) = bench([narrow], [(96, 64)], ["torch, fast"], Machine(torch.device("cuda"), "fp32"), 1, 2)
+    (row,) = bench(
+        [narrow], BenchPlan([(96, 64)], ["torch, fast"], 1, 2), Session(Machine(torch.device("cuda"), "fp32"))
+    )
     assert row.network_p50_ms > 0 and row.network_cpu_ms is None and row.peak_mb > 0

@@ -8,6 +8,7 @@ from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.data.images import write_image
+from pipelines.runtimes.frame_prediction import FramePredictor
 from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames, to_predict
 
 IDENTITY = {"checkpoint_sha256": "c" * 64, "runtime": "torch"}
@@ -27,7 +28,8 @@ class ByBrightness:
 
 
 def network_of(segmenter=None, height=HEIGHT):
-    return SegmentingNetwork(segmenter or ByBrightness(), height, "cpu", NetworkClock("cpu"))
+    predictor = FramePredictor(segmenter or ByBrightness(), height, torch.device("cpu"))
+    return SegmentingNetwork(predictor, NetworkClock("cpu"))
 
 
 def half(height, width):
