@@ -3,6 +3,7 @@
 Two that learnt the same labels in different ways agree where features are like those that they learnt from.
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,3 +36,31 @@ def weight_likeness(first: Tensor, second: Tensor) -> Tensor:
     Source: CLAN, eq. 2; the 1, which changes no gradient, is from the authors' code.
     """
     return F.cosine_similarity(first.float(), second.float(), dim=0) + 1
+
+
+def unit_directions(classes: int, number: int, generator: torch.Generator) -> Tensor:
+    """Random directions of length 1 in the space of probabilities, (K, number), evenly over all, on the host."""
+    return F.normalize(torch.randn(classes, number, generator=generator), dim=0)
+
+
+def sliced_wasserstein(first: Tensor, second: Tensor, directions: Tensor) -> Tensor:
+    """How far two heaps of points lie apart, whichever point is compared with which: image by image, in the mean.
+
+    Both heaps are seen along each direction, where the cheapest way to move one onto the other is in sorted order.
+
+    Args:
+        first: (B, N, K): what one classifier says of N pixels.
+        second: The same of the other.
+        directions: (K, P), of length 1.
+
+    Returns:
+        Scalar: the mean squared distance, over images, ranks and directions. Gradients flow into both.
+
+    Source: Lee, Batra, Baig, Ulbricht, SWD, CVPR 2019 (arXiv:1903.04064), eq. 7, with squares as in the authors' code.
+        Differs: there all rows of a batch are one heap. Here each image is one, so that it is the same loss however a
+        batch is shared out over processes.
+    """
+    with torch.autocast(first.device.type, enabled=False):  # bf16 would round sorted neighbours to the same value
+        directions = directions.to(first.device, non_blocking=True).float()
+        along_first, along_second = (heap.float() @ directions for heap in (first, second))  # (B, N, P)
+        return (along_first.sort(dim=1).values - along_second.sort(dim=1).values).square().mean()

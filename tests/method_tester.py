@@ -29,6 +29,7 @@ class PerformedUpdate:
             self.method.optimizers()[name].zero_grad(set_to_none=True)
             self.calls.append((name, self._since))
         self._since = {}
+        torch.clear_autocast_cache()
 
     def __call__(self, optimizer, losses):
         learnt = self.backward(losses)

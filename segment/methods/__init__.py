@@ -14,6 +14,7 @@ from segment.methods.mic import MIC
 from segment.methods.safn import SAFN
 from segment.methods.segmenter_training import SegmenterTraining
 from segment.methods.supervised import Supervised
+from segment.methods.swd import SWD
 
 METHODS: dict[str, type[SegmenterTraining]] = {
     "supervised": Supervised,
@@ -25,4 +26,5 @@ METHODS: dict[str, type[SegmenterTraining]] = {
     "maxsquare": MaxSquare,
     "mic": MIC,
     "safn": SAFN,
+    "swd": SWD,
 }

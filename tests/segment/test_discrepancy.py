@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segment.discrepancy import cosine_distance, weight_likeness
+from segment.discrepancy import cosine_distance, sliced_wasserstein, unit_directions, weight_likeness
 
 
 def test_cosine_distance_by_hand():
@@ -39,3 +39,47 @@ def test_descending_drives_weights_apart():
     before = weight_likeness(first, second)
     before.backward()
     assert weight_likeness(first.detach() - 0.1 * first.grad, second) < before
+
+
+def test_sliced_wasserstein_by_hand():
+    """Along the first axis the points are at 0 and 1, and at 0.7 and 0.5: in order, 0.5 and 0.3 apart.
+
+    Along the second at 1 and 0, and at 0.3 and 0.5: 0.3 and 0.5 apart. The mean of the squares is 0.17.
+    """
+    first = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+    second = torch.tensor([[[0.7, 0.3], [0.5, 0.5]]])
+    assert sliced_wasserstein(first, second, torch.eye(2)).item() == pytest.approx(0.17)
+
+
+def test_which_pixel_says_it_is_all_the_same():
+    heap = torch.rand(2, 50, 3)
+    shuffled = heap[:, torch.randperm(50)]
+    directions = unit_directions(3, 8, torch.Generator().manual_seed(0))
+    assert sliced_wasserstein(heap, shuffled, directions).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_each_image_is_compared_with_itself():
+    """The same points in all, but in the other image: as far apart as the images are."""
+    heap = torch.stack([torch.zeros(4, 1), torch.ones(4, 1)])
+    assert sliced_wasserstein(heap, heap.flip(0), torch.ones(1, 1)).item() == 1
+
+
+def test_directions_are_of_length_one_and_a_function_of_the_generator():
+    drawn = [unit_directions(5, 7, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    torch.testing.assert_close(drawn[0].norm(dim=0), torch.ones(7))
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
+def test_descending_brings_the_heaps_together():
+    first, second = torch.rand(1, 20, 3).requires_grad_(), torch.rand(1, 20, 3)
+    directions = unit_directions(3, 16, torch.Generator().manual_seed(0))
+    before = sliced_wasserstein(first, second, directions)
+    before.backward()
+    assert sliced_wasserstein(first.detach() - first.grad, second, directions) < before
+
+
+def test_autocast_does_not_round_what_is_sorted():
+    """1 and 1.001 are the same in bf16."""
+    first, second = torch.full((1, 4, 1), 1.0), torch.full((1, 4, 1), 1.001)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert sliced_wasserstein(first, second, torch.ones(1, 1)).item() == pytest.approx(1e-6, rel=1e-3)

@@ -1,5 +1,6 @@
 """CLAN: what every method must do, who changes whom, each term by hand, and the traps of its code."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,13 +10,13 @@ from segment.methods.clan import CLAN, CLANSettings, probabilities
 from segment.methods.two_classifiers import TwoViews
 from segment.networks.segmenter import SegmenterOutput
 from tests.method_tester import PerformedUpdate, WatchedUpdate
-from tests.segment.methods.adapting import TRAINING, two_domains
+from tests.segment.methods.adapting import TRAINING, gradients_of, single_images, two_domains
 from tests.segment.methods.tester import NUM_CLASSES, SegmenterTrainingTester, TinySegmenter
 
 
-def clan(**settings):
+def clan(training=TRAINING, **settings):
     torch.manual_seed(0)
-    return CLAN(TinySegmenter(), TRAINING, CLANSettings(discriminator_channels=4, **settings))
+    return CLAN(TinySegmenter(), training, CLANSettings(discriminator_channels=4, **settings))
 
 
 def after(steps, method):
@@ -154,7 +155,7 @@ def test_damping_follows_the_steps_and_is_never_negative():
 
 
 def test_the_second_classifier_learns_at_the_rate_of_the_heads():
-    training = TRAINING.__class__(**(vars(TRAINING) | {"head_learning_rate": 10.0}))
+    training = dataclasses.replace(TRAINING, head_learning_rate=10.0)
     method = CLAN(TinySegmenter(), training, CLANSettings(discriminator_channels=4))
     rates = {id(p): group["lr"] for group in method.optimizers()["network"].param_groups for p in group["params"]}
     assert {rates[id(p)] for p in method.second_classifier.parameters()} == {0.5}
@@ -166,10 +167,20 @@ def test_normalisation_of_the_second_classifier_is_frozen_with_the_rest():
             super().__init__()
             self.main = torch.nn.Sequential(torch.nn.BatchNorm2d(8), self.main)
 
-    training = TRAINING.__class__(**(vars(TRAINING) | {"batch_norm": "frozen"}))
+    training = dataclasses.replace(TRAINING, batch_norm="frozen")
     method = CLAN(Normalised(), training, CLANSettings(discriminator_channels=4)).train()
     norm = method.second_classifier.classifier[0]
     assert not norm.training and not norm.weight.requires_grad
+
+
+def test_parts_of_a_batch_have_the_gradients_of_the_whole():
+    """What several processes learn together, with no normalisation in the way."""
+    training = dataclasses.replace(TRAINING, batch_norm="frozen")
+    batch = two_domains()
+    whole = gradients_of(after(3, clan(training)).train(), batch)
+    parts = [gradients_of(after(3, clan(training)).train(), part) for part in single_images(batch)]
+    for name, gradient in whole.items():
+        torch.testing.assert_close((parts[0][name] + parts[1][name]) / 2, gradient, atol=1e-7, rtol=1e-4)
 
 
 def test_settings_are_refused_at_construction():

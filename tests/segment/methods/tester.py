@@ -7,7 +7,7 @@ from torch import nn
 from segment.feature_norm import FeatureNorm, FeatureNormSettings
 from segment.methods import METHODS
 from segment.networks.segmenter import Segmenter, SegmenterOutput
-from tests.method_tester import GatheredGradients, MethodTester, PerformedUpdate
+from tests.method_tester import GatheredGradients, MethodTester, PerformedUpdate, WatchedUpdate
 
 NUM_CLASSES = 3
 
@@ -57,6 +57,21 @@ class SegmenterTrainingTester(MethodTester):
             gradients.append(update.found)
         moved = {name for name, found in gradients[1].items() if not torch.equal(found, gradients[0][name])}
         assert moved == {name for name in moved if name.startswith("network.features.")} != set()
+
+    def test_bf16_moves_what_float32_moves(self):
+        """Passes without gradient, of frozen parts, of weights just changed: none may keep bf16 weights for others."""
+        found = []
+        for enabled in (False, True):
+            method = self.method().train()
+            update = WatchedUpdate(method)
+            torch.manual_seed(0)
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                logged = method.step(self.batch(), update)
+            assert all(value.isfinite() for value in logged.values())
+            # A bias that a normalisation takes away moves by rounding errors, or not at all.
+            wide = {name for name, tensor in method.state_dict().items() if tensor.ndim > 1}
+            found.append({step: names & wide for step, names in update.changes.items()})
+        assert found[0] == found[1]
 
     def test_the_evaluated_network_predicts_after_a_step(self, small):
         small.step(self.batch(), PerformedUpdate(small))
