@@ -31,6 +31,14 @@ class OneOf:
     choices: str
 
 
+@dataclass(frozen=True)
+class Later:
+    """Says, in an annotation, that a setting came when there were runs without it: at its default it changes nothing.
+
+    What such a run is known by stays the same; see `SegmenterSettings.identity`.
+    """
+
+
 RANGES: dict[type[BaseMetadata], tuple[str, Callable[[Any, Any], bool]]] = {
     Gt: ("gt", operator.gt),
     Ge: ("ge", operator.ge),

@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, NonNegativeInt, PositiveFloat, Positi
 from pipelines.declared import attribute_of, names_in, settings_class, settings_of
 from pipelines.settings import Fraction, Settings, model_of
 from segment.classes import CLASS_NAMES
+from segment.settings import Later
 
 Size = tuple[PositiveInt, PositiveInt]
 Quality = Annotated[int, Field(ge=1, le=100)]
@@ -93,6 +94,13 @@ FeatureNorm = model_of(FEATURE_NORM, "FeatureNorm")
 class Adaptation(Settings):
     """What the models of all methods that adapt have, beside the knobs of their own."""
 
+    def identity(self) -> dict[str, Any]:
+        """What of these settings decides the outcome: all but those that came later and are at their defaults."""
+        fields = type(self).model_fields.items()
+        later = [name for name, field in fields if any(isinstance(word, Later) for word in field.metadata)]
+        unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude=unused)
+
     @property
     def added_norm(self) -> FeatureNorm | None:
         """The loss on norms that is added to the method's own."""
@@ -102,7 +110,7 @@ class Adaptation(Settings):
 class NormedAdaptation(Adaptation):
     """The same of methods that are not that very loss."""
 
-    feature_norm: FeatureNorm | None = None
+    feature_norm: Annotated[FeatureNorm | None, Later()] = None
     """Makes features of both domains longer beside what the method does; absent: leaves them."""
 
     @property
@@ -201,8 +209,8 @@ class SegmenterSettings(AugmentationSettings, Training):
         if not adapts or self.adaptation is None:
             del values["adaptation"]
             values["method"] = "supervised"
-        elif self.adaptation.added_norm is None:
-            values["adaptation"].pop("feature_norm", None)
+        else:
+            values["adaptation"] = self.adaptation.identity()
         if not adapts or self.initial is None:
             del values["initial"]
         del values["teachers"]  # what they are made from is among the frames' neighbours, not what they are called

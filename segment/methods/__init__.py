@@ -11,6 +11,7 @@ from segment.methods.distillation import Distillation
 from segment.methods.duda import DUDA
 from segment.methods.maxsquare import MaxSquare
 from segment.methods.mic import MIC
+from segment.methods.minent import MinEnt
 from segment.methods.safn import SAFN
 from segment.methods.segmenter_training import SegmenterTraining
 from segment.methods.supervised import Supervised
@@ -25,6 +26,7 @@ METHODS: dict[str, type[SegmenterTraining]] = {
     "duda": DUDA,
     "maxsquare": MaxSquare,
     "mic": MIC,
+    "minent": MinEnt,
     "safn": SAFN,
     "swd": SWD,
 }

@@ -56,11 +56,8 @@ class AdaptSegNet(SegmenterTraining):
         super().__init__(network, training, settings, **collaborators)
         weights = {"main": settings.adversarial_weight, "auxiliary": settings.auxiliary_adversarial_weight}
         self.weights = {head: weight for head, weight in weights.items() if weight > 0}
-        if "auxiliary" in self.weights and network.auxiliary_heads() == 0:
-            raise ValueError(
-                "auxiliary_adversarial_weight is above 0, and the network has no auxiliary head; set it to 0 or choose "
-                "a network that has one"
-            )
+        if "auxiliary" in self.weights:
+            self.need_auxiliary_head("auxiliary_adversarial_weight")
         light, classes = settings.discriminator == "light", network.classes()
         self.discriminators = nn.ModuleDict(
             {head: OutputDiscriminator(classes, settings.discriminator_channels, light) for head in self.weights}

@@ -184,6 +184,14 @@ class SegmenterTraining(Method):
         elif self.training_settings.batch_norm == "scales_frozen":
             freeze_batch_norm_scales(network)
 
+    def need_auxiliary_head(self, setting: str) -> None:
+        """Raise ValueError if the network has no auxiliary head, which `setting` asks something of."""
+        if self.network.auxiliary_heads() == 0:
+            raise ValueError(
+                f"{setting} is above 0, and the network has no auxiliary head; set it to 0 or choose a network that "
+                "has one"
+            )
+
     def supervised_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
         """Weighted losses: "main", "auxiliary" (the sum over such heads, if there are any), and the network's own."""
         losses = self.losses_of_heads(output, label_map, self.auxiliary_weight)

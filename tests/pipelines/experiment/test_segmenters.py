@@ -37,7 +37,10 @@ def test_what_came_later_is_no_part_of_an_identity():
     assert not {"adaptation", "head_learning_rate"} & plain.identity(adapts=True).keys()
     assert plain.identity(adapts=True)["method"] == "supervised" and plain.identity(adapts=True)["aspp_branches"] == 2
     assert adapted.identity(adapts=True)["adaptation"]["method"] == "maxsquare"
-    assert "feature_norm" not in adapted.identity(adapts=True)["adaptation"]
+    identity = adapted.identity(adapts=True)["adaptation"]
+    assert identity.keys() == {"method", "certainty_weight", "image_wise", "rarity_power"}
+    guided = SegmenterSettings(adaptation={"method": "maxsquare", "guidance_weight": 0.009})
+    assert guided.identity(adapts=True)["adaptation"] == identity | {"guidance_weight": 0.009}
     assert SegmenterSettings(**plain.identity(adapts=True)) == plain
 
 

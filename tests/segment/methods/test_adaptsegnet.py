@@ -9,14 +9,9 @@ from segment.methods.adaptsegnet import AdaptSegNet, AdaptSegNetSettings
 from segment.networks.segmenter import SegmenterOutput
 from tests.method_tester import PerformedUpdate, WatchedUpdate
 from tests.segment.methods.adapting import TRAINING, two_domains
-from tests.segment.methods.tester import NUM_CLASSES, SegmenterTrainingTester, TinySegmenter
+from tests.segment.methods.tester import NUM_CLASSES, SegmenterTrainingTester, TinySegmenter, WithoutAuxiliary
 
 MULTI = {"adversarial_weight": 0.1, "auxiliary_adversarial_weight": 0.02}
-
-
-class WithoutAuxiliary(TinySegmenter):
-    def coarse_logits(self, normalised):
-        return SegmenterOutput(self.main(self.features(normalised)))
 
 
 def adaptsegnet(network=TinySegmenter, **settings):

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from segment.methods.maxsquare import MaxSquare, MaxSquareSettings
-from tests.method_tester import PerformedUpdate
+from tests.method_tester import GatheredGradients, PerformedUpdate
 from tests.segment.methods.adapting import TRAINING, two_domains
-from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
+from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter, WithoutAuxiliary
 
 
 def maxsquare(**settings):
@@ -29,15 +29,57 @@ class TestImageWise(TestMaxSquare):
         return maxsquare(image_wise=True)
 
 
+class TestMultiLevel(TestMaxSquare):
+    """A tiny network is never sure to 0.95."""
+
+    def method(self):
+        return maxsquare(image_wise=True, guidance_weight=0.5, guidance_threshold=0.4)
+
+    def test_one_gradient_of_all_terms_moves_the_network(self, small):
+        update = PerformedUpdate(small)
+        logged = small.step(self.batch(), update)
+        assert [name for name, _ in update.calls] == ["network"]
+        assert update.calls[0][1].keys() == {"main", "auxiliary", "certainty", "guidance"}
+        assert 0 < logged["guided_share"] <= 1
+
+    def test_guidance_is_learnt_by_the_auxiliary_head_and_not_by_the_main_one(self):
+        """In the paper labels are constants: nothing flows into the head that helped to make them."""
+        gradients = []
+        for weight in (0.5, 5.0):
+            method = maxsquare(guidance_weight=weight, guidance_threshold=0.4).train()
+            update = GatheredGradients(method)
+            method.step(self.batch(), update)
+            gradients.append(update.found)
+        assert torch.equal(gradients[0]["network.main.weight"], gradients[1]["network.main.weight"])
+        assert not torch.equal(gradients[0]["network.auxiliary.weight"], gradients[1]["network.auxiliary.weight"])
+
+    def test_nothing_is_learnt_where_no_head_is_sure(self):
+        method = maxsquare(guidance_weight=0.5, guidance_threshold=1.0).train()
+        logged = method.step(self.batch(), PerformedUpdate(method))
+        assert logged["guidance"] == 0 and logged["guided_share"] == 0
+
+
+def test_the_guidance_by_hand():
+    """Labels 1 and none, logits that say (1/4, 1/2, 1/4): ln 2, times the weight."""
+    logits = torch.tensor([0.25, 0.5, 0.25]).log().view(1, 3, 1, 1).expand(1, 3, 1, 2)
+    losses = maxsquare(guidance_weight=0.5).guidance_losses(logits, torch.tensor([[[1, 255]]]))
+    assert losses["guidance"].item() == pytest.approx(0.5 * 0.6931472)
+
+
+def test_a_multi_level_form_needs_a_second_head():
+    with pytest.raises(ValueError, match="guidance_weight is above 0, and the network has no auxiliary head; set it"):
+        MaxSquare(WithoutAuxiliary(), TRAINING, MaxSquareSettings(guidance_weight=0.009))
+
+
 def test_the_term_by_hand():
     """All classes alike, K = 3: the mean square is 1/9, so minus 0.1 x 1/18."""
-    loss = maxsquare().certainty_losses(torch.zeros(1, 3, 2, 2))["certainty"]
+    loss = maxsquare().certainty_losses(torch.full((1, 3, 2, 2), 1 / 3))["certainty"]
     assert loss.item() == pytest.approx(-0.1 / 18)
 
 
 def test_the_image_wise_term_by_hand():
     """Argmax is class 0 in all 4 pixels: weights 1 / (4^0.2 x 4^0.8) = 1/4; sum 4 x 3/9 x 1/4, over K = 3."""
-    loss = maxsquare(image_wise=True).certainty_losses(torch.zeros(1, 3, 2, 2))["certainty"]
+    loss = maxsquare(image_wise=True).certainty_losses(torch.full((1, 3, 2, 2), 1 / 3))["certainty"]
     assert loss.item() == pytest.approx(-0.1 * (1 / 3) / 3)
 
 
@@ -57,4 +99,4 @@ def test_settings_are_refused_at_construction():
     with pytest.raises(ValueError, match=r"certainty_weight is 0; it must be above 0"):
         MaxSquareSettings(certainty_weight=0)
     with pytest.raises(ValueError, match="MaxSquare takes MaxSquareSettings, got None"):
-        MaxSquare(TinySegmenter(), TRAINING)
+        MaxSquare(TinySegmenter(), TRAINING, None)

@@ -30,6 +30,13 @@ class TinySegmenter(Segmenter):
         return SegmenterOutput(self.main(features), (self.auxiliary(features),) if self.training else ())
 
 
+class WithoutAuxiliary(TinySegmenter):
+    """The same with one head alone."""
+
+    def coarse_logits(self, normalised):
+        return SegmenterOutput(self.main(self.features(normalised)))
+
+
 class SegmenterTrainingTester(MethodTester):
     """What every method of stage two must do beyond what all methods do. A subclass names it and builds a small one."""
 
