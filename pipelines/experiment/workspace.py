@@ -17,7 +17,7 @@ from pipelines.data.frames import FrameSet
 from pipelines.data.manifest import MANIFEST
 from pipelines.data.subset import labelled_subset
 from pipelines.errors import NoInputsError, UserError
-from pipelines.experiment.arms import ARMS
+from pipelines.experiment.arms import ARMS, translates
 from pipelines.experiment.config import Experiment
 from pipelines.experiment.opened_sets import OpenedSets
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
@@ -86,7 +86,7 @@ class Workspace:
     @property
     def translates(self) -> bool:
         """Whether an arm of the comparison learns from translated frames."""
-        return self.experiment.segmenter.shares.translated > 0
+        return translates(self.experiment.segmenter.model_dump())
 
     @cached_property
     def source(self) -> list[FrameSet]:

@@ -38,7 +38,7 @@ from pipelines.experiment.trained import (
     load_segmenter,
 )
 from pipelines.experiment.workspace import Workspace
-from pipelines.stages.training.training_run import filled_pool, note, refuse_uneven_batches, train_run
+from pipelines.stages.training.training_run import TrainingJob, filled_pool, note, refuse_uneven_batches, train_run
 from segment.batches import BatchAugmentation
 from segment.classes import CLASS_NAMES
 from segment.feature_norm import FeatureNormSettings
@@ -64,16 +64,16 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
     def batches() -> LabelledBatches | AdaptationBatches:
         return BATCHES[METHODS[settings.method].learns_from](workspace, seed, arm, processes)
 
-    return train_run(
+    job = TrainingJob(
         workspace.segmenter(seed, arm),
         segmenter_run_inputs(workspace, seed, arm),
         settings,
+        f"train {settings.network} {_learning(arm, settings)}, seed {seed}",
         lambda: starting_segmenter(workspace, seed, arm, batches(), machine),
         batches,
-        session,
-        f"train {settings.network} {_learning(arm, settings)}, seed {seed}",
         lambda method: {"assumed": assumptions_of(method.network)},
     )
+    return train_run(job, session)
 
 
 def _learning(arm: str, settings: SegmenterSettings) -> str:

@@ -21,7 +21,7 @@ from pipelines.experiment.trained import build_translator, finished_translator, 
 from pipelines.experiment.translators import UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.train_segmenter import train_segmenter
-from pipelines.stages.training.training_run import filled_pool, refuse_uneven_batches, train_run
+from pipelines.stages.training.training_run import TrainingJob, filled_pool, refuse_uneven_batches, train_run
 from pipelines.stages.translating.layouts import paired_batches, perceptual_loss
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from translate.guidance import Guidance
@@ -39,15 +39,15 @@ def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
         train_translator(workspace.unguided(), seed, session)
     if settings.guided_by is not None:
         train_expert(workspace, settings.guided_by, seed, session)
-    return train_run(
+    job = TrainingJob(
         workspace.translator(seed),
         inputs,
         settings,
+        f"train {settings.method}, seed {seed}",
         lambda: starting_translator(workspace, seed, session.machine),
         lambda: BATCHES[settings.learns_from](workspace, seed, processes),
-        session,
-        f"train {settings.method}, seed {seed}",
     )
+    return train_run(job, session)
 
 
 def train_expert(workspace: Workspace, guidance: GuidanceSettings, seed: int, session: Session) -> None:

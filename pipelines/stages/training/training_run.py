@@ -1,6 +1,7 @@
 """What training has in common in both stages: a run folder, the loop, and the word that the run is complete."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,48 +23,54 @@ NOTES = "notes.json"
 """In a run folder: what was found on the machine that began the run."""
 
 
-def train_run(
-    path: Path,
-    inputs: dict[str, Any],
-    settings: TranslatorTraining | SegmenterSettings,
-    build: Callable[[], Method],
-    make_batches: Callable[[], Callable[[int], Any]],
-    session: Session,
-    what: str,
-    describe: Callable[[Any], dict[str, Any]] = lambda method: {},
-) -> Path:
+@dataclass(frozen=True)
+class TrainingJob:
+    """What is trained, and where it is kept."""
+
+    run: Path
+    """The run folder."""
+    inputs: dict[str, Any]
+    """Everything that decides the outcome, with "stage" and "seed" among it; kept as the run's config."""
+    settings: TranslatorTraining | SegmenterSettings
+    """The stage's settings; they tell the length and the rhythm."""
+    title: str
+    """Shown beside the progress."""
+    build: Callable[[], Method]
+    """Makes the method, freshly drawn. Called only if there is something to train, as is `make_batches`."""
+    make_batches: Callable[[], Callable[[int], Any]]
+    """Reads what it must and returns the function from a step to its batch."""
+    describe: Callable[[Any], dict[str, Any]] = lambda method: {}
+    """What each checkpoint tells of the method besides its stage and settings."""
+
+
+def train_run(job: TrainingJob, session: Session) -> Path:
     """Train a method in a run folder, carry on where it stopped, or leave a finished run as it is.
 
     Args:
-        path: The run folder.
-        inputs: Everything that decides the outcome, with "stage" and "seed" among it; kept as the run's config.
-        settings: The stage's settings; they tell the length and the rhythm.
-        build: Makes the method, freshly drawn. Called only if there is something to train, as is `make_batches`.
-        make_batches: Reads what it must and returns the function from a step to its batch.
+        job: What to train.
         session: How to compute. Each process that trains has so many workers.
-        what: Shown beside the progress.
-        describe: What each checkpoint tells of the method besides its stage and settings.
 
     Returns:
         The run folder.
     """
+    inputs, settings = job.inputs, job.settings
     machine, processes = session.machine.for_training(), session.machine.processes
     processes.refuse_difference([inputs, machine.device.type, machine.precision])
-    run = open_run(path, inputs, session.restart, processes)
+    run = open_run(job.run, inputs, session.restart, processes)
     try:
         if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
             machine = carried_on(run, session.machine)
-            batches = make_batches()
+            batches = job.make_batches()
             schedule = Schedule(
                 settings.steps,
                 inputs["seed"],
                 checkpoint_every=settings.checkpoint_every,
                 preview_every=settings.preview_every,
             )
-            method = build()
-            about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")} | describe(method)
+            method = job.build()
+            about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")} | job.describe(method)
             # Only now: what is wrong with the frames is to be the one line that is said.
-            print(f"{what}: {describe_machine(machine)} ({abilities()})", file=processes.stderr())
+            print(f"{job.title}: {describe_machine(machine)} ({abilities()})", file=processes.stderr())
             train(
                 method,
                 lambda first, last: stream(batches, first, last, session.workers),
@@ -71,7 +78,7 @@ def train_run(
                 schedule,
                 machine,
                 about,
-                what,
+                job.title,
             )
         run.finish()
     finally:

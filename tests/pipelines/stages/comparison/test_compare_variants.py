@@ -33,24 +33,12 @@ FINISHED = {
 
 
 @pytest.fixture(scope="module")
-def config(tiny_config, tmp_path_factory):
-    path = tmp_path_factory.mktemp("variants") / "tiny.toml"
-    path.write_text(tiny_config.read_text() + VARIANTS)
-    return path
-
-
-@pytest.fixture(scope="module")
-def compared(config, commands, tmp_path_factory):
-    """Arguments of the command, the run folder that it filled, and what it said."""
-    run = tmp_path_factory.mktemp("compared_variants") / "run"
-    arguments = ("variants", config, "--run", run, "--workers", 0, "--threads", 1)
-    finished = commands(*arguments)
-    assert finished.code == 0, finished.stderr
-    return arguments, run, finished
+def compared(ran):
+    return ran(VARIANTS, "variants")
 
 
 def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared, commands):
-    arguments, run, finished = compared
+    run = compared.run
     study = json.loads((run / "variants.json").read_text())
     assert [result["name"] for result in study["results"]] == [
         "source_only",
@@ -61,7 +49,8 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
     ]
     assert study["settings"]["without_identity"]["translator"]["identity_weight"] == 0
     assert study["settings"]["without_identity"]["translation"]["height"] == 16
-    assert {path.parent.relative_to(run).as_posix() for path in run.rglob("final.json")} == FINISHED
+    before = compared.trained()
+    assert before.keys() == FINISHED
     table = (run / "variants.md").read_text()
     names = [line.split(" | ")[0] for line in table.splitlines()[4:8]]
     assert names == ["| source-only", "| as-it-is", "| weighed", "| oracle"]
@@ -71,18 +60,16 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
     assert figures.keys() >= {"KID-ddrnet23_slim", "edges kept (gradient SSIM)"}
     assert 0 <= figures["source-only net on frames translated to source, mIoU"] <= 1
     assert (run / "variants/as_it_is/seed-0/translated/audit.html").exists()
-    assert table in finished.stdout
+    assert table in compared.finished.stdout
 
-    before = {path: path.read_bytes() for path in run.rglob("final.json")}
-    assert commands(*arguments).code == 0
-    assert {path: path.read_bytes() for path in run.rglob("final.json")} == before
+    assert commands(*compared.arguments).code == 0
+    assert compared.trained() == before
 
 
 def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
     """Same bytes as `compare` made of it."""
-    _, run, _ = compared
     weights = sorted((tiny_run / "seed-0/translated_net/checkpoints").rglob("method.safetensors"))[-1]
-    same = run / "variants/as_it_is" / weights.relative_to(tiny_run)
+    same = compared.run / "variants/as_it_is" / weights.relative_to(tiny_run)
     assert same.read_bytes() == weights.read_bytes()
 
 

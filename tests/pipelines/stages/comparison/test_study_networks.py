@@ -12,25 +12,12 @@ augmentation = { colour_jitter = 0.3 }
 
 
 @pytest.fixture(scope="module")
-def config(tiny_config, tmp_path_factory):
-    path = tmp_path_factory.mktemp("study") / "tiny.toml"
-    path.write_text(tiny_config.read_text() + STUDY)
-    return path
-
-
-@pytest.fixture(scope="module")
-def studied(config, commands, tmp_path_factory):
-    """Arguments of the command, the run folder that it filled, and what it said."""
-    run = tmp_path_factory.mktemp("studied") / "run"
-    arguments = ("segment", "study", config, "--run", run, "--workers", 0, "--threads", 1)
-    finished = commands(*arguments)
-    assert finished.code == 0, finished.stderr
-    return arguments, run, finished
+def studied(ran):
+    return ran(STUDY, "segment", "study")
 
 
 def test_every_arm_of_a_network_is_trained_once_and_told_beside_its_costs(studied, commands):
-    arguments, run, finished = studied
-    finals = {path.parent.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("final.json")}
+    run, finals = studied.run, studied.trained()
     folder = "networks/ddrnet23_slim"
     assert finals.keys() == {f"{folder}/seed-0/{arm}" for arm in ("oracle", "source_only")} | {
         f"{folder}/augmented/seed-0/source_only"
@@ -41,18 +28,17 @@ def test_every_arm_of_a_network_is_trained_once_and_told_beside_its_costs(studie
     ]
     assert record["facts"]["ddrnet23_slim"]["parameters"] == 360_139
     table = (run / "networks.md").read_text()
-    assert "| ddrnet23_slim | 0.36 | " in table and table in finished.stdout
+    assert "| ddrnet23_slim | 0.36 | " in table and table in studied.finished.stdout
     assert "ddrnet23_slim, source, augmented: 0." in (run / "networks.svg").read_text()
 
-    assert commands(*arguments).code == 0
-    assert {path.parent.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("final.json")} == finals
+    assert commands(*studied.arguments).code == 0
+    assert studied.trained() == finals
 
 
 def test_the_augmentation_is_the_augmented_arms_alone(studied):
-    _, run, _ = studied
     jitter = {
-        path.relative_to(run).parts[2]: json.loads(path.read_text())["settings"]["colour_jitter"]
-        for path in run.rglob("source_only/config.json")
+        path.relative_to(studied.run).parts[2]: json.loads(path.read_text())["settings"]["colour_jitter"]
+        for path in studied.run.rglob("source_only/config.json")
     }
     assert jitter == {"seed-0": pytest.approx(jitter["seed-0"]), "augmented": 0.3} and jitter["seed-0"] != 0.3
 
