@@ -11,6 +11,10 @@ class UserError(Exception):
     exit_code = 2
 
 
+class BusyError(UserError):
+    """Another process is at it; it can be asked for again later."""
+
+
 class SomeInputsFailedError(UserError):
     """The work was done for every input but the ones listed."""
 

@@ -10,10 +10,11 @@ from pipelines.commands.options import Asked, on_experiment, seeds_option, train
 def variants(asked: Asked) -> None:
     """Which way of translating helps? Trains and evaluates every [[variant]] of an experiment, writes the table."""
     from pipelines.experiment.config import read_variants
+    from pipelines.experiment.variants import open_variants
     from pipelines.report.variants import markdown_table
-    from pipelines.stages.comparison.compare_variants import Variants, compare_variants
+    from pipelines.stages.comparison.compare_variants import compare_variants
 
-    chosen = Variants(asked.workspace, read_variants(asked.config, asked.overrides))
+    chosen = open_variants(asked.workspace, read_variants(asked.config, asked.overrides))
     study = compare_variants(chosen, asked.session)
     click.echo(markdown_table(study))
     click.echo(f"table: {asked.workspace.run / 'variants.md'}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.data.files import PART, storage_errors
-from pipelines.errors import UserError
+from pipelines.errors import BusyError
 
 
 def hold(lock: Path, busy: str) -> BinaryIO:
@@ -25,7 +25,7 @@ def hold(lock: Path, busy: str) -> BinaryIO:
         busy: What to say where another process has it.
 
     Raises:
-        UserError: Another process has it, alone or with others.
+        BusyError: Another process has it, alone or with others.
         StorageError: The disk refuses.
     """
     while True:
@@ -34,7 +34,7 @@ def hold(lock: Path, busy: str) -> BinaryIO:
             held = try_lock(stream)
         if not held:
             stream.close()
-            raise UserError(busy)
+            raise BusyError(busy)
         if is_still(lock, stream):
             return stream
         stream.close()  # its owner finished and removed it between our opening and our locking

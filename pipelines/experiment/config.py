@@ -8,12 +8,13 @@ import copy
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
     JsonValue,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -61,6 +62,35 @@ class VariantSettings(Settings):
     """An earlier variant, whose finished translator this one's begins with (`translator.initial`)."""
     train_segmenter: bool = True
     """Whether stage two learns from its frames; without, the translator alone is measured."""
+    average: tuple[str, ...] = ()
+    """Earlier variants, of whose networks the probabilities are averaged; nothing is trained."""
+    weights: tuple[PositiveFloat, ...] | None = None
+    """How much each of these counts; absent: all alike."""
+    flip: bool = False
+    """Whether these look at the mirror image, too."""
+    labels: tuple[PositiveInt | Literal["all"], ...] = ()
+    """Repeat it with so many labelled target frames (`labelled_target`), each a row NAME_N_labels of its own."""
+
+    @model_validator(mode="after")
+    def _an_average_trains_nothing(self) -> "VariantSettings":
+        if not self.average:
+            if self.weights is not None or self.flip:
+                raise ValueError(f"variant {self.name}: weights and flip are for an average; name its variants too")
+            return self
+        if self.settings or self.labels or self.start_from is not None or not self.train_segmenter:
+            raise ValueError(f"variant {self.name} is an average of others and trains nothing; leave its settings out")
+        if self.weights is not None and len(self.weights) != len(self.average):
+            raise ValueError(
+                f"variant {self.name} has {len(self.weights)} weights for {len(self.average)} variants; give one each"
+            )
+        return self
+
+    @property
+    def rows(self) -> dict[str, int | None]:
+        """The names of its rows in the table, each with its number of labelled frames (0: all; None: as ever)."""
+        if not self.labels:
+            return {self.name: None}
+        return {f"{self.name}_{labels}_labels": 0 if labels == "all" else labels for labels in self.labels}
 
     def overrides(self) -> tuple[str, ...]:
         """The settings as `--set` takes them."""
@@ -109,7 +139,10 @@ class Experiment(Settings):
                 raise ValueError(f"two variants are called {variant.name}; give each its own name")
             if variant.start_from is not None and variant.start_from not in earlier:
                 raise ValueError(f"variant {variant.name} starts from {variant.start_from}, which is none before it")
-            earlier.append(variant.name)
+            for averaged in variant.average:
+                if averaged not in earlier:
+                    raise ValueError(f"variant {variant.name} averages {averaged}, which is none before it")
+            earlier += variant.rows
         return self
 
     @model_validator(mode="after")
@@ -139,8 +172,8 @@ def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
     return _read(path, overrides)[0]
 
 
-def read_variants(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Experiment]:
-    """The experiment as each of its variants has it, by name, in order.
+def read_variants(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, tuple[VariantSettings, Experiment]]:
+    """The experiment as each row of its variants has it, by name, in order.
 
     Raises:
         UserError: As `read_experiment`; or the experiment has no variants.
@@ -168,7 +201,7 @@ def read_study(path: Path, overrides: tuple[str, ...] = ()) -> tuple[Experiment,
     return experiment, _validated(content, f"config {path}: study.augmentation")
 
 
-def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str, Experiment]]:
+def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str, tuple[VariantSettings, Experiment]]]:
     content = _read_toml(path)
     for override in overrides:
         _apply(content, override)
@@ -179,7 +212,12 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
         varied = copy.deepcopy(content)
         for override in variant.overrides():
             _apply(varied, override)
-        variants[variant.name] = _validated(varied, f"config {path}{changed}: variant {variant.name}")
+        for name, labels in variant.rows.items():
+            if labels:
+                varied["labelled_target"] = labels
+            elif labels == 0:
+                varied.pop("labelled_target", None)
+            variants[name] = variant, _validated(varied, f"config {path}{changed}: variant {name}")
     return experiment, variants
 
 

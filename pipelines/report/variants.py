@@ -7,6 +7,7 @@ from pipelines.report.record import Record
 from pipelines.report.study import average, deviation, gap_closed
 from pipelines.report.tables import spread
 from pipelines.report.wording import percent, score
+from segment.classes import CLASS_NAMES
 
 REFERENCES = ("source_only", "oracle")
 """The nets that no variant changes; the gap is the one between them."""
@@ -28,6 +29,14 @@ class VariantResult:
     iou: list[float | None] | None
     translator_seconds: float | None
     figures: dict[str, float]
+    mean_iou_16: float | None = None
+    """Over the 16 classes that SYNTHIA shares with Cityscapes."""
+    mean_iou_13: float | None = None
+    """Over the 13 of the older protocol."""
+    family: str = ""
+    """The variant of the config that it comes of, where that is tried with several numbers of labels."""
+    labels: int | None = None
+    """How many labelled target frames it may learn from, where several numbers are tried; 0: all."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,21 @@ class VariantStudy(Record):
         both = [(low[seed], own[seed], high[seed]) for seed in own if seed in low.keys() & high]
         return gap_closed(*map(average, zip(*both, strict=True))) if both else None
 
+    def budgets(self) -> list[int]:
+        """The numbers of labelled target frames that were tried, ascending; all (0) last."""
+        found = {result.labels for result in self.results if result.labels is not None}
+        return sorted(found, key=lambda labels: (labels == 0, labels))
+
+    def families(self) -> list[str]:
+        """The variants that were tried with several numbers of labels, in order."""
+        with_labels = [result for result in self.results if result.labels is not None]
+        return list(dict.fromkeys(result.family for result in with_labels if result.family != result.name))
+
+    def with_labels(self, family: str, labels: int) -> list[float]:
+        """The mean IoUs of a family's row with so many labelled frames, by seed; empty where it was not run."""
+        found = [result for result in self.results if result.family == family and result.labels == labels]
+        return [result.mean_iou for result in found if result.mean_iou is not None]
+
     def figure_titles(self) -> list[str]:
         """Titles of all figures, in the order in which they first appear."""
         return list(dict.fromkeys(title for result in self.results for title in result.figures))
@@ -77,6 +101,9 @@ def markdown_table(study: VariantStudy) -> str:
     figures = [["", *map(_title, variants)]]
     figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
     parts = [f"Mean IoU on {study.validation}:", _table(scores)]
+    parts += ["IoU of each class in percent, mean over seeds:", _table(_by_class(study))]
+    if study.budgets():
+        parts += ["Mean IoU by the number of labelled target frames, mean ± std over seeds:", _table(_by_labels(study))]
     if len(figures) > 1:
         parts += ["The translated frames, mean ± std over seeds:", _table(figures)]
     return "\n\n".join([*parts, study.origin()]) + "\n"
@@ -97,6 +124,47 @@ def _scores(study: VariantStudy, name: str) -> list[str]:
     gap = study.gap(name) if name not in REFERENCES else None
     mean = spread(list(results.values()))
     return [_title(name), *scores, mean, "" if gap is None else percent(gap)]
+
+
+def _by_class(study: VariantStudy) -> list[list[str]]:
+    """A variant per row, a class per column: those that count for any; then the means over all, 16 and 13 classes."""
+    rows = [name for name in study.names() if study.has_scores(name)]
+    ious = {name: [result.iou for result in study.of(name) if result.iou is not None] for name in rows}
+    counted = [k for k in range(len(CLASS_NAMES)) if any(iou[k] is not None for one in ious.values() for iou in one)]
+    table = [["", *(CLASS_NAMES[k] for k in counted), "mIoU", "mIoU 16", "mIoU 13"]]
+    for name in rows:
+        classes = [_percent_of(one[k] for one in ious[name]) for k in counted]
+        results = study.of(name)
+        means = [
+            _percent_of(getattr(result, mean) for result in results)
+            for mean in ("mean_iou", "mean_iou_16", "mean_iou_13")
+        ]
+        table.append([_title(name), *classes, *means])
+    return table
+
+
+def _percent_of(values: Iterable[float | None]) -> str:
+    """The mean in percent with one digit, as the field's tables have it; empty where there is none."""
+    found = [value for value in values if value is not None]
+    return f"{100 * average(found):.1f}" if found else ""
+
+
+def _by_labels(study: VariantStudy) -> list[list[str]]:
+    """A method per row, a number of labelled frames per column: the labels alone, then every family.
+
+    With all labels the network that learns from nothing else is the oracle.
+    """
+    budgets = study.budgets()
+    table = [["", *(str(labels) if labels else "all" for labels in budgets)]]
+    alone = [
+        [result.mean_iou for result in study.of("oracle" if labels == 0 else f"few_labels_{labels}")]
+        for labels in budgets
+    ]
+    rows = {"labelled target frames alone": alone}
+    rows |= {family: [study.with_labels(family, labels) for labels in budgets] for family in study.families()}
+    for title, scores in rows.items():
+        table.append([_title(title), *(spread(values) if values else "not run" for values in scores)])
+    return table
 
 
 def _figure(results: Iterable[VariantResult], title: str) -> str:

@@ -19,7 +19,7 @@ from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
 from pipelines.runtimes.divergence import refuse_diverged
 from pipelines.runtimes.segmenter_runtime import Mode, Runtime, SegmenterRuntime, open_runtime
-from segment.inference import Flipped, MultiScale, Windowed, predict_logits
+from segment.inference import Ensemble, Flipped, MultiScale, Windowed, predict_logits
 from segment.networks.segmenter import Segmenter
 
 Predictor = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
@@ -179,8 +179,8 @@ class _AsNetwork(nn.Module):
         return self.runtime.logits(image, (image.shape[-2], image.shape[-1]))
 
 
-def open_predictor(network: Segmenter, height: int, machine: Machine, inference: Inference = EXACT) -> FramePredictor:
-    """A network in evaluation mode, ready for frames.
+def open_predictor(network: nn.Module, height: int, machine: Machine, inference: Inference = EXACT) -> FramePredictor:
+    """A segmenter in evaluation mode, or an ensemble of some, ready for frames.
 
     Raises:
         UserError: The runtime is not there or not for the device, or the augmentation is impossible.
@@ -189,11 +189,21 @@ def open_predictor(network: Segmenter, height: int, machine: Machine, inference:
     segmenter: Segments
     if inference.runtime is None:
         segmenter = ExactNetwork(augmentation.of(network), machine)
-    else:
+    elif isinstance(network, Segmenter) and not augmentation.name:
         segmenter = open_runtime(network, inference.runtime, inference.mode, machine)
-        if augmentation.name:
-            segmenter = ExactNetwork(augmentation.of(_AsNetwork(segmenter)), Machine(machine.device, "fp32"))
+    else:
+        computed = _by_runtime(network, inference.runtime, inference.mode, machine)
+        segmenter = ExactNetwork(augmentation.of(computed), Machine(machine.device, "fp32"))
     return FramePredictor(segmenter, height, machine.device)
+
+
+def _by_runtime(network: nn.Module, runtime: Runtime, mode: Mode, machine: Machine) -> nn.Module:
+    """A network whose every segmenter is computed by a runtime; what is averaged is averaged by torch."""
+    if isinstance(network, Ensemble):
+        return Ensemble([_by_runtime(one, runtime, mode, machine) for one in network.networks], network.weights)
+    if isinstance(network, MultiScale):
+        return MultiScale(_by_runtime(network.network, runtime, mode, machine), network.scales)
+    return _AsNetwork(open_runtime(network, runtime, mode, machine))
 
 
 def likeliest_classes(logits: Tensor) -> Tensor:

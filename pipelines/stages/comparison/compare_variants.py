@@ -1,24 +1,28 @@
-"""Which way of translating helps? Variants of one experiment under one budget, beside its source-only net and oracle.
+"""Which way of translating or adapting helps? Variants of one experiment under one budget, beside its references.
 
 Each variant is the experiment with a few settings changed. Whatever is already trained with the same settings and data
-is used as it is, so a variant can be added later and costs only itself.
+is used as it is, so a variant can be added later and costs only itself. Several machines may share the work: each takes
+what no other is at.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
 
 from pipelines.data.files import sha256_of, write_atomically
 from pipelines.data.manifest import MANIFEST
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
-from pipelines.experiment.config import Experiment, VariantSettings
-from pipelines.experiment.identity import translation_inputs
+from pipelines.errors import BusyError
+from pipelines.experiment.trained import load_ensemble
+from pipelines.experiment.variants import Variants, few_labels_name
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
+from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
 from pipelines.stages.comparison.compare import refuse_missing_labels, training_seconds
 from pipelines.stages.comparison.origin import origin
-from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
+from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate_checkpoint, evaluate_segmenter
 from pipelines.stages.evaluation.evaluate_through import evaluate_through
 from pipelines.stages.evaluation.scores import Evaluation
 from pipelines.stages.quality.quality_inputs import find_inputs
@@ -27,96 +31,132 @@ from pipelines.stages.quality.translation_quality import evenly, measure_quality
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.translating.translate_experiment import translate_experiment
+from segment.classes import TRAIN_IDS_13, TRAIN_IDS_16
 from translate.methods import METHODS
 
 MEASURED = 100
 """Frames of each side that quality is measured on."""
+SECONDS_BETWEEN_LOOKS = 30.0
+"""How long to wait before looking again whether other processes have finished what is missing."""
+
+Measurement = Callable[[], VariantResult]
+"""Trains and evaluates what is missing of one row and seed."""
 
 
-@dataclass(frozen=True)
-class Variants:
-    """An experiment, and what it becomes by each of its variants' settings."""
-
-    base: Workspace
-    experiments: dict[str, Experiment]
-
-    def workspaces(self, seed: int) -> Iterator[tuple[VariantSettings, Workspace]]:
-        """Each variant's folders, in order; ask for the next when one's translator is trained.
-
-        What depends on the translator is a variant's own, unless an earlier one has the same translator and frames.
-        """
-        earlier: dict[str, Workspace] = {}
-        for variant in self.base.experiment.variant:
-            experiment = self.experiments[variant.name]
-            if variant.start_from is not None:
-                initial = str(earlier[variant.start_from].translator(seed).absolute())
-                translator = experiment.translator.model_copy(update={"initial": initial})
-                experiment = experiment.model_copy(update={"translator": translator})
-            experiment = _with_segmenters_of(experiment, earlier, seed)
-            its = self._workspace(variant.name, experiment)
-            inputs = translation_inputs(its, seed)
-            same = [one for one in earlier.values() if translation_inputs(one, seed) == inputs]
-            its = self._workspace(variant.name, experiment, same[0].stage_one) if same else its
-            earlier[variant.name] = its
-            yield variant, its
-
-    def _workspace(self, name: str, experiment: Experiment, stage_one: Path | None = None) -> Workspace:
-        return self.base.beside(experiment, self.base.run / "variants" / name, self.base.run, stage_one)
-
-
-def _with_segmenters_of(experiment: Experiment, earlier: dict[str, Workspace], seed: int) -> Experiment:
-    """An experiment whose segmenter starts or learns from the run folders of the earlier variants that it names."""
-
-    def run(name: str) -> str:
-        return str(earlier[name].segmenter(seed, "translated").absolute()) if name in earlier else name
-
-    segmenter = experiment.segmenter
-    named = {"teachers": tuple(map(run, segmenter.teachers)), "initial": segmenter.initial and run(segmenter.initial)}
-    return experiment.model_copy(update={"segmenter": segmenter.model_copy(update=named)})
-
-
-def compare_variants(variants: Variants, session: Session) -> VariantStudy:
+def compare_variants(variants: Variants, session: Session, wait: Callable[[float], None] = time.sleep) -> VariantStudy:
     """Train and evaluate what is missing of every variant and seed; write `variants.json` and `variants.md`.
+
+    What another process is at is left to it and asked for again later: the same command on several machines with one
+    disk shares the work, and each ends with the whole table.
 
     Args:
         variants: The experiment and its variants.
         session: How to compute.
+        wait: Called with seconds where all that is missing is being made elsewhere.
 
     Returns:
         The record behind the table.
     """
     base = variants.base
     refuse_missing_labels(base)
-    results = []
+    wanted: dict[tuple[int, str], Measurement] = {}
     for seed in base.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):
-            evaluation = _trained_and_evaluated(base, seed, arm, session)
-            results.append(_result(arm, seed, evaluation))
-        for variant, its in variants.workspaces(seed):
-            results.append(_run_variant(variant, its, seed, session))
+            wanted[seed, arm] = partial(_reference, base, arm, seed, session)
+        for labels in variants.budgets():
+            if labels:  # with all of them it is the oracle
+                its = variants.few_labels(labels)
+                wanted[seed, few_labels_name(labels)] = partial(_few_labels, its, labels, seed, session)
+        for name in variants.named:
+            wanted[seed, name] = partial(_run_variant, variants, name, seed, session)
+    results = measured(wanted, wait)
     study = VariantStudy(
         **origin(base, session),
-        settings={name: one.model_dump(mode="json") for name, one in variants.experiments.items()},
-        results=results,
+        settings={name: one.experiment.model_dump(mode="json") for name, one in variants.named.items()},
+        results=[results[row] for row in wanted],
     )
     write_atomically(base.run / "variants.json", study.to_json().encode())
     write_atomically(base.run / "variants.md", markdown_table(study).encode())
     return study
 
 
-def _run_variant(variant: VariantSettings, its: Workspace, seed: int, session: Session) -> VariantResult:
+def measured(
+    wanted: dict[tuple[int, str], Measurement], wait: Callable[[float], None]
+) -> dict[tuple[int, str], VariantResult]:
+    """All results, in whatever order other processes leave them to us.
+
+    Args:
+        wanted: By seed and row; one that raises BusyError is asked again, after the others.
+        wait: Called with seconds where nothing is left but those.
+    """
+    results: dict[tuple[int, str], VariantResult] = {}
+    while len(results) < len(wanted):
+        before = len(results)
+        for row in [row for row in wanted if row not in results]:
+            try:
+                results[row] = wanted[row]()
+            except BusyError as error:
+                print(f"{row[1]}, seed {row[0]}: {error}", file=sys.stderr)
+        if len(results) == before:
+            left = len(wanted) - before
+            print(f"{left} of {len(wanted)} are made by other processes; looking again soon", file=sys.stderr)
+            wait(SECONDS_BETWEEN_LOOKS)
+    return results
+
+
+def _reference(base: Workspace, arm: str, seed: int, session: Session) -> VariantResult:
+    return _result(arm, seed, _trained_and_evaluated(base, seed, arm, session))
+
+
+def _few_labels(its: Workspace, labels: int, seed: int, session: Session) -> VariantResult:
+    evaluation = _trained_and_evaluated(its, seed, "few_labels", session)
+    return _result(few_labels_name(labels), seed, evaluation, labels=labels)
+
+
+def _run_variant(variants: Variants, name: str, seed: int, session: Session) -> VariantResult:
+    variant = variants.named[name]
+    for needed in variants.needed(name):
+        _trained(variants, needed, seed, session)
+    if variant.settings.average:
+        return _result(name, seed, _averaged(variants, name, seed, session))
+    its = variants.workspace(name, seed)
     evaluation, seconds, figures = None, None, {}
-    translates = its.translates or not variant.train_segmenter
-    if translates:
+    _trained(variants, name, seed, session)
+    if variant.settings.train_segmenter:
+        evaluation = evaluate_checkpoint(its, its.segmenter(seed, "translated"), session)
+    if _translates(variants, name, its):
+        seconds = training_seconds(its.translator(seed))
+        figures = _expert_after_translator(its, seed, session) | _quality(its, seed, session)
+    return _result(name, seed, evaluation, seconds, figures, variant.family, variant.labels)
+
+
+def _trained(variants: Variants, name: str, seed: int, session: Session) -> None:
+    """Train what is missing of one variant, after those that it needs."""
+    for needed in variants.needed(name):
+        _trained(variants, needed, seed, session)
+    if variants.named[name].settings.average:
+        return
+    its = variants.workspace(name, seed)
+    if _translates(variants, name, its):
         train_translator(its, seed, session)
         translate_experiment(its, seed, session)
         audit_experiment(its, seed, session)
-    if variant.train_segmenter:
-        evaluation = _trained_and_evaluated(its, seed, "translated", session)
-    if translates:
-        seconds = training_seconds(its.translator(seed))
-        figures = _expert_after_translator(its, seed, session) | _quality(its, seed, session)
-    return _result(variant.name, seed, evaluation, seconds, figures)
+    if variants.named[name].settings.train_segmenter:
+        train_segmenter(its, seed, "translated", session)
+
+
+def _translates(variants: Variants, name: str, its: Workspace) -> bool:
+    return its.translates or not variants.named[name].settings.train_segmenter
+
+
+def _averaged(variants: Variants, name: str, seed: int, session: Session) -> Evaluation:
+    """The evaluation of the mean of several variants' networks."""
+    settings = variants.named[name].settings
+    runs = [variants.workspace(one, seed).segmenter(seed, "translated") for one in settings.average]
+    folder = variants.base.run / "variants" / name / f"seed-{seed}" / "evaluation"
+    looks = Inference(augmentation=TestTimeAugmentation(flip=settings.flip))
+    trained = load_ensemble(runs, session.machine, settings.weights)
+    return evaluate_segmenter(variants.base, trained, session, EvaluationOptions(looks, output=folder))
 
 
 def _expert_after_translator(workspace: Workspace, seed: int, session: Session) -> dict[str, float]:
@@ -142,8 +182,7 @@ def _quality(workspace: Workspace, seed: int, session: Session) -> dict[str, flo
 
 
 def _trained_and_evaluated(workspace: Workspace, seed: int, arm: str, session: Session) -> Evaluation:
-    run = train_segmenter(workspace, seed, arm, session)
-    return evaluate_checkpoint(workspace, run, session)
+    return evaluate_checkpoint(workspace, train_segmenter(workspace, seed, arm, session), session)
 
 
 def _result(
@@ -152,6 +191,8 @@ def _result(
     evaluation: Evaluation | None,
     translator_seconds: float | None = None,
     figures: dict[str, float] | None = None,
+    family: str | None = None,
+    labels: int | None = None,
 ) -> VariantResult:
     return VariantResult(
         name=name,
@@ -161,4 +202,8 @@ def _result(
         iou=evaluation.iou() if evaluation else None,
         translator_seconds=translator_seconds,
         figures=figures or {},
+        mean_iou_16=evaluation.mean_iou(TRAIN_IDS_16) if evaluation else None,
+        mean_iou_13=evaluation.mean_iou(TRAIN_IDS_13) if evaluation else None,
+        family=family or name,
+        labels=labels,
     )

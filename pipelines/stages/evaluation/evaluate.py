@@ -17,11 +17,12 @@ from pipelines.data.files import remove_abandoned_parts, sha256_of, storage_erro
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.instances import instance_file
-from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
+from pipelines.data.ownership import hold
+from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
-from pipelines.experiment.trained import load_segmenter
+from pipelines.experiment.trained import TrainedSegmenter, load_ensemble
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.runtimes.frame_prediction import (
@@ -32,7 +33,13 @@ from pipelines.runtimes.frame_prediction import (
     likeliest_classes,
     open_predictor,
 )
-from pipelines.stages.evaluation.evaluation_counts import Measures, count_frame, gathered, what_to_count
+from pipelines.stages.evaluation.evaluation_counts import (
+    Counted,
+    Measures,
+    count_frame,
+    gathered,
+    what_to_count,
+)
 from pipelines.stages.evaluation.scores import (
     Evaluation,
     prediction_path,
@@ -64,11 +71,34 @@ def evaluate(
     counted = what_to_count(sets, measures)
     if counted.instances:
         identity = identity | {"instances": _instances_hash(places)}
+    if _is_there(output, identity, measures):
+        return read_evaluation(output)
+    with storage_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+    with hold(output / ".lock", f"{output}: another process evaluates into it; wait for it"):
+        if not _is_there(output, identity, measures):  # it may have been made while we came to hold the folder
+            _write(predict_one, places, output, identity, counted, measures)
+    return read_evaluation(output)
+
+
+def _is_there(output: Path, identity: dict[str, Any], measures: Measures) -> bool:
     former = output / "evaluation.json"
-    if former.exists():
-        figures = read_json(former)
-        if figures.get("identity") == identity and measures.within(figures):
-            return read_evaluation(output)
+    if not former.exists():
+        return False
+    figures = read_json(former)
+    return figures.get("identity") == identity and measures.within(figures)
+
+
+def _write(
+    predict_one: Predictor,
+    places: Sequence[tuple[FrameSet, int]],
+    output: Path,
+    identity: dict[str, Any],
+    counted: Counted,
+    measures: Measures,
+) -> None:
+    """Predict, count, and write all of it into a folder that is ours alone."""
+    former = output / "evaluation.json"
     with storage_errors(former):
         former.unlink(missing_ok=True)  # its predictions are overwritten from here on
     remove_abandoned_parts(output)
@@ -88,9 +118,7 @@ def evaluate(
             counts.append(count_frame(label_map, prediction, frames.frames[index].label, counted))
             names.append(name)
             progress.reach(done)
-    evaluation = gathered(names, counts, counted, sure)
-    write_evaluation(evaluation, output, identity)
-    return evaluation
+    write_evaluation(gathered(names, counts, counted, sure), output, identity)
 
 
 def labelled_places(sets: Sequence[FrameSet]) -> list[tuple[FrameSet, int]]:
@@ -153,16 +181,22 @@ def evaluate_checkpoint(
     Returns:
         The counts; a finished evaluation of the same checkpoint and frames is read back.
     """
+    return evaluate_segmenter(workspace, load_ensemble([path], session.machine), session, options)
+
+
+def evaluate_segmenter(
+    workspace: Workspace, trained: TrainedSegmenter, session: Session, options: EvaluationOptions
+) -> Evaluation:
+    """The same of a segmenter that is open already; for one that averages several, `options.output` says where."""
     machine, inference = session.machine, options.inference
-    network, settings, checkpoint = load_segmenter(path, machine)
     identity = {
-        "checkpoint": checkpoint_hash(checkpoint),
+        "checkpoint": trained.sha256,
         "validation": workspace.sets.fingerprint(workspace.validation),
-        "height": settings.height,
+        "height": trained.height,
         "precision": machine.precision,
     }
-    folder = evaluation_place(checkpoint, options)
-    ready = open_predictor(network, settings.height, machine, inference)
+    folder = evaluation_place(trained.checkpoints[0], options)
+    ready = open_predictor(trained.network, trained.height, machine, inference)
     return evaluate(ready, workspace.validation, folder, identity | inference.identity(), options.measures)
 
 

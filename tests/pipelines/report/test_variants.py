@@ -8,9 +8,12 @@ import pytest
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
 
 
-def result(name, seed, mean_iou, **figures):
+def result(name, seed, mean_iou, family="", labels=None, **figures):
     seconds = None if name in ("source_only", "oracle") else 60.0
-    return VariantResult(name, seed, mean_iou, (mean_iou - 0.01, mean_iou + 0.01), [mean_iou, None], seconds, figures)
+    iou = [mean_iou, None, mean_iou / 2] + [None] * 16
+    interval = (mean_iou - 0.01, mean_iou + 0.01)
+    means = mean_iou, interval, iou, seconds, figures, mean_iou + 0.1, mean_iou + 0.2
+    return VariantResult(name, seed, *means, family or name, labels)
 
 
 @pytest.fixture
@@ -62,3 +65,33 @@ def test_the_record_holds_no_nan(study):
     record = json.loads(study.to_json())
     assert record["results"][-1]["mean_iou"] is None
     assert record["results"][0]["mean_iou"] == 0.1
+
+
+def test_a_class_per_column_in_percent_and_only_those_that_count(study):
+    lines = markdown_table(study).splitlines()
+    place = lines.index("|  | road | building | mIoU | mIoU 16 | mIoU 13 |")
+    assert lines[place - 2] == "IoU of each class in percent, mean over seeds:"
+    # Source-only: (0.10 + 0.20) / 2 on roads, half of that on buildings.
+    assert lines[place + 2] == "| source-only | 15.0 | 7.5 | 15.0 | 25.0 | 35.0 |"
+    assert lines[place + 3].startswith("| plain | 30.0 | 15.0 | ")
+
+
+def test_without_numbers_of_labels_there_is_no_table_of_them(study):
+    assert "labelled target frames" not in markdown_table(study)
+
+
+def test_methods_by_the_number_of_labels(study):
+    found = [
+        result("few_labels_5", 0, 0.21, labels=5),
+        result("few_labels_5", 1, 0.23, labels=5),
+        result("guided_5_labels", 0, 0.30, "guided", 5),
+        result("guided_5_labels", 1, 0.32, "guided", 5),
+        result("guided_all_labels", 0, 0.58, "guided", 0),
+        result("norm_all_labels", 0, 0.59, "norm", 0),
+    ]
+    study.results.extend(found)
+    lines = markdown_table(study).splitlines()
+    place = lines.index("|  | 5 | all |")
+    assert lines[place + 2] == "| labelled target frames alone | 0.220 ± 0.014 | 0.550 ± 0.071 |", "all: the oracle"
+    assert lines[place + 3] == "| guided | 0.310 ± 0.014 | 0.580 |"
+    assert lines[place + 4] == "| norm | not run | 0.590 |"

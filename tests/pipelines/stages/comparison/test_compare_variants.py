@@ -3,9 +3,18 @@
 import json
 
 import pytest
+import torch
+from torch import nn
 
-from pipelines.errors import UserError
-from pipelines.experiment.config import read_variants
+from pipelines.data.ownership import hold
+from pipelines.engine.runs import RunFolder
+from pipelines.errors import BusyError, UserError
+from pipelines.experiment.config import read_experiment, read_variants
+from pipelines.experiment.trained import load_segmenter
+from pipelines.experiment.workspace import Workspace
+from pipelines.runtimes.frame_prediction import as_seen
+from pipelines.stages.comparison.compare_variants import SECONDS_BETWEEN_LOOKS, measured
+from pipelines.stages.evaluation.scores import read_prediction
 
 VARIANTS = """
 [[variant]]
@@ -19,6 +28,17 @@ settings = { "segmenter.weigh_by_consistency" = true }
 name = "without_identity"
 settings = { "translator.identity_weight" = 0.0, translation = { height = 16 } }
 train_segmenter = false
+
+[[variant]]
+name = "both"
+average = ["as_it_is", "weighed"]
+weights = [3, 1]
+flip = true
+
+[[variant]]
+name = "mixed"
+settings = { "segmenter.shares" = { translated = 0.0, source = 0.5, target = 0.5 } }
+labels = [2, "all"]
 """
 
 FINISHED = {
@@ -28,6 +48,9 @@ FINISHED = {
     "variants/as_it_is/seed-0/translated_net",
     "variants/weighed/seed-0/translated_net",
     "variants/without_identity/seed-0/translator",
+    "variants/few_labels_2/seed-0/few_labels",
+    "variants/mixed_2_labels/seed-0/translated_net",
+    "variants/mixed_all_labels/seed-0/translated_net",
 }
 """All that has to be trained: the weighed frames are those of the experiment as it is."""
 
@@ -43,20 +66,36 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
     assert [result["name"] for result in study["results"]] == [
         "source_only",
         "oracle",
+        "few_labels_2",
         "as_it_is",
         "weighed",
         "without_identity",
+        "both",
+        "mixed_2_labels",
+        "mixed_all_labels",
     ]
+    results = {result["name"]: result for result in study["results"]}
     assert study["settings"]["without_identity"]["translator"]["identity_weight"] == 0
     assert study["settings"]["without_identity"]["translation"]["height"] == 16
     before = compared.trained()
     assert before.keys() == FINISHED
     table = (run / "variants.md").read_text()
-    names = [line.split(" | ")[0] for line in table.splitlines()[4:8]]
-    assert names == ["| source-only", "| as-it-is", "| weighed", "| oracle"]
-    figures = study["results"][2]["figures"]
-    assert study["results"][3]["figures"] == figures
-    assert study["results"][4]["mean_iou"] is None and study["results"][4]["figures"].keys() == figures.keys()
+    names = [line.split(" | ")[0] for line in table.splitlines()[4:12]]
+    rows = [
+        "source-only",
+        "few-labels-2",
+        "as-it-is",
+        "weighed",
+        "both",
+        "mixed-2-labels",
+        "mixed-all-labels",
+        "oracle",
+    ]
+    assert names == [f"| {name}" for name in rows]
+    figures = results["as_it_is"]["figures"]
+    assert results["weighed"]["figures"] == figures
+    without = results["without_identity"]
+    assert without["mean_iou"] is None and without["figures"].keys() == figures.keys()
     assert figures.keys() >= {"KID-ddrnet23_slim", "edges kept (gradient SSIM)"}
     assert 0 <= figures["source-only net on frames translated to source, mIoU"] <= 1
     assert (run / "variants/as_it_is/seed-0/translated/audit.html").exists()
@@ -79,6 +118,11 @@ def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
         ("", "has no [[variant]] to compare"),
         ('[[variant]]\nname = "a"\n[[variant]]\nname = "a"', "two variants are called a"),
         ('[[variant]]\nname = "a"\nstart_from = "b"', "variant a starts from b, which is none before it"),
+        ('[[variant]]\nname = "a"\naverage = ["b"]', "variant a averages b, which is none before it"),
+        ('[[variant]]\nname = "b"\n[[variant]]\nname = "a"\naverage = ["b"]\nweights = [1, 2]', "has 2 weights for 1"),
+        ('[[variant]]\nname = "a"\naverage = ["b"]\nlabels = [5]', "is an average of others and trains nothing"),
+        ('[[variant]]\nname = "a"\nflip = true', "weights and flip are for an average"),
+        ('[[variant]]\nname = "a"\nlabels = [0]', "labels.0"),
         ('[[variant]]\nname = "a"\nsettings = { "translator.stpes" = 1 }', "translator.stpes: did you mean"),
     ],
 )
@@ -88,3 +132,55 @@ def test_variants_that_cannot_be_are_refused(tiny_config, tmp_path, tables, said
     with pytest.raises(UserError) as refusal:
         read_variants(path)
     assert said in str(refusal.value)
+
+
+def test_an_average_looks_at_both_networks_and_at_mirror_images(compared, tiny_config, cpu):
+    """Its predictions are those of the weighted mean, worked out here."""
+    run = compared.run
+    networks = [
+        load_segmenter(run / f"variants/{name}/seed-0/translated_net", cpu)[0] for name in ("as_it_is", "weighed")
+    ]
+    workspace = Workspace(read_experiment(tiny_config), tiny_config.parent, run)
+    frames = workspace.validation[0]
+    image = as_seen(frames.read_image(0), workspace.experiment.segmenter.height, "cpu")
+    with torch.no_grad():
+        seen = [(network(image).softmax(1) + network(image.flip(-1)).flip(-1).softmax(1)) / 2 for network in networks]
+    mean = 0.75 * seen[0] + 0.25 * seen[1]
+    size = frames.read_label_map(0).shape
+    expected = nn.functional.interpolate(mean.log(), size, mode="bilinear").argmax(1)[0]
+    folder = run / "variants/both/seed-0/evaluation"
+    kept = read_prediction(folder, f"{frames.name}/{frames.frames[0].name}")
+    # Where both sides round differently a pixel may tip over.
+    assert (torch.from_numpy(kept) == expected).float().mean() > 0.99
+
+
+def measurement(name, held):
+    """A row that another process is at as long as its name is in `held`."""
+
+    def measure():
+        if name in held:
+            raise BusyError(f"{name} is in use by another process")
+        return name
+
+    return measure
+
+
+def test_what_others_are_at_is_left_to_them_and_asked_for_again(capsys):
+    """Nothing is waited for while there is something to do, and the table is whole and in order in the end."""
+    held, waits = {"b", "c"}, []
+
+    def wait(seconds):
+        waits.append(seconds)
+        held.pop()
+
+    wanted = {(0, name): measurement(name, held) for name in "abcd"}
+    results = measured(wanted, wait)
+    assert {row: results[row] for row in wanted} == {(0, name): name for name in "abcd"}
+    assert waits == [SECONDS_BETWEEN_LOOKS] * 2
+    said = capsys.readouterr().err
+    assert "b, seed 0: b is in use by another process" in said and "2 of 4 are made by other processes" in said
+
+
+def test_a_run_that_another_process_holds_is_known_as_such(tmp_path):
+    with hold(tmp_path / ".lock", "held"), pytest.raises(BusyError, match="in use by another process"):
+        RunFolder(tmp_path, {})

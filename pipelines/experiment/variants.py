@@ -1,0 +1,105 @@
+"""What an experiment becomes by each of its variants: whom one builds on, where it is kept, what it shares.
+
+A variant is the experiment with a few settings changed, and may be repeated with several numbers of labelled target
+frames. What depends on the translator is a variant's own, unless an earlier one has the same translator and frames.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipelines.experiment.config import Experiment, VariantSettings
+from pipelines.experiment.identity import translation_inputs
+from pipelines.experiment.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a comparison."""
+
+    settings: VariantSettings
+    experiment: Experiment
+    family: str
+    """The name of the table in the config that it comes from; several numbers of labels make a family."""
+    labels: int | None = None
+    """How many labelled target frames it may learn from, where the family tries several; 0: all that there are."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The variants whose trained networks it starts from, learns from, or averages; those of the config alone."""
+        segmenter, settings = self.experiment.segmenter, self.settings
+        named = (settings.start_from, segmenter.initial, *segmenter.teachers, *settings.average)
+        return tuple(name for name in named if name is not None)
+
+
+@dataclass
+class Variants:
+    """An experiment's variants by name, in the order in which one may build on another."""
+
+    base: Workspace
+    named: dict[str, Variant]
+    _workspaces: dict[tuple[str, int], Workspace] = field(default_factory=dict)
+
+    def needed(self, name: str) -> list[str]:
+        """The variants that must be trained before this one."""
+        return [one for one in self.named[name].needs if one in self.named]
+
+    def budgets(self) -> list[int]:
+        """The numbers of labelled target frames that are tried, ascending; all that there are (0) last."""
+        found = {variant.labels for variant in self.named.values() if variant.labels is not None}
+        return sorted(found, key=lambda labels: (labels == 0, labels))
+
+    def workspace(self, name: str, seed: int) -> Workspace:
+        """A variant's folders; ask when those that it needs are trained, by whose checkpoints it is known."""
+        if (name, seed) not in self._workspaces:
+            self._workspaces[name, seed] = self._built(name, seed)
+        return self._workspaces[name, seed]
+
+    def few_labels(self, labels: int) -> Workspace:
+        """The folders of the network that learns from so many labelled target frames and from nothing else."""
+        experiment = self.base.experiment.model_copy(update={"labelled_target": labels or None})
+        folder = self.base.run / "variants" / few_labels_name(labels)
+        return self.base.beside(experiment, folder, self.base.run, folder)
+
+    def _built(self, name: str, seed: int) -> Workspace:
+        experiment, start_from = self.named[name].experiment, self.named[name].settings.start_from
+        if start_from is not None:
+            initial = str(self.workspace(start_from, seed).translator(seed).absolute())
+            translator = experiment.translator.model_copy(update={"initial": initial})
+            experiment = experiment.model_copy(update={"translator": translator})
+        experiment = self._with_named_segmenters(experiment, seed)
+        folder, shared = self.base.run / "variants" / name, self.base.run
+        its = self.base.beside(experiment, folder, shared)
+        if not its.translates and self.named[name].settings.train_segmenter:
+            return its
+        inputs = translation_inputs(its, seed)
+        for (earlier, of_seed), other in self._workspaces.items():
+            if of_seed == seed and earlier != name and translation_inputs(other, seed) == inputs:
+                return self.base.beside(experiment, folder, shared, other.stage_one)
+        return its
+
+    def _with_named_segmenters(self, experiment: Experiment, seed: int) -> Experiment:
+        """The experiment with run folders in the place of the variants that its segmenter starts or learns from."""
+
+        def run(name: str) -> str:
+            if name not in self.named:
+                return name
+            return str(self.workspace(name, seed).segmenter(seed, "translated").absolute())
+
+        segmenter = experiment.segmenter
+        initial = None if segmenter.initial is None else run(segmenter.initial)
+        named = {"teachers": tuple(map(run, segmenter.teachers)), "initial": initial}
+        return experiment.model_copy(update={"segmenter": segmenter.model_copy(update=named)})
+
+
+def open_variants(base: Workspace, rows: Mapping[str, tuple[VariantSettings, Experiment]]) -> Variants:
+    """The variants of a config, as `pipelines.experiment.config.read_variants` gives them."""
+    named = {
+        name: Variant(settings, experiment, settings.name, settings.rows[name])
+        for name, (settings, experiment) in rows.items()
+    }
+    return Variants(base, named)
+
+
+def few_labels_name(labels: int) -> str:
+    """What the network that learns from so many labelled target frames alone is called: "few_labels_20"."""
+    return f"few_labels_{labels or 'all'}"

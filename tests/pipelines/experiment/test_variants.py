@@ -1,0 +1,88 @@
+"""Variants: whom one builds on, where it is kept, what it shares with others."""
+
+import pytest
+
+from pipelines.experiment.config import read_experiment, read_variants
+from pipelines.experiment.variants import few_labels_name, open_variants
+from pipelines.experiment.workspace import Workspace
+
+TABLES = """
+[[variant]]
+name = "first"
+settings = { "segmenter.shares" = { translated = 0.0, source = 1.0 } }
+
+[[variant]]
+name = "taught"
+[variant.settings]
+"segmenter.shares" = { translated = 0.0, source = 1.0 }
+"segmenter.adaptation" = { method = "distillation" }
+"segmenter.teachers" = ["first", "elsewhere"]
+
+[[variant]]
+name = "same_frames"
+settings = { "segmenter.learning_rate" = 0.5 }
+
+[[variant]]
+name = "same_frames_again"
+settings = { "segmenter.learning_rate" = 0.25 }
+
+[[variant]]
+name = "other_frames"
+settings = { "translator.identity_weight" = 0.0 }
+
+[[variant]]
+name = "budgets"
+labels = [2, "all", 1]
+
+[[variant]]
+name = "mean"
+average = ["first", "budgets_2_labels"]
+"""
+
+
+@pytest.fixture
+def variants(tiny_config, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(tiny_config.read_text() + TABLES)
+    base = Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run")
+    return open_variants(base, read_variants(config))
+
+
+def test_rows_are_variants_and_their_numbers_of_labels(variants):
+    rows = {name: (row.family, row.labels, row.experiment.labelled_target) for name, row in variants.named.items()}
+    assert list(rows)[:5] == ["first", "taught", "same_frames", "same_frames_again", "other_frames"]
+    assert rows["budgets_2_labels"] == ("budgets", 2, 2)
+    assert rows["budgets_all_labels"] == ("budgets", 0, None)
+    assert rows["first"] == ("first", None, None)
+    assert variants.budgets() == [1, 2, 0], "all come last"
+
+
+def test_who_is_needed_first(variants):
+    assert variants.needed("taught") == ["first"]
+    assert variants.needed("mean") == ["first", "budgets_2_labels"]
+    assert variants.needed("first") == []
+
+
+def test_a_teacher_that_is_a_variant_is_its_run_folder(variants):
+    its = variants.workspace("taught", 3)
+    expected = variants.workspace("first", 3).segmenter(3, "translated").absolute()
+    assert its.experiment.segmenter.teachers == (str(expected), "elsewhere")
+    assert its.segmenter(3, "translated").relative_to(variants.base.run).as_posix() == (
+        "variants/taught/seed-3/translated_net"
+    )
+
+
+def test_the_same_translator_and_frames_are_shared_and_others_are_not(variants):
+    first, second, third = (
+        variants.workspace(name, 0) for name in ("same_frames", "same_frames_again", "other_frames")
+    )
+    assert first.translator(0) == second.translator(0) != third.translator(0)
+    assert first.segmenter(0, "translated") != second.segmenter(0, "translated")
+    assert variants.workspace("same_frames", 0) is first
+
+
+def test_few_labels_alone_have_a_folder_for_each_number(variants):
+    places = {labels: variants.few_labels(labels).segmenter(0, "few_labels") for labels in (1, 2)}
+    assert places[1] != places[2]
+    assert variants.few_labels(2).experiment.labelled_target == 2
+    assert few_labels_name(2) == "few_labels_2" and few_labels_name(0) == "few_labels_all"
