@@ -9,6 +9,7 @@ from segment.methods.clan import CLAN
 from segment.methods.dacs import DACS
 from segment.methods.distillation import Distillation
 from segment.methods.duda import DUDA
+from segment.methods.fda import FDA
 from segment.methods.maxsquare import MaxSquare
 from segment.methods.mic import MIC
 from segment.methods.minent import MinEnt
@@ -24,6 +25,7 @@ METHODS: dict[str, type[SegmenterTraining]] = {
     "dacs": DACS,
     "distillation": Distillation,
     "duda": DUDA,
+    "fda": FDA,
     "maxsquare": MaxSquare,
     "mic": MIC,
     "minent": MinEnt,
