@@ -18,7 +18,7 @@ def cosine_distance(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         (B, 1, H, W) in [0, 1]: 0 where both say the same, 1 where no class is likely to both. Gradients flow into both.
 
-    Source: Luo et al., CLAN, CVPR 2019 (arXiv:1809.09478), M in eq. 4.
+    Source: Luo et al., CLAN, CVPR 2019 (arXiv:1809.09478), M in their adaptive adversarial loss.
     """
     return 1 - F.cosine_similarity(first.float(), second.float(), dim=1).unsqueeze(1)
 
@@ -33,7 +33,7 @@ def weight_likeness(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         Scalar from 0, opposite, to 2, alike.
 
-    Source: CLAN, eq. 2; the 1, which changes no gradient, is from the authors' code.
+    Source: CLAN, the weight discrepancy loss; the 1, which changes no gradient, is from the authors' code.
     """
     return F.cosine_similarity(first.float(), second.float(), dim=0) + 1
 
@@ -56,7 +56,7 @@ def sliced_wasserstein(first: Tensor, second: Tensor, directions: Tensor) -> Ten
     Returns:
         Scalar: the mean squared distance, over images, ranks and directions. Gradients flow into both.
 
-    Source: Lee, Batra, Baig, Ulbricht, SWD, CVPR 2019 (arXiv:1903.04064), eq. 7, with squares as in the authors' code.
+    Source: Lee, Batra, Baig, Ulbricht, SWD, CVPR 2019 (arXiv:1903.04064), with squares as in the authors' code.
         Differs: there all rows of a batch are one heap. Here each image is one, so that it is the same loss however a
         batch is shared out over processes.
     """

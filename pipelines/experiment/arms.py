@@ -81,6 +81,18 @@ def adaptation_title(segmenter: Mapping[str, Any]) -> str | None:
     return f"{title} + feature norm" if adaptation.get("feature_norm") else title
 
 
+def learns_from_labels(method: str) -> bool:
+    """Whether a method that adapts learns from labelled target frames too (the few of `labelled_target`)."""
+    return attribute_of(METHODS, method, "learns_from") == "semi_supervised"
+
+
+def adapted_to(segmenter: Mapping[str, Any]) -> str:
+    """What of the target an adapted arm learns from, as a record of settings says: "target frames without …"."""
+    if learns_from_labels(segmenter["adaptation"]["method"]):
+        return "target frames, those of labelled_target with their labels"
+    return "target frames without their labels"
+
+
 def _adapted_title(segmenter: Mapping[str, Any]) -> str:
     method = adaptation_title(segmenter)
     if method is None:

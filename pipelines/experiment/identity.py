@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.data.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
-from pipelines.experiment.arms import ARMS, COMPARED
+from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
 
@@ -74,6 +74,8 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
     own = ARMS[arm].settings(segmenter)
     if own.adaptation is not None:
         used["adaptation"] = fingerprint(workspace.target)
+        if learns_from_labels(own.adaptation.method):
+            used["labelled_target"] = fingerprint(workspace.target_labels(seed, arm))
     if own.initial is not None:
         used["initial"] = _trained_before(workspace, own.initial, seed)
     if own.teachers:

@@ -7,7 +7,7 @@ help, or the seeds disagree, or there is no gap to close, it says that and nothi
 import math
 import re
 
-from pipelines.experiment.arms import COMPARED, adaptation_title
+from pipelines.experiment.arms import COMPARED, adaptation_title, adapted_to
 from pipelines.report.study import Study, average
 
 REAL_TIME_FRAMES_PER_SECOND = 30
@@ -65,7 +65,7 @@ def arm_meanings(study: Study) -> dict[str, str]:
         learns = "the same frames"
     return {
         "source_only": "synthetic frames as they are",
-        "translated": learns + (f", adapted to target frames without their labels by {method}" if method else ""),
+        "translated": learns + (f", adapted to {adapted_to(segmenter)} by {method}" if method else ""),
         "oracle": "labelled real frames",
     }
 

@@ -5,6 +5,7 @@ A new method is one file that subclasses `SegmenterTraining`, one line here, one
 """
 
 from segment.methods.adaptsegnet import AdaptSegNet
+from segment.methods.ass import ASS
 from segment.methods.clan import CLAN
 from segment.methods.dacs import DACS
 from segment.methods.distillation import Distillation
@@ -21,6 +22,7 @@ from segment.methods.swd import SWD
 METHODS: dict[str, type[SegmenterTraining]] = {
     "supervised": Supervised,
     "adaptsegnet": AdaptSegNet,
+    "ass": ASS,
     "clan": CLAN,
     "dacs": DACS,
     "distillation": Distillation,

@@ -37,11 +37,11 @@ class CLANSettings(DiscriminatorSettings):
     """
 
     adversarial_weight: PositiveFloat = 0.001
-    """Weight of the adversarial loss; lambda_adv in eq. 5."""
+    """Weight of the adversarial loss; lambda_adv."""
     local_weight: NonNegativeFloat = 40.0
-    """How much more a pixel counts where the classifiers disagree; lambda_local in eq. 4. 10 from SYNTHIA."""
+    """How much more a pixel counts where the classifiers disagree; lambda_local. 10 from SYNTHIA."""
     least_local_weight: NonNegativeFloat = 0.4
-    """How much a pixel counts where they agree; epsilon in eq. 4."""
+    """How much a pixel counts where they agree; epsilon."""
     likeness_weight: NonNegativeFloat = 0.02
     """Weight of the loss by which the classifiers' weights are driven apart; the paper's lambda_weight is 0.01, which
     its code doubles."""
@@ -97,7 +97,7 @@ class CLAN(TwoClassifiers):
         return 1 - self.steps_taken.value / self.training_settings.steps
 
     def local_weights(self, target: TwoViews) -> Tensor:
-        """How much each pixel of the target counts, (B, 1, H, W): the more, the more the classifiers disagree. Eq. 4.
+        """How much each pixel of the target counts, (B, 1, H, W): the more, the more the classifiers disagree.
 
         With gradient: in the authors' code the network also pays for its classifiers' disagreement itself.
         """
@@ -107,20 +107,20 @@ class CLAN(TwoClassifiers):
         return self.settings.least_local_weight + self.settings.local_weight * cosine_distance(first, second)
 
     def adversarial_losses(self, target: TwoViews, weights: Tensor) -> dict[str, Tensor]:
-        """What the network pays for target pixels that are recognised as such, each by its weight. Eq. 4 and 5."""
+        """What the network pays for target pixels that are recognised as such, each by its weight."""
         with frozen(self.discriminator):
             judged = self.judged(probabilities(target))
         loss = self.domain_loss(judged, SOURCE, weights)
         return {"adversarial": self.settings.adversarial_weight * self.damping() * loss}
 
     def likeness_losses(self) -> dict[str, Tensor]:
-        """What the two classifiers pay for having weights alike. Eq. 2."""
+        """What the two classifiers pay for having weights alike."""
         ours = classifying_weights(self.network.classifying_module())
         likeness = weight_likeness(ours, classifying_weights(self.second_classifier))
         return {"likeness": self.settings.likeness_weight * self.damping() * likeness}
 
     def discriminator_losses(self, source: TwoViews, target: TwoViews, weights: Tensor) -> dict[str, Tensor]:
-        """What the discriminator pays for domains that it mistakes, on the target by the same weights. Eq. 4."""
+        """What the discriminator pays for domains that it mistakes, on the target by the same weights."""
         of_source = self.domain_loss(self.judged(probabilities(source).detach()), SOURCE)
         of_target = self.domain_loss(self.judged(probabilities(target).detach()), TARGET, weights.detach())
         return {"discriminator_source": of_source, "discriminator_target": of_target}

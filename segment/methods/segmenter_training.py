@@ -41,7 +41,7 @@ from segment.settings import (
     check_settings,
 )
 
-LearnsFrom = Literal["labelled", "adaptation"]
+LearnsFrom = Literal["labelled", "adaptation", "semi_supervised"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class SegmenterTraining(Method):
     """One network with a loss on each of its heads, one optimizer, and optionally a moving average of the weights."""
 
     learns_from: ClassVar[LearnsFrom] = "labelled"
-    """What a batch is: `LabelledBatch`, or `AdaptationBatch` with frames of the target beside it."""
+    """What a batch is: `LabelledBatch`; `AdaptationBatch`, with frames of the target beside it; or the same with
+    labelled ones among them."""
 
     title: ClassVar[str] = "supervised training"
     """The paper's own name of the method, for reports."""

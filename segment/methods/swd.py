@@ -78,7 +78,7 @@ class SWD(TwoClassifiers):
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Learn the labels; let the classifiers drift apart on the target; have the encoder bring them together again.
 
-        Lee et al., Algorithm 1, steps 1 to 3.
+        Lee et al., the three steps of their training.
         """
         labelled, target = self.augmented(batch.source), self.augmented_target(batch)
         learnt = update.backward(self.losses_of_both(self.views(labelled.image, "source"), labelled.label_map))

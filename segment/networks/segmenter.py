@@ -85,13 +85,20 @@ class Segmenter(nn.Module, ABC):
         named = self.named_parameters()
         return (parameter for name, parameter in named if not name.startswith(self.encoder_keys))
 
-    @torch.no_grad()
     def classes(self) -> int:
         """How many classes it tells apart: one look at an empty image."""
+        return self._seen_in_nothing()[0].shape[1]
+
+    def feature_channels(self) -> int:
+        """Channels of the map of features that pixels are classified by: one look at an empty image."""
+        return self._seen_in_nothing()[1].shape[1]
+
+    @torch.no_grad()
+    def _seen_in_nothing(self) -> tuple[Tensor, Tensor]:
         network, was_training = self, self.training
-        logits = network.eval()(self.image_mean.expand(1, 3, 64, 64))
+        logits, features = network.eval().with_features(self.image_mean.expand(1, 3, 64, 64))
         self.train(was_training)
-        return logits.shape[1]
+        return logits, features
 
     @torch.no_grad()
     def auxiliary_heads(self) -> int:

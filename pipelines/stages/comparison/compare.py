@@ -20,7 +20,7 @@ from pipelines.data.manifest import read_manifest
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
-from pipelines.experiment.arms import COMPARED, adaptation_title
+from pipelines.experiment.arms import COMPARED, adaptation_title, adapted_to
 from pipelines.experiment.identity import scores_count
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
@@ -151,12 +151,13 @@ def _notes(workspace: Workspace) -> list[str]:
     notes = [_translator_in_words(workspace)] if workspace.translates else []
     adaptation = workspace.experiment.segmenter.adaptation
     if adaptation is not None:
-        title = adaptation_title(workspace.experiment.segmenter.model_dump())
+        segmenter = workspace.experiment.segmenter.model_dump()
+        title = adaptation_title(segmenter)
         told = adaptation.declared_values()
         if adaptation.added_norm is not None:
             told |= {f"feature norm's {name}": value for name, value in adaptation.added_norm.declared_values().items()}
         knobs = ", ".join(f"{name} {value}" for name, value in told.items())
-        notes.append(f"Adaptation: {title} on target frames without their labels ({knobs}); the others do not adapt.")
+        notes.append(f"Adaptation: {title} on {adapted_to(segmenter)} ({knobs}); the others do not adapt.")
     same = "Every arm: same network, initial weights per seed, steps, batch, augmentation and evaluation"
     if workspace.experiment.segmenter.initial is not None:
         same = (

@@ -18,6 +18,7 @@ from pipelines.data.augment import SegmenterAugmentation
 from pipelines.data.batches import largest_height
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.labelled_batches import LabelledBatches, RareClassSampler
+from pipelines.data.random_keys import key_number
 from pipelines.data.scores import read_scores, select_by_consistency
 from pipelines.data.translated import TranslatedSettings
 from pipelines.engine.checkpoint_files import checkpoint_hash
@@ -125,9 +126,30 @@ def adaptation_batches(workspace: Workspace, seed: int, arm: str, processes: Pro
     return AdaptationBatches(source, target, augmentation_in_workers(settings))
 
 
+def semi_supervised_batches(
+    workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE
+) -> AdaptationBatches:
+    """The same, with the labelled target frames that the arm may learn from (`labelled_target`) as a third part."""
+    settings = workspace.experiment.segmenter
+    batches = adaptation_batches(workspace, seed, arm, processes)
+    few = _sets_of(workspace, seed, arm, "target")
+    kept_height = largest_height(settings.height, settings.scale[1])
+    pool = filled_pool("labelled target", few, kept_height, labels=True, processes=processes)
+    batches.labelled_target = LabelledBatches(
+        {"target": pool},
+        {"target": 1.0},
+        key_number(seed, "labelled_target"),  # or the frames would be drawn and cropped as the source's are
+        settings.batch,
+        augmentation_in_workers(settings),
+        slots=processes.share_of(settings.batch),
+    )
+    return batches
+
+
 BATCHES: dict[LearnsFrom, Callable[..., LabelledBatches | AdaptationBatches]] = {
     "labelled": labelled_batches,
     "adaptation": adaptation_batches,
+    "semi_supervised": semi_supervised_batches,
 }
 """Makers of batches by what a method learns from."""
 

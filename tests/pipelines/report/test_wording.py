@@ -69,6 +69,19 @@ def test_speed_is_held_against_a_camera(study, rate, verdict):
 
 
 @pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("dacs", "target frames without their labels"),
+        ("ass", "target frames, those of labelled_target with their labels"),
+    ],
+)
+def test_what_of_the_target_an_adapted_net_learnt_from_is_told(study, method, target):
+    adapted = replace(study, settings={"segmenter": {"adaptation": {"method": method}}})
+    told = wording.arm_meanings(adapted)["translated"]
+    assert told == f"the same frames, translated, adapted to {target} by {method.upper()}"
+
+
+@pytest.mark.parametrize(
     ("shares", "meaning"),
     [
         ({"translated": 1.0, "source": 0.0, "target": 0.0}, "the same frames, translated"),

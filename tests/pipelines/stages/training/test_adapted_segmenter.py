@@ -12,7 +12,7 @@ from pipelines.data.adaptation_batches import AdaptationBatches
 from pipelines.data.images import read_raw, write_image
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.session import Session
-from pipelines.errors import CheckpointError
+from pipelines.errors import CheckpointError, NoInputsError
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.segmenters import ADAPTATIONS
@@ -20,7 +20,12 @@ from pipelines.experiment.trained import assumptions_of, load_segmenter
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.inputs import parse_input
 from pipelines.pretrained.published_segmenters import find_segmenter, import_segmenter
-from pipelines.stages.training.train_segmenter import adaptation_batches, starting_segmenter, train_segmenter
+from pipelines.stages.training.train_segmenter import (
+    adaptation_batches,
+    semi_supervised_batches,
+    starting_segmenter,
+    train_segmenter,
+)
 from segment.methods import METHODS
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
@@ -66,18 +71,25 @@ def test_a_stopped_training_goes_on_to_the_same_bits(make_workspace, cpu, method
 
 
 def test_labels_of_the_target_never_reach_it(tiny_config, make_workspace, cpu, method, tmp_path):
-    """Every label of the target turned into another class: the same bits."""
+    """Every label of the target turned into another class: the same bits. Spared are those of the few frames that a
+    semi-supervised method is given.
+    """
     root = tmp_path / "camera"
     shutil.copytree(tiny_config.parent / "frames/camera", root)
+    target = f'target=[{{reader = "cityscapes", name = "camera", root = "{root}"}}]'
+    settings = read_experiment(tiny_config, adapting(method, target, "labelled_target=1"))
+    spared = set()
+    if METHODS[method].learns_from == "semi_supervised":
+        few = Workspace(settings, tmp_path, tmp_path / "run").labelled_subset(0)
+        spared = {frame.label for frames in few for frame in frames.frames}
+        assert len(spared) == 1
     states = []
     for corrupt in (False, True):
         if corrupt:
             labels = [path for path in root.rglob("*.png") if "label" in path.name.lower()]
-            assert labels
-            for path in labels:
+            assert set(labels) > spared
+            for path in set(labels) - spared:
                 write_image(path, np.full_like(read_raw(path), 7))
-        target = f'target=[{{reader = "cityscapes", name = "camera", root = "{root}"}}]'
-        settings = read_experiment(tiny_config, adapting(method, target))
         workspace = Workspace(settings, tmp_path, tmp_path / f"run-{corrupt}")
         train_segmenter(workspace, 0, "translated", Session(cpu))
         states.append(state_of(workspace))
@@ -164,3 +176,34 @@ def test_batches_hold_target_frames_in_the_same_slots_whoever_makes_them(make_wo
     batches.source.slots = range(2, 4)
     part = batches(1)
     assert torch.equal(part.target, whole.target[2:]) and torch.equal(part.source.image, whole.source.image[2:])
+
+
+def test_a_semi_supervised_method_is_given_the_few_labelled_frames_and_no_others(make_workspace, cpu):
+    workspace = make_workspace(*adapting("ass", "segmenter.batch=4", "labelled_target=1"))
+    batches = semi_supervised_batches(workspace, 0, "translated")
+    drawn = {frames.frames[index] for frames, index in batches.labelled_target.pools["target"].places}
+    assert drawn == set(workspace.labelled_subset(0)[0].frames) and len(drawn) == 1
+    whole = batches(1)
+    assert whole.labelled_target.image.shape == whole.target.shape == (4, 3, 32, 64)
+    assert whole.labelled_target.label_map.shape == (4, 32, 64)
+    assert (whole.labelled_target.label_map != 255).any()
+
+
+def test_how_many_labels_there_are_decides_the_outcome_of_a_semi_supervised_arm_alone(make_workspace):
+    few, more = (make_workspace(*adapting("ass", f"labelled_target={number}")) for number in (1, 2))
+    assert segmenter_inputs(few, 0, "translated") != segmenter_inputs(more, 0, "translated")
+    assert segmenter_inputs(few, 0, "oracle") == segmenter_inputs(more, 0, "oracle")
+    few, more = (make_workspace(*adapting("dacs", f"labelled_target={number}")) for number in (1, 2))
+    assert segmenter_inputs(few, 0, "translated") == segmenter_inputs(more, 0, "translated")
+
+
+def test_without_labels_of_the_target_a_semi_supervised_method_is_refused(make_workspace, cpu, tiny_config, tmp_path):
+    root = tmp_path / "camera"
+    shutil.copytree(tiny_config.parent / "frames/camera", root)
+    for path in [path for path in root.rglob("*.png") if "label" in path.name.lower()]:
+        path.unlink()
+    workspace = make_workspace(
+        *adapting("ass"), f'target=[{{reader = "cityscapes", name = "camera", root = "{root}"}}]'
+    )
+    with pytest.raises(NoInputsError, match="no target frame has a label map; the segmenter has nothing to learn from"):
+        train_segmenter(workspace, 0, "translated", Session(cpu))
