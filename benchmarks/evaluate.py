@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import cv2
 import numpy as np
 
-from pipelines.data.cityscapes import CityscapesSettings
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.images import encode_png
+from pipelines.data.readers.cityscapes import CityscapesSettings
 from pipelines.engine.launch import processor_name
 from pipelines.stages.evaluation.evaluate import PLAIN
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from pipelines.data.batches import FramePool, stream
-from pipelines.data.drawn import ToyWorldSettings
 from pipelines.data.frames import open_frame_set
-from pipelines.data.labelled_batches import LabelledBatches
+from pipelines.data.readers.drawn import ToyWorldSettings
+from pipelines.data.sampling.batches import FramePool, stream
+from pipelines.data.sampling.labelled_batches import LabelledBatches
 from pipelines.engine.launch import Machine, choose_machine, describe_machine, use_threads
 from pipelines.engine.loop import PerformedUpdate
 from pipelines.experiment.segmenters import SegmenterSettings

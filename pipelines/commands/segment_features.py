@@ -53,7 +53,7 @@ def segment_features(asked: Asked, look: Look) -> None:
     if page.suffix != ".html":
         raise UserError(f"--output {page}: the page is HTML and its numbers go beside it; give a name such as x.html")
 
-    from pipelines.report.features_page import headline, pair_title
+    from pipelines.report.pages.features_page import headline, pair_title
     from pipelines.report.wording import amount, percent
     from pipelines.stages.features.feature_study import Manner, look_inside
 

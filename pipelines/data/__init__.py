@@ -1,1 +1,1 @@
-"""Reading and writing frames: images, label encodings, one reader per data set, batches, toy world."""
+"""Reading and writing frames: images, frame sets, manifests, videos; readers, label maps, batches, toy world."""

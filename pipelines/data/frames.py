@@ -11,17 +11,17 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from pipelines.data.camvid import CamVidSettings
-from pipelines.data.carla import CarlaSettings
-from pipelines.data.cityscapes import CityscapesSettings
-from pipelines.data.drawn import ToyWorldSettings
-from pipelines.data.encodings import IGNORE, LabelEncoding
-from pipelines.data.folder import FolderSettings
-from pipelines.data.gta5 import Gta5Settings
 from pipelines.data.images import image_error, image_size, read_image
-from pipelines.data.layout import Frame
-from pipelines.data.synthia import SynthiaSettings
-from pipelines.data.translated import TranslatedSettings
+from pipelines.data.labels.encodings import IGNORE, LabelEncoding
+from pipelines.data.readers.camvid import CamVidSettings
+from pipelines.data.readers.carla import CarlaSettings
+from pipelines.data.readers.cityscapes import CityscapesSettings
+from pipelines.data.readers.drawn import ToyWorldSettings
+from pipelines.data.readers.folder import FolderSettings
+from pipelines.data.readers.gta5 import Gta5Settings
+from pipelines.data.readers.layout import Frame
+from pipelines.data.readers.synthia import SynthiaSettings
+from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.errors import UserError
 
 __all__ = ["AnyFrameSetSettings", "Frame", "FrameSet", "ToyWorldSettings", "TranslatedSettings", "open_frame_set"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.data.files import open_regular
 from pipelines.data.frames import FrameSet
 from pipelines.data.listing import lines_of, plain_path
-from pipelines.data.random_keys import key_number
+from pipelines.data.sampling.random_keys import key_number
 from pipelines.errors import UserError
 
 SubsetSize = int | float | str

@@ -13,7 +13,7 @@ from types import FrameType
 import cv2
 import torch
 
-from pipelines.data.random_keys import key_number
+from pipelines.data.sampling.random_keys import key_number
 from pipelines.engine.abilities import abilities
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.torchrun import Place

@@ -18,7 +18,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from pipelines.data.random_keys import key_number
+from pipelines.data.sampling.random_keys import key_number
 from pipelines.engine.checkpoints import load_into
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
 from pipelines.engine.processes import ALONE, Processes

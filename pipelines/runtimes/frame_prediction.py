@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.data.augment import fit_height
 from pipelines.data.images import to_batch
+from pipelines.data.sampling.augment import fit_height
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
 from pipelines.runtimes.divergence import refuse_diverged

@@ -52,8 +52,8 @@ def run(arguments, mishap):
     import torch
 
     from pipelines import cli
-    from pipelines.data import batches, paired_batches
     from pipelines.data.images import to_tensor
+    from pipelines.data.sampling import batches, paired_batches
     from segment.networks import NETWORKS
     from tests.pipelines.narrow import narrow_ddrnet
     from translate.methods.pix2pixhd import Pix2pixHD

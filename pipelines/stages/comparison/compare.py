@@ -26,7 +26,7 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
 from pipelines.report.feature_study import FeatureStudy
-from pipelines.report.page import write_report
+from pipelines.report.pages.page import write_report
 from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table

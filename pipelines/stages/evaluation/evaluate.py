@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from pipelines.data.cityscapes import TEST_SPLIT
 from pipelines.data.files import remove_abandoned_parts, sha256_of, storage_errors, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
-from pipelines.data.instances import instance_file
+from pipelines.data.labels.instances import instance_file
 from pipelines.data.ownership import hold
+from pipelines.data.readers.cityscapes import TEST_SPLIT
 from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session

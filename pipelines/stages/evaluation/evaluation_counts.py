@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from pipelines.data.frames import FrameSet
-from pipelines.data.instances import instance_file, read_instance_map
-from pipelines.data.shared_classes import encodings_of, shared_classes
+from pipelines.data.labels.instances import instance_file, read_instance_map
+from pipelines.data.labels.shared_classes import encodings_of, shared_classes
 from pipelines.errors import UserError
 from pipelines.stages.evaluation.scores import Evaluation
 from segment.metrics.boundaries import CITYSCAPES_RATIO, GENERAL_RATIO, boundary_counts

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from pipelines.report.evaluation_page import EvaluatedFrame, EvaluationPage, write_evaluation_page
+from pipelines.report.pages.evaluation_page import EvaluatedFrame, EvaluationPage, write_evaluation_page
 from pipelines.stages.evaluation.evaluation_table import means
 from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.data.files import remove_abandoned_parts, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
-from pipelines.data.label_formats import in_format
+from pipelines.data.labels.label_formats import in_format
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter

@@ -15,8 +15,8 @@ import torch
 
 from pipelines.data.files import write_atomically
 from pipelines.data.frames import TranslatedSettings, open_frame_set
+from pipelines.data.labels.shared_classes import encodings_of, shared_classes
 from pipelines.data.manifest import MANIFEST
-from pipelines.data.shared_classes import encodings_of, shared_classes
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.runs import read_json
@@ -27,7 +27,7 @@ from pipelines.experiment.trained import load_segmenter
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.report.feature_study import CheckpointFeatures, ClassShift, DomainPair, FeatureStudy, Identity, Manner
-from pipelines.report.features_page import write_features_page
+from pipelines.report.pages.features_page import write_features_page
 from pipelines.report.wording import in_a_sentence
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.features.class_features import ClassFeatures, Place, class_features

@@ -23,7 +23,7 @@ from pipelines.batch_inference.work import Outcome, Work, work_through
 from pipelines.batch_inference.write import Loaded
 from pipelines.data.files import write_atomically
 from pipelines.data.images import encode_image, encode_png, image_error, read_image
-from pipelines.data.label_formats import LabelFormat, coloured, in_format
+from pipelines.data.labels.label_formats import LabelFormat, coloured, in_format
 from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import NoInputsError, UserError
 from segment.classes import PALETTE

@@ -14,7 +14,7 @@ from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.work import Outcome
-from pipelines.data.label_formats import LabelFormat
+from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.abilities import abilities
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, describe_machine, make_deterministic

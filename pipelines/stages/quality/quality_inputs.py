@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.data.encodings import LabelEncoding
-from pipelines.data.folder import FolderSettings
 from pipelines.data.frames import FrameSet, open_frame_set
+from pipelines.data.labels.encodings import LabelEncoding
+from pipelines.data.readers.folder import FolderSettings
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.workspace import Workspace

@@ -18,14 +18,14 @@ import torch
 
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.images import to_batch
+from pipelines.data.labels.shared_classes import SharedClasses
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
-from pipelines.data.shared_classes import SharedClasses
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
-from pipelines.report.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
+from pipelines.report.pages.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
 from pipelines.runtimes.frame_prediction import Predictor
 from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
 from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, judged_classes, load_expert

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from pipelines.batch_inference.folder import PLAN
-from pipelines.data.adaptation_batches import AdaptationBatches
-from pipelines.data.augment import SegmenterAugmentation
-from pipelines.data.batches import largest_height
 from pipelines.data.frames import FrameSet, open_frame_set
-from pipelines.data.labelled_batches import LabelledBatches, RareClassSampler
-from pipelines.data.random_keys import key_number
+from pipelines.data.readers.translated import TranslatedSettings
+from pipelines.data.sampling.adaptation_batches import AdaptationBatches
+from pipelines.data.sampling.augment import SegmenterAugmentation
+from pipelines.data.sampling.batches import largest_height
+from pipelines.data.sampling.labelled_batches import LabelledBatches, RareClassSampler
+from pipelines.data.sampling.random_keys import key_number
 from pipelines.data.scores import read_scores, select_by_consistency
-from pipelines.data.translated import TranslatedSettings
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.processes import ALONE, Processes
@@ -173,7 +173,7 @@ def augmentation_on_device(settings: SegmenterSettings) -> BatchAugmentation | N
     """What the device does, if it does anything."""
     if settings.augment_on == "workers":
         return None
-    from pipelines.data.device_augment import DeviceAugmentation  # kornia takes seconds to import
+    from pipelines.data.sampling.device_augment import DeviceAugmentation  # kornia takes seconds to import
 
     return DeviceAugmentation(**{name: getattr(settings, name) for name in APPEARANCE})
 

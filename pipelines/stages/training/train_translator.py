@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from pipelines.data.batches import UnpairedBatches, largest_height
+from pipelines.data.sampling.batches import UnpairedBatches, largest_height
 from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes

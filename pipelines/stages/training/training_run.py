@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.batches import FramePool, stream
 from pipelines.data.frames import FrameSet
+from pipelines.data.sampling.batches import FramePool, stream
 from pipelines.engine.abilities import abilities
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.loop import Schedule, train

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.data.encodings import LabelEncoding
 from pipelines.data.images import image_error
+from pipelines.data.labels.encodings import LabelEncoding
 
 
 def read_label_map(frame: FrameToTranslate) -> np.ndarray:

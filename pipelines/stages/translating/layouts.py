@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.data.batches import largest_height
-from pipelines.data.encodings import cityscapes
 from pipelines.data.files import sha256_of
-from pipelines.data.instances import instance_file, number_things
-from pipelines.data.label_formats import label_id_table
-from pipelines.data.paired_batches import PairedBatches
+from pipelines.data.labels.encodings import cityscapes
+from pipelines.data.labels.instances import instance_file, number_things
+from pipelines.data.labels.label_formats import label_id_table
+from pipelines.data.sampling.batches import largest_height
+from pipelines.data.sampling.paired_batches import PairedBatches
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.translators import Pix2pixHDSettings

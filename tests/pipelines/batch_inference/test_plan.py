@@ -9,8 +9,8 @@ from pipelines.batch_inference.plan import (
     plan_sets,
     refuse_touching_inputs,
 )
-from pipelines.data.encodings import cityscapes
 from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.labels.encodings import cityscapes
 from pipelines.errors import NoInputsError, UserError
 
 

@@ -13,12 +13,12 @@ from torch import nn
 
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.shards import Part
-from pipelines.data.encodings import cityscapes
 from pipelines.data.files import sha256_of
 from pipelines.data.frames import open_frame_set
 from pipelines.data.images import encode_png, read_image, read_raw, write_image
+from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.manifest import read_manifest
-from pipelines.data.translated import TranslatedSettings
+from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.errors import NoInputsError, NumericalError, UserError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (

@@ -11,8 +11,8 @@ import numpy as np
 from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.manner import QUALITY
 from pipelines.batch_inference.network import Network
-from pipelines.data.encodings import cityscapes
 from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.labels.encodings import cityscapes
 from pipelines.errors import StorageError
 from pipelines.stages.translating.translate_frames import plan_folder, plan_sets, translate_frames
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.commands.segment_predict import segment_predict
 from pipelines.data.images import encode_png, image_size, read_image, read_raw, write_image
-from pipelines.data.label_formats import LABEL_FORMATS
+from pipelines.data.labels.label_formats import LABEL_FORMATS
 from pipelines.engine.launch import choose_machine
 from segment.classes import PALETTE
 from tests.pipelines.narrow import COMMAND_LINE

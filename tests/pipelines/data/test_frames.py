@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.data import encodings
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
 from pipelines.data.images import write_image
+from pipelines.data.labels import encodings
 from pipelines.data.manifest import ManifestEntry, write_manifest
 from pipelines.errors import ImageError, NoInputsError, UserError
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipelines.data import hashes
-from pipelines.data.folder import FolderSettings
 from pipelines.data.frames import open_frame_set
 from pipelines.data.hashes import HashCache
 from pipelines.data.images import write_image
+from pipelines.data.readers.folder import FolderSettings
 from pipelines.engine.session import Session
 from pipelines.experiment import opened_sets
 from pipelines.experiment.config import Experiment

@@ -21,10 +21,10 @@ from pipelines.report.error_maps import (
     ranked_frames,
     small_photograph,
 )
-from pipelines.report.page import render_page
+from pipelines.report.pages.page import render_page
 from segment.classes import PALETTE
 from tests.pipelines.report.conftest import street, street_labels
-from tests.pipelines.report.test_page_in_browser import CHROMIUM, DRIVER, HOSTILE, browser, opened  # noqa: F401
+from tests.pipelines.report.pages.test_page_in_browser import CHROMIUM, DRIVER, HOSTILE, browser, opened  # noqa: F401
 
 
 def error_picture(rank="best", name="0016E5_07959", seed=1, **changes):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.data.encodings import cityscapes
 from pipelines.data.images import encode_png
+from pipelines.data.labels.encodings import cityscapes
 from pipelines.errors import ImageError, NoInputsError, UserError
 from pipelines.stages.evaluation.evaluate import FrameSet, labelled_places
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions

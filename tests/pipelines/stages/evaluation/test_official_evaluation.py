@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.data.cityscapes import CityscapesSettings
 from pipelines.data.frames import open_frame_set
 from pipelines.data.images import encode_png, read_raw, write_image
+from pipelines.data.readers.cityscapes import CityscapesSettings
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions
 
 DATA = Path(os.environ.get("SIM2REAL_DATA") or Path(__file__).parents[4] / "shared" / "data")

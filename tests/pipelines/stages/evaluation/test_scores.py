@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.encodings import camvid, cityscapes
 from pipelines.data.images import encode_png
+from pipelines.data.labels.encodings import camvid, cityscapes
 from pipelines.errors import ImageError
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation, open_predictor
 from pipelines.stages.evaluation.evaluate import evaluate

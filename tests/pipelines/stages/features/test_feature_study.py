@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.data.encodings import camvid, cityscapes
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import read_image, write_image
+from pipelines.data.labels.encodings import camvid, cityscapes
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.report.feature_study import FeatureStudy
 from pipelines.stages.features.feature_study import (

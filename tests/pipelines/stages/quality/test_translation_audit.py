@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.encodings import camvid
 from pipelines.data.images import write_image
+from pipelines.data.labels.encodings import camvid
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, Interrupted, UserError

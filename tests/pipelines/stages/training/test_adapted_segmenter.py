@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines.data.adaptation_batches import AdaptationBatches
 from pipelines.data.images import read_raw, write_image
+from pipelines.data.sampling.adaptation_batches import AdaptationBatches
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipelines.data.batches import FramePool
 from pipelines.data.images import read_raw, write_image
+from pipelines.data.sampling.batches import FramePool
 from pipelines.engine.checkpoint_files import list_checkpoints
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, UserError

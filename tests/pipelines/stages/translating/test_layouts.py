@@ -11,8 +11,8 @@ import torchvision
 
 from pipelines.batch_inference.manner import Manner
 from pipelines.batch_inference.plan import FrameToTranslate, plan_set
-from pipelines.data.encodings import carla, cityscapes
 from pipelines.data.images import read_image, write_image
+from pipelines.data.labels.encodings import carla, cityscapes
 from pipelines.data.manifest import MANIFEST, read_manifest
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, NoInputsError, UserError

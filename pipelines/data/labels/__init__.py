@@ -1,0 +1,1 @@
+"""How label maps are encoded, read and written; which classes are shared; instances."""

@@ -1,0 +1,1 @@
+"""One reader per data set: where its frames and labels lie, and how its labels are encoded."""

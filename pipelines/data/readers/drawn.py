@@ -1,0 +1,47 @@
+"""Toy world as a data set: its frames are drawn where they are missing, then read like any simulator's or camera's.
+
+The game's frames are read as CARLA 0.9.14 (raw tags), the camera's as Cityscapes.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from pipelines.data.readers.carla import CarlaSettings
+from pipelines.data.readers.cityscapes import CityscapesSettings
+from pipelines.data.readers.layout import Found, LayoutSettings
+from pipelines.data.toyworld import draw_toy_world
+
+
+class ToyWorldSettings(LayoutSettings):
+    """Settings of a drawn set. Two sets are different drives when their seeds or renderers differ."""
+
+    reader: Literal["toyworld"]
+    name: str = "toyworld"
+    renderer: Literal["game", "camera"]
+    frames: PositiveInt
+    size: tuple[PositiveInt, PositiveInt] = (256, 128)
+    """Width and height."""
+    seed: NonNegativeInt = 0
+    root: str = ""
+    """Where the frames are kept; named after the settings where empty."""
+
+    def folder(self, data: Path) -> Path:
+        """The set's folder."""
+        width, height = self.size
+        return data / (self.root or f"toyworld-{self.renderer}-{width}x{height}-seed{self.seed}")
+
+    def draw(self, data: Path, progress: Callable[[int], None] | None = None) -> None:
+        """Draw the frames that are not there yet; `progress` hears how many are."""
+        draw_toy_world(self.folder(data), self.renderer, self.frames, self.size, self.seed, progress=progress)
+
+    def find(self, data: Path) -> Found:
+        """The drawn frames, the first `frames` of them."""
+        root = str(self.folder(data))  # `data` is in it already
+        if self.renderer == "game":
+            found = CarlaSettings(reader="carla", name=self.name, root=root, version="0.9.14").find(Path())
+        else:
+            found = CityscapesSettings(reader="cityscapes", name=self.name, root=root, split="train").find(Path())
+        return Found(found.frames[: self.frames], found.unpaired_labels, found.notes)

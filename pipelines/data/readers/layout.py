@@ -1,0 +1,235 @@
+"""How the files of a data set lie in its folders, and which label belongs to which image.
+
+An image and its label are matched by name, never by their places in two sorted lists: one file missing would shift
+every pair after it, and nothing would say so.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from pydantic import PositiveInt, field_validator
+
+from pipelines.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from pipelines.data.labels.encodings import LabelEncoding
+from pipelines.errors import NoInputsError, UserError
+from pipelines.settings import Settings
+
+IMAGE_SUFFIX = "|".join(re.escape(suffix) for suffix in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image on disk with its label map, if any.
+
+    `name` is unique in its set, with "/" between folders ("aachen/aachen_000000_000019"). It has no suffix, but where
+    images differ in nothing else ("a.jpg", "a.png").
+    """
+
+    name: str
+    image: Path
+    label: Path | None = None
+    encoding: LabelEncoding | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search of a data set's folders brought up; frames in name order.
+
+    `unread` are the images that follow the pattern and are in a format that is not read.
+    """
+
+    frames: list[Frame]
+    unpaired_labels: list[Path]
+    notes: tuple[str, ...] = ()
+    unread: tuple[Frame, ...] = ()
+
+
+class LayoutSettings(Settings):
+    """What the settings of every data set have in common."""
+
+    name: str
+    """What reports call the set."""
+    root: str
+    """Folder of the set, relative to --data, or absolute."""
+    first: PositiveInt | None = None
+    """Use only so many frames, the first in name order (counted after `every`)."""
+    every: PositiveInt = 1
+    """Use every n-th frame in name order: neighbours in a drive are alike."""
+
+    def folder(self, data: Path) -> Path:
+        """The set's folder; UserError where it is missing."""
+        folder = data / Path(self.root).expanduser()
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder}: the folder of data set {self.name!r} does not exist. Change its setting `root`, or --data"
+            )
+        return folder
+
+    def selected(self, frames: list[Frame]) -> list[Frame]:
+        """The frames that `every` and `first` leave."""
+        return list(islice(frames[:: self.every], self.first))
+
+
+class PatternSettings(LayoutSettings):
+    """A set whose images and labels follow two patterns.
+
+    A pattern is a path relative to the root. "{name}" stands for the frame's name and may span folders; a final ".*"
+    for any image suffix; "{split}" and the like for the setting of that name. `labels` may be empty: none are used.
+    """
+
+    images: str
+    labels: str = ""
+
+    @field_validator("images", "labels")
+    @classmethod
+    def _has_one_name(cls, pattern: str) -> str:
+        if pattern and pattern.count("{name}") != 1:
+            raise ValueError(f"the pattern {pattern!r} must hold {{name}} once, as in 'images/{{name}}.png'")
+        if pattern.startswith("/") or ".." in pattern.split("/"):
+            raise ValueError(f"the pattern {pattern!r} must be relative to the root and stay inside")
+        unknown = [word for word in re.findall(r"{(.*?)}", pattern) if word != "name" and word not in cls.model_fields]
+        if unknown:
+            raise ValueError(f"the pattern {pattern!r} holds {{{unknown[0]}}}, which is no setting of this data set")
+        return pattern
+
+    @field_validator("images")
+    @classmethod
+    def _not_empty(cls, pattern: str) -> str:
+        if not pattern:
+            raise ValueError("the pattern of the images must not be empty")
+        return pattern
+
+    def label_encoding(self) -> LabelEncoding | None:
+        """How the labels of this set are written; None where it has none."""
+        return None
+
+    def find(self, data: Path) -> Found:
+        """All frames of the set.
+
+        Raises:
+            UserError: The root is missing, or two images have one label map, or one image two.
+            NoInputsError: No image that is read follows the pattern.
+        """
+        root = self.folder(data)
+        images, unread = self._images(root)
+        if not images:
+            raise NoInputsError(
+                f"{root}: no image of data set {self.name!r} matches {self._filled(self.images)!r} (setting `images`)"
+                + (f"; {_in_unread_formats(list(unread.values()))}" if unread else "")
+            )
+        labels = self._labels(root)
+        encoding = self.label_encoding()
+        frames = [
+            Frame(name, image, labels.get(name), encoding if name in labels else None)
+            for name, image in sorted(images.items())
+        ]
+        unpaired = [label for name, label in sorted(labels.items()) if name not in images]
+        notes = self._notes(labels) + ((_in_unread_formats(list(unread.values())),) if unread else ())
+        return Found(frames, unpaired, notes, tuple(Frame(name, image) for name, image in sorted(unread.items())))
+
+    def _notes(self, labels: dict[str, Path]) -> tuple[str, ...]:
+        if self.labels and not labels:
+            return (f"no label matches {self._filled(self.labels)!r}: the set is used without labels",)
+        return ()
+
+    def _filled(self, pattern: str) -> str:
+        """The pattern with every placeholder but {name} replaced by its setting."""
+        return re.sub(r"{(?!name})(\w+)}", lambda match: str(getattr(self, match[1])), pattern)
+
+    def _images(self, root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Frame name -> image: of those that are read, and of those that are not."""
+        found = self._matches(root, self.images)
+        if self.labels:
+            self._refuse_doubles(found, "images")
+        names = distinct_names([(name, f"{name}{path.suffix}") for name, path in found])
+        images: dict[str, Path] = {}
+        unread: dict[str, Path] = {}
+        for name, (_, path) in zip(names, found, strict=True):
+            (unread if path.suffix.lower() in UNREAD_SUFFIXES else images)[name] = path
+        return images, unread
+
+    def _labels(self, root: Path) -> dict[str, Path]:
+        """Frame name -> label map."""
+        found = self._matches(root, self.labels) if self.labels else []
+        self._refuse_doubles(found, "labels")
+        return dict(found)
+
+    def _refuse_doubles(self, found: Sequence[tuple[str, Path]], setting: str) -> None:
+        """Where images and labels are matched by name, two of one name would be a guess."""
+        seen: dict[str, Path] = {}
+        for name, path in found:
+            if name in seen:
+                raise UserError(
+                    f"{path} and {seen[name]}: two files for the frame {name!r}, and no telling which is meant; "
+                    f"end the setting `{setting}` with the suffix of the right ones"
+                )
+            seen[name] = path
+
+    def _matches(self, root: Path, pattern: str) -> list[tuple[str, Path]]:
+        """Frame name and file, for all files under `root` that follow the pattern."""
+        pattern = self._filled(pattern)
+        expression = _expression(pattern)
+        prefix = pattern[: pattern.index("{name}")]
+        start = root / prefix[: prefix.rfind("/") + 1]
+        matches = [(expression.fullmatch(path.relative_to(root).as_posix()), path) for path in files_below(start)]
+        return sorted((match[1], path) for match, path in matches if match is not None)
+
+
+def distinct_names(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Frames' names, each given without its suffix and with it: without, where that tells it from all others."""
+    chosen = [short for short, _ in names]
+    while True:
+        count = Counter(chosen)
+        clashing = [
+            index
+            for index, (name, (_, long)) in enumerate(zip(chosen, names, strict=True))
+            if count[name] > 1 and name != long
+        ]
+        if not clashing:
+            return chosen
+        for index in clashing:
+            chosen[index] = names[index][1]
+
+
+def _in_unread_formats(images: Sequence[Path]) -> str:
+    more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+    return f"in a format that is not read: {images[0]}{more}; convert to PNG"
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Regular expression of a filled-in pattern; group 1 is the frame's name."""
+    before, after = pattern.split("{name}")
+    ending = re.escape(after[:-2]) + f"(?i:{IMAGE_SUFFIX})" if after.endswith(".*") else re.escape(after)
+    return re.compile(re.escape(before) + "(.+)" + ending, re.DOTALL)
+
+
+def files_below(folder: Path, ancestors: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """Every file below a folder but hidden ones, in no order; links to folders are followed. None if it is missing."""
+    if not folder.is_dir():
+        return
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in ancestors:  # a link to a folder that holds it
+        return
+    try:
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{folder}: cannot list the folder: {error.strerror}. Check its permissions") from error
+    for entry in visible:
+        if _is_folder(entry):
+            yield from files_below(folder / entry.name, ancestors | {(status.st_dev, status.st_ino)})
+        else:
+            yield folder / entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one. A link that leads to itself is neither; reading it will say so."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

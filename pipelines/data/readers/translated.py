@@ -1,0 +1,40 @@
+"""A set that our translator wrote: its manifest names every image, its label and how that label is written.
+
+The manifest is the truth, not the folders: a frame of a run that was interrupted is not in it.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pipelines.data.labels.encodings import LabelEncoding
+from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
+from pipelines.data.readers.layout import Found, Frame, LayoutSettings
+from pipelines.errors import NoInputsError
+
+
+class TranslatedSettings(LayoutSettings):
+    """Settings of a translated set."""
+
+    reader: Literal["translated"]
+    name: str = "translated"
+
+    def find(self, data: Path) -> Found:
+        """All frames of the manifest. One set may hold labels of several encodings.
+
+        Raises:
+            UserError: The root or the manifest is missing, or a line of the manifest is damaged.
+            NoInputsError: The manifest is empty.
+        """
+        root = self.folder(data)
+        entries = read_manifest(root / MANIFEST)
+        if not entries:
+            raise NoInputsError(f"{root / MANIFEST}: the manifest lists no frame")
+        frames = [_frame(root, entry) for entry in sorted(entries, key=lambda entry: entry.frame)]
+        return Found(frames, [])
+
+
+def _frame(root: Path, entry: ManifestEntry) -> Frame:
+    image = root / entry.image
+    if entry.label is None or entry.label_encoding is None:
+        return Frame(entry.frame, image)
+    return Frame(entry.frame, image, root / entry.label, LabelEncoding.from_json(entry.label_encoding))

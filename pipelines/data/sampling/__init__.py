@@ -1,0 +1,1 @@
+"""Training batches by step number: which frames, which crops, which colours."""

@@ -1,0 +1,253 @@
+"""Training batches by step number.
+
+The batch of a step is a pure function of (seed, step): which frames, which crops, which colours. So a resumed run goes
+on with exactly the batches it would have had, whatever the number of worker processes, and there is no sampler state.
+"""
+
+import math
+import signal
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines.data.frames import FrameSet
+from pipelines.data.images import to_tensor
+from pipelines.data.sampling.augment import crop_window, fit_height
+from pipelines.data.sampling.random_keys import keyed_random
+from pipelines.errors import NoInputsError, UserError
+from segment.classes import IGNORE_INDEX
+from translate.methods.batches import UnpairedBatch
+
+
+class FramePool:
+    """Frames of several sets under one index, reduced once to the largest size that training needs and then kept.
+
+    Args:
+        sets: The frame sets, in order.
+        height: No frame is kept higher than this; the width follows the aspect.
+        kept_bytes: Frames beyond this much memory are read anew each time.
+    """
+
+    def __init__(self, sets: Sequence[FrameSet], height: int, kept_bytes: int = 2**30) -> None:
+        self.places = [(frames, index) for frames in sets for index in range(len(frames))]
+        self.height = height
+        self._bytes_left = kept_bytes
+        self._images: dict[int, np.ndarray] = {}
+        self._label_maps: dict[int, np.ndarray] = {}
+        if not self.places:
+            raise NoInputsError(
+                "there are no frames to train on: " + (", ".join(s.name for s in sets) or "no set given")
+            )
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def image(self, index: int) -> np.ndarray:
+        """uint8 (H, W, 3), at most `height` high."""
+        if index in self._images:
+            return self._images[index]
+        frames, position = self.places[index]
+        return self._keep(self._images, index, fit_height(frames.read_image(position), self.height))
+
+    def label_map(self, index: int) -> np.ndarray:
+        """uint8 (H, W) of train ids, of the size of `image(index)`; ignored throughout where the frame has none."""
+        if index in self._label_maps:
+            return self._label_maps[index]
+        frames, position = self.places[index]
+        shape = self.image(index).shape
+        if not frames.has_label_map(position):
+            return np.full(shape[:2], IGNORE_INDEX, np.uint8)
+        return self._keep(self._label_maps, index, _fit_labels(frames.read_label_map(position), shape))
+
+    def read_all(self, labels: bool, progress: Callable[[int], None] = lambda done: None) -> None:
+        """Read as many images as are kept, and every label map: a bad file shows itself now, not hours into training.
+
+        Worker processes that are forked afterwards share what is kept here.
+
+        Args:
+            labels: Whether the label maps are wanted, of the frames that have any.
+            progress: Called with the number of frames done.
+
+        Raises:
+            ImageError: A file cannot be used; it is named.
+            NoInputsError: The label maps of a set are wanted and show no class: its loss would be nothing throughout.
+        """
+        keeping = True
+        labelled, taught = set(), set()
+        for index, (frames, position) in enumerate(self.places):
+            if keeping:
+                self.image(index)
+                keeping = index in self._images
+            if labels and frames.has_label_map(position):
+                label_map = self.label_map(index) if keeping else frames.read_label_map(position)
+                labelled.add(frames.name)
+                if frames.name not in taught and (label_map != IGNORE_INDEX).any():
+                    taught.add(frames.name)
+            progress(index + 1)
+        if untaught := sorted(labelled - taught):
+            raise NoInputsError(
+                f"no frame of {', '.join(untaught)} shows a class: every label map is ignored throughout, so there is "
+                "nothing to learn from. Look at the settings of the set, and at its files with `sim2real data check`"
+            )
+
+    def _keep(self, kept: dict[int, np.ndarray], index: int, array: np.ndarray) -> np.ndarray:
+        if array.nbytes <= self._bytes_left:
+            self._bytes_left -= array.nbytes
+            kept[index] = array
+        return array
+
+    def classes_by_frame(self, number_of_classes: int) -> np.ndarray:
+        """Pixels of each class in each frame, (frames, classes), counted on the kept label maps."""
+        counts = np.zeros((len(self), number_of_classes), np.int64)
+        for index in range(len(self)):
+            ids = np.bincount(self.label_map(index).ravel(), minlength=IGNORE_INDEX + 1)
+            counts[index] = ids[:number_of_classes]
+        return counts
+
+
+class UnpairedBatches:
+    """Batches for a translator: source and target crops that have nothing to do with each other.
+
+    Every frame of a domain comes once before any comes again (a new order each round), as in the reference code. What
+    guidance needs comes beside them: crops of label maps, and labelled target frames in rounds of their own.
+
+    Args:
+        source: Frames of the source.
+        target: Frames of the target.
+        seed: Of the run.
+        batch: Images of each domain in a batch.
+        height: Frames are brought to this height, times the random scale, before cropping.
+        crop: Side of the crops; smaller frames are enlarged to it.
+        scale: Range of the scale, drawn log-uniformly.
+        flip: Mirror half of the crops.
+        source_labels: Whether to crop label maps with the source; those that a frame lacks are ignored throughout.
+        labelled_target: Labelled target frames; None for none.
+        slots: Those of the batch to make, where several processes share it; None for all.
+    """
+
+    def __init__(
+        self,
+        source: FramePool,
+        target: FramePool,
+        seed: int,
+        batch: int,
+        height: int,
+        crop: int,
+        *,
+        scale: tuple[float, float] = (1.0, 1.0),
+        flip: bool = True,
+        source_labels: bool = False,
+        labelled_target: FramePool | None = None,
+        slots: range | None = None,
+    ) -> None:
+        self.slots = range(batch) if slots is None else slots
+        self.source, self.target, self.labelled_target = source, target, labelled_target
+        self.seed, self.batch, self.height, self.crop = seed, batch, height, crop
+        self.scale, self.flip = scale, flip
+        self.source_labels = source_labels
+
+    def __call__(self, step: int) -> UnpairedBatch:
+        """The batch of a step, or this process's part of it."""
+        source, source_label_map = self._crops("source", self.source, step, self.source_labels)
+        target, _ = self._crops("target", self.target, step)
+        labelled, target_label_map = None, None
+        if self.labelled_target is not None:
+            labelled, target_label_map = self._crops("labelled_target", self.labelled_target, step, labels=True)
+        return UnpairedBatch(source, target, source_label_map, labelled, target_label_map)
+
+    def _crops(
+        self, domain: str, pool: FramePool, step: int, labels: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        crops, label_maps = [], []
+        for position in (step * self.batch + slot for slot in self.slots):
+            rounds, place = divmod(position, len(pool))
+            index = int(keyed_random(self.seed, domain, "order", rounds).permutation(len(pool))[place])
+            image = fit_height(pool.image(index), self._height(domain, position), enlarge=True, least_width=self.crop)
+            window = self._window(image.shape, keyed_random(self.seed, domain, "crop", position))
+            crops.append(to_tensor(image[window]))
+            if labels:
+                label_map = _fit_labels(pool.label_map(index), image.shape)[window]
+                label_maps.append(torch.from_numpy(label_map.astype(np.int64)))
+        return torch.stack(crops), torch.stack(label_maps) if labels else None
+
+    def _height(self, domain: str, position: int) -> int:
+        """What a frame is brought to before cropping."""
+        low, high = self.scale
+        if low == high:
+            return max(round(low * self.height), self.crop)
+        random = keyed_random(self.seed, domain, "scale", position)
+        return max(round(float(np.exp(random.uniform(math.log(low), math.log(high)))) * self.height), self.crop)
+
+    def _window(self, shape: tuple[int, ...], random: np.random.Generator) -> tuple[slice, slice]:
+        """Rows and columns of a random crop; the columns run backwards where it is mirrored."""
+        top, left = crop_window(shape, (self.crop, self.crop), random)
+        columns = slice(left, left + self.crop)
+        if self.flip and random.random() < 0.5:
+            columns = slice(left + self.crop - 1, left - 1 if left else None, -1)
+        return slice(top, top + self.crop), columns
+
+
+def _fit_labels(label_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A label map brought to the height and width of an image, nearest neighbour."""
+    height, width = shape[:2]
+    return cv2.resize(label_map, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+class _Steps(Dataset):
+    """The batches as a map-style data set, so that DataLoader's workers can make them ahead of time."""
+
+    def __init__(self, make_batch: Callable[[int], Any], last: int) -> None:
+        self.make_batch, self.last = make_batch, last
+
+    def __len__(self) -> int:
+        return self.last
+
+    def __getitem__(self, step: int) -> Any:
+        try:
+            return self.make_batch(step)
+        except UserError as error:
+            return error  # DataLoader would wrap a worker's traceback around the message
+
+
+def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int) -> Generator[Any, None, None]:
+    """Batches of steps first..last-1, in order, made by `workers` processes (0: in this one).
+
+    With workers, OpenCV in this process is left on one thread: its thread pool does not survive a fork, and a forked
+    worker that resizes that pool waits forever for threads it does not have. Close the stream (or exhaust it): that
+    ends the workers, which no signal does.
+
+    Raises:
+        UserError: As `make_batch` raised it, whichever process it was in.
+    """
+    if workers:
+        cv2.setNumThreads(1)
+    loader = DataLoader(
+        _Steps(make_batch, last),
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        generator=torch.Generator().manual_seed(0),
+        worker_init_fn=_leave_signals_to_the_parent,
+        prefetch_factor=4 if workers else None,
+    )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """The parent ends its workers itself: terminals and batch systems send signals to the whole group, and a worker
+    that died of one would take the parent down before it could save.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def largest_height(height: int, largest_scale: float) -> int:
+    """How high a frame must be kept so that the largest random scale loses nothing."""
+    return math.ceil(height * max(largest_scale, 1.0))

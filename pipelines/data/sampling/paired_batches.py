@@ -1,0 +1,121 @@
+"""Batches for a translator of layouts: crops of images with the label maps that belong to them.
+
+An image and its label map are one frame, matched by name when its set was opened. The batch of a step is a pure
+function of (seed, step), as all batches are.
+"""
+
+import math
+
+import cv2
+import numpy as np
+import torch
+
+from pipelines.data.images import to_tensor
+from pipelines.data.labels.instances import instance_file, number_things
+from pipelines.data.sampling.augment import crop_window, fit_height
+from pipelines.data.sampling.batches import FramePool
+from pipelines.data.sampling.random_keys import keyed_random
+from translate.methods.batches import PairedBatch
+
+
+class PairedBatches:
+    """Every frame comes once before any comes again, in a new order each round.
+
+    Args:
+        pool: Labelled frames.
+        seed: Of the run.
+        batch: Frames in a batch.
+        height: Frames are brought to this height, times the random scale, before cropping.
+        crop: Width and height of the crops; smaller frames are enlarged to it.
+        scale: Range of the scale, drawn log-uniformly.
+        flip: Mirror half of the crops.
+        instances: Use the instance maps that lie beside the label maps. A frame without one, among others with, is
+            numbered by its labels.
+        table: uint8 (256,), train id to the id that the batches hold; None: train ids.
+        kept_bytes: Instance maps beyond this much memory are read anew each time.
+        slots: Those of the batch to make, where several processes share it; None for all.
+    """
+
+    def __init__(
+        self,
+        pool: FramePool,
+        seed: int,
+        batch: int,
+        height: int,
+        crop: tuple[int, int],
+        *,
+        scale: tuple[float, float] = (1.0, 1.0),
+        flip: bool = True,
+        instances: bool = True,
+        table: np.ndarray | None = None,
+        kept_bytes: int = 2**29,
+        slots: range | None = None,
+    ) -> None:
+        self.slots = range(batch) if slots is None else slots
+        self.pool, self.seed, self.batch, self.height, self.crop = pool, seed, batch, height, crop
+        self.scale, self.flip, self.table = scale, flip, table
+        labels = [frames.frames[position].label for frames, position in pool.places] if instances else []
+        found = {index: instance_file(label) for index, label in enumerate(labels) if label is not None}
+        self.instance_files = {index: path for index, path in found.items() if path is not None}
+        self._kept: dict[int, np.ndarray] = {}
+        self._bytes_left = kept_bytes
+
+    def read_instances(self) -> None:
+        """Read every instance map once: a bad file shows itself before the first step. ImageError names it."""
+        for index in self.instance_files:
+            self._things(index)
+
+    def __call__(self, step: int) -> PairedBatch:
+        """The batch of a step, or this process's part of it."""
+        slots = [self._slot(step * self.batch + slot) for slot in self.slots]
+        images, label_maps, things = zip(*slots, strict=True)
+        return PairedBatch(
+            torch.stack(images), torch.stack(label_maps), torch.stack(things) if self.instance_files else None
+        )
+
+    def _slot(self, position: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        rounds, place = divmod(position, len(self.pool))
+        index = int(keyed_random(self.seed, "paired", "order", rounds).permutation(len(self.pool))[place])
+        random = keyed_random(self.seed, "paired", "crop", position)
+        width, height = self.crop
+        scale = float(np.exp(random.uniform(math.log(self.scale[0]), math.log(self.scale[1]))))
+        wanted = max(round(scale * self.height), height)
+        image = fit_height(self.pool.image(index), wanted, enlarge=True, least_width=width)
+        things = _fitted(self._things(index), image.shape)
+        top, left = crop_window(image.shape, (height, width), random)
+        window = (slice(top, top + height), slice(left, left + width))
+        image, things = image[window], things[window]
+        if self.flip and random.random() < 0.5:
+            image, things = image[:, ::-1], things[:, ::-1]
+        label_map = (things & 255).astype(np.uint8)
+        if self.table is not None:
+            label_map = self.table[label_map]
+        return to_tensor(np.ascontiguousarray(image)), _ids(label_map), _ids(things)
+
+    def _things(self, index: int) -> np.ndarray:
+        """int32 (H, W) as `number_things`, of the size of the pool's image."""
+        if index in self._kept:
+            return self._kept[index]
+        path = self.instance_files.get(index)
+        if path is None:
+            return number_things(self.pool.label_map(index), None)
+        frames, position = self.pool.places[index]
+        things = number_things(frames.read_label_map(position), path)
+        things = _fitted(things, self.pool.image(index).shape)
+        if things.nbytes <= self._bytes_left:
+            self._bytes_left -= things.nbytes
+            self._kept[index] = things
+        return things
+
+
+def _fitted(things: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers brought to the height and width of an image, nearest neighbour; as float32, which holds them exactly."""
+    height, width = shape[:2]
+    if things.shape == (height, width):
+        return things
+    resized = cv2.resize(things.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return resized.astype(np.int32)
+
+
+def _ids(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.int64))

@@ -1,0 +1,1 @@
+"""The HTML pages, each one file: their templates and what fills them."""

@@ -1,0 +1,147 @@
+"""The audit of a translated set as one HTML page: what flipped, which frames are worst, what a threshold would cost.
+
+Built like the report of a comparison (`page.py`): one file, everything escaped, no address fetched.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.data.files import write_atomically
+from pipelines.report import charts, wording
+from pipelines.report.pages.templates import rendered
+from segment.classes import CLASS_NAMES
+from translate.quality.consistency import Flip
+
+THRESHOLDS = tuple(step / 20 for step in range(1, 20))
+
+
+@dataclass(frozen=True)
+class AuditedFrame:
+    """The scores of one frame, NaN where one could not be given, and what flipped in it."""
+
+    name: str
+    label_consistency: float
+    source_consistency: float
+    structure: float
+    flips: list[Flip]
+
+    @property
+    def change(self) -> float:
+        """What translation did to the expert's score; NaN without a source."""
+        return self.label_consistency - self.source_consistency
+
+
+@dataclass(frozen=True)
+class AuditPicture:
+    """A frame as uint8 (H, W, 3), and its label map and what the expert sees as uint8 (H, W) of train ids."""
+
+    frame: AuditedFrame
+    source: np.ndarray | None
+    translated: np.ndarray
+    label: np.ndarray | None
+    seen: np.ndarray
+    seen_in_source: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found. `titles` names classes by train id, `scored` are those that count."""
+
+    folder: str
+    expert: str
+    frames: list[AuditedFrame]
+    flips: list[Flip]
+    titles: dict[int, str]
+    scored: list[int]
+    with_sources: bool
+    command: str = ""
+    date: str = ""
+    machine: str = ""
+    lowest: list[AuditPicture] = field(default_factory=list)
+    lost: list[AuditPicture] = field(default_factory=list)
+
+    def mean(self, score: str) -> float:
+        """Mean of one score ("label_consistency", "structure", ...) over the frames that have it; NaN without any."""
+        values = [value for value in (getattr(frame, score) for frame in self.frames) if math.isfinite(value)]
+        return sum(values) / len(values) if values else math.nan
+
+    def below(self, threshold: float) -> int:
+        """Frames that `segmenter.least_label_consistency` of this value would leave out."""
+        return sum(not frame.label_consistency >= threshold for frame in self.frames)
+
+
+def write_audit(audit: Audit, path: Path) -> None:
+    """Write the page to `path`, in one piece or not at all; StorageError if the disk refuses it."""
+    write_atomically(path, render_audit(audit).encode("utf-8", "replace"))
+
+
+def render_audit(audit: Audit) -> str:
+    """The page as HTML text, with its pictures in it."""
+    worst = (
+        ("Lowest label consistency", audit.lowest),
+        ("Largest loss against the source, of the others", audit.lost),
+    )
+    return rendered(
+        "audit.html",
+        audit=audit,
+        headline=headline(audit),
+        sentences=sentences(audit),
+        worst=[(title, chosen) for title, chosen in worst if chosen],
+        thresholds=thresholds(audit),
+        curves=sorted_scores(audit),
+        classes=list(CLASS_NAMES),
+    )
+
+
+def headline(audit: Audit) -> str:
+    """One sentence: the worst thing that translation did to the labels."""
+    if not math.isfinite(audit.mean("label_consistency")):
+        return "No frame could be scored: no label map shows a class that labels and expert have in common."
+    if not audit.with_sources:
+        return f"The expert finds the labels again with a mean IoU of {wording.score(audit.mean('label_consistency'))}."
+    if not audit.flips:
+        return "No class turned into another: what the expert confuses, it confused in the sources too."
+    flip = audit.flips[0]
+    return (
+        f"{wording.percent(flip.change)} of {audit.titles[flip.label]} turned into {audit.titles[flip.seen_as]} "
+        f"in translation."
+    )
+
+
+def sentences(audit: Audit) -> list[str]:
+    """What the figures say, and what they cannot."""
+    found = []
+    if audit.with_sources:
+        worse = sum(frame.change < 0 for frame in audit.frames)
+        found.append(
+            f"{audit.expert} scores {wording.score(audit.mean('label_consistency'))} on the translated frames and "
+            f"{wording.score(audit.mean('source_consistency'))} on their sources; {worse} of {len(audit.frames)} "
+            "frames lost."
+        )
+    else:
+        found.append("The sources are not at hand, so the expert's own mistakes are among the flips.")
+    found.append(
+        "A score is only as good as the expert: one that learnt on target frames may fail on synthetic ones and gain "
+        "by translation, one that learnt on the source frames may lose by it though nothing moved. Look at the frames."
+    )
+    return found
+
+
+def thresholds(audit: Audit) -> list[tuple[float, int]]:
+    """(threshold, frames below it), for thresholds that leave out some frames and not all."""
+    counted = [(threshold, audit.below(threshold)) for threshold in THRESHOLDS]
+    return [(threshold, count) for threshold, count in counted if 0 < count < len(audit.frames)]
+
+
+def sorted_scores(audit: Audit) -> list[charts.Line]:
+    """The frames' scores from worst to best, those of their sources in the same way."""
+    lines = [("Translated frames", "translated", "label_consistency"), ("Sources", "source_only", "source_consistency")]
+    curves = []
+    for title, style, score in lines:
+        values = sorted(value for value in (getattr(frame, score) for frame in audit.frames) if math.isfinite(value))
+        if values:
+            curves.append(charts.Line(title, style, list(enumerate(values, 1))))
+    return curves

@@ -1,0 +1,46 @@
+"""How every page is made of its template: all is escaped, a name that a template gets wrong is an error, and the page's
+own policy lets no script run but ours, whose hash it names.
+"""
+
+import base64
+import hashlib
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipelines.report import charts, error_maps, pictures, wording
+
+FILTERS = {
+    "score": wording.score,
+    "change": wording.change,
+    "percent": wording.percent,
+    "amount": wording.amount,
+    "duration": wording.duration,
+    "photograph": pictures.photograph,
+    "painting": pictures.painting,
+    "small_photograph": error_maps.small_photograph,
+    "small_painting": error_maps.small_painting,
+    "error_painting": error_maps.error_painting,
+}
+
+
+def rendered(template: str, **values: Any) -> str:
+    """The page of the template of this name, with the project's words, charts and colours at hand beside `values`."""
+    environment = Environment(
+        loader=PackageLoader("pipelines.report.pages", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: wording.printable(value) if type(value) is str else value,
+    )
+    environment.filters |= FILTERS
+    environment.globals |= {"charts": charts, "colour": pictures.colour, "wording": wording}
+    script = resources.files("pipelines.report.pages").joinpath("script.html").read_text("utf-8")
+    return environment.get_template(template).render(
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+        **values,
+    )

@@ -1,0 +1,67 @@
+"""Toy world as a data set: drawn where it is missing, then read like any other."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
+from pipelines.data.readers.drawn import ToyWorldSettings
+from pipelines.data.toyworld import draw_frame
+
+
+def drawn(renderer, **changes):
+    return ToyWorldSettings(
+        reader="toyworld", renderer=renderer, **{"frames": 2, "size": (32, 16), "seed": 4} | changes
+    )
+
+
+@pytest.mark.parametrize("renderer", ["game", "camera"])
+def test_what_is_read_is_what_was_drawn(tmp_path, renderer):
+    heard = []
+    drawn(renderer).draw(tmp_path, heard.append)
+    frames = open_frame_set(drawn(renderer), tmp_path)
+    assert heard == [1, 2]
+    assert len(frames) == 2 and frames.labelled and frames.name == "toyworld"
+    for index in range(2):
+        image, label_map = draw_frame(renderer, 4, index, (32, 16))
+        assert np.array_equal(frames.read_image(index), image)
+        assert np.array_equal(frames.read_label_map(index), label_map)
+
+
+def test_only_missing_frames_are_drawn(tmp_path):
+    drawn("game", frames=1).draw(tmp_path)
+    (first,) = tmp_path.rglob("rgb/*.png")
+    before = first.stat().st_mtime_ns
+    drawn("game", frames=3).draw(tmp_path)
+    assert len(list(tmp_path.rglob("rgb/*.png"))) == 3
+    assert first.stat().st_mtime_ns == before
+
+
+def test_a_shorter_set_is_the_beginning_of_a_longer_one(tmp_path):
+    drawn("camera", frames=3).draw(tmp_path)
+    names = [frame.name for frame in drawn("camera", frames=2).find(tmp_path).frames]
+    assert names == ["toyworld/toyworld_000000_000019", "toyworld/toyworld_000001_000019"]
+
+
+def test_sets_that_differ_have_folders_that_differ(tmp_path):
+    sets = [drawn("game"), drawn("camera"), drawn("game", seed=5), drawn("game", size=(64, 16))]
+    assert len({one.folder(tmp_path) for one in sets}) == 4
+    assert drawn("game", root="here").folder(tmp_path) == tmp_path / "here"
+
+
+def test_settings_are_found_by_their_reader():
+    one = TypeAdapter(AnyFrameSetSettings).validate_python({"reader": "toyworld", "renderer": "game", "frames": 1})
+    assert one == ToyWorldSettings(reader="toyworld", renderer="game", frames=1)
+    with pytest.raises(ValidationError, match="frames"):
+        drawn("game", frames=0)
+
+
+def test_a_folder_given_relative_to_where_one_stands(tmp_path, monkeypatch):
+    """`sim2real compare … --run runs/demo` draws below a relative path."""
+    monkeypatch.chdir(tmp_path)
+    for renderer in ("game", "camera"):
+        settings = ToyWorldSettings(reader="toyworld", name="toy", renderer=renderer, frames=1, size=(32, 16))
+        settings.draw(Path("runs/demo/frames"))
+        assert len(open_frame_set(settings, Path("runs/demo/frames"))) == 1

@@ -1,0 +1,47 @@
+"""Frames in memory whose grey says which they are, and batches of them."""
+
+from collections import Counter
+
+import numpy as np
+
+from pipelines.data.sampling.augment import SegmenterAugmentation
+from pipelines.data.sampling.batches import FramePool
+from pipelines.data.sampling.labelled_batches import LabelledBatches
+
+
+class Painted:
+    """A frame set in memory: frame i is of grey `first + i`, with the label maps given."""
+
+    name = "painted"
+
+    def __init__(self, count=0, first=0, size=(16, 24), label_maps=None, without=()):
+        self.label_maps = label_maps or [np.full(size, i % 19, np.uint8) for i in range(count)]
+        self.without = without
+        self.first, self.reads = first, Counter()
+
+    def __len__(self):
+        return len(self.label_maps)
+
+    def has_label_map(self, index):
+        return index not in self.without
+
+    def read_image(self, index):
+        self.reads[index] += 1
+        return np.full((*self.label_maps[index].shape, 3), self.first + index, np.uint8)
+
+    def read_label_map(self, index):
+        return self.label_maps[index]
+
+
+def greys(image):
+    """Which frame each image of a batch was cut from."""
+    return [round(value.item() * 255) for value in image[:, 0, 0, 0]]
+
+
+PLAIN = SegmenterAugmentation(16, (24, 16), (1.0, 1.0), flip=False, colour_jitter=0.0, blur=0.0)
+RICH = SegmenterAugmentation(16, (24, 16), (0.5, 2.0), flip=True, colour_jitter=0.5, blur=0.5)
+
+
+def labelled(seed=3, shares=None, augmentation=RICH):
+    pools = {"translated": FramePool([Painted(5)], 32), "source": FramePool([Painted(6, first=100)], 32)}
+    return LabelledBatches(pools, shares or {"translated": 0.5, "source": 0.5}, seed, 3, augmentation)
