@@ -22,8 +22,8 @@ import torch
 
 from pipelines.data.frames import open_frame_set
 from pipelines.data.readers.drawn import ToyWorldSettings
-from pipelines.data.sampling.batches import FramePool, stream
-from pipelines.data.sampling.labelled_batches import LabelledBatches
+from pipelines.data.sampling.batches import Draws, FramePool, stream
+from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture
 from pipelines.engine.launch import Machine, choose_machine, describe_machine, use_threads
 from pipelines.engine.loop import PerformedUpdate
 from pipelines.experiment.segmenters import SegmenterSettings
@@ -56,9 +56,8 @@ def waiting(
     """Seconds in all, seconds waited for data, and seconds of CPU time for the batch and for the step, in words."""
     batches = LabelledBatches(
         {"source": pools["source"]},
-        {"source": 1.0},
-        0,
-        settings.batch,
+        Mixture({"source": 1.0}),
+        Draws(0, settings.batch),
         augmentation_in_workers(settings),
         style=pools["target"] if settings.style_from_target else None,
         style_in_batch=settings.augment_on == "device",

@@ -37,7 +37,7 @@ class AdaptationBatches:
 
     def __call__(self, step: int) -> AdaptationBatch:
         """The batch of a step, or this process's part of it."""
-        images = [self._target_image(step, slot) for slot in self.source.slots]
+        images = [self._target_image(step, slot) for slot in self.source.draws.slots]
         labelled_target = None if self.labelled_target is None else self.labelled_target(step)
         return AdaptationBatch(self.source(step), torch.stack(images), labelled_target)
 
@@ -46,6 +46,6 @@ class AdaptationBatches:
         return self.source.class_shares(number_of_classes)
 
     def _target_image(self, step: int, slot: int) -> torch.Tensor:
-        random = keyed_random(self.source.seed, "adaptation", step, slot)
+        random = keyed_random(self.source.draws.seed, "adaptation", step, slot)
         image = self.target.image(int(random.integers(len(self.target))))
         return self.augmentation(image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), random, None)[0]

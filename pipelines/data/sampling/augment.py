@@ -42,6 +42,34 @@ def crop_window(shape: tuple[int, ...], size: tuple[int, int], random: np.random
 
 
 @dataclass(frozen=True)
+class FrameChanges:
+    """What is varied in a frame of the crop's size, by the workers or on the device; nothing by default."""
+
+    flip: bool = False
+    """Mirror half of the time."""
+    colour_jitter: float = 0.0
+    """Half-width of the factors of brightness, contrast and saturation; a tenth of it for hue."""
+    blur: float = 0.0
+    """Probability of a Gaussian blur, sigma 0.3 to 2 pixels."""
+    gamma: float = 0.0
+    """Probability of an exponent between 1/2 and 2, drawn log-uniformly."""
+    grey: float = 0.0
+    """Probability of a frame without colour."""
+    noise: float = 0.0
+    """Probability of a sensor's noise."""
+    jpeg: float = 0.0
+    """Probability of a JPEG compression."""
+    jpeg_quality: tuple[int, int] = (40, 95)
+    """Lowest and highest quality."""
+    style_from_target: float = 0.0
+    """Probability that a frame takes the looks of the style image, where it is given one."""
+    style: str = "colour"
+    """ "colour", "fourier" or "either"."""
+    style_window: float = 0.01
+    """Of "fourier": see `segment.appearance.style.transfer_amplitude`."""
+
+
+@dataclass(frozen=True)
 class SegmenterAugmentation:
     """Scale, crop, flip, the target's looks, colour, gamma, grey, blur, noise and JPEG, in this order: a camera's.
 
@@ -49,33 +77,13 @@ class SegmenterAugmentation:
         height: Frames are brought to this height, times the random scale.
         crop: Width and height of the result; what is missing is filled with black and ignored.
         scale: Range of the scale, drawn log-uniformly.
-        flip: Mirror half of the time.
-        colour_jitter: Half-width of the factors of brightness, contrast and saturation; a tenth of it for hue.
-        blur: Probability of a Gaussian blur, sigma 0.3 to 2 pixels.
-        gamma: Probability of an exponent between 1/2 and 2, drawn log-uniformly.
-        grey: Probability of a frame without colour.
-        noise: Probability of a sensor's noise.
-        jpeg: Probability of a JPEG compression.
-        jpeg_quality: Lowest and highest quality.
-        style_from_target: Probability that a frame takes the looks of the style image, where it is given one.
-        style: "colour", "fourier" or "either".
-        style_window: Of "fourier": see `segment.appearance.style.transfer_amplitude`.
+        changes: What comes after the crop.
     """
 
     height: int
     crop: tuple[int, int]
-    scale: tuple[float, float]
-    flip: bool
-    colour_jitter: float
-    blur: float
-    gamma: float = 0.0
-    grey: float = 0.0
-    noise: float = 0.0
-    jpeg: float = 0.0
-    jpeg_quality: tuple[int, int] = (40, 95)
-    style_from_target: float = 0.0
-    style: str = "colour"
-    style_window: float = 0.01
+    scale: tuple[float, float] = (1.0, 1.0)
+    changes: FrameChanges = FrameChanges()
 
     def __call__(
         self,
@@ -102,10 +110,10 @@ class SegmenterAugmentation:
         label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST_EXACT)
         image, label_map = self._crop(image, label_map, random)
         shown = self._shown(size)
-        if self.flip and random.random() < 0.5:
+        if self.changes.flip and random.random() < 0.5:
             image, label_map, shown = image[:, ::-1], label_map[:, ::-1], shown[:, ::-1]
         tensor = to_tensor(np.ascontiguousarray(image))
-        if style is not None and random.random() < self.style_from_target:
+        if style is not None and random.random() < self.changes.style_from_target:
             tensor = self._styled(tensor, torch.from_numpy(np.ascontiguousarray(shown)), style(), random)
         tensor = self._colour(tensor, random)
         return self._camera(tensor, random), torch.from_numpy(label_map.astype(np.int64))
@@ -132,33 +140,33 @@ class SegmenterAugmentation:
         self, image: torch.Tensor, shown: torch.Tensor, style: np.ndarray, random: np.random.Generator
     ) -> torch.Tensor:
         target = to_tensor(fit_style(style, self.crop))[None]
-        if self.style == "colour" or (self.style == "either" and random.random() < 0.5):
+        if self.changes.style == "colour" or (self.changes.style == "either" and random.random() < 0.5):
             return transfer_colour(image[None], target, shown[None])[0]
-        return transfer_amplitude(image[None], target, self.style_window, shown[None])[0]
+        return transfer_amplitude(image[None], target, self.changes.style_window, shown[None])[0]
 
     def _colour(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-        if self.colour_jitter > 0:
-            low, high = 1 - self.colour_jitter, 1 + self.colour_jitter
+        if self.changes.colour_jitter > 0:
+            low, high = 1 - self.changes.colour_jitter, 1 + self.changes.colour_jitter
             image = functional.adjust_brightness(image, random.uniform(low, high))
             image = adjust_contrast(image, random.uniform(low, high))
             image = functional.adjust_saturation(image, random.uniform(low, high))
-            image = functional.adjust_hue(image, random.uniform(-0.1, 0.1) * self.colour_jitter)
-        if self.gamma > 0 and random.random() < self.gamma:
+            image = functional.adjust_hue(image, random.uniform(-0.1, 0.1) * self.changes.colour_jitter)
+        if self.changes.gamma > 0 and random.random() < self.changes.gamma:
             image = functional.adjust_gamma(image, 2 ** random.uniform(-1, 1))
-        if self.grey > 0 and random.random() < self.grey:
+        if self.changes.grey > 0 and random.random() < self.changes.grey:
             image = functional.rgb_to_grayscale(image, num_output_channels=3)
         return image
 
     def _camera(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         """What lens, sensor and file do to a picture."""
-        if self.blur > 0 and random.random() < self.blur:
+        if self.changes.blur > 0 and random.random() < self.changes.blur:
             image = functional.gaussian_blur(image, kernel_size=[9, 9], sigma=[random.uniform(0.3, 2.0)])
-        if self.noise > 0 and random.random() < self.noise:
+        if self.changes.noise > 0 and random.random() < self.changes.noise:
             shot, read = shot_and_read(random.random(), random.standard_normal())
             normal = torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
             image = sensor_noise(image, normal, shot, read)
-        if self.jpeg > 0 and random.random() < self.jpeg:
-            quality = int(random.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
+        if self.changes.jpeg > 0 and random.random() < self.changes.jpeg:
+            quality = int(random.integers(self.changes.jpeg_quality[0], self.changes.jpeg_quality[1] + 1))
             image = to_tensor(through_jpeg(to_image(image), quality))
         return image
 

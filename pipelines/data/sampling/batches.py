@@ -7,6 +7,7 @@ on with exactly the batches it would have had, whatever the number of worker pro
 import math
 import signal
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -109,6 +110,38 @@ class FramePool:
         return counts
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Which batches are drawn here: each is a function of the run's seed and of its step."""
+
+    seed: int
+    """Of the run."""
+    batch: int
+    """Slots in a batch, each for one frame (of every domain)."""
+    share: range | None = None
+    """The slots to make, where several processes share a batch; None for all. What is in a slot does not depend on who
+    makes it."""
+
+    @property
+    def slots(self) -> range:
+        """Those to make."""
+        return range(self.batch) if self.share is None else self.share
+
+
+@dataclass(frozen=True)
+class Crops:
+    """How crops are cut for a translator."""
+
+    height: int
+    """Frames are brought to this height, times the random scale, before cropping."""
+    size: tuple[int, int]
+    """Width and height of the crops; smaller frames are enlarged to it."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the scale, drawn log-uniformly."""
+    flip: bool = True
+    """Mirror half of the crops."""
+
+
 class UnpairedBatches:
     """Batches for a translator: source and target crops that have nothing to do with each other.
 
@@ -118,37 +151,23 @@ class UnpairedBatches:
     Args:
         source: Frames of the source.
         target: Frames of the target.
-        seed: Of the run.
-        batch: Images of each domain in a batch.
-        height: Frames are brought to this height, times the random scale, before cropping.
-        crop: Side of the crops; smaller frames are enlarged to it.
-        scale: Range of the scale, drawn log-uniformly.
-        flip: Mirror half of the crops.
+        draws: Which batches.
+        crops: How they are cut.
         source_labels: Whether to crop label maps with the source; those that a frame lacks are ignored throughout.
         labelled_target: Labelled target frames; None for none.
-        slots: Those of the batch to make, where several processes share it; None for all.
     """
 
     def __init__(
         self,
         source: FramePool,
         target: FramePool,
-        seed: int,
-        batch: int,
-        height: int,
-        crop: int,
-        *,
-        scale: tuple[float, float] = (1.0, 1.0),
-        flip: bool = True,
+        draws: Draws,
+        crops: Crops,
         source_labels: bool = False,
         labelled_target: FramePool | None = None,
-        slots: range | None = None,
     ) -> None:
-        self.slots = range(batch) if slots is None else slots
         self.source, self.target, self.labelled_target = source, target, labelled_target
-        self.seed, self.batch, self.height, self.crop = seed, batch, height, crop
-        self.scale, self.flip = scale, flip
-        self.source_labels = source_labels
+        self.draws, self.crops, self.source_labels = draws, crops, source_labels
 
     def __call__(self, step: int) -> UnpairedBatch:
         """The batch of a step, or this process's part of it."""
@@ -163,11 +182,12 @@ class UnpairedBatches:
         self, domain: str, pool: FramePool, step: int, labels: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         crops, label_maps = [], []
-        for position in (step * self.batch + slot for slot in self.slots):
+        seed, width = self.draws.seed, self.crops.size[0]
+        for position in (step * self.draws.batch + slot for slot in self.draws.slots):
             rounds, place = divmod(position, len(pool))
-            index = int(keyed_random(self.seed, domain, "order", rounds).permutation(len(pool))[place])
-            image = fit_height(pool.image(index), self._height(domain, position), enlarge=True, least_width=self.crop)
-            window = self._window(image.shape, keyed_random(self.seed, domain, "crop", position))
+            index = int(keyed_random(seed, domain, "order", rounds).permutation(len(pool))[place])
+            image = fit_height(pool.image(index), self._height(domain, position), enlarge=True, least_width=width)
+            window = self._window(image.shape, keyed_random(seed, domain, "crop", position))
             crops.append(to_tensor(image[window]))
             if labels:
                 label_map = _fit_labels(pool.label_map(index), image.shape)[window]
@@ -176,19 +196,20 @@ class UnpairedBatches:
 
     def _height(self, domain: str, position: int) -> int:
         """What a frame is brought to before cropping."""
-        low, high = self.scale
+        (low, high), least = self.crops.scale, self.crops.size[1]
         if low == high:
-            return max(round(low * self.height), self.crop)
-        random = keyed_random(self.seed, domain, "scale", position)
-        return max(round(float(np.exp(random.uniform(math.log(low), math.log(high)))) * self.height), self.crop)
+            return max(round(low * self.crops.height), least)
+        random = keyed_random(self.draws.seed, domain, "scale", position)
+        return max(round(float(np.exp(random.uniform(math.log(low), math.log(high)))) * self.crops.height), least)
 
     def _window(self, shape: tuple[int, ...], random: np.random.Generator) -> tuple[slice, slice]:
         """Rows and columns of a random crop; the columns run backwards where it is mirrored."""
-        top, left = crop_window(shape, (self.crop, self.crop), random)
-        columns = slice(left, left + self.crop)
-        if self.flip and random.random() < 0.5:
-            columns = slice(left + self.crop - 1, left - 1 if left else None, -1)
-        return slice(top, top + self.crop), columns
+        width, height = self.crops.size
+        top, left = crop_window(shape, (height, width), random)
+        columns = slice(left, left + width)
+        if self.crops.flip and random.random() < 0.5:
+            columns = slice(left + width - 1, left - 1 if left else None, -1)
+        return slice(top, top + height), columns
 
 
 def _fit_labels(label_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

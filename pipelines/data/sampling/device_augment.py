@@ -9,6 +9,7 @@ import kornia.augmentation as K
 import torch
 from torch import Tensor
 
+from pipelines.data.sampling.augment import FrameChanges
 from segment.appearance.sensor import sensor_noise, shot_and_read
 from segment.appearance.style import transfer_amplitude, transfer_colour
 from segment.batches import LabelledBatch
@@ -18,34 +19,20 @@ from segment.classes import IGNORE_INDEX
 class DeviceAugmentation:
     """Flip, the target's looks, colour, gamma, grey, blur, noise and JPEG of a whole batch.
 
-    The arguments are those of `SegmenterAugmentation`, and so are the distributions. What is filled up around a frame
-    stays black up to the change of its looks; being ignored, it teaches nothing.
+    The distributions are those of `SegmenterAugmentation`. What is filled up around a frame stays black up to the
+    change of its looks; being ignored, it teaches nothing.
     """
 
-    def __init__(
-        self,
-        flip: bool,
-        colour_jitter: float,
-        blur: float,
-        gamma: float,
-        grey: float,
-        noise: float,
-        jpeg: float,
-        jpeg_quality: tuple[int, int],
-        style_from_target: float,
-        style: str,
-        style_window: float,
-    ) -> None:
-        self.flip, self.gamma, self.noise = flip, gamma, noise
-        self.style_from_target, self.style, self.style_window = style_from_target, style, style_window
-        factors = (1 - colour_jitter, 1 + colour_jitter)
-        hue = 0.1 * colour_jitter
+    def __init__(self, changes: FrameChanges) -> None:
+        self.changes = changes
+        factors = (1 - changes.colour_jitter, 1 + changes.colour_jitter)
+        hue = 0.1 * changes.colour_jitter
         self.jitter = (
-            K.ColorJitter(factors, factors, factors, (-hue, hue), order=[0, 1, 2, 3]) if colour_jitter else None
+            K.ColorJitter(factors, factors, factors, (-hue, hue), order=[0, 1, 2, 3]) if changes.colour_jitter else None
         )
-        self.grey = K.RandomGrayscale(p=grey) if grey else None
-        self.blur = K.RandomGaussianBlur((9, 9), (0.3, 2.0), p=blur) if blur else None
-        self.jpeg = K.RandomJPEG(tuple(map(float, jpeg_quality)), p=jpeg) if jpeg else None
+        self.grey = K.RandomGrayscale(p=changes.grey) if changes.grey else None
+        self.blur = K.RandomGaussianBlur((9, 9), (0.3, 2.0), p=changes.blur) if changes.blur else None
+        self.jpeg = K.RandomJPEG(tuple(map(float, changes.jpeg_quality)), p=changes.jpeg) if changes.jpeg else None
 
     @torch.no_grad()
     def __call__(self, batch: LabelledBatch) -> LabelledBatch:
@@ -60,7 +47,7 @@ class DeviceAugmentation:
         return LabelledBatch(image.clamp(0, 1), label_map)
 
     def _flipped(self, image: Tensor, label_map: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.flip:
+        if not self.changes.flip:
             return image, label_map
         mirrored = _drawn(image, 0.5)
         return (
@@ -69,29 +56,29 @@ class DeviceAugmentation:
         )
 
     def _styled(self, image: Tensor, label_map: Tensor, style: Tensor, styled: Tensor) -> Tensor:
-        chosen = _drawn(image, self.style_from_target) & styled
-        by_colour = _drawn(image, {"colour": 1.0, "either": 0.5, "fourier": 0.0}[self.style])
+        chosen = _drawn(image, self.changes.style_from_target) & styled
+        by_colour = _drawn(image, {"colour": 1.0, "either": 0.5, "fourier": 0.0}[self.changes.style])
         shown = (image > 0).any(1) | (label_map != IGNORE_INDEX)  # all but what was filled up
         result = image
-        if self.style != "fourier":
+        if self.changes.style != "fourier":
             looks = transfer_colour(image, style, shown)
             result = looks.where((chosen & by_colour)[:, None, None, None], result)
-        if self.style != "colour":
-            looks = transfer_amplitude(image, style, self.style_window, shown)
+        if self.changes.style != "colour":
+            looks = transfer_amplitude(image, style, self.changes.style_window, shown)
             result = looks.where((chosen & ~by_colour)[:, None, None, None], result)
         return result
 
     def _exposed(self, image: Tensor) -> Tensor:
-        if self.gamma == 0:
+        if self.changes.gamma == 0:
             return image
         exponents = 2 ** (2 * torch.rand(len(image)) - 1)
-        exponents = exponents.where(torch.rand(len(image)) < self.gamma, 1.0).to(image.device)
+        exponents = exponents.where(torch.rand(len(image)) < self.changes.gamma, 1.0).to(image.device)
         return image.clamp(min=1e-6) ** exponents[:, None, None, None]
 
     def _noisy(self, image: Tensor) -> Tensor:
-        if self.noise == 0:
+        if self.changes.noise == 0:
             return image
-        chosen = _drawn(image, self.noise)[:, None, None, None]
+        chosen = _drawn(image, self.changes.noise)[:, None, None, None]
         draws = zip(torch.rand(len(image)).tolist(), torch.randn(len(image)).tolist(), strict=True)
         variances = torch.tensor([shot_and_read(*draw) for draw in draws], device=image.device)
         shot, read = variances.T[..., None, None, None]

@@ -4,6 +4,7 @@ The batch of a step is a pure function of (seed, step), as all batches are.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -11,10 +12,26 @@ import torch
 
 from pipelines.data.images import to_tensor
 from pipelines.data.sampling.augment import SegmenterAugmentation, fit_style
-from pipelines.data.sampling.batches import FramePool
+from pipelines.data.sampling.batches import Draws, FramePool
 from pipelines.data.sampling.random_keys import keyed_random
 from pipelines.errors import NoInputsError
 from segment.batches import LabelledBatch
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """From which pools frames are drawn, and which of their frames."""
+
+    shares: Mapping[str, float]
+    """Probability of each pool, by its name; those of 0 are never read."""
+    rare_class_sampler: Callable[[str, np.random.Generator], int] | None = None
+    """Draws the frame of a pool; None draws by `weights`."""
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """How often each frame of a pool is drawn beside its others, by the pool's name; a pool without is drawn evenly."""
+    exact_shares: bool = False
+    """Each batch holds the shares, rounded up or down to whole slots, and the mean over batches exactly."""
+    target_from_step: int | None = None
+    """From this step on all slots draw from the pool "target"; None for never."""
 
 
 class LabelledBatches:
@@ -22,54 +39,34 @@ class LabelledBatches:
 
     Args:
         pools: Frames by the name of their share.
-        shares: Probability of each pool; those of 0 are never read.
-        seed: Of the run.
-        batch: Slots in a batch.
+        mixture: How they are drawn from.
+        draws: Which batches.
         augmentation: Applied to every frame.
-        rare_class_sampler: Draws the frame of a pool; None draws by `weights`.
-        weights: How often each frame of a pool is drawn beside its others, by the pool's name; a pool without is drawn
-            evenly.
-        exact_shares: Each batch holds the shares, rounded up or down to whole slots, and the mean over batches exactly.
-        target_from_step: From this step on all slots draw from the pool "target"; None for never.
         style: Target frames whose looks the frames of all pools but "target" may take; None for none.
         style_in_batch: Hand a style image to whoever augments the batch, instead of using it here.
-        slots: Those of the batch to make, where several processes share it; None for all. What is in a slot does not
-            depend on who makes it.
     """
 
     def __init__(
         self,
         pools: dict[str, FramePool],
-        shares: dict[str, float],
-        seed: int,
-        batch: int,
+        mixture: Mixture,
+        draws: Draws,
         augmentation: SegmenterAugmentation,
-        rare_class_sampler: Callable[[str, np.random.Generator], int] | None = None,
-        weights: Mapping[str, np.ndarray] | None = None,
-        *,
-        exact_shares: bool = False,
-        target_from_step: int | None = None,
         style: FramePool | None = None,
         style_in_batch: bool = False,
-        slots: range | None = None,
     ) -> None:
-        self.names = [name for name, share in shares.items() if share > 0]
-        self.shares = np.array([shares[name] for name in self.names])
-        self.pools, self.seed, self.batch = pools, seed, batch
-        self.augmentation = augmentation
-        self.rare_class_sampler = rare_class_sampler
-        self.weights = weights or {}
-        self.exact_shares, self.target_from_step = exact_shares, target_from_step
+        self.names = [name for name, share in mixture.shares.items() if share > 0]
+        self.shares = np.array([mixture.shares[name] for name in self.names])
+        self.pools, self.mixture, self.draws, self.augmentation = pools, mixture, draws, augmentation
         self.style, self.style_in_batch = style, style is not None and style_in_batch
-        self.slots = range(batch) if slots is None else slots
 
     def __call__(self, step: int) -> LabelledBatch:
         """The batch of a step, or this process's part of it."""
-        images, label_maps, names = zip(*(self._slot(step, slot) for slot in self.slots), strict=True)
+        images, label_maps, names = zip(*(self._slot(step, slot) for slot in self.draws.slots), strict=True)
         if not self.style_in_batch:
             return LabelledBatch(torch.stack(images), torch.stack(label_maps))
         crop = self.augmentation.crop
-        styles = [to_tensor(fit_style(self._style_of(step, slot), crop)) for slot in self.slots]
+        styles = [to_tensor(fit_style(self._style_of(step, slot), crop)) for slot in self.draws.slots]
         styled = torch.tensor([name != "target" for name in names])
         return LabelledBatch(torch.stack(images), torch.stack(label_maps), torch.stack(styles), styled)
 
@@ -81,30 +78,31 @@ class LabelledBatches:
 
     def _slot(self, step: int, slot: int) -> tuple[torch.Tensor, torch.Tensor, str]:
         """Image, label map, and the name of the pool that they are from."""
-        random = keyed_random(self.seed, "mixture", step, slot)
+        random = keyed_random(self.draws.seed, "mixture", step, slot)
         name = self._pool_of(step, slot, random)
         pool = self.pools[name]
-        if self.rare_class_sampler:
-            index = self.rare_class_sampler(name, random)
+        if self.mixture.rare_class_sampler:
+            index = self.mixture.rare_class_sampler(name, random)
         else:
-            index = drawn(np.arange(len(pool)), self.weights.get(name), random)
+            index = drawn(np.arange(len(pool)), self.mixture.weights.get(name), random)
         keeps_looks = self.style is None or self.style_in_batch or name == "target"
         style = None if keeps_looks else partial(self._style_of, step, slot)
         return *self.augmentation(pool.image(index), pool.label_map(index), random, style), name
 
     def _pool_of(self, step: int, slot: int, random: np.random.Generator) -> str:
-        if self.target_from_step is not None and step >= self.target_from_step:
+        from_step = self.mixture.target_from_step
+        if from_step is not None and step >= from_step:
             return "target"
         probabilities = self.shares / self.shares.sum()
-        if not self.exact_shares:
+        if not self.mixture.exact_shares:
             return self.names[int(random.choice(len(self.names), p=probabilities))]
         # Slots lie at even distances, all moved by one draw: each share gets its number of them, off by less than one.
-        place = (keyed_random(self.seed, "shares", step).random() + slot) / self.batch
+        place = (keyed_random(self.draws.seed, "shares", step).random() + slot) / self.draws.batch
         return self.names[min(int(np.searchsorted(probabilities.cumsum(), place, "right")), len(self.names) - 1)]
 
     def _style_of(self, step: int, slot: int) -> np.ndarray:
         """The target frame, uint8 (h, w, 3), whose looks a slot may take."""
-        return self.style.image(int(keyed_random(self.seed, "style", step, slot).integers(len(self.style))))
+        return self.style.image(int(keyed_random(self.draws.seed, "style", step, slot).integers(len(self.style))))
 
 
 def drawn(indices: np.ndarray, weights: np.ndarray | None, random: np.random.Generator) -> int:

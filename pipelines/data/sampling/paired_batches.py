@@ -13,7 +13,7 @@ import torch
 from pipelines.data.images import to_tensor
 from pipelines.data.labels.instances import instance_file, number_things
 from pipelines.data.sampling.augment import crop_window, fit_height
-from pipelines.data.sampling.batches import FramePool
+from pipelines.data.sampling.batches import Crops, Draws, FramePool
 from pipelines.data.sampling.random_keys import keyed_random
 from translate.methods.batches import PairedBatch
 
@@ -23,37 +23,25 @@ class PairedBatches:
 
     Args:
         pool: Labelled frames.
-        seed: Of the run.
-        batch: Frames in a batch.
-        height: Frames are brought to this height, times the random scale, before cropping.
-        crop: Width and height of the crops; smaller frames are enlarged to it.
-        scale: Range of the scale, drawn log-uniformly.
-        flip: Mirror half of the crops.
+        draws: Which batches.
+        crops: How they are cut.
         instances: Use the instance maps that lie beside the label maps. A frame without one, among others with, is
             numbered by its labels.
         table: uint8 (256,), train id to the id that the batches hold; None: train ids.
         kept_bytes: Instance maps beyond this much memory are read anew each time.
-        slots: Those of the batch to make, where several processes share it; None for all.
     """
 
     def __init__(
         self,
         pool: FramePool,
-        seed: int,
-        batch: int,
-        height: int,
-        crop: tuple[int, int],
+        draws: Draws,
+        crops: Crops,
         *,
-        scale: tuple[float, float] = (1.0, 1.0),
-        flip: bool = True,
         instances: bool = True,
         table: np.ndarray | None = None,
         kept_bytes: int = 2**29,
-        slots: range | None = None,
     ) -> None:
-        self.slots = range(batch) if slots is None else slots
-        self.pool, self.seed, self.batch, self.height, self.crop = pool, seed, batch, height, crop
-        self.scale, self.flip, self.table = scale, flip, table
+        self.pool, self.draws, self.crops, self.table = pool, draws, crops, table
         labels = [frames.frames[position].label for frames, position in pool.places] if instances else []
         found = {index: instance_file(label) for index, label in enumerate(labels) if label is not None}
         self.instance_files = {index: path for index, path in found.items() if path is not None}
@@ -67,7 +55,7 @@ class PairedBatches:
 
     def __call__(self, step: int) -> PairedBatch:
         """The batch of a step, or this process's part of it."""
-        slots = [self._slot(step * self.batch + slot) for slot in self.slots]
+        slots = [self._slot(step * self.draws.batch + slot) for slot in self.draws.slots]
         images, label_maps, things = zip(*slots, strict=True)
         return PairedBatch(
             torch.stack(images), torch.stack(label_maps), torch.stack(things) if self.instance_files else None
@@ -75,17 +63,17 @@ class PairedBatches:
 
     def _slot(self, position: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rounds, place = divmod(position, len(self.pool))
-        index = int(keyed_random(self.seed, "paired", "order", rounds).permutation(len(self.pool))[place])
-        random = keyed_random(self.seed, "paired", "crop", position)
-        width, height = self.crop
-        scale = float(np.exp(random.uniform(math.log(self.scale[0]), math.log(self.scale[1]))))
-        wanted = max(round(scale * self.height), height)
+        index = int(keyed_random(self.draws.seed, "paired", "order", rounds).permutation(len(self.pool))[place])
+        random = keyed_random(self.draws.seed, "paired", "crop", position)
+        width, height = self.crops.size
+        scale = float(np.exp(random.uniform(*map(math.log, self.crops.scale))))
+        wanted = max(round(scale * self.crops.height), height)
         image = fit_height(self.pool.image(index), wanted, enlarge=True, least_width=width)
         things = _fitted(self._things(index), image.shape)
         top, left = crop_window(image.shape, (height, width), random)
         window = (slice(top, top + height), slice(left, left + width))
         image, things = image[window], things[window]
-        if self.flip and random.random() < 0.5:
+        if self.crops.flip and random.random() < 0.5:
             image, things = image[:, ::-1], things[:, ::-1]
         label_map = (things & 255).astype(np.uint8)
         if self.table is not None:

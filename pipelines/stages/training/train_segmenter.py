@@ -4,6 +4,7 @@ out.
 
 import sys
 from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from pipelines.batch_inference.folder import PLAN
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.data.sampling.adaptation_batches import AdaptationBatches
-from pipelines.data.sampling.augment import SegmenterAugmentation
-from pipelines.data.sampling.batches import largest_height
-from pipelines.data.sampling.labelled_batches import LabelledBatches, RareClassSampler
+from pipelines.data.sampling.augment import FrameChanges, SegmenterAugmentation
+from pipelines.data.sampling.batches import Draws, largest_height
+from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture, RareClassSampler
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.data.scores import read_scores, select_by_consistency
 from pipelines.engine.checkpoint_files import checkpoint_hash
@@ -103,17 +104,11 @@ def labelled_batches(workspace: Workspace, seed: int, arm: str, processes: Proce
         style = filled_pool("style", workspace.target, settings.crop[1], processes=processes)
     return LabelledBatches(
         pools,
-        shares,
-        seed,
-        settings.batch,
+        Mixture(shares, sampler, weights, settings.exact_shares, first_step_on_target(settings, shares)),
+        Draws(seed, settings.batch, processes.share_of(settings.batch)),
         augmentation_in_workers(settings),
-        sampler,
-        weights,
-        exact_shares=settings.exact_shares,
-        target_from_step=first_step_on_target(settings, shares),
-        style=style,
+        style,
         style_in_batch=settings.augment_on == "device",
-        slots=processes.share_of(settings.batch),
     )
 
 
@@ -137,11 +132,10 @@ def semi_supervised_batches(
     pool = filled_pool("labelled target", few, kept_height, labels=True, processes=processes)
     batches.labelled_target = LabelledBatches(
         {"target": pool},
-        {"target": 1.0},
-        key_number(seed, "labelled_target"),  # or the frames would be drawn and cropped as the source's are
-        settings.batch,
+        Mixture({"target": 1.0}),
+        # A seed of its own, or the frames would be drawn and cropped as the source's are.
+        replace(batches.source.draws, seed=key_number(seed, "labelled_target")),
         augmentation_in_workers(settings),
-        slots=processes.share_of(settings.batch),
     )
     return batches
 
@@ -154,19 +148,11 @@ BATCHES: dict[LearnsFrom, Callable[..., LabelledBatches | AdaptationBatches]] = 
 """Makers of batches by what a method learns from."""
 
 
-APPEARANCE = (
-    *("flip", "colour_jitter", "blur", "gamma", "grey", "noise", "jpeg", "jpeg_quality"),
-    *("style_from_target", "style", "style_window"),
-)
-"""The settings of what either the workers or the device do, by their names there and here."""
-
-
 def augmentation_in_workers(settings: SegmenterSettings) -> SegmenterAugmentation:
     """All of it, or scale and crop alone where the device does the rest."""
     if settings.augment_on == "device":
-        return SegmenterAugmentation(settings.height, settings.crop, settings.scale, False, 0.0, 0.0)
-    appearance = {name: getattr(settings, name) for name in APPEARANCE}
-    return SegmenterAugmentation(settings.height, settings.crop, settings.scale, **appearance)
+        return SegmenterAugmentation(settings.height, settings.crop, settings.scale)
+    return SegmenterAugmentation(settings.height, settings.crop, settings.scale, _changes(settings))
 
 
 def augmentation_on_device(settings: SegmenterSettings) -> BatchAugmentation | None:
@@ -175,7 +161,12 @@ def augmentation_on_device(settings: SegmenterSettings) -> BatchAugmentation | N
         return None
     from pipelines.data.sampling.device_augment import DeviceAugmentation  # kornia takes seconds to import
 
-    return DeviceAugmentation(**{name: getattr(settings, name) for name in APPEARANCE})
+    return DeviceAugmentation(_changes(settings))
+
+
+def _changes(settings: SegmenterSettings) -> FrameChanges:
+    """What either the workers or the device do; it has the same names in the settings."""
+    return FrameChanges(**{one.name: getattr(settings, one.name) for one in fields(FrameChanges)})
 
 
 def first_step_on_target(settings: SegmenterSettings, shares: dict[str, float]) -> int | None:

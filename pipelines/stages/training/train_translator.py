@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from pipelines.data.sampling.batches import UnpairedBatches, largest_height
+from pipelines.data.sampling.batches import Crops, Draws, UnpairedBatches, largest_height
 from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
@@ -132,15 +132,10 @@ def unpaired_batches(workspace: Workspace, seed: int, processes: Processes = ALO
     return UnpairedBatches(
         filled_pool("source", workspace.source, kept_height, source_labels, processes),
         filled_pool("target", workspace.target, kept_height, processes=processes),
-        seed,
-        settings.batch,
-        settings.height,
-        settings.crop,
-        scale=settings.scale,
-        flip=settings.flip,
-        source_labels=source_labels,
-        labelled_target=labelled_target,
-        slots=processes.share_of(settings.batch),
+        Draws(seed, settings.batch, processes.share_of(settings.batch)),
+        Crops(settings.height, (settings.crop, settings.crop), settings.scale, settings.flip),
+        source_labels,
+        labelled_target,
     )
 
 

@@ -20,7 +20,7 @@ from pipelines.data.files import sha256_of
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.labels.instances import instance_file, number_things
 from pipelines.data.labels.label_formats import label_id_table
-from pipelines.data.sampling.batches import largest_height
+from pipelines.data.sampling.batches import Crops, Draws, largest_height
 from pipelines.data.sampling.paired_batches import PairedBatches
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import NoInputsError, UserError
@@ -58,15 +58,10 @@ def paired_batches(workspace: Workspace, seed: int, processes: Processes = ALONE
     )
     batches = PairedBatches(
         pool,
-        seed,
-        settings.batch,
-        settings.height,
-        settings.crop,
-        scale=settings.scale,
-        flip=settings.flip,
+        Draws(seed, settings.batch, processes.share_of(settings.batch)),
+        Crops(settings.height, settings.crop, settings.scale, settings.flip),
         instances=settings.instances,
         table=label_table(settings.labels),
-        slots=processes.share_of(settings.batch),
     )
     batches.read_instances()
     hashes = [sha256_of(batches.instance_files[index]) for index in sorted(batches.instance_files)]

@@ -4,9 +4,9 @@ from collections import Counter
 
 import numpy as np
 
-from pipelines.data.sampling.augment import SegmenterAugmentation
-from pipelines.data.sampling.batches import FramePool
-from pipelines.data.sampling.labelled_batches import LabelledBatches
+from pipelines.data.sampling.augment import FrameChanges, SegmenterAugmentation
+from pipelines.data.sampling.batches import Draws, FramePool
+from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture
 
 
 class Painted:
@@ -38,10 +38,11 @@ def greys(image):
     return [round(value.item() * 255) for value in image[:, 0, 0, 0]]
 
 
-PLAIN = SegmenterAugmentation(16, (24, 16), (1.0, 1.0), flip=False, colour_jitter=0.0, blur=0.0)
-RICH = SegmenterAugmentation(16, (24, 16), (0.5, 2.0), flip=True, colour_jitter=0.5, blur=0.5)
+PLAIN = SegmenterAugmentation(16, (24, 16))
+RICH = SegmenterAugmentation(16, (24, 16), (0.5, 2.0), FrameChanges(flip=True, colour_jitter=0.5, blur=0.5))
 
 
 def labelled(seed=3, shares=None, augmentation=RICH):
     pools = {"translated": FramePool([Painted(5)], 32), "source": FramePool([Painted(6, first=100)], 32)}
-    return LabelledBatches(pools, shares or {"translated": 0.5, "source": 0.5}, seed, 3, augmentation)
+    mixture = Mixture(shares or {"translated": 0.5, "source": 0.5})
+    return LabelledBatches(pools, mixture, Draws(seed, 3), augmentation)

@@ -10,11 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.data.sampling.augment import SegmenterAugmentation, adjust_contrast, crop_window, fit_height
+from pipelines.data.sampling.augment import (
+    FrameChanges,
+    SegmenterAugmentation,
+    adjust_contrast,
+    crop_window,
+    fit_height,
+)
 from pipelines.data.sampling.random_keys import keyed_random
 
 STEP = 12
 """Grey levels between neighbouring classes: 19 of them, and black for what is padded."""
+
+
+CUT = {"height": 32, "crop": (64, 32), "scale": (1.0, 1.0)}
 
 
 def blocks(height, width, size=4, seed=0):
@@ -29,8 +38,8 @@ def paint(label_map):
 
 
 def augmentation(**changes):
-    plain = {"height": 32, "crop": (64, 32), "scale": (1.0, 1.0), "flip": False, "colour_jitter": 0.0, "blur": 0.0}
-    return SegmenterAugmentation(**plain | changes)
+    cut = {key: changes.pop(key, value) for key, value in CUT.items()}
+    return SegmenterAugmentation(**cut, changes=FrameChanges(**changes))
 
 
 def classes_seen(image):

@@ -1,6 +1,7 @@
 """Batches by step number: the same whoever makes them and in whatever order, in the shares and rounds asked for."""
 
 import multiprocessing
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,15 +14,17 @@ from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.sampling.augment import SegmenterAugmentation
-from pipelines.data.sampling.batches import FramePool, UnpairedBatches, largest_height, stream
-from pipelines.data.sampling.labelled_batches import LabelledBatches
+from pipelines.data.sampling.batches import Crops, Draws, FramePool, UnpairedBatches, largest_height, stream
+from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture
 from pipelines.errors import ImageError, NoInputsError
 from tests.pipelines.data.sampling.painted import Painted, greys, labelled
+
+CROPS = Crops(16, (8, 8))
 
 
 def unpaired(batch=2, seed=3, sources=5, targets=7):
     pools = FramePool([Painted(sources)], 16), FramePool([Painted(targets, first=100)], 16)
-    return UnpairedBatches(*pools, seed, batch, 16, 8)
+    return UnpairedBatches(*pools, Draws(seed, batch), CROPS)
 
 
 def fields(batch):
@@ -90,7 +93,7 @@ def test_an_error_in_a_worker_reaches_the_loop():
         def read_image(self, index):
             raise NoInputsError("frame.png: cannot be read")
 
-    batches = UnpairedBatches(FramePool([Broken(2)], 16), FramePool([Painted(2)], 16), 0, 1, 16, 8)
+    batches = UnpairedBatches(FramePool([Broken(2)], 16), FramePool([Painted(2)], 16), Draws(0, 1), CROPS)
     with pytest.raises(NoInputsError, match=r"frame\.png"):
         next(stream(batches, 0, 2, 1))
 
@@ -141,7 +144,7 @@ def coded(first, count=3, size=(16, 24)):
 
 def guided(**settings):
     pools = [FramePool([coded(first)], 32) for first in (0, 10, 20)]
-    return UnpairedBatches(pools[0], pools[1], 3, 2, 16, 8, source_labels=True, labelled_target=pools[2], **settings)
+    return UnpairedBatches(pools[0], pools[1], Draws(3, 2), replace(CROPS, **settings), True, labelled_target=pools[2])
 
 
 def test_labels_follow_the_crop_and_the_flip_of_their_image():
@@ -167,7 +170,7 @@ def test_labels_follow_the_scale_of_their_image():
 
 
 def test_labels_leave_the_images_as_they_are():
-    plain, with_labels = UnpairedBatches(guided().source, guided().target, 3, 2, 16, 8), guided()
+    plain, with_labels = UnpairedBatches(guided().source, guided().target, Draws(3, 2), CROPS), guided()
     for step in range(4):
         assert torch.equal(plain(step).source, with_labels(step).source)
         assert torch.equal(plain(step).target, with_labels(step).target)
@@ -177,7 +180,7 @@ def test_labels_leave_the_images_as_they_are():
 def test_frames_without_labels_are_ignored_throughout():
     source = FramePool([Painted(2, without=(0, 1))], 16)
     source.read_all(labels=True)
-    batch = UnpairedBatches(source, FramePool([Painted(2)], 16), 0, 2, 16, 8, source_labels=True)(0)
+    batch = UnpairedBatches(source, FramePool([Painted(2)], 16), Draws(0, 2), CROPS, source_labels=True)(0)
     assert batch.source_label_map.unique().tolist() == [255]
 
 
@@ -194,7 +197,8 @@ def test_without_flip_nothing_is_mirrored():
 
 
 def test_scales_are_drawn_log_uniformly_and_never_below_the_crop():
-    batches = UnpairedBatches(FramePool([Painted(2)], 64), FramePool([Painted(2)], 64), 0, 1, 32, 20, scale=(0.5, 2.0))
+    crops = Crops(32, (20, 20), (0.5, 2.0))
+    batches = UnpairedBatches(FramePool([Painted(2)], 64), FramePool([Painted(2)], 64), Draws(0, 1), crops)
     heights = [batches._height("source", position) for position in range(400)]
     assert min(heights) == 20 and 60 < max(heights) <= 64
     assert np.median(heights) == pytest.approx(32, abs=3)
@@ -204,7 +208,7 @@ def test_scales_are_drawn_log_uniformly_and_never_below_the_crop():
 def test_frames_of_any_size_and_shape_fill_the_crop():
     sizes = [(4, 40), (40, 4), (8, 8), (100, 90)]
     frames = Painted(label_maps=[np.zeros(size, np.uint8) for size in sizes])
-    batches = UnpairedBatches(FramePool([frames], 16), FramePool([Painted(1)], 16), 0, 4, 16, 12)
+    batches = UnpairedBatches(FramePool([frames], 16), FramePool([Painted(1)], 16), Draws(0, 4), Crops(16, (12, 12)))
     assert batches(0).source.shape == (4, 3, 12, 12)
 
 
@@ -251,8 +255,8 @@ def test_classes_keep_their_ids_from_the_file_to_the_batch(tmp_path):
     write_image(tmp_path / "image.png", np.zeros((16, 16, 3), np.uint8))
     write_image(tmp_path / "ids.png", ids)
     frames = FrameSet("one", tmp_path, [Frame("0", tmp_path / "image.png", tmp_path / "ids.png", cityscapes())], [])
-    augmentation = SegmenterAugmentation(16, (16, 16), (1.0, 1.0), flip=False, colour_jitter=0.0, blur=0.0)
-    batch = LabelledBatches({"source": FramePool([frames], 16)}, {"source": 1.0}, 0, 1, augmentation)(0)
+    pools, augmentation = {"source": FramePool([frames], 16)}, SegmenterAugmentation(16, (16, 16))
+    batch = LabelledBatches(pools, Mixture({"source": 1.0}), Draws(0, 1), augmentation)(0)
     assert batch.label_map[0, ::8, ::8].tolist() == [[0, 13], [18, 255]]
 
 

@@ -3,13 +3,10 @@
 import pytest
 import torch
 
+from pipelines.data.sampling.augment import FrameChanges
 from pipelines.data.sampling.device_augment import DeviceAugmentation
 from segment.batches import LabelledBatch
 
-OFF = {
-    "flip": False, "colour_jitter": 0.0, "blur": 0.0, "gamma": 0.0, "grey": 0.0, "noise": 0.0, "jpeg": 0.0,
-    "jpeg_quality": (40, 95), "style_from_target": 0.0, "style": "colour", "style_window": 0.05,
-}  # fmt: skip
 LOOKS = {
     "colour_jitter": {"colour_jitter": 0.5},
     "gamma": {"gamma": 1.0},
@@ -20,12 +17,12 @@ LOOKS = {
     "colour style": {"style_from_target": 1.0},
     "fourier style": {"style_from_target": 1.0, "style": "fourier"},
 }
-EVERYTHING = OFF | {key: value for changes in LOOKS.values() for key, value in changes.items()} | {"style": "either"}
+EVERYTHING = {key: value for changes in LOOKS.values() for key, value in changes.items()} | {"style": "either"}
 
 
 def augment(seed=0, batch=None, **changes):
     torch.manual_seed(seed)
-    return DeviceAugmentation(**OFF | changes)(batch or coloured())
+    return DeviceAugmentation(FrameChanges(style_window=0.05, **changes))(batch or coloured())
 
 
 def coloured(number=4, height=24, width=40):

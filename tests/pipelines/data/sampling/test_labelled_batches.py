@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.sampling.augment import SegmenterAugmentation
-from pipelines.data.sampling.batches import FramePool
-from pipelines.data.sampling.labelled_batches import LabelledBatches, RareClassSampler
+from pipelines.data.sampling.augment import FrameChanges, SegmenterAugmentation
+from pipelines.data.sampling.batches import Draws, FramePool
+from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture, RareClassSampler
 from pipelines.data.sampling.random_keys import keyed_random
 from pipelines.errors import NoInputsError
 from tests.pipelines.data.sampling.painted import PLAIN, Painted, greys, labelled
@@ -37,7 +37,7 @@ def test_shares_are_respected(share):
 
 def test_a_pool_without_a_share_need_not_exist():
     pools = {"source": FramePool([Painted(2)], 16)}
-    batches = LabelledBatches(pools, {"translated": 0.0, "source": 1.0, "target": 0.0}, 0, 2, PLAIN)
+    batches = LabelledBatches(pools, Mixture({"translated": 0.0, "source": 1.0, "target": 0.0}), Draws(0, 2), PLAIN)
     assert batches(0).image.shape[0] == 2
 
 
@@ -52,8 +52,8 @@ def test_weights_decide_how_often_a_frame_of_a_pool_is_drawn():
     """Weights 1 and 3 of two frames: of 800 draws 3/4, with a standard deviation of 1.5 %; a weight of 0 is never."""
     pools = {"translated": FramePool([Painted(3)], 16), "source": FramePool([Painted(2, first=100)], 16)}
     weights = {"translated": np.array([1.0, 3.0, 0.0])}
-    shares = {"translated": 0.5, "source": 0.5}
-    batches = LabelledBatches(pools, shares, 0, 8, PLAIN, weights=weights)
+    mixture = Mixture({"translated": 0.5, "source": 0.5}, weights=weights)
+    batches = LabelledBatches(pools, mixture, Draws(0, 8), PLAIN)
     drawn = Counter(grey for step in range(200) for grey in greys(batches(step).image))
     assert drawn[1] / (drawn[0] + drawn[1]) == pytest.approx(0.75, abs=0.05) and drawn[2] == 0
     assert drawn[100] / (drawn[100] + drawn[101]) == pytest.approx(0.5, abs=0.06)
@@ -61,8 +61,8 @@ def test_weights_decide_how_often_a_frame_of_a_pool_is_drawn():
 
 def test_equal_weights_change_the_draws_of_no_other_pool():
     plain, weighted = (
-        LabelledBatches({"source": FramePool([Painted(5)], 16)}, {"source": 1.0}, 0, 4, PLAIN, weights=weights)
-        for weights in (None, {"translated": np.ones(3)})
+        LabelledBatches({"source": FramePool([Painted(5)], 16)}, mixture, Draws(0, 4), PLAIN)
+        for mixture in (Mixture({"source": 1.0}), Mixture({"source": 1.0}, weights={"translated": np.ones(3)}))
     )
     assert all(torch.equal(plain(step).image, weighted(step).image) for step in range(10))
 
@@ -70,9 +70,13 @@ def test_equal_weights_change_the_draws_of_no_other_pool():
 SHARES = {"translated": 0.5, "source": 0.3, "target": 0.2}
 
 
-def mixed(**options):
-    pools = {name: FramePool([Painted(5, first=first)], 16) for name, first in zip(SHARES, (0, 100, 200), strict=True)}
-    return LabelledBatches(pools, SHARES, 1, options.pop("batch", 8), PLAIN, **options)
+def pools_of_shares():
+    return {name: FramePool([Painted(5, first=first)], 16) for name, first in zip(SHARES, (0, 100, 200), strict=True)}
+
+
+def mixed(batch=8, share=None, style=None, style_in_batch=False, **how):
+    draws = Draws(1, batch, share)
+    return LabelledBatches(pools_of_shares(), Mixture(SHARES, **how), draws, PLAIN, style, style_in_batch)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8, 10])
@@ -97,15 +101,14 @@ def test_shares_of_classes_are_those_of_the_mixture():
     half[4:] = 255
     maps = {"translated": [np.zeros((8, 8), np.uint8)] * 3, "source": [half]}
     pools = {name: FramePool([Painted(label_maps=of)], 8) for name, of in maps.items()}
-    batches = LabelledBatches(pools, {"translated": 0.75, "source": 0.25}, 0, 2, PLAIN)
+    batches = LabelledBatches(pools, Mixture({"translated": 0.75, "source": 0.25}), Draws(0, 2), PLAIN)
     assert batches.class_shares(19)[:3].tolist() == [0.75, 0.25, 0]
 
 
 def test_frames_of_the_target_keep_their_looks_and_others_take_them():
     style = FramePool([Painted(1, first=250)], 16)
-    restyled = SegmenterAugmentation(16, (24, 16), (1.0, 1.0), False, 0.0, 0.0, style_from_target=1.0)
-    pools = {name: FramePool([Painted(5, first=first)], 16) for name, first in zip(SHARES, (0, 100, 200), strict=True)}
-    drawn = greys(LabelledBatches(pools, SHARES, 1, 40, restyled, style=style)(0).image)
+    restyled = SegmenterAugmentation(16, (24, 16), changes=FrameChanges(style_from_target=1.0))
+    drawn = greys(LabelledBatches(pools_of_shares(), Mixture(SHARES), Draws(1, 40), restyled, style)(0).image)
     assert set(drawn) <= {250, 200, 201, 202, 203, 204} and 20 < sum(grey == 250 for grey in drawn) < 40
 
 
@@ -183,7 +186,8 @@ def test_label_maps_that_are_ignored_throughout_are_refused():
 def test_the_sampler_chooses_the_frame_within_the_pool():
     pools = {"source": FramePool([Painted(3)], 16), "target": FramePool([Painted(3, first=100)], 16)}
     chosen = {"source": 1, "target": 2}
-    batches = LabelledBatches(pools, {"source": 0.5, "target": 0.5}, 0, 8, PLAIN, lambda name, random: chosen[name])
+    mixture = Mixture({"source": 0.5, "target": 0.5}, lambda name, random: chosen[name])
+    batches = LabelledBatches(pools, mixture, Draws(0, 8), PLAIN)
     assert {grey for step in range(5) for grey in greys(batches(step).image)} == {1, 102}
 
 
@@ -193,7 +197,7 @@ def test_what_processes_make_of_a_batch_is_the_batch(options):
     if "style" in options:
         options = options | {"style": FramePool([Painted(4, first=150)], 16)}
     whole = mixed(**options)
-    parts = [mixed(slots=slots, **options) for slots in (range(0, 4), range(4, 8))]
+    parts = [mixed(share=share, **options) for share in (range(0, 4), range(4, 8))]
     for step in range(5):
         expected, found = whole(step), [part(step) for part in parts]
         for name in ("image", "label_map", "style", "styled"):

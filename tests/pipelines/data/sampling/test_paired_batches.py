@@ -1,5 +1,7 @@
 """Batches of layouts: image, labels and instances of one frame, cut alike, a function of the step."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import cityscapes
-from pipelines.data.sampling.batches import FramePool, stream
+from pipelines.data.sampling.batches import Crops, Draws, FramePool, stream
 from pipelines.data.sampling.paired_batches import PairedBatches
 from pipelines.errors import ImageError
 
@@ -38,8 +40,9 @@ def frames(tmp_path):
 
 
 def paired(frame_set, **settings):
-    settings = {"seed": 3, "batch": 2, "height": 16, "crop": (8, 8)} | settings
-    return PairedBatches(FramePool([frame_set], 16), **settings)
+    cut = {name: settings.pop(name) for name in ("height", "scale", "flip") if name in settings}
+    crops = replace(Crops(16, settings.pop("crop", (8, 8))), **cut)
+    return PairedBatches(FramePool([frame_set], 16), Draws(3, settings.pop("batch", 2)), crops, **settings)
 
 
 def test_image_and_labels_are_cut_and_mirrored_alike(frames):

@@ -226,8 +226,8 @@ def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspac
     translation_audit.write_manifest(folder / MANIFEST, rescored)
     batches = labelled_batches(workspace, 0, "translated")
     assert len(batches.pools["translated"]) == 3
-    assert batches.weights["translated"] == pytest.approx([0.6, 0.8, 1.0])
-    assert list(labelled_batches(workspace, 0, "source_only").weights) == []
+    assert batches.mixture.weights["translated"] == pytest.approx([0.6, 0.8, 1.0])
+    assert list(labelled_batches(workspace, 0, "source_only").mixture.weights) == []
     run_folder = train_segmenter(workspace, 0, "translated", Session(cpu, restart=True))
     config = json.loads((run_folder / "config.json").read_text())
     assert config["frames"]["scores"] == segmenter_run_inputs(workspace, 0, "translated")["frames"]["scores"]
@@ -242,5 +242,5 @@ def test_an_expert_that_recognises_nothing_leaves_the_draws_even_and_it_is_said(
     nothing = {"label_consistency": 0.0, "expert_sha256": "e" * 64}
     translation_audit.write_manifest(manifest, [e.model_copy(update=nothing) for e in read_manifest(manifest)])
     batches = labelled_batches(workspace, 0, "translated")
-    assert len(batches.pools["translated"]) == 5 and batches.weights == {}
+    assert len(batches.pools["translated"]) == 5 and batches.mixture.weights == {}
     assert "recognises nothing in any frame" in capfd.readouterr().err

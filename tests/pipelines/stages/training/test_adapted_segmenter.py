@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from pipelines.data.images import read_raw, write_image
 from pipelines.data.sampling.adaptation_batches import AdaptationBatches
+from pipelines.data.sampling.batches import Draws
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError
@@ -173,7 +174,7 @@ def test_batches_hold_target_frames_in_the_same_slots_whoever_makes_them(make_wo
     assert isinstance(batches, AdaptationBatches) and METHODS["dacs"].learns_from == "adaptation"
     whole = batches(1)
     assert whole.target.shape == whole.source.image.shape == (4, 3, 32, 64)
-    batches.source.slots = range(2, 4)
+    batches.source.draws = Draws(0, 4, range(2, 4))
     part = batches(1)
     assert torch.equal(part.target, whole.target[2:]) and torch.equal(part.source.image, whole.source.image[2:])
 

@@ -196,8 +196,8 @@ def test_target_frames_that_lend_their_looks_are_part_of_the_runs_inputs(make_wo
 def test_the_last_steps_of_a_mixture_are_of_the_target(make_workspace):
     settings = ("segmenter.shares={source = 0.5, target = 0.5, translated = 0.0}", "segmenter.last_steps_on_target=1")
     batches = labelled_batches(make_workspace(*settings), 0, "translated")
-    assert batches.target_from_step == 2 and list(batches.pools) == ["source", "target"]
-    assert labelled_batches(make_workspace(*settings), 0, "source_only").target_from_step is None
+    assert batches.mixture.target_from_step == 2 and list(batches.pools) == ["source", "target"]
+    assert labelled_batches(make_workspace(*settings), 0, "source_only").mixture.target_from_step is None
 
 
 # --- batch normalisation and initial weights ---------------------------------------------------------------
