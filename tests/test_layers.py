@@ -49,6 +49,38 @@ def within(module, packages):
     )
 
 
+MODULES = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in FILES}
+"""Name to import by -> file, of all that is ours."""
+
+
+def module_of(imported_name, modules):
+    """The module of ours that an import takes: the name itself, or what it is taken from; None if it is another's."""
+    while imported_name and imported_name not in modules:
+        imported_name = imported_name.rpartition(".")[0]
+    return imported_name or None
+
+
+def cycle_in(imports):
+    """The modules of one import cycle, the first one again at the end; empty if there is none.
+
+    Args:
+        imports: Module -> the modules that it imports.
+    """
+    finished = set()
+
+    def visit(module, path):
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module not in finished:
+            for other in sorted(imports[module]):
+                if found := visit(other, [*path, module]):
+                    return found
+            finished.add(module)
+        return []
+
+    return next((found for module in sorted(imports) if (found := visit(module, []))), [])
+
+
 def test_the_three_packages_are_there():
     assert {name.split("/")[0] for name in FILES} == set(PACKAGES)
     assert len(FILES) > 50, "the walk over the files is broken"
@@ -82,6 +114,28 @@ def test_the_floors_are_all_of_pipelines():
     """A folder that no rule knows would be where the next loop begins."""
     folders = {path.name for path in (ROOT / "pipelines").iterdir() if path.is_dir() and path.name[0] != "_"}
     assert folders == {*FLOORS, "configs"}
+
+
+def test_no_imports_run_in_a_circle():
+    """Modules that import each other are one module in several files: none is read, tested or moved without the rest.
+
+    Imports within functions and for types alone count: they hide the circle from Python, not from the reader.
+    """
+    found = {
+        module: {module_of(name, MODULES) for name, _ in imported(FILES[file])} - {None, module}
+        for module, file in MODULES.items()
+    }
+    assert sum(map(len, found.values())) > 500, "the reading of imports is broken"
+    circle = cycle_in(found)
+    assert not circle, (
+        f"{' imports '.join(circle)}. Move what they share into a module below them, or hand it over as an argument"
+    )
+
+
+def test_a_circle_of_imports_is_found():
+    assert cycle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"d", "b"}, "d": set()}) == ["b", "c", "b"]
+    assert module_of("p.q.name", {"p", "p.q"}) == "p.q" and module_of("torch.nn", {"p"}) is None
 
 
 @pytest.mark.parametrize("name", MATHEMATICS)

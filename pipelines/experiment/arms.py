@@ -60,8 +60,21 @@ COMPARED = ("source_only", "translated", "oracle")
 
 
 def titles(segmenter: Mapping[str, Any]) -> dict[str, str]:
-    """What each compared arm is called, by its settings as a record keeps them (`SegmenterSettings.model_dump`)."""
-    return {"source_only": "Source-only", "translated": _adapted_title(segmenter), "oracle": "Oracle"}
+    """What each compared arm is called where a heading or a sentence begins.
+
+    Args:
+        segmenter: The segmenter's settings as a record keeps them (`SegmenterSettings.model_dump`).
+    """
+    return {arm: name[:1].upper() + name[1:] for arm, name in names(segmenter).items()}
+
+
+def names(segmenter: Mapping[str, Any]) -> dict[str, str]:
+    """What each compared arm is called within a sentence: "translated + DACS"; a method's name keeps its capitals.
+
+    Args:
+        segmenter: The segmenter's settings as a record keeps them (`SegmenterSettings.model_dump`).
+    """
+    return {"source_only": "source-only", "translated": _adapted_name(segmenter), "oracle": "oracle"}
 
 
 def closing_act(segmenter: Mapping[str, Any]) -> str:
@@ -93,11 +106,11 @@ def adapted_to(segmenter: Mapping[str, Any]) -> str:
     return "target frames without their labels"
 
 
-def _adapted_title(segmenter: Mapping[str, Any]) -> str:
+def _adapted_name(segmenter: Mapping[str, Any]) -> str:
     method = adaptation_title(segmenter)
     if method is None:
-        return "Translated" if translates(segmenter) else "Mixed"
-    return f"Translated + {method}" if translates(segmenter) else method
+        return "translated" if translates(segmenter) else "mixed"
+    return f"translated + {method}" if translates(segmenter) else method
 
 
 def translates(segmenter: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from pipelines.experiment.arms import COMPARED
 from pipelines.report.study import Study, average
-from pipelines.report.wording import amount, compared_means, in_a_sentence, printable, score
+from pipelines.report.wording import amount, compared_means, printable, score
 
 CELL = 30
 """Side of a confusion matrix cell, in units of its view box."""
@@ -66,7 +66,7 @@ def gap_chart(study: Study) -> Markup:
 def class_bars(study: Study, group: list[int]) -> Markup:
     """The bars of one class on a scale of 0..1: the mean over seeds of each arm, a thin line from lowest to highest."""
     means = {arm: average(study.group_iou(arm, group)) for arm in COMPARED}
-    said = ", ".join(f"{in_a_sentence(study.titles()[arm])} {score(mean)}" for arm, mean in means.items())
+    said = ", ".join(f"{study.names()[arm]} {score(mean)}" for arm, mean in means.items())
     svg = _drawing(32, f"IoU of {study.group_title(group)}: {said}", "bars")
     for mark in (25, 50, 75, 100):
         added(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=32, class_="grid")
@@ -85,7 +85,7 @@ def class_bars(study: Study, group: list[int]) -> Markup:
 def confusion_heatmap(study: Study, arm: str) -> Markup:
     """Where the pixels of each class went, in percent of the class: a row per class in the labels, void last."""
     titles = [study.group_title(group) for group in study.class_groups()]
-    return heatmap(titles, study.confusion(arm), f"Confusion matrix of the {in_a_sentence(study.titles()[arm])} arm")
+    return heatmap(titles, study.confusion(arm), f"Confusion matrix of the {study.names()[arm]} arm")
 
 
 def heatmap(titles: list[str], matrix: list[list[int]], said: str) -> Markup:

@@ -4,7 +4,6 @@ Three frames of each arm, so that neither a lucky nor an unlucky one stands for 
 over a small JPEG of the frame: what is right is veiled, what is wrong shows the colour of the true class.
 """
 
-import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import cv2
 import numpy as np
 
 from pipelines.data.images import encode_jpeg, encode_webp
-from pipelines.report.pictures import painted
+from pipelines.data.labels.label_formats import coloured
+from pipelines.report.pictures import data_uri, fitted
 from segment.classes import IGNORE_INDEX
 from segment.metrics.merged_classes import Groups, lowest_ids
 
@@ -120,7 +120,7 @@ def error_map(label: np.ndarray, prediction: np.ndarray, groups: Groups = ()) ->
     truth, seen = _as_scored(label, groups), _as_scored(prediction, groups)
     ignored, wrong = truth == IGNORE_INDEX, (truth != seen) & (truth != IGNORE_INDEX)
     picture = np.full((*label.shape, 4), (255, 255, 255, VEIL), np.uint8)
-    picture[wrong, :3], picture[wrong, 3] = painted(truth)[wrong], 255
+    picture[wrong, :3], picture[wrong, 3] = coloured(truth)[wrong], 255
     rows, columns = np.indices(label.shape)
     lines = (rows + columns) % HATCH < 2
     picture[ignored] = (0, 0, 0, 120)
@@ -130,31 +130,20 @@ def error_map(label: np.ndarray, prediction: np.ndarray, groups: Groups = ()) ->
 
 def small_photograph(image: np.ndarray) -> str:
     """A frame as the data URI of a JPEG of at most `WIDTH` pixels across."""
-    return _data_uri("image/jpeg", encode_jpeg(_shrunk(image, cv2.INTER_AREA), JPEG_QUALITY))
+    return data_uri("image/jpeg", encode_jpeg(fitted(image, cv2.INTER_AREA, WIDTH), JPEG_QUALITY))
 
 
 def small_painting(label_map: np.ndarray) -> str:
     """A label map in class colours as the data URI of a WebP without loss, of at most `WIDTH` pixels across."""
-    return _data_uri("image/webp", encode_webp(painted(_shrunk(label_map, cv2.INTER_NEAREST))))
+    return data_uri("image/webp", encode_webp(coloured(fitted(label_map, cv2.INTER_NEAREST, WIDTH))))
 
 
 def error_painting(picture: ErrorPicture) -> str:
     """The error map as the data URI of a see-through WebP of at most `WIDTH` pixels across."""
-    small = [_shrunk(array, cv2.INTER_NEAREST) for array in (picture.label, picture.prediction)]
-    return _data_uri("image/webp", encode_webp(error_map(small[0], small[1], picture.groups)))
+    small = [fitted(array, cv2.INTER_NEAREST, WIDTH) for array in (picture.label, picture.prediction)]
+    return data_uri("image/webp", encode_webp(error_map(small[0], small[1], picture.groups)))
 
 
 def _as_scored(label_map: np.ndarray, groups: Groups) -> np.ndarray:
     """Train ids with each group at its lowest; what is no class of ours is 255 in labels and predictions alike."""
     return np.array(lowest_ids(groups), np.uint8)[label_map]
-
-
-def _shrunk(array: np.ndarray, interpolation: int) -> np.ndarray:
-    height, width = array.shape[:2]
-    if width <= WIDTH:
-        return array
-    return cv2.resize(array, (WIDTH, max(1, round(height * WIDTH / width))), interpolation=interpolation)
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from pipelines.errors import UserError
-from pipelines.experiment.arms import COMPARED, closing_act, titles, translates
+from pipelines.experiment.arms import COMPARED, closing_act, names, titles, translates
 from pipelines.report.record import Record
 from segment.metrics import regions as metrics
 
@@ -81,6 +81,10 @@ class Study(Record):
     def titles(self) -> dict[str, str]:
         """What each arm is called, in the order in which every table and chart shows them."""
         return titles(self._segmenter())
+
+    def names(self) -> dict[str, str]:
+        """What each arm is called within a sentence: "source-only", "translated + DACS"."""
+        return names(self._segmenter())
 
     def act(self) -> str:
         """What closed the gap, or did not, as a sentence begins: "Translation", "Adaptation by DACS"."""

@@ -5,7 +5,7 @@ Both show every seed, because a mean alone hides the spread that decides whether
 
 from pipelines.experiment.arms import COMPARED
 from pipelines.report.study import ArmResult, Study, average, deviation
-from pipelines.report.wording import amount, gap_in_words, headline, in_a_sentence, percent, printable, score, speed
+from pipelines.report.wording import amount, gap_in_words, headline, percent, printable, score, speed
 
 
 def format_table(study: Study) -> str:
@@ -53,7 +53,7 @@ def _score_rows(study: Study) -> list[list[str]]:
     for arm in COMPARED:
         results = [study.result(arm, seed) for seed in study.seeds()]
         cells = [f"{score(result.mean_iou)} {interval(result)}" if result else "not run" for result in results]
-        rows.append([in_a_sentence(study.titles()[arm]), *cells, spread([result.mean_iou for result in study.of(arm)])])
+        rows.append([study.names()[arm], *cells, spread([result.mean_iou for result in study.of(arm)])])
     return rows
 
 

@@ -70,12 +70,6 @@ def arm_meanings(study: Study) -> dict[str, str]:
     }
 
 
-def in_a_sentence(title: str) -> str:
-    """An arm's title within a sentence: "translated + DACS"; a method's name keeps its capitals."""
-    first, space, rest = title.partition(" ")
-    return (first.lower() if first in ("Source-only", "Translated", "Mixed", "Oracle") else first) + space + rest
-
-
 def compared_means(study: Study) -> tuple[float, float, float]:
     """Mean IoU of source-only, translated and oracle over the seeds that all three have; NaN without such a seed."""
     seeds = study.complete_seeds()
@@ -110,7 +104,7 @@ def findings(study: Study) -> list[str]:
 def gap_in_words(study: Study) -> str:
     """What the figure means, or why it is undefined."""
     source_only, _, oracle = compared_means(study)
-    name = in_a_sentence(study.titles()["translated"])
+    name = study.names()["translated"]
     if study.gap_mean() is None and study.complete_seeds():
         return (
             f"The gap is undefined: the oracle ({score(oracle)}) does not score above source-only "
@@ -139,10 +133,10 @@ def capitalised(text: str) -> str:
 def _scores(study: Study) -> str:
     source_only, translated, oracle = compared_means(study)
     if not study.complete_seeds():
-        missing = ", ".join(in_a_sentence(study.titles()[arm]) for arm in COMPARED if not study.of(arm))
+        missing = ", ".join(study.names()[arm] for arm in COMPARED if not study.of(arm))
         return f"Without results: {missing}." if missing else ""
     seeds = ", ".join(map(str, study.complete_seeds()))
-    name = in_a_sentence(study.titles()["translated"])
+    name = study.names()["translated"]
     average_of = f"mean of seeds {seeds}" if len(study.complete_seeds()) > 1 else f"seed {seeds}"
     return (
         f"Mean IoU: source-only {score(source_only)}, {name} {score(translated)} "
@@ -157,7 +151,7 @@ def _seeds(study: Study) -> str:
         return ""
     if len(seeds) == 1:
         return "This is a single seed: how much of the difference is luck of the seed is not known."
-    better, name = sum(gain > 0 for gain in gains), in_a_sentence(study.titles()["translated"])
+    better, name = sum(gain > 0 for gain in gains), study.names()["translated"]
     if 0 < better < len(seeds):
         return f"The seeds disagree: {name} is better in {better} of {len(seeds)}, so the effect is not settled."
     return f"All {len(seeds)} seeds agree that {name} is {'better' if better else 'not better'} than source-only."

@@ -15,16 +15,16 @@ from pipelines.data.files import write_atomically
 from pipelines.experiment.arms import COMPARED
 from pipelines.report import charts, tables, wording
 from pipelines.report.feature_study import FeatureStudy
+from pipelines.report.gallery import Gallery
 from pipelines.report.pages import features_page
 from pipelines.report.pages.templates import rendered
-from pipelines.report.pictures import Pictures
 from pipelines.report.study import Study, average
 
 STYLES = 6
 """Colours for curves that belong to no arm; `style.html` defines `.series-0` and so on."""
 
 
-def write_report(study: Study, pictures: Pictures, path: Path, features: FeatureStudy | None = None) -> None:
+def write_report(study: Study, pictures: Gallery, path: Path, features: FeatureStudy | None = None) -> None:
     """Write the page to `path`, in one piece or not at all; without `features` it has no such section.
 
     Raises:
@@ -33,13 +33,14 @@ def write_report(study: Study, pictures: Pictures, path: Path, features: Feature
     write_atomically(path, render_page(study, pictures, features).encode("utf-8", "replace"))
 
 
-def render_page(study: Study, pictures: Pictures, features: FeatureStudy | None = None) -> str:
+def render_page(study: Study, pictures: Gallery, features: FeatureStudy | None = None) -> str:
     """The page as HTML text; megabytes long, for the pictures are in it."""
     return rendered(
         "template.html",
         study=study,
         ARMS=COMPARED,
         ARM_TITLES=study.titles(),
+        ARM_NAMES=study.names(),
         ARM_MEANINGS=wording.arm_meanings(study),
         average=average,
         interval=tables.interval,

@@ -26,8 +26,8 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
 from pipelines.report.feature_study import FeatureStudy
+from pipelines.report.gallery import Gallery, PredictionPicture, Translation
 from pipelines.report.pages.page import write_report
-from pipelines.report.pictures import Pictures, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.runtimes.frame_prediction import as_seen
@@ -216,7 +216,7 @@ def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:
     )
 
 
-def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Evaluation]) -> Pictures:
+def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Evaluation]) -> Gallery:
     """The pictures of the first seed: translations beside their nearest real frame; best and worst predictions."""
     seed = workspace.experiment.compare.seeds[0]
     scores = np.array(evaluations[seed, "translated"].frame_scores())
@@ -224,7 +224,7 @@ def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Eva
     count = min(SHOWN_PREDICTIONS, len(order) // 2)
     here = {arm: evaluations[seed, arm] for arm in COMPARED}
     losses = _rows(workspace.translator(seed) / "metrics.jsonl") if workspace.translates else []
-    return Pictures(
+    return Gallery(
         translations=_translations(workspace, seed) if workspace.translates else [],
         best=[_prediction(workspace, seed, here, int(i)) for i in order[::-1][:count]],
         worst=[_prediction(workspace, seed, here, int(i)) for i in order[:count]],

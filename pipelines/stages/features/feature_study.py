@@ -22,13 +22,12 @@ from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
-from pipelines.experiment.arms import titles
+from pipelines.experiment.arms import names, titles
 from pipelines.experiment.trained import load_segmenter
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.report.feature_study import CheckpointFeatures, ClassShift, DomainPair, FeatureStudy, Identity, Manner
 from pipelines.report.pages.features_page import write_features_page
-from pipelines.report.wording import in_a_sentence
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.features.class_features import ClassFeatures, Place, class_features
 from pipelines.stages.features.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
@@ -356,8 +355,10 @@ def _notes(workspace: Workspace, seed: int, domains: Domains, arms: Mapping[str,
     notes = []
     if "translated" not in domains:
         notes.append(f"No translated frames of seed {seed}: only source and target are compared.")
-    wanted = _titles(workspace).values() if arms is not None else ()
-    missing = [in_a_sentence(title) for title in wanted if title not in arms]
+    missing = []
+    if arms is not None:
+        called = names(workspace.experiment.segmenter.model_dump())
+        missing = [called[arm] for arm, title in _titles(workspace).items() if title not in arms]
     if missing:
         notes.append(f"Not trained, and so not shown: {', '.join(missing)}.")
     return notes

@@ -1,8 +1,8 @@
-"""The arms: the frames they learn from, who adapts, and what they and their deeds are called."""
+"""The arms: the frames they learn from, who adapts, and what they and what they do are called."""
 
 import pytest
 
-from pipelines.experiment.arms import ARMS, COMPARED, closing_act, titles
+from pipelines.experiment.arms import ARMS, COMPARED, closing_act, names, titles
 from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 
@@ -33,26 +33,34 @@ def test_adaptation_changes_the_identity_of_the_adapted_arm_alone(make_workspace
 
 
 @pytest.mark.parametrize(
-    ("settings", "title", "act"),
+    ("settings", "title", "name", "act"),
     [
-        ({}, "Translated", "Translation"),
-        ({"shares": {"translated": 0.5, "source": 0.5}}, "Translated", "Translation"),
-        ({"shares": {"translated": 0, "source": 0.5, "target": 0.5}}, "Mixed", "The mixture"),
-        ({"adaptation": {"method": "dacs"}}, "Translated + DACS", "Translation with adaptation by DACS"),
+        ({}, "Translated", "translated", "Translation"),
+        ({"shares": {"translated": 0.5, "source": 0.5}}, "Translated", "translated", "Translation"),
+        ({"shares": {"translated": 0, "source": 0.5, "target": 0.5}}, "Mixed", "mixed", "The mixture"),
+        (
+            {"adaptation": {"method": "dacs"}},
+            "Translated + DACS",
+            "translated + DACS",
+            "Translation with adaptation by DACS",
+        ),
         (
             {"adaptation": {"method": "adaptsegnet"}, "shares": {"translated": 0, "source": 1}},
+            "AdaptSegNet",
             "AdaptSegNet",
             "Adaptation by AdaptSegNet",
         ),
         (
             {"adaptation": {"method": "dacs", "feature_norm": {}}, "shares": {"translated": 0, "source": 1}},
             "DACS + feature norm",
+            "DACS + feature norm",
             "Adaptation by DACS + feature norm",
         ),
     ],
 )
-def test_titles_and_sentences_follow_the_arm(settings, title, act):
+def test_titles_and_sentences_follow_the_arm(settings, title, name, act):
     record = SegmenterSettings(**settings).model_dump(mode="json")
     assert titles(record) == {"source_only": "Source-only", "translated": title, "oracle": "Oracle"}
     assert closing_act(record) == act
+    assert names(record) == {"source_only": "source-only", "translated": name, "oracle": "oracle"}
     assert tuple(titles({})) == COMPARED and titles({})["translated"] == "Translated"

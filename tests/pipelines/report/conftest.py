@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pipelines.data.labels.label_formats import coloured
 from pipelines.experiment.arms import COMPARED
-from pipelines.report.pictures import Pictures, PredictionPicture, Translation, painted
+from pipelines.report.gallery import Gallery, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from segment.classes import CLASS_NAMES, IGNORE_INDEX
 
@@ -92,7 +93,7 @@ def pictures():
     """Two translations, a best and a worst frame, and the losses of a translator."""
     losses = ("adversarial", "cycle", "identity", "discriminators")
     random = np.random.default_rng(3)
-    return Pictures(
+    return Gallery(
         translations=[Translation(street(i), street(i, 0.8), street(i + 7, 0.7), f"frames/{i:06d}") for i in range(2)],
         best=[prediction("0016E5_07959", 1)],
         worst=[prediction("0016E5_08001", 2)],
@@ -126,7 +127,7 @@ def street_labels(seed, size=(240, 120)):
 def street(seed, brightness=1.0):
     """A photograph of sorts: the street in its class colours, with noise."""
     noise = np.random.default_rng(seed).normal(0, 12, (120, 240, 3))
-    return np.clip(painted(street_labels(seed)) * brightness + 30 + noise, 0, 255).astype(np.uint8)
+    return np.clip(coloured(street_labels(seed)) * brightness + 30 + noise, 0, 255).astype(np.uint8)
 
 
 def prediction(name, seed):

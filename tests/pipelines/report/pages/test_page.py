@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from pipelines.errors import StorageError
+from pipelines.report.gallery import Gallery
 from pipelines.report.pages.page import flattened, frame_rows, render_page, translator_curves, write_report
-from pipelines.report.pictures import Pictures
 from pipelines.report.study import FrameScore
 
 SECTIONS = ["gap", "classes", "translations", "predictions", "confusion", "curves", "network", "settings", "method"]
@@ -126,9 +126,9 @@ def test_undefined_gap_is_explained(study, pictures):
 def test_page_of_an_unfinished_comparison(study):
     network = replace(study.network, latency_ms_p50=math.nan, latency_ms_p90=math.nan, frames_per_second=math.nan)
     part = replace(study, results=study.results[:1], network=network, settings={}, notes=[], versions={})
-    text = Elements(render_page(part, Pictures())).text
+    text = Elements(render_page(part, Gallery())).text
     assert "No seed has all three arms" in text and "not run" in text and "No translated frames" in text
-    assert Elements(render_page(replace(part, results=[]), Pictures())).tags
+    assert Elements(render_page(replace(part, results=[]), Gallery())).tags
 
 
 def test_numbers_that_are_missing_show_as_a_dash(study, pictures):
