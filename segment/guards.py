@@ -11,6 +11,8 @@ PSEUDO_SHARE = "pseudo_share/"
 """How the log's names of the classes' shares among the pseudo-labels begin."""
 PSEUDO_WEIGHT = "pseudo_weight"
 """The log's name of the pseudo-labels' mean weight."""
+TARGET_SHARE = "target_share/"
+"""How the log's names of the classes' shares in target frames, as the learning network sees them, begin."""
 
 
 class Collapsed(Exception):
@@ -44,8 +46,8 @@ class Guard(ABC):
         """What to say if this goes on; None if all is well or there is nothing to see."""
 
 
-class PseudoLabelCollapse(Guard):
-    """Pseudo-labels that are all but one class: the network learns to say nothing else, and never comes back."""
+class Collapse(Guard):
+    """One of all classes is left, which ends the training: a network that says nothing else never comes back."""
 
     largest_share = 0.98
 
@@ -55,18 +57,51 @@ class PseudoLabelCollapse(Guard):
             raise Collapsed(found)
         return None
 
+
+class PseudoLabelCollapse(Collapse):
+    """Pseudo-labels that are all but one class."""
+
     def sign(self, logged: Mapping[str, float]) -> str | None:
-        shares = {name: share for name, share in logged.items() if name.startswith(PSEUDO_SHARE)}
-        if not shares:
-            return None
-        name = max(shares, key=shares.__getitem__)
-        if shares[name] < self.largest_share:
+        name, share = largest_of(logged, PSEUDO_SHARE)
+        if share < self.largest_share:
             return None
         return (
-            f'the pseudo-labels have collapsed: {shares[name]:.1%} of them are "{name.removeprefix(PSEUDO_SHARE)}"; '
+            f'the pseudo-labels have collapsed: {share:.1%} of them are "{name}"; '
             "raise start_step or lower healthy_loss so that the teacher knows the source first, or lower the learning "
             "rate"
         )
+
+
+class CertaintyCollapse(Collapse):
+    """Target frames that are all but one class to a network that saw more in them before: so it is surest.
+
+    A network that has not learnt anything yet may see one class too; that is no sign.
+
+    Args:
+        setting: The weight of what makes the network sure.
+    """
+
+    healthy_share = 0.9
+
+    def __init__(self, setting: str) -> None:
+        super().__init__()
+        self.setting, self._saw_more = setting, False
+
+    def sign(self, logged: Mapping[str, float]) -> str | None:
+        name, share = largest_of(logged, TARGET_SHARE)
+        self._saw_more |= 0 < share < self.healthy_share
+        if not self._saw_more or share < self.largest_share:
+            return None
+        return (
+            f'what the network sees in target frames has collapsed: {share:.1%} of it is "{name}"; lower '
+            f'{self.setting}, or start from a network that knows the source (segmenter.initial = "source_only")'
+        )
+
+
+def largest_of(logged: Mapping[str, float], prefix: str) -> tuple[str, float]:
+    """The class with the largest of the shares that the log has under a prefix; "" and 0 where it has none."""
+    shares = {name.removeprefix(prefix): share for name, share in logged.items() if name.startswith(prefix)}
+    return max(shares.items(), key=lambda named: named[1], default=("", 0.0))
 
 
 class UnheardTeacher(Guard):

@@ -17,9 +17,11 @@ from segment.batches import AdaptationBatch, LabelledBatch
 from segment.certainty import normalised_entropy, robust_entropy
 from segment.classes import IGNORE_INDEX
 from segment.counting import StepCount
+from segment.guards import CertaintyCollapse
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter
+from segment.pseudo_labels import seen_in_target
 from segment.settings import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 
 
@@ -54,6 +56,7 @@ class FDA(SegmenterTraining):
         self, network: Segmenter, training: SegmenterTrainingSettings, settings: FDASettings, **collaborators: Any
     ) -> None:
         super().__init__(network, training, settings, **collaborators)
+        self.guards.append(CertaintyCollapse("entropy_weight"))
         self.steps_taken = StepCount()
 
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
@@ -62,7 +65,8 @@ class FDA(SegmenterTraining):
         labelled = self.in_the_light_of(target, self.augmented(batch.source))
         learnt = update.backward(self.supervised_losses(self.output(labelled.image, "source"), labelled.label_map))
         if self.entropy_counts():
-            learnt |= update.backward(self.entropy_losses(self.output(target, "target").main))
+            logits = self.output(target, "target").main
+            learnt |= update.backward(self.entropy_losses(logits)) | seen_in_target(logits)
         update.step("network")
         self.follow()
         self.steps_taken.advance()

@@ -13,10 +13,12 @@ from torch import Tensor
 from segment.batches import AdaptationBatch
 from segment.certainty import image_wise_weights, maximum_squares, self_produced_labels
 from segment.classes import IGNORE_INDEX
+from segment.guards import CertaintyCollapse
 from segment.losses import cross_entropy
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter
+from segment.pseudo_labels import seen_in_target
 from segment.settings import Fraction, Later, NonNegativeFloat, PositiveFloat, check_settings
 
 
@@ -55,6 +57,7 @@ class MaxSquare(SegmenterTraining):
         self, network: Segmenter, training: SegmenterTrainingSettings, settings: MaxSquareSettings, **collaborators: Any
     ) -> None:
         super().__init__(network, training, settings, **collaborators)
+        self.guards.append(CertaintyCollapse("certainty_weight"))
         if settings.guidance_weight > 0:
             self.need_auxiliary_head("guidance_weight")
 
@@ -70,7 +73,7 @@ class MaxSquare(SegmenterTraining):
             labels = self_produced_labels(probabilities, low_level.softmax(dim=1), self.settings.guidance_threshold)
             losses |= self.guidance_losses(low_level, labels)
             learnt["guided_share"] = (labels != IGNORE_INDEX).float().mean()
-        learnt |= update.backward(losses)
+        learnt |= update.backward(losses) | seen_in_target(target.main)
         update.step("network")
         self.follow()
         return learnt

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from segment.batches import AdaptationBatch
 from segment.certainty import normalised_entropy
+from segment.guards import CertaintyCollapse
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter, SegmenterOutput
+from segment.pseudo_labels import seen_in_target
 from segment.settings import NonNegativeFloat, PositiveFloat, check_settings
 
 
@@ -43,6 +45,7 @@ class MinEnt(SegmenterTraining):
         self, network: Segmenter, training: SegmenterTrainingSettings, settings: MinEntSettings, **collaborators: Any
     ) -> None:
         super().__init__(network, training, settings, **collaborators)
+        self.guards.append(CertaintyCollapse("entropy_weight"))
         if settings.auxiliary_entropy_weight > 0:
             self.need_auxiliary_head("auxiliary_entropy_weight")
 
@@ -51,7 +54,7 @@ class MinEnt(SegmenterTraining):
         labelled = self.augmented(batch.source)
         learnt = update.backward(self.supervised_losses(self.output(labelled.image, "source"), labelled.label_map))
         target = self.output(self.augmented_target(batch), "target")
-        learnt |= update.backward(self.entropy_losses(target))
+        learnt |= update.backward(self.entropy_losses(target)) | seen_in_target(target.main)
         update.step("network")
         self.follow()
         return learnt

@@ -2,7 +2,14 @@
 
 import pytest
 
-from segment.guards import Collapsed, DiscriminatorBalance, Guard, PseudoLabelCollapse, UnheardTeacher
+from segment.guards import (
+    CertaintyCollapse,
+    Collapsed,
+    DiscriminatorBalance,
+    Guard,
+    PseudoLabelCollapse,
+    UnheardTeacher,
+)
 
 
 class Above(Guard):
@@ -29,8 +36,18 @@ def test_all_labels_alike_is_a_collapse_and_almost_all_is_not():
         looked(PseudoLabelCollapse(), **{"pseudo_share/road": 0.985, "pseudo_share/car": 0.015})
 
 
+def test_a_network_that_saw_more_than_one_class_before_has_collapsed_and_one_that_never_did_has_not():
+    guard = CertaintyCollapse("entropy_weight")
+    one_class = {"target_share/road": 0.99, "target_share/car": 0.01}
+    assert not any(looked(guard, **one_class) * 3), "nothing is learnt yet"
+    assert not any(looked(guard, **{"target_share/road": 0.6, "target_share/car": 0.4}))
+    with pytest.raises(Collapsed, match=r'collapsed: 99.0% of it is "road"; lower entropy_weight, or start from a net'):
+        looked(guard, **one_class)
+
+
 def test_nothing_to_see_is_no_sign():
-    for guard in (PseudoLabelCollapse(), UnheardTeacher(), DiscriminatorBalance("discriminator_main", 0.69)):
+    teacher, adversary = UnheardTeacher(), DiscriminatorBalance("discriminator_main", 0.69)
+    for guard in (PseudoLabelCollapse(), CertaintyCollapse("entropy_weight"), teacher, adversary):
         assert not any(looked(guard, main=1.0))
 
 

@@ -1,10 +1,14 @@
 """Batches and training settings for the tests of methods that adapt."""
 
+import dataclasses
+
+import pytest
 import torch
 
 from segment.batches import AdaptationBatch, LabelledBatch
+from segment.guards import Collapsed
 from segment.methods.segmenter_training import SegmenterTrainingSettings
-from tests.method_tester import GatheredGradients
+from tests.method_tester import GatheredGradients, PerformedUpdate
 
 TRAINING = SegmenterTrainingSettings(steps=10, learning_rate=0.05, warmup_steps=0, loss="cross_entropy")
 
@@ -31,3 +35,26 @@ def gradients_of(method, batch):
     update = GatheredGradients(method)
     method.step(batch, update)
     return update.found
+
+
+def assert_parts_pull_as_the_whole(make, batch):
+    """The mean of the gradients of each image alone is that of all: what several processes learn together is what one
+    does. `make` builds the method anew by training settings, here with no normalisation in the way."""
+    training = dataclasses.replace(TRAINING, batch_norm="frozen")
+    whole = gradients_of(make(training).train(), batch)
+    parts = [gradients_of(make(training).train(), part) for part in single_images(batch)]
+    assert whole
+    for name, gradient in whole.items():
+        mean = sum(part[name] for part in parts) / len(parts)
+        torch.testing.assert_close(mean, gradient, atol=1e-7, rtol=1e-4)
+
+
+def assert_a_collapse_is_named(method, batch, setting):
+    """A method that asks for certainty logs what it sees in the target; one class where it saw more ends the run."""
+    logged = method.train().step(batch, PerformedUpdate(method))
+    shares = {name: share.item() for name, share in logged.items() if name.startswith("target_share/")}
+    assert len(shares) == 3 and sum(shares.values()) == pytest.approx(1)
+    assert method.warnings(dict(zip(shares, (0.5, 0.3, 0.2), strict=True))) == []
+    with pytest.raises(Collapsed, match=rf'99.0% of it is "0"; lower {setting},'):
+        for _ in range(10):
+            method.warnings(dict(zip(shares, (0.99, 0.01, 0), strict=True)))

@@ -10,7 +10,7 @@ from segment.methods.clan import CLAN, CLANSettings, probabilities
 from segment.methods.two_classifiers import TwoViews
 from segment.networks.segmenter import SegmenterOutput
 from tests.method_tester import PerformedUpdate, WatchedUpdate
-from tests.segment.methods.adapting import TRAINING, gradients_of, single_images, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, two_domains
 from tests.segment.methods.tester import NUM_CLASSES, SegmenterTrainingTester, TinySegmenter
 
 
@@ -174,13 +174,7 @@ def test_normalisation_of_the_second_classifier_is_frozen_with_the_rest():
 
 
 def test_parts_of_a_batch_have_the_gradients_of_the_whole():
-    """What several processes learn together, with no normalisation in the way."""
-    training = dataclasses.replace(TRAINING, batch_norm="frozen")
-    batch = two_domains()
-    whole = gradients_of(after(3, clan(training)).train(), batch)
-    parts = [gradients_of(after(3, clan(training)).train(), part) for part in single_images(batch)]
-    for name, gradient in whole.items():
-        torch.testing.assert_close((parts[0][name] + parts[1][name]) / 2, gradient, atol=1e-7, rtol=1e-4)
+    assert_parts_pull_as_the_whole(lambda training: after(3, clan(training)), two_domains())
 
 
 def test_settings_are_refused_at_construction():

@@ -6,15 +6,21 @@ import torch
 from segment.appearance.style import transfer_amplitude
 from segment.batches import AdaptationBatch, LabelledBatch
 from segment.classes import IGNORE_INDEX
+from segment.feature_norm import FeatureNormSettings
 from segment.methods.fda import FDA, FDASettings
 from tests.method_tester import PerformedUpdate
-from tests.segment.methods.adapting import TRAINING, two_domains
+from tests.segment.methods.adapting import (
+    TRAINING,
+    assert_a_collapse_is_named,
+    assert_parts_pull_as_the_whole,
+    two_domains,
+)
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
-def fda(**settings):
+def fda(training=TRAINING, feature_norm=None, **settings):
     torch.manual_seed(0)
-    return FDA(TinySegmenter(), TRAINING, FDASettings(**settings))
+    return FDA(TinySegmenter(), training, FDASettings(**settings), feature_norm=feature_norm)
 
 
 class TestFDA(SegmenterTrainingTester):
@@ -70,6 +76,15 @@ def test_the_network_learns_from_the_frames_in_that_light():
         method.step(AdaptationBatch(batch.source, target), PerformedUpdate(method))
         ends.append(method.network.features[0].weight.detach())
     assert not torch.equal(*ends)
+
+
+def test_a_collapse_on_the_target_is_seen_and_named():
+    assert_a_collapse_is_named(fda(entropy_start=0), two_domains(), "entropy_weight")
+
+
+def test_parts_of_a_batch_have_the_gradients_of_the_whole():
+    norm, settings = FeatureNormSettings(weight=0.5), {"window": 0.1, "entropy_weight": 0.5, "entropy_start": 0}
+    assert_parts_pull_as_the_whole(lambda training: fda(training, norm, **settings), two_domains())
 
 
 def test_settings_are_refused_at_construction():

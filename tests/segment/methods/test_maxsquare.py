@@ -3,15 +3,21 @@
 import pytest
 import torch
 
+from segment.feature_norm import FeatureNormSettings
 from segment.methods.maxsquare import MaxSquare, MaxSquareSettings
 from tests.method_tester import GatheredGradients, PerformedUpdate
-from tests.segment.methods.adapting import TRAINING, two_domains
+from tests.segment.methods.adapting import (
+    TRAINING,
+    assert_a_collapse_is_named,
+    assert_parts_pull_as_the_whole,
+    two_domains,
+)
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter, WithoutAuxiliary
 
 
-def maxsquare(**settings):
+def maxsquare(training=TRAINING, feature_norm=None, **settings):
     torch.manual_seed(0)
-    return MaxSquare(TinySegmenter(), TRAINING, MaxSquareSettings(**settings))
+    return MaxSquare(TinySegmenter(), training, MaxSquareSettings(**settings), feature_norm=feature_norm)
 
 
 class TestMaxSquare(SegmenterTrainingTester):
@@ -93,6 +99,20 @@ def test_the_network_becomes_surer_of_the_target():
     for _ in range(10):
         method.train().step(batch, PerformedUpdate(method))
     assert sureness() > before
+
+
+def test_a_collapse_on_the_target_is_seen_and_named():
+    assert_a_collapse_is_named(maxsquare(), two_domains(), "certainty_weight")
+
+
+def test_parts_of_a_batch_have_the_gradients_of_the_whole():
+    """With a threshold that every pixel reaches: guidance is a mean over those that do."""
+    norm, guidance = FeatureNormSettings(weight=0.5), {"guidance_weight": 0.5, "guidance_threshold": 0.3}
+
+    def made(training):
+        return maxsquare(training, norm, image_wise=True, **guidance)
+
+    assert_parts_pull_as_the_whole(made, two_domains())
 
 
 def test_settings_are_refused_at_construction():

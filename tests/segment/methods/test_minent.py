@@ -3,16 +3,22 @@
 import pytest
 import torch
 
+from segment.feature_norm import FeatureNormSettings
 from segment.methods.minent import MinEnt, MinEntSettings
 from segment.networks.segmenter import SegmenterOutput
 from tests.method_tester import PerformedUpdate
-from tests.segment.methods.adapting import TRAINING, two_domains
+from tests.segment.methods.adapting import (
+    TRAINING,
+    assert_a_collapse_is_named,
+    assert_parts_pull_as_the_whole,
+    two_domains,
+)
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter, WithoutAuxiliary
 
 
-def minent(**settings):
+def minent(training=TRAINING, feature_norm=None, **settings):
     torch.manual_seed(0)
-    return MinEnt(TinySegmenter(), TRAINING, MinEntSettings(**settings))
+    return MinEnt(TinySegmenter(), training, MinEntSettings(**settings), feature_norm=feature_norm)
 
 
 class TestSingleLevel(SegmenterTrainingTester):
@@ -54,6 +60,15 @@ def test_the_network_becomes_surer_of_the_target():
     for _ in range(10):
         method.train().step(batch, PerformedUpdate(method))
     assert sureness() > before
+
+
+def test_a_collapse_on_the_target_is_seen_and_named():
+    assert_a_collapse_is_named(minent(), two_domains(), "entropy_weight")
+
+
+def test_parts_of_a_batch_have_the_gradients_of_the_whole():
+    norm, settings = FeatureNormSettings(weight=0.5), {"entropy_weight": 0.1, "auxiliary_entropy_weight": 0.02}
+    assert_parts_pull_as_the_whole(lambda training: minent(training, norm, **settings), two_domains())
 
 
 def test_settings_are_refused_at_construction():

@@ -5,13 +5,13 @@ import torch
 
 from segment.methods.safn import SAFN, SAFNSettings
 from tests.method_tester import PerformedUpdate
-from tests.segment.methods.adapting import TRAINING, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
-def safn(**settings):
+def safn(training=TRAINING, **settings):
     torch.manual_seed(0)
-    return SAFN(TinySegmenter(), TRAINING, SAFNSettings(**settings))
+    return SAFN(TinySegmenter(), training, SAFNSettings(**settings))
 
 
 class TestSAFN(SegmenterTrainingTester):
@@ -36,6 +36,10 @@ class TestSAFN(SegmenterTrainingTester):
         for _ in range(5):
             small.feature_norm.follow()
         assert small.norm_losses(features, "source")["norm_source"].item() == pytest.approx(0.1 * 0.0144 / 4)
+
+
+def test_parts_of_a_batch_have_the_gradients_of_the_whole():
+    assert_parts_pull_as_the_whole(lambda training: safn(training, weight=0.5), two_domains())
 
 
 def test_features_grow_in_both_domains():

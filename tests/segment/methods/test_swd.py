@@ -1,13 +1,11 @@
 """SWD: what every method must do, which of its three steps changes what, and which way each of them pushes."""
 
-import dataclasses
-
 import pytest
 import torch
 
 from segment.methods.swd import SWD, SWDSettings
 from tests.method_tester import PerformedUpdate, WatchedUpdate
-from tests.segment.methods.adapting import TRAINING, gradients_of, single_images, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 CLASSIFIERS = {"network.main.weight", "network.main.bias"} | {
@@ -102,13 +100,7 @@ def test_draws_follow_from_the_step_and_from_nothing_else():
 
 
 def test_parts_of_a_batch_have_the_gradients_of_the_whole():
-    """What several processes learn together, with no normalisation in the way."""
-    training = dataclasses.replace(TRAINING, batch_norm="frozen")
-    batch = two_domains()
-    whole = gradients_of(swd(training=training, pixels=50).train(), batch)
-    parts = [gradients_of(swd(training=training, pixels=50).train(), part) for part in single_images(batch)]
-    for name, gradient in whole.items():
-        torch.testing.assert_close((parts[0][name] + parts[1][name]) / 2, gradient, atol=1e-7, rtol=1e-4)
+    assert_parts_pull_as_the_whole(lambda training: swd(training=training, pixels=50), two_domains())
 
 
 def test_settings_are_refused_at_construction():
