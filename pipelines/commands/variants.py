@@ -6,15 +6,24 @@ from pipelines.commands.options import Asked, on_experiment, seeds_option, train
 
 
 @click.command()
-@on_experiment(seeds_option, training_options)
-def variants(asked: Asked) -> None:
-    """Which way of translating helps? Trains and evaluates every [[variant]] of an experiment, writes the table."""
+@on_experiment(
+    click.option(
+        "--only", multiple=True, metavar="NAME", help="This variant alone; give it again for more.  [default: all]"
+    ),
+    seeds_option,
+    training_options,
+)
+def variants(asked: Asked, only: tuple[str, ...]) -> None:
+    """Which way of translating or adapting helps? Trains and evaluates every [[variant]], writes the tables.
+
+    What is finished is used as it is. The same command on several machines with one disk shares the work.
+    """
     from pipelines.experiment.config import read_variants
     from pipelines.experiment.variants import open_variants
     from pipelines.report.variants import markdown_table
     from pipelines.stages.comparison.compare_variants import compare_variants
 
-    chosen = open_variants(asked.workspace, read_variants(asked.config, asked.overrides))
+    chosen = open_variants(asked.workspace, read_variants(asked.config, asked.overrides), only)
     study = compare_variants(chosen, asked.session)
     click.echo(markdown_table(study))
     click.echo(f"table: {asked.workspace.run / 'variants.md'}")

@@ -4,9 +4,11 @@ A variant is the experiment with a few settings changed, and may be repeated wit
 frames. What depends on the translator is a variant's own, unless an earlier one has the same translator and frames.
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipelines.errors import UserError
 from pipelines.experiment.config import Experiment, VariantSettings
 from pipelines.experiment.identity import translation_inputs
 from pipelines.experiment.workspace import Workspace
@@ -37,7 +39,23 @@ class Variants:
 
     base: Workspace
     named: dict[str, Variant]
+    only: tuple[str, ...] = ()
+    """The rows, or families of them, that are asked for; empty: all. What these need is trained, too."""
     _workspaces: dict[tuple[str, int], Workspace] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = dict.fromkeys([*(variant.family for variant in self.named.values()), *self.named])
+        for name in self.only:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                meant = f"did you mean {close[0]}?" if close else f"expected some of {', '.join(known)}"
+                raise UserError(f"--only {name}: there is no such variant; {meant}")
+
+    def rows(self) -> list[str]:
+        """The names of those that are asked for, in the config's order."""
+        return [
+            name for name, variant in self.named.items() if not self.only or {name, variant.family} & set(self.only)
+        ]
 
     def needed(self, name: str) -> list[str]:
         """The variants that must be trained before this one."""
@@ -45,7 +63,8 @@ class Variants:
 
     def budgets(self) -> list[int]:
         """The numbers of labelled target frames that are tried, ascending; all that there are (0) last."""
-        found = {variant.labels for variant in self.named.values() if variant.labels is not None}
+        asked = (self.named[name].labels for name in self.rows())
+        found = {labels for labels in asked if labels is not None}
         return sorted(found, key=lambda labels: (labels == 0, labels))
 
     def workspace(self, name: str, seed: int) -> Workspace:
@@ -91,13 +110,15 @@ class Variants:
         return experiment.model_copy(update={"segmenter": segmenter.model_copy(update=named)})
 
 
-def open_variants(base: Workspace, rows: Mapping[str, tuple[VariantSettings, Experiment]]) -> Variants:
-    """The variants of a config, as `pipelines.experiment.config.read_variants` gives them."""
+def open_variants(
+    base: Workspace, rows: Mapping[str, tuple[VariantSettings, Experiment]], only: tuple[str, ...] = ()
+) -> Variants:
+    """The variants of a config, as `pipelines.experiment.config.read_variants` gives them; UserError as of `only`."""
     named = {
         name: Variant(settings, experiment, settings.name, settings.rows[name])
         for name, (settings, experiment) in rows.items()
     }
-    return Variants(base, named)
+    return Variants(base, named, only)
 
 
 def few_labels_name(labels: int) -> str:

@@ -67,12 +67,16 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
             if labels:  # with all of them it is the oracle
                 its = variants.few_labels(labels)
                 wanted[seed, few_labels_name(labels)] = partial(_few_labels, its, labels, seed, session)
-        for name in variants.named:
+        for name in variants.rows():
             wanted[seed, name] = partial(_run_variant, variants, name, seed, session)
     results = measured(wanted, wait)
     study = VariantStudy(
         **origin(base, session),
-        settings={name: one.experiment.model_dump(mode="json") for name, one in variants.named.items()},
+        settings={
+            name: one.experiment.model_dump(mode="json")
+            for name, one in variants.named.items()
+            if name in variants.rows()
+        },
         results=[results[row] for row in wanted],
     )
     write_atomically(base.run / "variants.json", study.to_json().encode())

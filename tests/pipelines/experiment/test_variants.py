@@ -2,8 +2,9 @@
 
 import pytest
 
+from pipelines.errors import UserError
 from pipelines.experiment.config import read_experiment, read_variants
-from pipelines.experiment.variants import few_labels_name, open_variants
+from pipelines.experiment.variants import Variants, few_labels_name, open_variants
 from pipelines.experiment.workspace import Workspace
 
 TABLES = """
@@ -79,6 +80,15 @@ def test_the_same_translator_and_frames_are_shared_and_others_are_not(variants):
     assert first.translator(0) == second.translator(0) != third.translator(0)
     assert first.segmenter(0, "translated") != second.segmenter(0, "translated")
     assert variants.workspace("same_frames", 0) is first
+
+
+def test_only_what_is_asked_for_and_whole_families(tiny_config, variants):
+    asked = Variants(variants.base, variants.named, ("taught", "budgets"))
+    assert asked.rows() == ["taught", "budgets_2_labels", "budgets_all_labels", "budgets_1_labels"]
+    assert Variants(variants.base, variants.named, ("mean",)).budgets() == []
+    assert asked.needed("taught") == ["first"], "though it is not asked for"
+    with pytest.raises(UserError, match=r"--only taugt: there is no such variant; did you mean taught\?"):
+        Variants(variants.base, variants.named, ("taugt",))
 
 
 def test_few_labels_alone_have_a_folder_for_each_number(variants):
