@@ -26,12 +26,12 @@ from segment.settings import PositiveFloat, PositiveInt, check_settings
 
 @dataclass(frozen=True)
 class SWDSettings:
-    """Defaults are those of the paper, and of its published code for two dimensions, where the paper says nothing."""
+    """Of the authors' code only the part for points of two dimensions is published; `projections` is from there."""
 
     discrepancy_weight: PositiveFloat = 1.0
     """Weight of the discrepancy on target frames, in both steps that it has a part in."""
     projections: PositiveInt = 128
-    """Directions along which the discrepancy is measured; 128 in the authors' code."""
+    """Directions along which the discrepancy is measured."""
     pixels: PositiveInt = 4096
     """At most so many places of each frame's map of logits are compared, drawn anew in each step: sorting all would
     take longer than the network."""

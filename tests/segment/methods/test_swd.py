@@ -60,7 +60,7 @@ def discrepancy(method, image):
 
 
 def test_the_second_step_drives_the_classifiers_apart_and_the_third_brings_them_together():
-    """The signs: a published port has the second one's wrong, and then all three do the same."""
+    """The signs: with that of the second one wrong, all three would do the same."""
     method, target = swd().train(), two_domains().target
     features = method.network.with_features(target)[1]
     before = method.discrepancy(features.detach()).item()

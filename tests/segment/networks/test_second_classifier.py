@@ -6,6 +6,7 @@ from torch import nn
 
 from segment.networks import NETWORKS
 from segment.networks.deeplabv2 import DeepLabV2
+from segment.networks.multiscale_attention import HierarchicalAttention
 from segment.networks.second_classifier import SecondClassifier, classifying_weights, draw_anew
 from tests.segment.methods.tester import TinySegmenter
 
@@ -53,6 +54,14 @@ def test_every_kind_of_network_gets_one(name):
     output, features = network.with_features(image)
     second = network.at_image_size(SecondClassifier(network).train()(features), 40, 70)
     assert second.shape == output.main.shape == (2, 3, 40, 70)
+
+
+def test_one_of_several_scales_sees_the_largest_of_training():
+    """In register too: the network inside pads by itself."""
+    network = HierarchicalAttention(TinySegmenter(), features=8, planes=4).train()
+    output, features = network.with_features(torch.rand(2, 3, 33, 41))
+    second = network.at_image_size(SecondClassifier(network)(features), 33, 41)
+    assert features.shape[-2:] == (17, 21) and second.shape == output.main.shape
 
 
 @pytest.mark.parametrize("name", ["ddrnet23_slim", "ppliteseg_t"])
