@@ -22,6 +22,7 @@ from pipelines.pretrained.published_translators import Imported, State, write_ru
 from pipelines.pretrained.wrappers import unwrapped
 from segment.classes import CLASS_NAMES
 from segment.networks import NETWORKS
+from segment.networks.deeplabv2 import with_one_classifier
 from segment.networks.stdc import with_our_norms
 
 HOLDERS = ("", "model.")
@@ -43,6 +44,8 @@ class Code:
 
 ADAPTSEGNET = Code("AdaptSegNet's and DACS's", "caffe", 512, "2 of the classifier's 4 branches summed")
 ADVENT = Code("ADVENT's and FDA's", "caffe", 512, "all 4 branches of the classifier summed")
+CLAN = Code("CLAN's", "caffe", 512, "all 4 branches summed, and its two classifiers as one that adds up their logits")
+CLAN_NETWORK = "deeplabv2_resnet101_four_branches"
 STDC_SEG = Code("its authors'", remark="STDC-Seg50 and 75 were evaluated with --height 512 and 768")
 CODES = {
     "bisenetv1": Code("CoinCheung's", "cityscapes"),
@@ -100,6 +103,8 @@ class Match:
     """Networks of the very same tensors, which compute something else with them."""
     rivals: tuple[str, ...] = ()
     """Names of other state dicts in the file that fill the network too."""
+    joined: bool = False
+    """Whether its classifier is two of the file, added up."""
 
     @property
     def whole(self) -> bool:
@@ -128,18 +133,25 @@ def find_segmenter(networks: Mapping[str, State], network: str | None = None) ->
     Returns:
         The state dict's name and what it is; None if nothing in the file resembles a segmenter.
     """
-    matches = [
-        (key, match_state(state, name))
-        for key, state in networks.items()
-        for name in ([network] if network else NETWORKS)
-        if network or share_of_names(state, name) >= LEAST_SHARE
-    ]
+    matches: list[tuple[str, Match]] = []
+    for key, state in networks.items():
+        joined = with_one_classifier(state)
+        if joined is not None:
+            matches.append((key, replace(match_state(joined, network or CLAN_NETWORK), joined=True)))
+            continue
+        for name in [network] if network else NETWORKS:
+            if network or share_of_names(state, name) >= LEAST_SHARE:
+                matches.append((key, match_state(state, name)))
     if not matches:
         return None
     # Those that were there first win a draw: networks in the order of the table.
     key, best = max(matches, key=lambda found: found[1].share)
     shapes = shapes_of(best.network)
-    twins = () if network else tuple(name for name in NETWORKS if name != best.network and shapes_of(name) == shapes)
+    twins = (
+        ()
+        if network or best.joined
+        else tuple(name for name in NETWORKS if name != best.network and shapes_of(name) == shapes)
+    )
     rivals = tuple(other for other, match in matches if other != key and match.network == best.network and match.whole)
     return key, replace(best, twins=twins, rivals=rivals)
 
@@ -261,7 +273,7 @@ def import_segmenter(
     origin = f"{file}, {name}" if name else str(file)
     _refuse_unfit(origin, match)
     _ask(origin, name, match)
-    code = CODES.get(match.network, Code("its authors'"))
+    code = CLAN if match.joined else CODES.get(match.network, Code("its authors'"))
     height = code.height if height is None else height
     settings = SegmenterSettings.model_validate(
         {"network": match.network} | ({} if height is None else {"height": height})

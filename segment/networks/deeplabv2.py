@@ -173,6 +173,25 @@ def with_our_input(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return rewritten
 
 
+def with_one_classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Weights of two classifiers of the same features as those of one that says what both say, added up.
+
+    CLAN (Luo et al., CVPR 2019) trains two and evaluates the sum of their logits. Both are linear, so one classifier
+    with the sum of their weights computes it too.
+
+    Args:
+        state: State dict under AdaptSegNet's names, perhaps with a prefix.
+
+    Returns:
+        A new dict without `layer6`; None if `layer5` and `layer6` are not of the same shapes.
+    """
+    second = {key: key.replace("layer6.", "layer5.") for key in state if "layer6." in key}
+    if not second or any(key not in state or state[key].shape != state[other].shape for other, key in second.items()):
+        return None
+    joined = {key: value for key, value in state.items() if key not in second}
+    return joined | {key: state[key] + state[other] for other, key in second.items()}
+
+
 def deeplabv2_resnet101(num_classes: int = 19, auxiliary: bool = True, aspp_branches: Literal[2, 4] = 2) -> DeepLabV2:
     """43.9 M parameters; 36.6 mIoU on Cityscapes val trained on GTA5 alone, 41.4 adapted, in AdaptSegNet's hands.
 

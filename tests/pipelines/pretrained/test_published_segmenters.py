@@ -168,6 +168,28 @@ def test_an_imported_network_computes_what_it_did(drawn, tmp_path, cpu, name):
         torch.testing.assert_close(network(image), drawn(name)(image))
 
 
+def test_clans_two_classifiers_become_one_that_says_what_both_say(tmp_path, cpu):
+    """Its code adds up their logits, and sums all four branches of each; there is nothing to ask."""
+    torch.manual_seed(3)
+    first, second = (rough(NETWORKS["deeplabv2_resnet101_four_branches"]()).eval() for _ in range(2))
+    second.load_state_dict(
+        first.state_dict() | {key: value for key, value in second.state_dict().items() if key.startswith("layer5.")}
+    )
+    theirs = first.state_dict() | {
+        key.replace("layer5.", "layer6."): value
+        for key, value in second.state_dict().items()
+        if key.startswith("layer5.")
+    }
+    done = imported(prefixed(theirs, "module."), tmp_path / "run", what=parse_input("imagenet"))
+    assert "assumed, as in CLAN's code" in done.lines[1] and "0 missing, 0 unexpected" in done.lines[0]
+    network, settings, _ = load_segmenter(done.run, cpu)
+    assert settings.network == "deeplabv2_resnet101_four_branches"
+    image = torch.rand(1, 3, 40, 72, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = first(image) + second(image)
+        assert (network(image) - expected).norm() < 1e-4 * expected.norm()
+
+
 def rough(network):
     """With weights of a size that numbers come through, and so differences show."""
     for module in network.modules():
@@ -299,12 +321,7 @@ def test_a_network_that_is_not_whole_is_refused(tmp_path):
         imported(backbone | {"linear.weight": torch.zeros(1000, 512)}, tmp_path / "run")
 
 
-def test_a_second_classifier_is_not_left_out_in_silence(tmp_path):
-    """CLAN sums two heads on the same features, of which AdaptSegNet's network has room for one."""
-    state = meta_state("deeplabv2_resnet101_multi")
-    state |= {key: torch.zeros(19, 2048, 3, 3) for key in state if "layer5" in key and key.endswith("weight")}
-    with pytest.raises(CheckpointError, match=r"holds tensors that it has no place for \(4, first layer5.*--leave-out"):
-        imported(state, tmp_path / "run")
+def test_what_there_is_no_place_for_is_not_left_out_in_silence(tmp_path):
     other = meta_state("pidnet_s") | {"projection.0.weight": torch.zeros(8, 8)}
     with pytest.raises(CheckpointError, match=r"holds tensors that it has no place for \(1, first projection.0.weight"):
         imported(other, tmp_path / "run")
