@@ -19,7 +19,7 @@ from pipelines.commands.options import refuse_several_processes
 from pipelines.commands.segment import segment
 from pipelines.commands.translate import translate
 from pipelines.commands.variants import variants
-from pipelines.engine.torchrun import Place, tell_once
+from pipelines.engine.torchrun import ProcessRank, tell_once
 from pipelines.errors import Interrupted, StorageError, UserError
 
 EXIT_CODES = """
@@ -40,7 +40,7 @@ def main() -> None:
     try:
         run_command_line()
     except Exception:  # our bug
-        if Place.of_environment().count == 1:
+        if ProcessRank.of_environment().world_size == 1:
             raise
         sys.exit(tell_once(traceback.print_exc, 1))
 

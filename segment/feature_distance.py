@@ -12,7 +12,7 @@ THINGS: tuple[int, ...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)
 """Train ids of what ImageNet has photographs of: lights, signs, people, vehicles; as in DAFormer's code."""
 
 
-def places_of_things(label_map: Tensor, size: tuple[int, int], least_share: float) -> Tensor:
+def locations_of_things(label_map: Tensor, size: tuple[int, int], least_share: float) -> Tensor:
     """Where in a map of features one thing covers most of what a feature stands for.
 
     Args:
@@ -31,13 +31,13 @@ def places_of_things(label_map: Tensor, size: tuple[int, int], least_share: floa
     return (shares >= max(least_share, torch.finfo(torch.float32).tiny)).any(dim=1)
 
 
-def feature_distance(features: Tensor, imagenet: Tensor, places: Tensor) -> Tensor:
-    """Mean Euclidean distance of features to those of ImageNet's encoder, over the places that count.
+def feature_distance(features: Tensor, imagenet: Tensor, locations: Tensor) -> Tensor:
+    """Mean Euclidean distance of features to those of ImageNet's encoder, over the locations that count.
 
     Args:
         features: (B, C, h, w); gradients flow.
         imagenet: Of the same shape; constants.
-        places: bool (B, h, w).
+        locations: bool (B, h, w).
 
     Returns:
         Scalar; zero, with gradients of zero, where no place counts.
@@ -45,4 +45,4 @@ def feature_distance(features: Tensor, imagenet: Tensor, places: Tensor) -> Tens
     Source: DAFormer, eq. 6 and 8.
     """
     distance = torch.linalg.vector_norm(features.float() - imagenet.float(), dim=1)
-    return (distance * places).sum() / places.sum().clamp(min=1)
+    return (distance * locations).sum() / locations.sum().clamp(min=1)

@@ -1,7 +1,7 @@
 """What a training's log says about its health, in words a person can act on.
 
 A method has the guards that its kind of learning needs; the loop shows them what it logs, and nothing more is asked of
-the device. What holds in one batch may be chance, so a guard speaks after several looks in a row.
+the device. What holds in one batch may be chance, so a guard speaks after several findings in a row.
 """
 
 from abc import ABC, abstractmethod
@@ -20,29 +20,29 @@ class Collapsed(Exception):
 
 
 class Guard(ABC):
-    """Looks at the logged values, each time that there are new ones, and speaks once."""
+    """Checks the logged values each time that there are new ones, and speaks once."""
 
-    looks: int = 10
+    patience: int = 10
     """How often in a row what it waits for must hold."""
 
     def __init__(self) -> None:
         self._in_a_row, self._spoke = 0, False
 
-    def look(self, logged: Mapping[str, float]) -> str | None:
+    def check(self, logged: Mapping[str, float]) -> str | None:
         """A line about what the values show, the first time that they have shown it for long; else None.
 
         Raises:
             Collapsed: It is of no use to go on.
         """
-        found = self.sign(logged)
+        found = self.finding(logged)
         self._in_a_row = 0 if found is None else self._in_a_row + 1
-        if found is None or self._spoke or self._in_a_row < self.looks:
+        if found is None or self._spoke or self._in_a_row < self.patience:
             return None
         self._spoke = True
         return found
 
     @abstractmethod
-    def sign(self, logged: Mapping[str, float]) -> str | None:
+    def finding(self, logged: Mapping[str, float]) -> str | None:
         """What to say if this goes on; None if all is well or there is nothing to see."""
 
 
@@ -51,8 +51,8 @@ class Collapse(Guard):
 
     largest_share = 0.98
 
-    def look(self, logged: Mapping[str, float]) -> str | None:
-        found = super().look(logged)
+    def check(self, logged: Mapping[str, float]) -> str | None:
+        found = super().check(logged)
         if found is not None:
             raise Collapsed(found)
         return None
@@ -61,7 +61,7 @@ class Collapse(Guard):
 class PseudoLabelCollapse(Collapse):
     """Pseudo-labels that are all but one class."""
 
-    def sign(self, logged: Mapping[str, float]) -> str | None:
+    def finding(self, logged: Mapping[str, float]) -> str | None:
         name, share = largest_of(logged, PSEUDO_SHARE)
         if share < self.largest_share:
             return None
@@ -87,7 +87,7 @@ class CertaintyCollapse(Collapse):
         super().__init__()
         self.setting, self._saw_more = setting, False
 
-    def sign(self, logged: Mapping[str, float]) -> str | None:
+    def finding(self, logged: Mapping[str, float]) -> str | None:
         name, share = largest_of(logged, TARGET_SHARE)
         self._saw_more |= 0 < share < self.healthy_share
         if not self._saw_more or share < self.largest_share:
@@ -107,10 +107,10 @@ def largest_of(logged: Mapping[str, float], prefix: str) -> tuple[str, float]:
 class UnheardTeacher(Guard):
     """Pseudo-labels that hardly count, because the teacher is hardly ever sure."""
 
-    looks = 30
+    patience = 30
     least_weight = 0.01
 
-    def sign(self, logged: Mapping[str, float]) -> str | None:
+    def finding(self, logged: Mapping[str, float]) -> str | None:
         weight = logged.get(PSEUDO_WEIGHT)
         if weight is None or weight >= self.least_weight:
             return None
@@ -128,13 +128,13 @@ class DiscriminatorBalance(Guard):
         chance: That loss where it says "as likely this as that" of everything.
     """
 
-    looks = 30
+    patience = 30
 
     def __init__(self, name: str, chance: float) -> None:
         super().__init__()
         self.name, self.chance = name, chance
 
-    def sign(self, logged: Mapping[str, float]) -> str | None:
+    def finding(self, logged: Mapping[str, float]) -> str | None:
         loss = logged.get(self.name)
         if loss is None:
             return None

@@ -17,10 +17,10 @@ def _alone(tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Peers:
-    """This process, `rank` from 0, among `count` of them; alone, it gives back what it is given."""
+    """This process, `rank` from 0, among `world_size` of them; alone, it gives back what it is given."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     sum: Callable[[Tensor], Tensor] = _alone
     """A tensor to its sum over all processes, the same in all; may work in place, has no gradient."""
 
@@ -31,9 +31,9 @@ class Peers:
         Their numbers may differ; all else must not. As each batch is shared out in that order, the images of all
         processes come as one process would have them.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return rows.detach()
-        counts = torch.zeros(self.count, dtype=torch.int64)
+        counts = torch.zeros(self.world_size, dtype=torch.int64)
         counts[self.rank] = len(rows)
         counts = self.sum(counts).tolist()
         first = sum(counts[: self.rank])
@@ -47,7 +47,7 @@ class Peers:
 
     def leaders(self, tensor: Tensor) -> Tensor:
         """The tensor that process 0 has; the others hand in one of the same shape."""
-        return tensor if self.count == 1 else self.sum(tensor if self.rank == 0 else torch.zeros_like(tensor))
+        return tensor if self.world_size == 1 else self.sum(tensor if self.rank == 0 else torch.zeros_like(tensor))
 
 
 ALONE = Peers()

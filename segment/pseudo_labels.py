@@ -8,7 +8,7 @@ from segment.guards import PSEUDO_SHARE, PSEUDO_WEIGHT, TARGET_SHARE
 
 
 @torch.no_grad()
-def told(pseudo_label: Tensor, weight: Tensor, classes: int) -> dict[str, Tensor]:
+def log_of_pseudo_labels(pseudo_label: Tensor, weight: Tensor, classes: int) -> dict[str, Tensor]:
     """For the log: how much pseudo-labels are believed in the mean, and the share of each class among them.
 
     Args:

@@ -17,7 +17,7 @@ NOTHING = -100
 
 
 def labels_at(label_map: Tensor, size: tuple[int, int]) -> Tensor:
-    """The labels (B, H, W) of the places of a map of features, (B, h, w): each that of the nearest pixel."""
+    """The labels (B, H, W) of the locations of a map of features, (B, h, w): each that of the nearest pixel."""
     return F.interpolate(label_map[:, None].float(), size, mode="nearest")[:, 0].long()
 
 
@@ -64,8 +64,8 @@ def cross_entropy_of_classes(judged: Tensor, answers: Tensor) -> Tensor:
     return F.cross_entropy(judged.float(), answers, ignore_index=NOTHING, reduction="sum") / len(judged)
 
 
-def cross_entropy_of_places(judged: Tensor, answers: Tensor) -> Tensor:
-    """Averaged over all places that have a class; zero, with gradients of zero, if none has one: its CSA.
+def cross_entropy_of_locations(judged: Tensor, answers: Tensor) -> Tensor:
+    """Averaged over all locations that have a class; zero, with gradients of zero, if none has one: its CSA.
 
     Args:
         judged: (B, 2K, h, w), logits of features.

@@ -46,13 +46,15 @@ class VideoSummary:
     frames: int
     resumed: int
     network_share: float | None
-    deed: str = "translated"
+    action: str = "translated"
 
     @property
     def count_line(self) -> str:
         """The line that a run ends with: frames in, frames out."""
         done = self.frames - self.resumed
-        return f"{self.frames} frames in = {self.frames} frames out ({done} {self.deed}, {self.resumed} already there)"
+        return (
+            f"{self.frames} frames in = {self.frames} frames out ({done} {self.action}, {self.resumed} already there)"
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class VideoWork:
         network: Frames to a result each.
         draw: Number, frame and result -> the picture that takes the frame's place, uint8 (H, W, 3). In a thread.
         beside: Number -> a file that `draw` writes besides; None where it writes none.
-        deed: The word for what is done to a frame.
+        action: What is done to a frame, for people: "translated", "predicted".
     """
 
     source: Path
@@ -75,7 +77,7 @@ class VideoWork:
     network: FrameNetwork
     draw: "Callable[[int, np.ndarray, Tensor], np.ndarray]"
     beside: Callable[[int], Path] | None = None
-    deed: str = "translated"
+    action: str = "translated"
 
 
 def make_video(
@@ -103,7 +105,7 @@ def make_video(
         if _folder(output).exists():  # killed while it cleared up
             with _workplace(output, plan):
                 pass
-        return VideoSummary(len(facts), len(facts), None, work.deed)
+        return VideoSummary(len(facts), len(facts), None, work.action)
     with _workplace(output, plan) as folder:
         pieces = [folder / f"{start:09d}.nut" for start in range(0, len(facts), PIECE_FRAMES)]
         whole = next((index for index, piece in enumerate(pieces) if not _whole(piece, work, facts)), len(pieces))
@@ -129,7 +131,7 @@ def make_video(
             os.replace(folder / "record.json", _record(output))
             os.replace(joined, output)
             sync_folder(output.parent)
-    return VideoSummary(len(facts), resumed, network_share(), work.deed)
+    return VideoSummary(len(facts), resumed, network_share(), work.action)
 
 
 def _whole(piece: Path, work: VideoWork, facts: VideoFacts) -> bool:

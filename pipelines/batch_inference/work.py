@@ -22,8 +22,9 @@ from pipelines.errors import NoInputsError
 class Outcome:
     """What became of the frames: each was made now, found finished (resumed), or failed.
 
-    `deed` is what was done to them, for people. `part` says whose frames these are while parts of the set are not done;
-    `network_share` is the part of the time in which the network was at work, None where it had nothing to do.
+    `action` says for people what was done to them: "translated", "predicted". `part` says whose frames these are while
+    parts of the set are not done; `network_share` is the part of the time in which the network was at work, None where
+    it had nothing to do.
     """
 
     made: int
@@ -31,7 +32,7 @@ class Outcome:
     failures: tuple[Failure, ...]
     part: Part | None = None
     network_share: float | None = None
-    deed: str = "translated"
+    action: str = "translated"
 
     @property
     def failed(self) -> int:
@@ -42,7 +43,7 @@ class Outcome:
     def count_line(self) -> str:
         """The line that a run ends with: frames in, frames out."""
         done = self.made + self.resumed
-        parts = f"{self.made} {self.deed}, {self.resumed} already there"
+        parts = f"{self.made} {self.action}, {self.resumed} already there"
         if self.failed:
             line = f"{done + self.failed} frames in, {done} frames out ({parts}); {self.failed} failed, see {FAILURES}"
         else:
@@ -61,7 +62,7 @@ class Work:
         output: Folder of what is made.
         plan: What decides the result, as JSON; a folder of another plan is refused.
         what: The word for what the folder holds.
-        deed: The word for what is done to a frame.
+        action: What is done to a frame, for people: "translated", "predicted".
         network: Arrays of one shape to a result each.
         writer: A frame and its result to files.
         read: Frame -> what the network is given; None: the frame's image.
@@ -74,7 +75,7 @@ class Work:
     writer: Writer
     read: Reader | None = None
     what: str = WHAT
-    deed: str = "translated"
+    action: str = "translated"
 
 
 def work_through(work: Work, network_share: Callable[[], float | None], control: JobControl = UNWATCHED) -> Outcome:
@@ -117,6 +118,6 @@ def _outcome(
     whole = joined or record
     if joined is not None and not joined.finished:
         reason = joined.failures[0].reason
-        raise NoInputsError(f"None of {joined.total} frames could be {work.deed}; the first: {reason}")
+        raise NoInputsError(f"None of {joined.total} frames could be {work.action}; the first: {reason}")
     undone = part if joined is None else None
-    return Outcome(made, len(whole.finished) - made, tuple(whole.failures), undone, share, work.deed)
+    return Outcome(made, len(whole.finished) - made, tuple(whole.failures), undone, share, work.action)

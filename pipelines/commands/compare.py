@@ -2,16 +2,16 @@
 
 import click
 
-from pipelines.commands.options import Asked, on_experiment, seeds_option, training_options
+from pipelines.commands.options import Request, on_experiment, seeds_option, training_options
 
 
 @click.command()
 @on_experiment(seeds_option, training_options)
-def compare(asked: Asked) -> None:
+def compare(request: Request) -> None:
     """How much of the gap does translation close? Trains and evaluates all three arms, writes the report."""
     from pipelines.report.tables import format_table
     from pipelines.stages.comparison.compare import compare as run_comparison
 
-    study = run_comparison(asked.workspace, asked.session)
+    study = run_comparison(request.workspace, request.session)
     click.echo(format_table(study))
-    click.echo(f"report: {asked.workspace.run / 'report.html'}")
+    click.echo(f"report: {request.workspace.run / 'report.html'}")

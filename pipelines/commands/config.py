@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_PATH, Asked, on_experiment, seed_option
+from pipelines.commands.options import A_PATH, Request, on_experiment, seed_option
 
 
 @click.group()
@@ -24,8 +24,8 @@ def config_show(config: Path, overrides: tuple[str, ...]) -> None:
 
 @config.command("inputs")
 @on_experiment(seed_option)
-def config_inputs(asked: Asked) -> None:
+def config_inputs(request: Request) -> None:
     """Write what each stage depends on to RUN/inputs, touching only files whose content changes (for make)."""
     from pipelines.stages.comparison.inputs import write_inputs
 
-    write_inputs(asked.workspace, asked.seed)
+    write_inputs(request.workspace, request.seed)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_FOLDER, Asked, on_experiment
+from pipelines.commands.options import A_FOLDER, Request, on_experiment
 from pipelines.errors import SomeInputsFailedError
 
 
@@ -15,14 +15,14 @@ def data() -> None:
 
 @data.command("check")
 @on_experiment()
-def data_check(asked: Asked) -> None:
+def data_check(request: Request) -> None:
     """Read every frame of an experiment and say what is there and what is wrong."""
     from pipelines.data.check import check_frame_set, format_report
     from pipelines.progress import Progress
 
     bad = 0
     for part in ("source", "target", "validation"):
-        for frames in getattr(asked.workspace, part):
+        for frames in getattr(request.workspace, part):
             with Progress(f"check {frames.name}", len(frames), "frame") as progress:
                 report = check_frame_set(frames, progress=progress.reach)
             click.echo(f"[{part}] {format_report(report)}\n")

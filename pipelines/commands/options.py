@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.engine.torchrun import Place
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def refuse_several_processes(command: click.Command, name: str) -> None:
 
     @functools.wraps(run)
     def alone(*values: Any, **options: Any) -> Any:
-        count = Place.of_environment().count
+        count = ProcessRank.of_environment().world_size
         if name not in FOR_SEVERAL_PROCESSES and count > 1:
             raise UserError(
                 f"{name} is made for one process, and RANK and WORLD_SIZE say that a launcher started {count}; start "
@@ -175,7 +175,7 @@ def refuse_several_processes(command: click.Command, name: str) -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a command on an experiment was asked to do: one object instead of a dozen arguments (`on_experiment`)."""
 
     config: Path
@@ -195,18 +195,18 @@ class Asked:
 
 
 def on_experiment(*more: Decorator) -> Decorator:
-    """A command on an experiment: it gets one `Asked`, and what else is among its options by name.
+    """A command on an experiment: it gets a `Request`, and what else is among its options by name.
 
     Args:
         more: Its options beside those of every experiment. `seed_option` or `seeds_option`, `machine_options` or
-            `training_options` reach it within what it was asked.
+            `training_options` reach it within the `Request`.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @experiment_options
         @options(*more)
         @functools.wraps(command)
-        def asking(
+        def with_request(
             config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None = None,
             seeds: int | None = None, device: str = "auto", precision: str = "auto", threads: int | None = None,
             workers: int = 0, restart: bool = False, **own: Any,
@@ -223,9 +223,11 @@ def on_experiment(*more: Decorator) -> Decorator:
                     machine = until_done.enter_context(joined_machine(device, precision, threads))
                     return Session(machine, workers, restart, typed_command())
 
-                command(Asked(config, overrides, workspace, first_seed(workspace, seed), workers, open_session), **own)
+                command(
+                    Request(config, overrides, workspace, first_seed(workspace, seed), workers, open_session), **own
+                )
 
-        return asking
+        return with_request
 
     return decorate
 

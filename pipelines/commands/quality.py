@@ -120,13 +120,13 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
 
     inputs = of.inputs(measured.target)
     session = on.open_session()
-    judges = inputs.judges(session, measured.inception)
-    if not judges.extractors:
+    networks = inputs.networks(session, measured.inception)
+    if not networks.extractors:
         click.echo("no KID and FID: name a segmenter with --expert, or Inception's weights with --inception", err=True)
     sequence, most = measured.sequence, measured.most
     frames = inputs.frames[:most] if sequence else evenly(inputs.frames, most)  # a sequence must have no gaps
     real = evenly(inputs.target_images(), most)
-    figures = measure_quality(frames, real, session, judges, sequence, measured.height)
+    figures = measure_quality(frames, real, session, networks, sequence, measured.height)
     about = {
         "command": session.command,
         "translated": str(inputs.folder),
@@ -155,7 +155,7 @@ def translate_audit(of: Translation, shown: int, output: Path | None, on: Machin
 
     inputs = of.inputs()
     session = on.open_session()
-    expert = inputs.judges(session).expert
+    expert = inputs.networks(session).expert
     if expert is None:
         raise UserError("no expert to look at the frames; name a segmenter with --expert (a run folder or checkpoint)")
     audit, page = audit_translation(inputs, expert, session, shown, output)

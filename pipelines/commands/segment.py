@@ -2,7 +2,7 @@
 
 import click
 
-from pipelines.commands.options import Asked, on_experiment, seed_option, training_options
+from pipelines.commands.options import Request, on_experiment, seed_option, training_options
 from pipelines.commands.segment_bench import segment_bench
 from pipelines.commands.segment_evaluate import segment_evaluate
 from pipelines.commands.segment_features import segment_features
@@ -26,12 +26,12 @@ def segment() -> None:
 
 @segment.command("train")
 @on_experiment(seed_option, arm_option, training_options)
-def segment_train(asked: Asked, arm: str) -> None:
+def segment_train(request: Request, arm: str) -> None:
     """Train one arm's segmenter, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
     from pipelines.stages.training.train_segmenter import train_segmenter
 
-    folder = train_segmenter(asked.workspace, asked.seed, arm, asked.session)
-    if asked.session.machine.processes.leads:
+    folder = train_segmenter(request.workspace, request.seed, arm, request.session)
+    if request.session.machine.processes.leads:
         click.echo(f"segmenter in {folder}")
 
 

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import A_FOLDER, A_PATH, Asked, gathered, machine_options, on_experiment, typed_command
+from pipelines.commands.options import (
+    A_FOLDER,
+    A_PATH,
+    Request,
+    gathered,
+    machine_options,
+    on_experiment,
+    typed_command,
+)
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
@@ -118,8 +126,8 @@ subject_options = gathered(
 
 
 @dataclass(frozen=True)
-class WaysToLook:
-    """What computes, and how often the network looks at a frame; see `frame_prediction.Inference`."""
+class InferenceOptions:
+    """What computes, and the test-time augmentation, as typed; see `frame_prediction.Inference`."""
 
     runtime: Any
     fast: bool
@@ -135,13 +143,13 @@ class WaysToLook:
             raise UserError(f"--scales {max(self.scales):g} is out of bounds; {LARGEST_SCALE} is the largest")
 
     @property
-    def several(self) -> bool:
-        """Whether it is not simply one exact look."""
-        looks = self.flip or self.scales != (1.0,) or self.window is not None
-        return looks or self.runtime is not None or self.fast
+    def any_given(self) -> bool:
+        """Whether any differs from one exact pass by torch over the whole frame."""
+        augmented = self.flip or self.scales != (1.0,) or self.window is not None
+        return augmented or self.runtime is not None or self.fast
 
     def inference(self, machine: "Machine") -> "Inference":
-        """The same for the network. --fast alone takes the fastest runtime that is there."""
+        """How the network is run on a machine. --fast alone takes the fastest runtime that is there."""
         from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
         from pipelines.runtimes.segmenter_runtime import fastest_runtime, mode_on
 
@@ -151,9 +159,9 @@ class WaysToLook:
         return Inference(runtime, mode, augmentation)
 
 
-looks_options = gathered(
-    "ways",
-    WaysToLook,
+inference_options = gathered(
+    "chosen",
+    InferenceOptions,
     click.option(
         "--runtime",
         type=click.Choice(("torch", "compile", "onnxruntime", "openvino")),
@@ -196,8 +204,8 @@ workers_option = click.option(
 
 
 @click.command("evaluate")
-@on_experiment(subject_options, looks_options, report_options, workers_option, machine_options)
-def segment_evaluate(asked: Asked, subject: Subject, ways: WaysToLook, report: Report) -> None:
+@on_experiment(subject_options, inference_options, report_options, workers_option, machine_options)
+def segment_evaluate(request: Request, subject: Subject, chosen: InferenceOptions, report: Report) -> None:
     """Evaluate a segmenter on an experiment's validation frames, as they are or also through a translator.
 
     Writes evaluation.json, confusions.json, frames.csv, evaluation.html and the predictions.
@@ -205,64 +213,66 @@ def segment_evaluate(asked: Asked, subject: Subject, ways: WaysToLook, report: R
     if subject.predictions is not None:
         if report.calibration:
             raise UserError("--calibration needs --checkpoint: --predictions hold no probabilities")
-        if ways.several:
+        if chosen.any_given:
             raise UserError(
                 "--runtime, --fast, --flip, --scales and --window are ways to use a network; --predictions are "
                 "there already"
             )
-        _of_predictions(asked, subject.predictions, subject.predicted, report)
+        _of_predictions(request, subject.predictions, subject.predicted, report)
     elif subject.compare is not None:
-        _compared(asked, subject.compare, ways, report)
+        _compared(request, subject.compare, chosen, report)
     elif subject.checkpoint is not None and subject.through is not None:
-        _through(asked, subject, ways, report)
+        _through(request, subject, chosen, report)
     elif subject.checkpoint is not None:
-        _of_checkpoint(asked, subject.checkpoint, subject.submission, ways, report)
+        _of_checkpoint(request, subject.checkpoint, subject.submission, chosen, report)
 
 
-def _of_checkpoint(asked: Asked, checkpoint: Path, submission: Path | None, ways: WaysToLook, report: Report) -> None:
-    from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, evaluation_place
+def _of_checkpoint(
+    request: Request, checkpoint: Path, submission: Path | None, chosen: InferenceOptions, report: Report
+) -> None:
+    from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, evaluation_folder
     from pipelines.stages.evaluation.evaluation_table import format_summary
     from pipelines.stages.evaluation.submission import refuse_other_names, submit_checkpoint
 
-    workspace, session = asked.workspace, asked.session
-    options = _options(asked, ways, report)
+    workspace, session = request.workspace, request.session
+    options = _options(request, chosen, report)
     if submission is not None:
         refuse_other_names(workspace.validation)
-    folder = evaluation_place(checkpoint, options)
+    folder = evaluation_folder(checkpoint, options)
     labelled = any(frames.shows_a_class() for frames in workspace.validation)
     if labelled or submission is None:
         evaluation = evaluate_checkpoint(workspace, checkpoint, session, options)
         click.echo(format_summary(evaluation))
-        _page(asked, evaluation, folder, str(checkpoint), _facts_of_network(session.machine, options.inference))
+        _page(request, evaluation, folder, str(checkpoint), _facts_of_network(session.machine, options.inference))
     if submission is not None:
         evaluated = folder if labelled else None
         count = submit_checkpoint(workspace.validation, checkpoint, evaluated, submission, session, options.inference)
         click.echo(f"{count} files in {submission}")
 
 
-def _through(asked: Asked, subject: Subject, ways: WaysToLook, report: Report) -> None:
+def _through(request: Request, subject: Subject, chosen: InferenceOptions, report: Report) -> None:
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
     from pipelines.stages.evaluation.evaluate_through import evaluate_through, format_both
 
-    workspace, session, options = asked.workspace, asked.session, _options(asked, ways, report)
+    workspace, session, options = request.workspace, request.session, _options(request, chosen, report)
     translated = evaluate_through(workspace, subject.checkpoint, subject.through, subject.direction, session, options)
     untranslated = evaluate_checkpoint(workspace, subject.checkpoint, session, replace(options, output=None))
     click.echo(format_both(untranslated, translated))
 
 
-def _of_predictions(asked: Asked, predictions: Path, predicted: Any, report: Report) -> None:
+def _of_predictions(request: Request, predictions: Path, predicted: Any, report: Report) -> None:
     from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions
     from pipelines.stages.evaluation.evaluation_table import format_summary
 
     folder = report.output or predictions / "evaluation"
     evaluation = evaluate_predictions(
-        asked.workspace.validation, predictions, predicted, folder, asked.workers, report.measures()
+        request.workspace.validation, predictions, predicted, folder, request.workers, report.measures()
     )
     click.echo(format_summary(evaluation))
-    _page(asked, evaluation, folder, str(predictions), [])
+    _page(request, evaluation, folder, str(predictions), [])
 
 
-def _compared(asked: Asked, compare: tuple[Path, Path], ways: WaysToLook, report: Report) -> None:
+def _compared(request: Request, compare: tuple[Path, Path], chosen: InferenceOptions, report: Report) -> None:
     from pipelines.stages.evaluation.compare_evaluations import (
         compare_evaluations,
         format_comparison,
@@ -271,10 +281,10 @@ def _compared(asked: Asked, compare: tuple[Path, Path], ways: WaysToLook, report
     )
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 
-    options = replace(_options(asked, ways, report), output=None)
+    options = replace(_options(request, chosen, report), output=None)
 
     def evaluated(path: Path) -> "Evaluation":
-        return evaluate_checkpoint(asked.workspace, path, asked.session, options)
+        return evaluate_checkpoint(request.workspace, path, request.session, options)
 
     first, second = (open_evaluation(path, evaluated) for path in compare)
     comparison = compare_evaluations((str(compare[0]), str(compare[1])), first, second)
@@ -283,25 +293,25 @@ def _compared(asked: Asked, compare: tuple[Path, Path], ways: WaysToLook, report
         write_comparison(comparison, report.output)
 
 
-def _options(asked: Asked, ways: WaysToLook, report: Report) -> "EvaluationOptions":
+def _options(request: Request, chosen: InferenceOptions, report: Report) -> "EvaluationOptions":
     from pipelines.stages.evaluation.evaluate import EvaluationOptions
 
-    return EvaluationOptions(ways.inference(asked.session.machine), report.measures(), report.output)
+    return EvaluationOptions(chosen.inference(request.session.machine), report.measures(), report.output)
 
 
 def _facts_of_network(machine: "Machine", inference: "Inference") -> list[tuple[str, str]]:
     from pipelines.engine.launch import describe_machine
 
     computed = "torch, exact" if inference.runtime is None else f"{inference.runtime}, {inference.mode}"
-    looks = inference.augmentation.name or "one"
-    return [("Machine", describe_machine(machine)), ("Computed by", computed), ("Looks at a frame", looks)]
+    augmentation = inference.augmentation.name or "none"
+    return [("Machine", describe_machine(machine)), ("Computed by", computed), ("Test-time augmentation", augmentation)]
 
 
-def _page(asked: Asked, evaluation: "Evaluation", folder: Path, subject: str, facts: list[tuple[str, str]]) -> None:
+def _page(request: Request, evaluation: "Evaluation", folder: Path, subject: str, facts: list[tuple[str, str]]) -> None:
     from datetime import date
 
     from pipelines.stages.evaluation.evaluation_report import report_evaluation
 
     facts = [("Command", typed_command()), ("Date", date.today().isoformat()), *facts]
-    sets = ", ".join(frames.name for frames in asked.workspace.validation)
+    sets = ", ".join(frames.name for frames in request.workspace.validation)
     click.echo(f"figures and page in {report_evaluation(evaluation, folder, subject, sets, facts).parent}")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_PATH, Asked, gathered, machine_options, on_experiment, seed_option
+from pipelines.commands.options import A_PATH, Request, gathered, machine_options, on_experiment, seed_option
 from pipelines.errors import UserError
 
 
 @dataclass(frozen=True)
-class Look:
+class TypedOptions:
     """What is looked at, and how closely."""
 
     checkpoints: tuple[str, ...]
@@ -21,9 +21,9 @@ class Look:
     output: Path | None
 
 
-manner_options = gathered(
-    "look",
-    Look,
+feature_options = gathered(
+    "typed",
+    TypedOptions,
     click.option(
         "--checkpoint", "checkpoints", multiple=True, metavar="[NAME=]PATH",
         help="A segmenter: run folder or checkpoint; may be repeated.  [default: the experiment's trained arms]",
@@ -41,24 +41,24 @@ manner_options = gathered(
 
 
 @click.command("features")
-@on_experiment(seed_option, manner_options, machine_options)
-def segment_features(asked: Asked, look: Look) -> None:
+@on_experiment(seed_option, feature_options, machine_options)
+def segment_features(request: Request, typed: TypedOptions) -> None:
     """Look inside: do features of source, translated and target frames lie together?
 
     Writes a page with the features as points (t-SNE and principal components, colour = class, mark = domain), one panel
     a segmenter, and how far apart the domains are; and the same as JSON beside it.
     """
-    named = named_checkpoints(look.checkpoints)
-    page = look.output or asked.workspace.run / "features.html"
+    named = named_checkpoints(typed.checkpoints)
+    page = typed.output or request.workspace.run / "features.html"
     if page.suffix != ".html":
         raise UserError(f"--output {page}: the page is HTML and its numbers go beside it; give a name such as x.html")
 
     from pipelines.report.pages.features_page import headline, pair_title
     from pipelines.report.wording import amount, percent
-    from pipelines.stages.features.feature_study import Manner, look_inside
+    from pipelines.stages.features.feature_study import FeatureStudyOptions, study_features
 
-    manner = Manner(look.frames, look.per_class, look.points, look.perplexity)
-    study = look_inside(asked.workspace, asked.seed, named, manner, asked.session, page)
+    options = FeatureStudyOptions(typed.frames, typed.per_class, typed.points, typed.perplexity)
+    study = study_features(request.workspace, request.seed, named, options, request.session, page)
     for one in study.checkpoints:
         for pair in one.pairs:
             click.echo(

@@ -19,7 +19,7 @@ from pipelines.errors import UserError
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
+class TypedOptions:
     """How to predict, as it was typed."""
 
     labels: Any
@@ -32,9 +32,9 @@ class PredictionOptions:
 input_options = given_options(
     "A folder; gets labels/ and overlays/. For a video: a video of overlays.", "Kind of data set."
 )
-manner_options = gathered(
-    "options",
-    PredictionOptions,
+inference_options = gathered(
+    "typed",
+    TypedOptions,
     click.option("--labels", type=click.Choice(("train_ids", "label_ids", "colour")), default=None,
                  help="Label maps as 8-bit train ids, Cityscapes label ids or colours; of a video: beside it, as "
                       "OUTPUT.labels/.  [default: train_ids; of a video: none]"),
@@ -51,9 +51,9 @@ manner_options = gathered(
 @click.command("predict")
 @checkpoint_option
 @input_options
-@manner_options
+@inference_options
 @work_options
-def segment_predict(checkpoint: Path, given: Given, options: PredictionOptions, work: WorkThrough) -> None:
+def segment_predict(checkpoint: Path, given: Given, typed: TypedOptions, work: WorkThrough) -> None:
     """Write a label map and an overlay for every image of a folder tree. Carries on after a kill."""
     from pipelines.data.video import is_video
     from pipelines.stages.predicting.predict_frames import to_predict
@@ -62,42 +62,42 @@ def segment_predict(checkpoint: Path, given: Given, options: PredictionOptions, 
     of_video = is_video(source) and not source.is_dir()
     if of_video and not is_video(output):
         raise UserError(f"--input {source}: a video is predicted into a video; give --output a name such as out.mp4")
-    if of_video and not options.overlays:
+    if of_video and not typed.overlays:
         raise UserError("--no-overlays: a video is made of overlays; leave it out")
     if of_video and part is not None:
         raise UserError("--shard: a video is predicted by one process; cut it into several to share the work")
     if not of_video and output.is_file():
         raise UserError(f"--output '{output}' is a file; give it the name of a folder")
-    plan = [] if of_video else to_predict(given.plan()[0], options.overlays)
+    plan = [] if of_video else to_predict(given.plan()[0], typed.overlays)
 
     from pipelines.stages.predicting.prediction import (
-        PredictionManner,
+        PredictionOptions,
         describe_prediction,
         run_prediction,
         run_video_prediction,
     )
 
     session = work.open_session()
-    manner = PredictionManner(options.height, options.runtime, options.fast, options.labels, part)
+    options = PredictionOptions(typed.height, typed.runtime, typed.fast, typed.labels, part)
     if work.dry_run:
-        say_what_would_be_done(plan, source, output, manner, describe_prediction(checkpoint, manner, session.machine))
+        say_what_would_be_done(plan, source, output, options, describe_prediction(checkpoint, options, session.machine))
         return
     if of_video:
-        made = run_video_prediction(checkpoint, source, output, manner, session)
+        made = run_video_prediction(checkpoint, source, output, options, session)
         say_network_share(made.network_share, made.frames - made.resumed)
         click.echo(made.count_line)
         return
-    work.finish(run_prediction(checkpoint, plan, output, manner, session), output)
+    work.finish(run_prediction(checkpoint, plan, output, options, session), output)
 
 
-def say_what_would_be_done(plan: Any, source: Path, output: Path, manner: Any, how: str) -> None:
+def say_what_would_be_done(plan: Any, source: Path, output: Path, options: Any, how: str) -> None:
     """Print a dry run's findings, of a video where there is no plan; complain about frames that cannot be read."""
     from pipelines.stages.predicting.predict_frames import preview_prediction
     from pipelines.stages.predicting.predict_video import describe_video_prediction
 
     if not plan:
-        click.echo("\n".join(describe_video_prediction(source, output, manner.labels, how)))
+        click.echo("\n".join(describe_video_prediction(source, output, options.labels, how)))
         return
-    lines, found = preview_prediction(plan, output, how, manner.part)
+    lines, found = preview_prediction(plan, output, how, options.part)
     click.echo("\n".join(lines))
     complain_of_unreadable(found.unreadable)

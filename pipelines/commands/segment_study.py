@@ -2,18 +2,18 @@
 
 import click
 
-from pipelines.commands.options import Asked, on_experiment, seeds_option, training_options
+from pipelines.commands.options import Request, on_experiment, seeds_option, training_options
 
 
 @click.command()
 @on_experiment(seeds_option, training_options)
-def study(asked: Asked) -> None:
+def study(request: Request) -> None:
     """Which network? Trains those of the config's [study] on real, source and augmented source frames; a table."""
     from pipelines.experiment.config import read_study
     from pipelines.report.networks import networks_table
     from pipelines.stages.comparison.study_networks import study_networks
 
-    _, augmented = read_study(asked.config, asked.overrides)
-    record = study_networks(asked.workspace, augmented, asked.session)
+    _, augmented = read_study(request.config, request.overrides)
+    record = study_networks(request.workspace, augmented, request.session)
     click.echo(networks_table(record))
-    click.echo(f"table: {asked.workspace.run / 'networks.md'}; picture: {asked.workspace.run / 'networks.svg'}")
+    click.echo(f"table: {request.workspace.run / 'networks.md'}; picture: {request.workspace.run / 'networks.svg'}")

@@ -17,14 +17,14 @@ from pipelines.commands.frame_by_frame import (
 from pipelines.commands.options import checkpoint_option, gathered
 
 if TYPE_CHECKING:
-    from pipelines.batch_inference.manner import Manner
     from pipelines.batch_inference.shards import Part
+    from pipelines.batch_inference.translation_options import TranslationOptions
 
 FORMATS = ("same", "png", "jpg", "webp", "tiff", "bmp")
 
 
 @dataclass(frozen=True)
-class TranslationOptions:
+class TypedOptions:
     """How to translate, as it was typed."""
 
     direction: Any
@@ -38,11 +38,11 @@ class TranslationOptions:
     fast: bool
     runtime: Any
 
-    def manner(self, part: "Part | None") -> "Manner":
-        """The same for the part of the frames that is done here."""
-        from pipelines.batch_inference.manner import Manner
+    def options(self, part: "Part | None") -> "TranslationOptions":
+        """The options of translation, for the part of the frames that is done here."""
+        from pipelines.batch_inference.translation_options import TranslationOptions
 
-        return Manner(
+        return TranslationOptions(
             direction=self.direction, height=self.height, size=self.size, batch_size=self.batch, quality=self.quality,
             part=part, tile=self.tile, fast=self.fast, runtime=self.runtime, style_seed=self.style_seed,
         )  # fmt: skip
@@ -61,9 +61,9 @@ input_options = given_options(
         help="Files that go along with each frame: 'instance/{name}.png'. May be repeated.",
     ),
 )  # fmt: skip
-manner_options = gathered(
-    "options",
-    TranslationOptions,
+inference_options = gathered(
+    "typed",
+    TypedOptions,
     click.option(
         "--direction", type=click.Choice(("source_to_target", "target_to_source")), default="source_to_target",
         show_default=True,
@@ -91,30 +91,30 @@ manner_options = gathered(
 @click.command("run")
 @checkpoint_option
 @input_options
-@manner_options
+@inference_options
 @work_options
-def translate_run(checkpoint: Path, given: Given, options: TranslationOptions, work: WorkThrough) -> None:
+def translate_run(checkpoint: Path, given: Given, typed: TypedOptions, work: WorkThrough) -> None:
     """Translate every image of a folder tree; names, sizes, formats and label maps stay. Carries on after a kill."""
     from pipelines.data.video import is_video
 
-    manner = options.manner(work.part)
+    options = typed.options(work.part)
     if is_video(given.source) and is_video(given.output):
-        run_on_video(checkpoint, given, manner, work)
+        run_on_video(checkpoint, given, options, work)
         return
-    plan, absent = given.plan(options.suffix)
+    plan, absent = given.plan(typed.suffix)
     for pattern, frames in absent.items():
         if frames:
             click.echo(f"{frames} of {len(plan)} frames have no {pattern}", err=True)
     if work.dry_run:
-        say_what_would_be_done(plan, given.output, manner.part)
+        say_what_would_be_done(plan, given.output, options.part)
         return
 
     from pipelines.stages.translating.translate_experiment import run_translation
 
-    work.finish(run_translation(checkpoint, plan, given.output, manner, work.open_session()), given.output)
+    work.finish(run_translation(checkpoint, plan, given.output, options, work.open_session()), given.output)
 
 
-def run_on_video(checkpoint: Path, given: Given, manner: "Manner", work: WorkThrough) -> None:
+def run_on_video(checkpoint: Path, given: Given, options: "TranslationOptions", work: WorkThrough) -> None:
     """Translate one video."""
     if work.dry_run:
         from pipelines.batch_inference.preview import describe_video
@@ -125,7 +125,7 @@ def run_on_video(checkpoint: Path, given: Given, manner: "Manner", work: WorkThr
 
     from pipelines.stages.translating.translate_experiment import run_video
 
-    summary = run_video(checkpoint, given.source, given.output, manner, work.open_session())
+    summary = run_video(checkpoint, given.source, given.output, options, work.open_session())
     say_network_share(summary.network_share, summary.frames - summary.resumed)
     click.echo(summary.count_line)
 

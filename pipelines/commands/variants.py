@@ -2,7 +2,7 @@
 
 import click
 
-from pipelines.commands.options import Asked, on_experiment, seeds_option, training_options
+from pipelines.commands.options import Request, on_experiment, seeds_option, training_options
 
 
 @click.command()
@@ -13,7 +13,7 @@ from pipelines.commands.options import Asked, on_experiment, seeds_option, train
     seeds_option,
     training_options,
 )
-def variants(asked: Asked, only: tuple[str, ...]) -> None:
+def variants(request: Request, only: tuple[str, ...]) -> None:
     """Which way of translating or adapting helps? Trains and evaluates every [[variant]], writes the tables.
 
     What is finished is used as it is. The same command on several machines with one disk shares the work.
@@ -23,7 +23,7 @@ def variants(asked: Asked, only: tuple[str, ...]) -> None:
     from pipelines.report.variants import markdown_table
     from pipelines.stages.comparison.compare_variants import compare_variants
 
-    chosen = open_variants(asked.workspace, read_variants(asked.config, asked.overrides), only)
-    study = compare_variants(chosen, asked.session)
+    chosen = open_variants(request.workspace, read_variants(request.config, request.overrides), only)
+    study = compare_variants(chosen, request.session)
     click.echo(markdown_table(study))
-    click.echo(f"table: {asked.workspace.run / 'variants.md'}")
+    click.echo(f"table: {request.workspace.run / 'variants.md'}")

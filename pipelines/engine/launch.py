@@ -16,7 +16,7 @@ import torch
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.engine.abilities import abilities
 from pipelines.engine.processes import ALONE, Processes
-from pipelines.engine.torchrun import Place
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
 
 SLOWER_IN_BF16 = 14
@@ -83,8 +83,8 @@ def choose_machine(device: str = "auto", precision: str = "auto", processes: Pro
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if processes.count > 1:
-        device = own_device(device, Place.of_environment().local_rank)
+    if processes.world_size > 1:
+        device = own_device(device, ProcessRank.of_environment().local_rank)
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise UserError(f"--device {device}: expected auto, cpu, cuda, cuda:1 (any number) or mps")
     try:
@@ -144,7 +144,7 @@ def make_deterministic() -> None:
 
 def describe_machine(machine: Machine) -> str:
     """One line for a results table: processor, threads, precision."""
-    count = machine.processes.count
+    count = machine.processes.world_size
     several = f", {count} processes" if count > 1 else ""
     if machine.device.type == "cuda":
         return f"{torch.cuda.get_device_name(machine.device)}, {machine.precision}{several}"

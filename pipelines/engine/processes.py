@@ -19,23 +19,23 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from pipelines.engine.torchrun import Place
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import Interrupted, UserError
 from segment.peers import Peers
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process, `rank` from 0, among the `count` that train together. Alone, it gives back what it is given."""
+    """This process, `rank` from 0, among `world_size` that train together. Alone, it gives back what it is given."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @classmethod
     def of_environment(cls) -> Self:
-        """Those that torchrun started."""
-        place = Place.of_environment()
-        return cls(place.rank, place.count)
+        """By the rank and world size that torchrun gave this process."""
+        started = ProcessRank.of_environment()
+        return cls(started.rank, started.world_size)
 
     @property
     def leads(self) -> bool:
@@ -48,7 +48,7 @@ class Processes:
 
     def share_of(self, batch: int) -> range:
         """The slots of a batch that are this process's."""
-        size = batch // self.count
+        size = batch // self.world_size
         return range(self.rank * size, (self.rank + 1) * size)
 
     @contextlib.contextmanager
@@ -58,7 +58,7 @@ class Processes:
         Raises:
             UserError: They cannot be reached.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             yield
             return
         if device.type == "cuda":
@@ -67,7 +67,7 @@ class Processes:
             dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         except (RuntimeError, ValueError) as error:
             raise UserError(
-                f"process {self.rank} of {self.count} cannot reach the others ({_first_line(error)}); "
+                f"process {self.rank} of {self.world_size} cannot reach the others ({_first_line(error)}); "
                 "start all by one torchrun, and see that its --rdzv-endpoint can be reached"
             ) from error
         yield
@@ -76,7 +76,7 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether it is so in any process. All wait here for the last."""
-        if self.count == 1:
+        if self.world_size == 1:
             return flag
         return bool(_all_reduced(torch.tensor(int(flag)), dist.ReduceOp.MAX))
 
@@ -86,24 +86,24 @@ class Processes:
 
     def from_leader(self, number: int) -> int:
         """The leader's number, in all processes. All wait here for the last."""
-        if self.count == 1:
+        if self.world_size == 1:
             return number
         return int(self.sum(torch.tensor(number if self.leads else 0)))
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes, in place; no gradients. Of the same bits in all of them."""
-        return tensor if self.count == 1 else _all_reduced(tensor, dist.ReduceOp.SUM)
+        return tensor if self.world_size == 1 else _all_reduced(tensor, dist.ReduceOp.SUM)
 
     def peers(self) -> Peers:
         """What a method has to know of them."""
-        return Peers(self.rank, self.count, self.sum) if self.count > 1 else Peers()
+        return Peers(self.rank, self.world_size, self.sum) if self.world_size > 1 else Peers()
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """Each value's mean over all processes."""
-        if self.count == 1:
+        if self.world_size == 1:
             return dict(values)
         sums = self.sum(torch.tensor(list(values.values()), dtype=torch.float64))
-        return dict(zip(values, (sums / self.count).tolist(), strict=True))
+        return dict(zip(values, (sums / self.world_size).tolist(), strict=True))
 
     def average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
         """Replace the gradients that an optimizer is to step by with their means over all processes.
@@ -112,27 +112,27 @@ class Processes:
         run the same step. A loss that is a mean over pixels is so averaged over processes, not over the pixels of all:
         where ignored pixels are spread unevenly both differ, here as under DistributedDataParallel.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return
         gradients: dict[torch.dtype, list[Tensor]] = {}
         for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
             if parameter.grad is not None:
                 gradients.setdefault(parameter.grad.dtype, []).append(parameter.grad)
         for own in gradients.values():
-            message = self.sum(torch.cat([gradient.reshape(-1) for gradient in own])).div_(self.count)
+            message = self.sum(torch.cat([gradient.reshape(-1) for gradient in own])).div_(self.world_size)
             for gradient, mean in zip(own, message.split([gradient.numel() for gradient in own]), strict=True):
                 gradient.copy_(mean.view(gradient.shape))
 
     def refuse_difference(self, what: Any) -> None:
         """UserError in all processes if not all were given the same, JSON-like. All wait here for the last."""
-        if self.count == 1:
+        if self.world_size == 1:
             return
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()
         number = int.from_bytes(digest[:7], "little")
         if self.any(self.from_leader(number) != number):
             raise UserError(
-                f"the {self.count} processes do not have the same settings, frames or precision; give all the same "
-                "command, files and kind of device"
+                f"the {self.world_size} processes do not have the same settings, frames or precision; give all the "
+                "same command, files and kind of device"
             )
 
 

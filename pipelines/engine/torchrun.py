@@ -14,21 +14,21 @@ PATIENCE_S = 10
 
 
 @dataclass(frozen=True)
-class Place:
-    """This process among all that were started: `rank` of `count`, and `local_rank` on its machine, from 0."""
+class ProcessRank:
+    """This process among all that were started: `rank` of `world_size`, and `local_rank` on its machine, from 0."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     local_rank: int = 0
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """By RANK, WORLD_SIZE and LOCAL_RANK; the only one where the first two do not speak of several."""
-        rank, count = environment.get("RANK", ""), environment.get("WORLD_SIZE", "")
-        if not (rank.isdigit() and count.isdigit()) or int(count) < 2:
+        rank, world_size = environment.get("RANK", ""), environment.get("WORLD_SIZE", "")
+        if not (rank.isdigit() and world_size.isdigit()) or int(world_size) < 2:
             return cls()
         local = environment.get("LOCAL_RANK", "")
-        return cls(int(rank), int(count), int(local) if local.isdigit() else 0)
+        return cls(int(rank), int(world_size), int(local) if local.isdigit() else 0)
 
 
 def tell_once(tell: Callable[[], None], exit_code: int) -> int:
@@ -37,7 +37,7 @@ def tell_once(tell: Callable[[], None], exit_code: int) -> int:
     What ends one process ends all: they fail alike, or are left waiting for the one that failed. Who comes first tells
     the reason, and the others wait until it is told, because torchrun ends all as soon as one has ended.
     """
-    rank = str(Place.of_environment().rank)
+    rank = str(ProcessRank.of_environment().rank)
     store = _launchers_store()
     if store is None:
         tell()
@@ -57,7 +57,7 @@ def tell_once(tell: Callable[[], None], exit_code: int) -> int:
 
 def _launchers_store() -> Any:
     """The store that torchrun keeps for its processes, which outlives them; None where there is none."""
-    if Place.of_environment().count < 2 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+    if ProcessRank.of_environment().world_size < 2 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
     from datetime import timedelta
 

@@ -28,7 +28,7 @@ from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.trained import build_translator
 from pipelines.experiment.translators import LoadableTranslatorSettings
 from pipelines.pretrained.keys import STATISTICS, Recognised, label_channels, recognise
-from pipelines.pretrained.styles import clusters_of, say_looks, settings_with_clusters
+from pipelines.pretrained.styles import clusters_of, describe_styles, settings_with_clusters
 from pipelines.settings import explain
 from translate.directions import Direction
 from translate.layout_translator import LayoutTranslator
@@ -119,7 +119,7 @@ def import_published(
     lines = [_fill(method, role, one) for role, one in given.items()]
     missing = [name for name, network in method.named_children() if name not in given and _is_trained(network)]
     lines += [f"{name}: not given, freshly drawn; translation does not need it" for name in missing]
-    lines += [*say_looks(method, looks, clusters), _assumed(method, settings)]
+    lines += [*describe_styles(method, looks, clusters), _assumed(method, settings)]
     content = {
         "stage": "translator",
         "seed": 0,

@@ -54,7 +54,7 @@ def settings_with_clusters(settings: dict[str, Any], clusters: Mapping[int, Tens
     return settings | {"style_clusters": max(len(table) for table in clusters.values())}
 
 
-def say_looks(method: nn.Module, clusters: Mapping[int, Tensor], path: Path | None) -> list[str]:
+def describe_styles(method: nn.Module, clusters: Mapping[int, Tensor], path: Path | None) -> list[str]:
     """Hand the clusters to the method; return the line on the looks that it has now, none if it takes no styles."""
     if not isinstance(method, LayoutTranslator) or method.styles is None:
         return []

@@ -12,8 +12,8 @@ DOMAIN_TITLES = {"source": "Source", "translated": "Translated", "target": "Targ
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How to look: frames of each domain, drawn cells of each class and domain, points of all pictures together.
+class FeatureStudyOptions:
+    """How much is drawn: frames of each domain, cells of each class and domain, points of all pictures together.
 
     `lowers_perplexity`: where there are too few points for it, lower it instead of refusing.
     """
@@ -24,7 +24,7 @@ class Manner:
     perplexity: float = 30.0
     lowers_perplexity: bool = False
 
-    def is_as_rich_as(self, other: "Manner") -> bool:
+    def is_as_rich_as(self, other: "FeatureStudyOptions") -> bool:
         """Whether it takes in as much of everything; the perplexity is a matter of taste."""
         return (
             self.frames >= other.frames and self.most_per_class >= other.most_per_class and self.points >= other.points
@@ -33,11 +33,14 @@ class Manner:
 
 @dataclass(frozen=True)
 class Identity:
-    """All that decides what is found: hashes of checkpoints by title, and of the frames looked at by domain."""
+    """All that decides what is found: hashes of checkpoints by title, and of the frames looked at by domain.
+
+    `manner` is the name of the options in `features.json`.
+    """
 
     seed: int
     precision: str
-    manner: Manner
+    manner: FeatureStudyOptions
     checkpoints: dict[str, str]
     frames: dict[str, str]
 

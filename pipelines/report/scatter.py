@@ -56,12 +56,12 @@ def scatter(
     """
     svg = Tree.Element("svg", {"class": "cloud", "viewBox": f"0 0 {SIDE} {SIDE}", "role": "img"})
     svg.set("aria-label", printable(said))
-    places = [_place(point, within) for point in points]
+    positions = [_position(point, within) for point in points]
     for domain, mark in MARKS.items():
         for train_id in sorted(set(classes)):
             of = [
-                place
-                for place, i, name in zip(places, classes, domains, strict=True)
+                position
+                for position, i, name in zip(positions, classes, domains, strict=True)
                 if (i, name) == (train_id, domain)
             ]
             if not of:
@@ -69,8 +69,8 @@ def scatter(
             path = "".join(mark.format(x=f"{x:.1f}", y=f"{y:.1f}") for x, y in of)
             attributes = {"d": path, "class": f"of-{domain} c-{train_id}", "style": f"--class:{colour(train_id)}"}
             Tree.SubElement(svg, "path", attributes)
-    middles = {i: _middle(places, classes, domains, i) for i in names if i in classes}
-    free = _free_places({i: (place, len(names[i])) for i, place in middles.items()})
+    middles = {i: _middle(positions, classes, domains, i) for i in names if i in classes}
+    free = _label_positions({i: (position, len(names[i])) for i, position in middles.items()})
     for train_id, middle in middles.items():
         x, y = free.get(train_id, middle)
         # What finds no room is written where it belongs and shown when its class is brought out.
@@ -89,27 +89,27 @@ def mark_key(domain: str) -> Markup:
     )
 
 
-def _place(point: tuple[float, float], within: Extent) -> tuple[float, float]:
+def _position(point: tuple[float, float], within: Extent) -> tuple[float, float]:
     left, low, right, high = within
     room = SIDE - 2 * MARGIN
     return MARGIN + (point[0] - left) / (right - left) * room, MARGIN + (high - point[1]) / (high - low) * room
 
 
 def _middle(
-    places: Sequence[tuple[float, float]], classes: Sequence[int], domains: Sequence[str], train_id: int
+    positions: Sequence[tuple[float, float]], classes: Sequence[int], domains: Sequence[str], train_id: int
 ) -> tuple[float, float]:
     """The mark of a class, of the target if it is there, that is nearest to the medians: never between two clouds."""
-    of = [(place, name) for place, i, name in zip(places, classes, domains, strict=True) if i == train_id]
-    cloud = [place for place, name in of if name == "target"] or [place for place, _ in of]
-    x, y = (sorted(place[axis] for place in cloud)[len(cloud) // 2] for axis in (0, 1))
-    return min(cloud, key=lambda place: (place[0] - x) ** 2 + (place[1] - y) ** 2)
+    of = [(position, name) for position, i, name in zip(positions, classes, domains, strict=True) if i == train_id]
+    cloud = [position for position, name in of if name == "target"] or [position for position, _ in of]
+    x, y = (sorted(position[axis] for position in cloud)[len(cloud) // 2] for axis in (0, 1))
+    return min(cloud, key=lambda position: (position[0] - x) ** 2 + (position[1] - y) ** 2)
 
 
-def _free_places(labels: dict[int, tuple[tuple[float, float], int]]) -> dict[int, tuple[float, float]]:
+def _label_positions(labels: dict[int, tuple[tuple[float, float], int]]) -> dict[int, tuple[float, float]]:
     """Where labels can stand without covering each other, at most two lines from where they belong; some cannot.
 
     Args:
-        labels: The place that a label belongs to, and its number of letters.
+        labels: The position that a label belongs to, and its number of letters.
     """
     taken: list[tuple[float, float, float]] = []
     found: dict[int, tuple[float, float]] = {}

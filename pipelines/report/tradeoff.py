@@ -47,25 +47,25 @@ def tradeoff(marks: Sequence[Mark], said: str, series: Sequence[str] = ("",)) ->
         said: The picture in words.
         series: Their names, at most three; a single one gets no legend.
     """
-    place, low, high = _scales(marks)
+    axes, low, high = _scales(marks)
     svg = Tree.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img")
     added(svg, "title", said)
     added(svg, "style", STYLE)
-    _add_axes(svg, place, low, high)
+    _add_axes(svg, axes, low, high)
     for number, title in enumerate(series if len(series) > 1 else ()):
         _add_mark(svg, WIDTH - RIGHT + 24, HEIGHT - BOTTOM - 12 - LINE * (len(series) - 1 - number), number)
         added(svg, "text", title, x=WIDTH - RIGHT + 36, y=HEIGHT - BOTTOM - 8 - LINE * (len(series) - 1 - number))
-    for name, x, top, bottom in _spans(marks, place):
+    for name, x, top, bottom in _spans(marks, axes):
         added(svg, "line", x1=x, x2=x, y1=top, y2=bottom, class_="span")
         for mark in marks:
-            if (mark.name, place(mark.milliseconds, mark.score)[0]) == (name, x):
-                _add_mark(svg, *place(mark.milliseconds, mark.score), mark.series, mark.said)
-    for name, x, y in _places_of_names(marks, place):
+            if (mark.name, axes(mark.milliseconds, mark.score)[0]) == (name, x):
+                _add_mark(svg, *axes(mark.milliseconds, mark.score), mark.series, mark.said)
+    for name, x, y in _label_positions(marks, axes):
         added(svg, "text", name, x=x + 9, y=y + 4)
     return Tree.tostring(svg, encoding="unicode") + "\n"
 
 
-class _Place:
+class _Axes:
     """Where a time and a score lie: the time on a logarithmic axis."""
 
     def __init__(self, low: tuple[float, float], high: tuple[float, float]) -> None:
@@ -79,23 +79,23 @@ class _Place:
         )
 
 
-def _scales(marks: Sequence[Mark]) -> tuple[_Place, tuple[float, float], tuple[float, float]]:
+def _scales(marks: Sequence[Mark]) -> tuple[_Axes, tuple[float, float], tuple[float, float]]:
     times, scores = [mark.milliseconds for mark in marks], [mark.score for mark in marks]
     margin = max(max(scores) - min(scores), 0.02) * 0.15
     low = math.log10(min(times) / 1.3), min(scores) - margin
     high = math.log10(max(times) * 1.3), max(scores) + margin
-    return _Place(low, high), low, high
+    return _Axes(low, high), low, high
 
 
-def _add_axes(svg: Tree.Element, place: _Place, low: tuple[float, float], high: tuple[float, float]) -> None:
+def _add_axes(svg: Tree.Element, axes: _Axes, low: tuple[float, float], high: tuple[float, float]) -> None:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     for value in tick_values(low[1], high[1], 5):
-        y = place(1, value)[1]
+        y = axes(1, value)[1]
         added(svg, "line", x1=LEFT, x2=right, y1=y, y2=y, class_="grid")
         added(svg, "text", f"{value:g}", x=LEFT - 8, y=y + 4, text_anchor="end", class_="tick")
     for value in (base * 10**power for power in range(-2, 6) for base in (1, 2, 3, 5, 7)):
         if low[0] <= math.log10(value) <= high[0]:
-            x = place(value, low[1])[0]
+            x = axes(value, low[1])[0]
             added(svg, "line", x1=x, x2=x, y1=TOP, y2=bottom, class_="grid")
             added(svg, "text", f"{value:g}", x=x, y=bottom + 18, text_anchor="middle", class_="tick")
     added(svg, "line", x1=LEFT, x2=right, y1=bottom, y2=bottom, class_="axis")
@@ -103,20 +103,20 @@ def _add_axes(svg: Tree.Element, place: _Place, low: tuple[float, float], high: 
     added(svg, "text", "ms per image, network alone (p50)", x=(LEFT + right) / 2, y=HEIGHT - 12, text_anchor="middle")
 
 
-def _spans(marks: Sequence[Mark], place: _Place) -> Iterator[tuple[str, float, float, float]]:
+def _spans(marks: Sequence[Mark], axes: _Axes) -> Iterator[tuple[str, float, float, float]]:
     """Name, x, top and bottom of every network's line; each once."""
     ends: dict[tuple[str, float], list[float]] = {}
     for mark in marks:
-        x, y = place(mark.milliseconds, mark.score)
+        x, y = axes(mark.milliseconds, mark.score)
         ends.setdefault((mark.name, x), []).append(y)
     for (name, x), heights in ends.items():
         yield name, x, min(heights), max(heights)
 
 
-def _places_of_names(marks: Sequence[Mark], place: _Place) -> Iterator[tuple[str, float, float]]:
+def _label_positions(marks: Sequence[Mark], axes: _Axes) -> Iterator[tuple[str, float, float]]:
     """Beside the highest mark of each network, moved up where another name is in the way."""
     taken: list[tuple[float, float, float]] = []
-    for name, x, y, _ in sorted(_spans(marks, place), key=lambda span: -span[2]):
+    for name, x, y, _ in sorted(_spans(marks, axes), key=lambda span: -span[2]):
         width = len(name) * LETTER
         while any(x < right and left < x + width and abs(y - other) < LINE for left, right, other in taken):
             y -= LINE / 4

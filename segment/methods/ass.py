@@ -25,7 +25,7 @@ from segment.semantic_adversary import (
     answers,
     class_means,
     cross_entropy_of_classes,
-    cross_entropy_of_places,
+    cross_entropy_of_locations,
     labels_at,
 )
 from segment.settings import NonNegativeFloat, PositiveFloat, PositiveInt, check_settings
@@ -180,7 +180,7 @@ class ASS(SegmenterTraining):
         """How far the discriminator is from saying of features that they are of their class in `domain`."""
         labels, judge = labels_at(label_map, features.shape[-2:]), self.discriminators["features"]
         if self.settings.semantic_adversary == "csa":
-            return cross_entropy_of_places(judge(features), answers(labels, self.number_of_classes, domain))
+            return cross_entropy_of_locations(judge(features), answers(labels, self.number_of_classes, domain))
         means, labels = class_means(features, labels, self.number_of_classes)
         return cross_entropy_of_classes(judge(means), answers(labels, self.number_of_classes, domain))
 

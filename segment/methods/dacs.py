@@ -13,7 +13,7 @@ from torch import Tensor
 from segment.batches import AdaptationBatch
 from segment.methods.method import Update
 from segment.methods.self_training import SelfTraining, SelfTrainingSettings
-from segment.pseudo_labels import told
+from segment.pseudo_labels import log_of_pseudo_labels
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DACS(SelfTraining):
             target = self.augmented_target(batch)
             pseudo_label, weight = self.pseudo_labels(target)
             learnt |= update.backward(self.mixed_losses(self.mixture(labelled, target, pseudo_label, weight)))
-            learnt |= told(pseudo_label, weight, logits.shape[1])
+            learnt |= log_of_pseudo_labels(pseudo_label, weight, logits.shape[1])
         update.step("network")
         self.follow()
         return learnt

@@ -18,7 +18,7 @@ from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.mixing import half_of_the_classes, pasted
 from segment.networks.segmenter import Segmenter
-from segment.pseudo_labels import told
+from segment.pseudo_labels import log_of_pseudo_labels
 from segment.settings import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 
 
@@ -95,7 +95,7 @@ class Distillation(SegmenterTraining):
             learnt |= update.backward(self.mixed_losses(mixed, label_map, weights))
         update.step("network")
         self.follow()
-        return learnt | told(pseudo_label, weight, said.shape[1])
+        return learnt | log_of_pseudo_labels(pseudo_label, weight, said.shape[1])
 
     def imitation_losses(self, target: Tensor, said: Tensor) -> dict[str, Tensor]:
         """What the network pays for saying something else of target frames than the teacher said, logits `said`."""

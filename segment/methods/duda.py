@@ -18,7 +18,7 @@ from segment.methods.segmenter_training import SegmenterTrainingSettings, build_
 from segment.methods.self_training import Mixture, SelfTraining, SelfTrainingSettings
 from segment.networks.segmenter import Segmenter
 from segment.normalisation import synced_batch_norm
-from segment.pseudo_labels import told
+from segment.pseudo_labels import log_of_pseudo_labels
 from segment.settings import Decay, NonNegativeFloat, PositiveFloat
 
 
@@ -105,7 +105,7 @@ class DUDA(SelfTraining):
             said = self.large(mixture.image).main
             learnt |= update.backward({"large_mixed": self._mixed_loss(said, mixture)})
             learnt |= update.backward(self.students_losses(mixture, said.detach()))
-            learnt |= told(pseudo_label, weight, said.shape[1])
+            learnt |= log_of_pseudo_labels(pseudo_label, weight, said.shape[1])
         update.step("network", "large")
         self.follow()
         return learnt

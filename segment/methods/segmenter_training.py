@@ -167,7 +167,7 @@ class SegmenterTraining(Method):
 
     def warnings(self, logged: Mapping[str, float]) -> list[str]:
         """What the guards say of the logged values."""
-        return [line for guard in self.guards if (line := guard.look(logged)) is not None]
+        return [line for guard in self.guards if (line := guard.check(logged)) is not None]
 
     def learning_rate_scale(self, step: int) -> float:
         """Linear warm-up, then the schedule."""

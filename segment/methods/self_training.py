@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import ColorJitter, GaussianBlur
 
 from segment.averaging import MovingAverage
 from segment.batches import LabelledBatch
-from segment.feature_distance import feature_distance, places_of_things
+from segment.feature_distance import feature_distance, locations_of_things
 from segment.guards import PseudoLabelCollapse, UnheardTeacher
 from segment.losses import cross_entropy, weighted_cross_entropy
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
@@ -143,8 +143,8 @@ class SelfTraining(SegmenterTraining):
             return self.supervised_losses(output, labelled.label_map), output.main.detach()
         output, features = self.output_and_map(self.network.with_encoder_features, labelled.image, "source")
         losses = self.supervised_losses(output, labelled.label_map)
-        places = places_of_things(labelled.label_map, features.shape[-2:], self.settings.feature_share)
-        distance = feature_distance(features, self.imagenet.features(labelled.image), places)
+        locations = locations_of_things(labelled.label_map, features.shape[-2:], self.settings.feature_share)
+        distance = feature_distance(features, self.imagenet.features(labelled.image), locations)
         losses["feature_distance"] = self.settings.feature_distance_weight * distance
         return losses, output.main.detach()
 
@@ -213,7 +213,7 @@ class SelfTraining(SegmenterTraining):
         return self.settings.threshold * self.mean_likelihoods / self.mean_likelihoods.max()
 
     def mixture(self, labelled: LabelledBatch, target: Tensor, pseudo_label: Tensor, weight: Tensor) -> Mixture:
-        """Parts of source frames pasted over target frames, and disguised.
+        """Parts of source frames pasted over target frames, and strongly augmented.
 
         Args:
             labelled: The source frames.
@@ -222,7 +222,7 @@ class SelfTraining(SegmenterTraining):
         """
         mask = MASKS[self.settings.mix](labelled.label_map)
         return Mixture(
-            self.disguised(pasted(mask, labelled.image, target)),
+            self.strongly_augmented(pasted(mask, labelled.image, target)),
             pasted(mask, labelled.label_map, pseudo_label),
             pasted(mask, torch.ones_like(weight), weight),
         )
@@ -232,7 +232,7 @@ class SelfTraining(SegmenterTraining):
         loss = weighted_cross_entropy(self.output(mixture.image, "target").main, mixture.label_map, mixture.weights)
         return {"mixed": self.settings.mixed_weight * loss}
 
-    def disguised(self, image: Tensor) -> Tensor:
+    def strongly_augmented(self, image: Tensor) -> Tensor:
         """Images with other colours and perhaps blurred, each by its own draw: the student's task is the harder one."""
         changed = torch.stack([self.jitter(one) for one in image])
         blurred = torch.stack([self.blur(one) for one in changed])

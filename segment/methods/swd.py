@@ -33,7 +33,7 @@ class SWDSettings:
     projections: PositiveInt = 128
     """Directions along which the discrepancy is measured."""
     pixels: PositiveInt = 4096
-    """At most so many places of each frame's map of logits are compared, drawn anew in each step: sorting all would
+    """At most so many locations of each frame's map of logits are compared, drawn anew in each step: sorting all would
     take longer than the network."""
     encoder_steps: PositiveInt = 1
     """How often in a step the encoder learns to make the classifiers agree; k in Saito et al., who have 4."""
@@ -45,9 +45,9 @@ class SWDSettings:
 class SWD(TwoClassifiers):
     """A segmenter with a second classifier, and an optimizer for both classifiers beside that of all else.
 
-    What is not the network's classifier counts as its encoder here. Differs: places are compared at the size at which
-    the classifiers answer, before their logits are brought to the size of the image; and the network that is evaluated
-    answers by its own classifier.
+    What is not the network's classifier counts as its encoder here. Differs: locations are compared at the size at
+    which the classifiers answer, before their logits are brought to the size of the image; and the network that is
+    evaluated answers by its own classifier.
     """
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
@@ -125,14 +125,14 @@ class SWD(TwoClassifiers):
         return losses
 
     def discrepancy(self, features: Tensor) -> Tensor:
-        """How far what the classifiers say of features lies apart, along directions and at places of this step's draw.
+        """How far the classifiers' answers on features lie apart, along directions and at locations drawn per step.
 
         The draw follows from the number of the step, so it is the same in all processes and in both steps that take it.
         """
         random = torch.Generator().manual_seed(self.steps_taken.value)
         first, second = (one(features).flatten(2) for one in self.classifiers())  # (B, K, N)
         directions = unit_directions(first.shape[1], self.settings.projections, random)
-        places = torch.randperm(first.shape[2], generator=random)[: self.settings.pixels]
-        places = places.to(features.device, non_blocking=True)
-        heaps = [said[..., places].float().softmax(dim=1).mT for said in (first, second)]
+        locations = torch.randperm(first.shape[2], generator=random)[: self.settings.pixels]
+        locations = locations.to(features.device, non_blocking=True)
+        heaps = [said[..., locations].float().softmax(dim=1).mT for said in (first, second)]
         return sliced_wasserstein(*heaps, directions)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segment.feature_distance import feature_distance, places_of_things
+from segment.feature_distance import feature_distance, locations_of_things
 
 CAR, ROAD, BUS = 13, 0, 15
 
@@ -13,12 +13,12 @@ def test_a_place_counts_where_one_thing_covers_enough_of_it():
     label_map = torch.tensor(
         [[[CAR, CAR, CAR, 255], [CAR, CAR, CAR, CAR], [CAR, BUS, ROAD, ROAD], [CAR, BUS, ROAD, ROAD]]]
     )
-    assert places_of_things(label_map, (2, 2), 0.75).tolist() == [[[True, True], [False, False]]]
-    assert places_of_things(label_map, (2, 2), 0.8).tolist() == [[[True, False], [False, False]]]
+    assert locations_of_things(label_map, (2, 2), 0.75).tolist() == [[[True, True], [False, False]]]
+    assert locations_of_things(label_map, (2, 2), 0.8).tolist() == [[[True, False], [False, False]]]
 
 
 def test_a_share_of_nothing_still_needs_a_thing():
-    assert not places_of_things(torch.full((1, 4, 4), ROAD), (2, 2), 0.0).any()
+    assert not locations_of_things(torch.full((1, 4, 4), ROAD), (2, 2), 0.0).any()
 
 
 def test_the_distance_by_hand():
@@ -44,4 +44,4 @@ def test_no_place_is_zero_with_zero_gradients():
 
 @pytest.mark.parametrize("size", [(3, 5), (1, 1)])
 def test_any_size_of_features(size):
-    assert places_of_things(torch.full((2, 16, 24), CAR), size, 0.75).shape == (2, *size)
+    assert locations_of_things(torch.full((2, 16, 24), CAR), size, 0.75).shape == (2, *size)

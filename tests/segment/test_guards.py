@@ -13,20 +13,20 @@ from segment.guards import (
 
 
 class Above(Guard):
-    looks = 3
+    patience = 3
 
-    def sign(self, logged):
+    def finding(self, logged):
         return f"{logged['x']} is much" if logged["x"] > 1 else None
 
 
 def test_a_guard_speaks_once_after_several_looks_in_a_row():
     guard = Above()
-    heard = [guard.look({"x": value}) for value in (2, 2, 0, 2, 2, 3, 3, 3)]
+    heard = [guard.check({"x": value}) for value in (2, 2, 0, 2, 2, 3, 3, 3)]
     assert heard == [None] * 5 + ["3 is much", None, None]
 
 
 def looked(guard, **logged):
-    return [guard.look(logged) for _ in range(guard.looks)]
+    return [guard.check(logged) for _ in range(guard.patience)]
 
 
 def test_all_labels_alike_is_a_collapse_and_almost_all_is_not():

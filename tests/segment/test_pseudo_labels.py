@@ -2,11 +2,11 @@
 
 import torch
 
-from segment.pseudo_labels import seen_in_target, told
+from segment.pseudo_labels import log_of_pseudo_labels, seen_in_target
 
 
 def test_the_log_tells_the_mean_weight_and_the_shares_of_the_classes():
-    found = told(torch.tensor([[[0, 0, 0, 2]]]), torch.tensor([[[1.0, 0.0, 0.5, 0.5]]]), 3)
+    found = log_of_pseudo_labels(torch.tensor([[[0, 0, 0, 2]]]), torch.tensor([[[1.0, 0.0, 0.5, 0.5]]]), 3)
     assert {name: value.item() for name, value in found.items()} == {
         "pseudo_weight": 0.5,
         "pseudo_share/0": 0.75,

@@ -12,7 +12,7 @@ from segment.semantic_adversary import (
     answers,
     class_means,
     cross_entropy_of_classes,
-    cross_entropy_of_places,
+    cross_entropy_of_locations,
     labels_at,
 )
 
@@ -61,7 +61,7 @@ def test_answers_are_first_the_sources_classes_then_the_targets():
 def test_an_answer_that_is_255_is_no_ignored_pixel():
     """128 classes: class 127 of the target is answer 255."""
     judged = torch.zeros(1, 256, 1, 1)
-    loss = cross_entropy_of_places(judged, answers(torch.tensor([[[127]]]), 128, TARGET))
+    loss = cross_entropy_of_locations(judged, answers(torch.tensor([[[127]]]), 128, TARGET))
     assert loss.item() == pytest.approx(math.log(256))
 
 
@@ -74,10 +74,10 @@ def test_cross_entropies_by_hand():
     labels = torch.tensor([[[0], [1]], [[1], [IGNORE_INDEX]]])
     truth = answers(labels, 2, SOURCE)
     assert cross_entropy_of_classes(judged, truth).item() == pytest.approx(1.5 * math.log(4))
-    assert cross_entropy_of_places(judged, truth).item() == pytest.approx(math.log(4))
+    assert cross_entropy_of_locations(judged, truth).item() == pytest.approx(math.log(4))
 
 
-@pytest.mark.parametrize("loss", [cross_entropy_of_classes, cross_entropy_of_places])
+@pytest.mark.parametrize("loss", [cross_entropy_of_classes, cross_entropy_of_locations])
 @pytest.mark.parametrize(("domain", "answer"), [(SOURCE, 1), (TARGET, 3)])
 def test_descending_raises_the_answer_that_is_wanted_and_no_other(loss, domain, answer):
     judged = torch.zeros(1, 4, 1, 1, requires_grad=True)
@@ -86,6 +86,6 @@ def test_descending_raises_the_answer_that_is_wanted_and_no_other(loss, domain, 
     assert gradient[answer] < 0 and (gradient[[i for i in range(4) if i != answer]] > 0).all()
 
 
-@pytest.mark.parametrize("loss", [cross_entropy_of_classes, cross_entropy_of_places])
+@pytest.mark.parametrize("loss", [cross_entropy_of_classes, cross_entropy_of_locations])
 def test_half_precision_is_computed_in_float32(loss):
     assert loss(torch.zeros(1, 4, 1, 1).bfloat16(), torch.zeros(1, 1, 1, dtype=torch.int64)).dtype == torch.float32

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from translate.contrast import draw_places, patch_contrast
+from translate.contrast import draw_locations, patch_contrast
 
 EAST, NORTH = (1.0, 0.0), (0.0, 1.0)
 
@@ -68,7 +68,7 @@ def test_refuses_other_shapes(shape):
 
 def test_places_are_distinct_and_within_their_map():
     torch.manual_seed(0)
-    few, many = draw_places([torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 40, 50)], patches=100)
+    few, many = draw_locations([torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 40, 50)], patches=100)
     assert sorted(few.tolist()) == list(range(12))
     assert len(set(many.tolist())) == 100 and min(many) >= 0 and max(many) < 2000
 
@@ -78,5 +78,5 @@ def test_places_follow_from_the_seed():
     drawn = []
     for _ in range(2):
         torch.manual_seed(3)
-        drawn.append(draw_places(maps, 10)[0])
+        drawn.append(draw_locations(maps, 10)[0])
     assert torch.equal(*drawn)

@@ -17,7 +17,7 @@ from segment.methods.method import Update
 from segment.networks.freezing import frozen
 from segment.settings import OneOf, PositiveFloat, PositiveInt
 from translate.choices import chosen
-from translate.contrast import draw_places, patch_contrast
+from translate.contrast import draw_locations, patch_contrast
 from translate.directions import Direction
 from translate.losses import GAN_LOSSES
 from translate.methods.batches import UnpairedBatch
@@ -152,10 +152,10 @@ class CUT(TranslatorTraining, ImageTranslator):
         queries = self.source_to_target.features(translated, self.layers)
         if mirrored:
             queries = [query.flip(3) for query in queries]
-        places = draw_places(keys, self.settings.patches)
+        locations = draw_locations(keys, self.settings.patches)
         with torch.no_grad():
-            projected_keys = self.projection(keys, places)
-        pairs = list(zip(self.projection(queries, places), projected_keys, strict=True))
+            projected_keys = self.projection(keys, locations)
+        pairs = list(zip(self.projection(queries, locations), projected_keys, strict=True))
 
         def mean_over_layers(images: slice) -> Tensor:
             terms = [patch_contrast(query[images], key[images], self.settings.temperature) for query, key in pairs]

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class PatchProjection(nn.Module):
-    """Feature maps (B, C_i, H_i, W_i) and places in them to unit vectors (B, P_i, features).
+    """Feature maps (B, C_i, H_i, W_i) and locations in them to unit vectors (B, P_i, features).
 
     Args:
         channels: C_i of each map.
@@ -33,26 +33,26 @@ class PatchProjection(nn.Module):
                 nn.init.xavier_normal_(layer.weight, gain=0.02)
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, maps: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
+    def forward(self, maps: Sequence[Tensor], locations: Sequence[Tensor]) -> list[Tensor]:
         """Project.
 
         Args:
             maps: (B, C_i, H_i, W_i), as many as there are `channels`.
-            places: For each map int64 (P_i,), indices into its H_i * W_i places; the same for all images.
+            locations: For each map int64 (P_i,), indices into its H_i * W_i locations; the same for all images.
 
         Returns:
             For each map float32 (B, P_i, features) of length 1 in the last dimension.
 
         Raises:
-            ValueError: Another number of maps or places, or maps of other channels.
+            ValueError: Another number of maps or locations, or maps of other channels.
         """
         found = tuple(one.shape[1] for one in maps)
-        if found != self.channels or len(places) != len(maps):
+        if found != self.channels or len(locations) != len(maps):
             raise ValueError(
-                f"The maps have {found} channels, with {len(places)} sets of places; expected {self.channels}."
+                f"The maps have {found} channels, with {len(locations)} sets of locations; expected {self.channels}."
             )
         vectors = []
-        for index, (one, chosen) in enumerate(zip(maps, places, strict=True)):
+        for index, (one, chosen) in enumerate(zip(maps, locations, strict=True)):
             patches = one.flatten(2)[:, :, chosen].mT  # (B, P, C)
             projected = self.get_submodule(f"mlp_{index}")(patches)
             vectors.append(functional.normalize(projected.float(), dim=-1, eps=1e-7))

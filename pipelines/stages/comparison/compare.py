@@ -32,9 +32,9 @@ from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.comparison.origin import origin
-from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, labelled_places
+from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, labelled_frames
 from pipelines.stages.evaluation.scores import Evaluation, read_prediction
-from pipelines.stages.features.feature_study import look_inside_arms
+from pipelines.stages.features.feature_study import study_features_of_arms
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
@@ -98,7 +98,7 @@ def refuse_missing_labels(workspace: Workspace) -> None:
         raise NoInputsError("no target frame has a label map; the oracle has nothing to learn from")
     if not any(frame.label for frames in workspace.validation for frame in frames.frames):
         raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
-    labelled_places(workspace.validation)  # refuses those without a class
+    labelled_frames(workspace.validation)  # refuses those without a class
     for sets in (workspace.labelled_source, workspace.labelled_target):
         for frames in sets:
             if not frames.shows_a_class():
@@ -109,7 +109,7 @@ def _features(workspace: Workspace, session: Session) -> tuple[FeatureStudy | No
     """How the first seed's arms see the domains, and what is to be noted; None where there is nothing to compare."""
     try:
         seed = workspace.experiment.compare.seeds[0]
-        features = look_inside_arms(workspace, seed, session)
+        features = study_features_of_arms(workspace, seed, session)
     except NoInputsError as error:
         return None, [f"Features by class and domain are not shown; `sim2real segment features` says: {error}"]
     return features, features.notes

@@ -180,7 +180,7 @@ def _quality(workspace: Workspace, seed: int, session: Session) -> dict[str, flo
     path = inputs.folder / "quality.json"
     if not path.exists() or read_json(path)["about"] != identity:
         frames, real = evenly(inputs.frames, MEASURED), evenly(inputs.target_images(), MEASURED)
-        write_quality(path, measure_quality(frames, real, session, inputs.judges(session)), identity)
+        write_quality(path, measure_quality(frames, real, session, inputs.networks(session)), identity)
     rows = read_json(path)["figures"]
     return {row["name"].split("@")[0]: row["translated"] for row in rows if row["translated"] is not None}
 

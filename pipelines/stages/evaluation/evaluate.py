@@ -67,7 +67,7 @@ def evaluate(
         NoInputsError: No frame has a label map.
         ImageError: A frame, label map or instance map cannot be read.
     """
-    places = labelled_places(sets)
+    places = labelled_frames(sets)
     counted = what_to_count(sets, measures)
     if counted.instances:
         identity = identity | {"instances": _instances_hash(places)}
@@ -121,7 +121,7 @@ def _write(
     write_evaluation(gathered(names, counts, counted, sure), output, identity)
 
 
-def labelled_places(sets: Sequence[FrameSet]) -> list[tuple[FrameSet, int]]:
+def labelled_frames(sets: Sequence[FrameSet]) -> list[tuple[FrameSet, int]]:
     """The frames that can be scored.
 
     Raises:
@@ -176,7 +176,7 @@ def evaluate_checkpoint(
         workspace: The experiment, for its validation frames.
         path: A run folder or a checkpoint of one.
         session: How to compute.
-        options: How to evaluate; see `evaluation_place` for where it is kept.
+        options: How to evaluate; see `evaluation_folder` for where it is kept.
 
     Returns:
         The counts; a finished evaluation of the same checkpoint and frames is read back.
@@ -195,12 +195,12 @@ def evaluate_segmenter(
         "height": trained.height,
         "precision": machine.precision,
     }
-    folder = evaluation_place(trained.checkpoints[0], options)
+    folder = evaluation_folder(trained.checkpoints[0], options)
     ready = open_predictor(trained.network, trained.height, machine, inference)
     return evaluate(ready, workspace.validation, folder, identity | inference.identity(), options.measures)
 
 
-def evaluation_place(path: Path, options: EvaluationOptions) -> Path:
+def evaluation_folder(path: Path, options: EvaluationOptions) -> Path:
     """Folder of the evaluation of a run folder or checkpoint; any but the exact one of a single look, which reports
     use, has its own.
     """

@@ -23,7 +23,7 @@ from pipelines.data.readers.layout import files_below
 from pipelines.errors import UserError
 from pipelines.progress import Progress
 from pipelines.runtimes.acceleration import keep_freed_memory
-from pipelines.stages.evaluation.evaluate import PLAIN, labelled_places
+from pipelines.stages.evaluation.evaluate import PLAIN, labelled_frames
 from pipelines.stages.evaluation.evaluation_counts import (
     Counted,
     FrameCounts,
@@ -66,7 +66,7 @@ def evaluate_predictions(
         UserError: A frame has no prediction, or several; or the PNGs hold ids of the other kind.
         ImageError: A file cannot be read, or a prediction is of another size than its label map.
     """
-    places = labelled_places(sets)
+    places = labelled_frames(sets)
     counted = what_to_count(sets, replace(measures, calibration=False))
     found = find_predictions(folder, places)
     refuse_other_ids(folder, places, found, ids)

@@ -20,7 +20,7 @@ from segment.classes import IGNORE_INDEX
 from segment.metrics.merged_classes import Groups, merge_labels
 from segment.networks.segmenter import Segmenter
 
-Place = tuple[FrameSet, int]
+FrameOfSet = tuple[FrameSet, int]
 """A set of frames and the number of one of them."""
 
 
@@ -71,7 +71,7 @@ class ClassFeatures:
 def class_features(
     network: Segmenter,
     height: int,
-    places: Sequence[Place],
+    places: Sequence[FrameOfSet],
     groups: Groups,
     machine: Machine,
     most: int,

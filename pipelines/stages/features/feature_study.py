@@ -26,10 +26,17 @@ from pipelines.experiment.arms import names, titles
 from pipelines.experiment.trained import load_segmenter
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
-from pipelines.report.feature_study import CheckpointFeatures, ClassShift, DomainPair, FeatureStudy, Identity, Manner
+from pipelines.report.feature_study import (
+    CheckpointFeatures,
+    ClassShift,
+    DomainPair,
+    FeatureStudy,
+    FeatureStudyOptions,
+    Identity,
+)
 from pipelines.report.pages.features_page import write_features_page
 from pipelines.stages.comparison.origin import origin
-from pipelines.stages.features.class_features import ClassFeatures, Place, class_features
+from pipelines.stages.features.class_features import ClassFeatures, FrameOfSet, class_features
 from pipelines.stages.features.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
 from pipelines.stages.quality.translation_quality import evenly
 from segment.metrics.features import centroid_distance, domain_probe, maximum_mean_discrepancy
@@ -43,13 +50,13 @@ FEWEST = 10
 LOWEST_PERPLEXITY = 2
 """As low as `segment features` takes it."""
 
-REPORTED = Manner(frames=30, most_per_class=100, points=1000, lowers_perplexity=True)
+REPORTED = FeatureStudyOptions(frames=30, most_per_class=100, points=1000, lowers_perplexity=True)
 """For the report of a comparison: enough to see and to measure, in seconds."""
 
-Domains = Mapping[str, Sequence[Place]]
+Domains = Mapping[str, Sequence[FrameOfSet]]
 
 
-def look_inside_arms(workspace: Workspace, seed: int, session: Session) -> FeatureStudy:
+def study_features_of_arms(workspace: Workspace, seed: int, session: Session) -> FeatureStudy:
     """A look at the arms of a finished comparison, for its report: features.html and features.json in its folder.
 
     What is there is used if it is of the same checkpoints and frames and shows as much, so a richer page that somebody
@@ -60,14 +67,14 @@ def look_inside_arms(workspace: Workspace, seed: int, session: Session) -> Featu
     """
     page = workspace.run / "features.html"
     kept = _kept(workspace, seed, session.machine, page)
-    return look_inside(workspace, seed, {}, REPORTED, session, page) if kept is None else kept
+    return study_features(workspace, seed, {}, REPORTED, session, page) if kept is None else kept
 
 
-def look_inside(
+def study_features(
     workspace: Workspace,
     seed: int,
     checkpoints: Mapping[str, Path],
-    manner: Manner,
+    options: FeatureStudyOptions,
     session: Session,
     page: Path,
 ) -> FeatureStudy:
@@ -77,7 +84,7 @@ def look_inside(
         workspace: The experiment, for its frames.
         seed: Of the comparison, and of every draw.
         checkpoints: Run folders or checkpoints by title; none: the experiment's arms of this seed.
-        manner: How to look.
+        options: How many frames, cells and points.
         session: How to compute, and the command for the page.
         page: Where the page goes.
 
@@ -88,21 +95,21 @@ def look_inside(
     make_deterministic()
     machine = session.machine
     named = dict(checkpoints) or trained_arms(workspace, seed)
-    domains = domain_frames(workspace, seed, manner.frames)
+    domains = domain_frames(workspace, seed, options.frames)
     groups = merged_groups(domains)
     opened = {title: load_segmenter(path, machine) for title, path in named.items()}
     drawn = _draw(
         {title: (network, settings.height) for title, (network, settings, _) in opened.items()},
         domains,
         groups,
-        manner.most_per_class,
+        options.most_per_class,
         seed,
         machine,
     )
     _refuse_nothing_in_common(drawn)
-    shown = {title: shown_cells(of, manner.points // len(drawn)) for title, of in drawn.items()}
+    shown = {title: shown_cells(of, options.points // len(drawn)) for title, of in drawn.items()}
     joint = one_embedding_holds(shown)
-    perplexity = _fitting_perplexity(shown, joint, manner)
+    perplexity = _fitting_perplexity(shown, joint, options)
     with one_thread():
         pictures = embed(shown, joint, perplexity)
         found = [
@@ -125,14 +132,19 @@ def look_inside(
         settings=workspace.experiment.model_dump(mode="json"),
         seed=seed,
         perplexity=perplexity,
-        most_per_class=manner.most_per_class,
+        most_per_class=options.most_per_class,
         joint=joint,
         domains={domain: len(places) for domain, places in domains.items()},
         titles=class_titles(groups),
         checkpoints=found,
         notes=_notes(workspace, seed, domains, named if not checkpoints else None),
         identity=_identity(
-            workspace, seed, machine, manner, {title: checkpoint for title, (*_, checkpoint) in opened.items()}, domains
+            workspace,
+            seed,
+            machine,
+            options,
+            {title: checkpoint for title, (*_, checkpoint) in opened.items()},
+            domains,
         ),
     )
     write_features_page(study, page)
@@ -144,14 +156,14 @@ def _identity(
     workspace: Workspace,
     seed: int,
     machine: Machine,
-    manner: Manner,
+    options: FeatureStudyOptions,
     checkpoints: Mapping[str, Path],
     domains: Domains,
 ) -> Identity:
     return Identity(
         seed=seed,
         precision=machine.precision,
-        manner=manner,
+        manner=options,
         checkpoints={title: checkpoint_hash(checkpoint) for title, checkpoint in checkpoints.items()},
         frames={
             domain: workspace.sets.fingerprint(
@@ -168,10 +180,10 @@ def _kept(workspace: Workspace, seed: int, machine: Machine, page: Path) -> Feat
     study = FeatureStudy.from_json(path.read_bytes()) if path.exists() and page.exists() else None
     if study is None or study.identity is None or not study.identity.manner.is_as_rich_as(REPORTED):
         return None
-    manner = study.identity.manner
+    options = study.identity.manner
     checkpoints = {title: resolve_checkpoint(run) for title, run in trained_arms(workspace, seed).items()}
-    domains = domain_frames(workspace, seed, manner.frames)
-    if study.identity != _identity(workspace, seed, machine, manner, checkpoints, domains):
+    domains = domain_frames(workspace, seed, options.frames)
+    if study.identity != _identity(workspace, seed, machine, options, checkpoints, domains):
         return None
     # The page may be older than the evaluation that the report quotes.
     return replace(
@@ -217,7 +229,7 @@ def trained_arms(workspace: Workspace, seed: int) -> dict[str, Path]:
     return found
 
 
-def domain_frames(workspace: Workspace, seed: int, most: int) -> dict[str, list[Place]]:
+def domain_frames(workspace: Workspace, seed: int, most: int) -> dict[str, list[FrameOfSet]]:
     """Labelled frames of each domain, evenly spread; translated ones only where they are made.
 
     Target frames are those for validation: no arm has learnt from them. Source and translated frames correspond.
@@ -237,7 +249,7 @@ def domain_frames(workspace: Workspace, seed: int, most: int) -> dict[str, list[
     return found
 
 
-def _full_name(place: Place) -> str:
+def _full_name(place: FrameOfSet) -> str:
     """What the frame and its translation are both called."""
     frames, index = place
     name = frames.frames[index].name
@@ -258,19 +270,21 @@ def _refuse_nothing_in_common(drawn: Mapping[str, Mapping[str, ClassFeatures]]) 
             )
 
 
-def _fitting_perplexity(shown: Mapping[str, Mapping[str, ClassFeatures]], joint: bool, manner: Manner) -> float:
+def _fitting_perplexity(
+    shown: Mapping[str, Mapping[str, ClassFeatures]], joint: bool, options: FeatureStudyOptions
+) -> float:
     """The perplexity to use, at most a sixth of the points of an embedding where it may be lowered.
 
     Raises:
         NoInputsError: There are too few points even for the lowest.
     """
-    if not manner.lowers_perplexity:
-        return manner.perplexity
+    if not options.lowers_perplexity:
+        return options.perplexity
     sizes = [sum(map(len, of.values())) for of in shown.values()]
     fewest = sum(sizes) if joint else min(sizes)
     if fewest < 6 * LOWEST_PERPLEXITY:
         raise NoInputsError(f"only {fewest} cells show one class alone, too few for a picture; use more --frames")
-    return min(manner.perplexity, float(fewest // 6))
+    return min(options.perplexity, float(fewest // 6))
 
 
 # ------------------------------------------------------------------------------------------------------------ figures

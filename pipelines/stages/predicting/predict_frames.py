@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # an option is refused before torch is loaded
 
     from pipelines.runtimes.frame_prediction import FramePredictor
 
-WHAT, DEED = "prediction", "predicted"
+WHAT, ACTION = "prediction", "predicted"
 LABELS, OVERLAYS = PurePosixPath("labels"), PurePosixPath("overlays")
 OVERLAY_STRENGTH = 0.55
 LABEL_BYTES_PER_PIXEL = 0.04
@@ -207,7 +207,7 @@ def predict_frames(
         writer=PredictionWriter(output, str(identity["checkpoint_sha256"]), labels),
         read=network.read,
         what=WHAT,
-        deed=DEED,
+        action=ACTION,
     )
     return work_through(work, lambda: network.clock.share, control)
 

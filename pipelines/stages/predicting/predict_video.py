@@ -19,7 +19,7 @@ from pipelines.batch_inference.video import VideoSummary, VideoWork, make_video
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.images import encode_png
 from pipelines.data.labels.label_formats import LabelFormat, in_format
-from pipelines.stages.predicting.predict_frames import DEED, WHAT, SegmentingNetwork, overlay
+from pipelines.stages.predicting.predict_frames import ACTION, WHAT, SegmentingNetwork, overlay
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +59,7 @@ def predict_video(
         return overlay(frame, label_map)
 
     identity = {**identity, "height": network.height, "labels": labels}
-    work = VideoWork(source, output, identity, network, draw, None if labels is None else place, DEED)
+    work = VideoWork(source, output, identity, network, draw, None if labels is None else place, ACTION)
 
     def make() -> VideoSummary:
         return make_video(work, lambda: network.clock.share, control)

@@ -32,7 +32,7 @@ COMPUTATION = 1
 
 
 @dataclass(frozen=True)
-class PredictionManner:
+class PredictionOptions:
     """How to predict.
 
     Attributes:
@@ -58,22 +58,22 @@ class PredictionManner:
         return mode_on(machine, self.fast)
 
 
-def describe_prediction(checkpoint: Path, manner: PredictionManner, machine: Machine) -> str:
+def describe_prediction(checkpoint: Path, options: PredictionOptions, machine: Machine) -> str:
     """What would predict, for a dry run.
 
     Raises:
         CheckpointError: The checkpoint is damaged, or not a segmenter's.
     """
     _, settings, found = load_segmenter(checkpoint, machine)
-    runtime, mode = manner.runtime_on(machine), manner.mode_on(machine)
-    return f"{runtime} on {machine.device} ({mode}), at height {manner.height or settings.height}, from {found}"
+    runtime, mode = options.runtime_on(machine), options.mode_on(machine)
+    return f"{runtime} on {machine.device} ({mode}), at height {options.height or settings.height}, from {found}"
 
 
 def run_prediction(
     checkpoint: Path,
     plan: Sequence[FrameToTranslate],
     output: Path,
-    manner: PredictionManner,
+    options: PredictionOptions,
     session: Session,
 ) -> Outcome:
     """Predict a plan's frames with a checkpoint; what is finished is left alone.
@@ -82,36 +82,36 @@ def run_prediction(
         checkpoint: Of a segmenter; a run folder or one of its checkpoints.
         plan: As `to_predict` makes it; all frames, also where only a part is done here.
         output: Folder of the predictions.
-        manner: How to predict.
+        options: How to predict.
         session: How to compute. At least one thread reads ahead and writes behind.
     """
-    network, identity = _opened(checkpoint, manner, session.machine)
+    network, identity = _opened(checkpoint, options, session.machine)
     with _watched() as (reach, stop):
-        control = JobControl(max(session.workers, 1), manner.part, session.restart, reach, lambda: bool(stop))
-        summary = predict_frames(plan, output, network, identity, labels=manner.labels or "train_ids", control=control)
+        control = JobControl(max(session.workers, 1), options.part, session.restart, reach, lambda: bool(stop))
+        summary = predict_frames(plan, output, network, identity, labels=options.labels or "train_ids", control=control)
         if stop:  # during the last frame: whoever sent it does not want the next command to begin
             raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
     return summary
 
 
 def run_video_prediction(
-    checkpoint: Path, source: Path, output: Path, manner: PredictionManner, session: Session
+    checkpoint: Path, source: Path, output: Path, options: PredictionOptions, session: Session
 ) -> VideoSummary:
     """Predict a video into a video of overlays; arguments as of `run_prediction`."""
-    network, identity = _opened(checkpoint, manner, session.machine)
+    network, identity = _opened(checkpoint, options, session.machine)
     with _watched() as (reach, stop):
         control = JobControl(restart=session.restart, progress=reach, stop_requested=lambda: bool(stop))
-        return predict_video(source, output, network, identity, labels=manner.labels, control=control)
+        return predict_video(source, output, network, identity, labels=options.labels, control=control)
 
 
 def _opened(
-    checkpoint: Path, manner: PredictionManner, machine: Machine
+    checkpoint: Path, options: PredictionOptions, machine: Machine
 ) -> tuple[SegmentingNetwork, dict[str, JsonValue]]:
     """The network ready to predict, and what decides its predictions."""
     make_deterministic()
     network, settings, found = load_segmenter(checkpoint, machine)
-    runtime, mode = manner.runtime_on(machine), manner.mode_on(machine)
-    height = manner.height or settings.height
+    runtime, mode = options.runtime_on(machine), options.mode_on(machine)
+    height = options.height or settings.height
     predictor = open_predictor(network, height, machine, Inference(runtime, mode))
     print(f"predict: {runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
     identity: dict[str, JsonValue] = {

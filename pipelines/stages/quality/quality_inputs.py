@@ -18,15 +18,15 @@ from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, l
 
 
 @dataclass(frozen=True)
-class Judges:
+class QualityNetworks:
     """The networks that look at translated frames."""
 
     extractors: Sequence[Extractor] = ()
-    """Of the features behind KID and FID."""
+    """Networks that give the features behind KID and FID."""
     expert: Expert | None = None
     """For the label consistency of frames with label maps."""
     expert_encodings: Sequence[LabelEncoding] = ()
-    """Of the labels that the expert learnt from, if known: a class that these lack is not scored."""
+    """Encodings of the labels that the expert learnt from, if known: a class that these lack is not scored."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class QualityInputs:
             raise UserError("no target images to compare with; give an experiment's config, or --target FOLDER")
         return [frame.image for frames in self.target for frame in frames.frames]
 
-    def judges(self, session: Session, inception: Path | None = None) -> Judges:
+    def networks(self, session: Session, inception: Path | None = None) -> QualityNetworks:
         """The expert, if there is one, and the feature extractors: its encoder, and Inception from a file."""
         expert = None if self.expert is None else load_expert(self.expert, session.machine)
         extractors = [] if expert is None else [segmenter_extractor(expert, session.machine)]
         if inception is not None:
             extractors.append(inception_extractor(inception, session.machine))
-        return Judges(extractors, expert, self.expert_encodings)
+        return QualityNetworks(extractors, expert, self.expert_encodings)
 
 
 def find_inputs(

@@ -133,6 +133,6 @@ def load_expert(path: Path, machine: Machine) -> Expert:
     return Expert(f"{settings.network}@{sha256[:8]}", sha256, network, settings.network, settings.height, predict)
 
 
-def judged_classes(frames: Sequence[TranslatedFrame], expert_encodings: Sequence[LabelEncoding]) -> SharedClasses:
+def scored_classes(frames: Sequence[TranslatedFrame], expert_encodings: Sequence[LabelEncoding]) -> SharedClasses:
     """What the label maps of frames can tell apart, and those that the expert learnt from, as far as they are known."""
     return shared_classes({frame.encoding for frame in frames if frame.encoding is not None} | set(expert_encodings))

@@ -28,7 +28,7 @@ from pipelines.progress import Progress
 from pipelines.report.pages.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
 from pipelines.runtimes.frame_prediction import Predictor
 from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
-from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, judged_classes, load_expert
+from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, load_expert, scored_classes
 from segment.classes import CLASS_NAMES
 from segment.metrics.merged_classes import class_titles, merge_classes
 from segment.metrics.regions import confusion_matrix
@@ -133,7 +133,7 @@ def audit_frames(
         if entries.keys() != {frame.name for frame in frames}:
             raise UserError(f"{folder}: other frames were translated into it just now; run the audit again")
         records = _counted(folder, frames, entries, expert, session.machine, stop_requested)
-        classes = judged_classes(frames, inputs.expert_encodings)
+        classes = scored_classes(frames, inputs.expert_encodings)
         audited = [_audited(record, classes) for record in records]
         scored_entries = [
             entries[frame.name].model_copy(

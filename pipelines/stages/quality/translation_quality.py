@@ -22,8 +22,8 @@ from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.feature_extractors import Extractor
-from pipelines.stages.quality.quality_inputs import Judges
-from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, judged_classes
+from pipelines.stages.quality.quality_inputs import QualityNetworks
+from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, scored_classes
 from segment.metrics.merged_classes import merge_classes
 from segment.metrics.regions import confusion_matrix, mean_iou
 from translate.quality.colour import colour_difference, lab_statistics, pooled_statistics
@@ -43,7 +43,7 @@ MOST_PATCHES = 2**15
 """Patches kept of each set and level; large sets give fewer from each image."""
 SWD_SCALE = 1000
 """Sliced Wasserstein distances are told in thousandths, as in Karras et al., ICLR 2018."""
-NO_JUDGES = Judges()
+NO_NETWORKS = QualityNetworks()
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def measure_quality(
     frames: Sequence[TranslatedFrame],
     target: Sequence[Path],
     session: Session,
-    judges: Judges = NO_JUDGES,
+    networks: QualityNetworks = NO_NETWORKS,
     sequence: bool = False,
     height: int | None = None,
 ) -> list[Figure]:
@@ -126,7 +126,7 @@ def measure_quality(
         frames: Translated frames in name order.
         target: Images of the target domain.
         session: How to compute.
-        judges: Networks for KID, FID and label consistency; what none is there for is left out.
+        networks: Networks for KID, FID and label consistency; what none is there for is left out.
         sequence: Frames of one folder are a sequence in name order: also measure flicker.
         height: At which images are compared; by default 256, or the lowest frame's height.
 
@@ -148,10 +148,10 @@ def measure_quality(
 
     def empty(count: int) -> SetMeasurement:
         patches = min(PATCHES_PER_IMAGE, MOST_PATCHES // count)
-        return SetMeasurement(height, patches, judges.extractors, session.machine.device)
+        return SetMeasurement(height, patches, networks.extractors, session.machine.device)
 
     translated, source, real = empty(len(frames)), empty(len(frames)), empty(len(target))
-    pairs = _measure_frames(frames, translated, source, judges, sequence)
+    pairs = _measure_frames(frames, translated, source, networks, sequence)
     with Progress("measure target frames", len(target), "frame") as progress:
         for done, path in enumerate(target, 1):
             real.add(read_image(path))
@@ -162,7 +162,7 @@ def measure_quality(
         Figure(name, better, value, of_source.get(name, (None,) * 3)[1], distances[1][name][1], deviation)
         for name, (better, value, deviation) in distances[0].items()
     ]
-    return rows + _pair_figures(pairs, judges.expert)
+    return rows + _pair_figures(pairs, networks.expert)
 
 
 def evenly(items: Sequence[Item], most: int | None) -> list[Item]:
@@ -210,11 +210,11 @@ def _measure_frames(
     frames: Sequence[TranslatedFrame],
     translated: SetMeasurement,
     source: SetMeasurement,
-    judges: Judges,
+    networks: QualityNetworks,
     sequence: bool,
 ) -> PairMeasurement:
     """Fill both measurements; return what belongs to pairs."""
-    classes = judged_classes(frames, judges.expert_encodings)
+    classes = scored_classes(frames, networks.expert_encodings)
     pairs = PairMeasurement(scored=classes.scored)
     before: tuple[TranslatedFrame, np.ndarray, np.ndarray] | None = None
     with Progress("measure translated frames", len(frames), "frame") as progress:
@@ -225,8 +225,8 @@ def _measure_frames(
                 source.add(original)
                 both = (to_batch([one], str(translated.device)) for one in (original, image))
                 pairs.structure.append(float(structure_score(*both)))
-            if judges.expert is not None and frame.label is not None and frame.encoding is not None:
-                _add_consistency(pairs, frame, image, original, judges.expert, classes)
+            if networks.expert is not None and frame.label is not None and frame.encoding is not None:
+                _add_consistency(pairs, frame, image, original, networks.expert, classes)
             if sequence and original is not None:
                 if before is not None and Path(before[0].name).parent == Path(frame.name).parent:
                     _add_flicker(pairs, before[1:], (image, original))

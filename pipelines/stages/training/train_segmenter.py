@@ -220,7 +220,7 @@ def refuse_single_images(settings: SegmenterSettings, processes: Processes = ALO
     refusal = refusal_of_single_images(NETWORKS[settings.network], height, width)
     if refusal is None:
         return
-    count, remedy = processes.count, 'segmenter.batch_norm to "frozen"'
+    count, remedy = processes.world_size, 'segmenter.batch_norm to "frozen"'
     each = ""
     if count > 1:
         each, remedy = f", one image for each of {count} processes", f'segmenter.batch_norm to "synced", {remedy}'
@@ -257,7 +257,7 @@ def starting_segmenter(
         settings,
         network,
         **teacher,
-        sum_over_processes=processes.sum if processes.count > 1 else None,
+        sum_over_processes=processes.sum if processes.world_size > 1 else None,
         class_weights=class_weights(settings, batches),
         augmentation=augmentation_on_device(settings),
         encoder_from_imagenet=settings.initial is None and settings.encoder_weights is not None,

@@ -56,7 +56,7 @@ def train_expert(workspace: Workspace, guidance: GuidanceSettings, seed: int, se
     if arm is None:
         return
     its = workspace.expert_workspace(arm)
-    if arm == "translated" and session.machine.processes.count > 1:
+    if arm == "translated" and session.machine.processes.world_size > 1:
         if not (its.segmenter(seed, arm) / "final.json").exists():
             raise UserError(
                 f"translator.guidance.expert is {arm!r}, which is not trained yet and learns from frames that one "
@@ -88,10 +88,10 @@ def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Tr
 
 def refuse_statistics_of_parts(settings: AnyTranslatorSettings, processes: Processes) -> None:
     """UserError where several processes would each normalise their own part of a batch: what is learnt would change."""
-    if processes.count > 1 and getattr(settings, "norm", "instance") == "batch":
+    if processes.world_size > 1 and getattr(settings, "norm", "instance") == "batch":
         raise UserError(
-            f'translator.norm is "batch", by which each of {processes.count} processes would normalise its own part '
-            'of a batch; set it to "instance", or start one process'
+            f'translator.norm is "batch", by which each of {processes.world_size} processes would normalise its own '
+            'part of a batch; set it to "instance", or start one process'
         )
 
 

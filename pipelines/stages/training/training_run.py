@@ -88,10 +88,10 @@ def train_run(job: TrainingJob, session: Session) -> Path:
 
 def refuse_uneven_batches(setting: str, batch: int, processes: Processes) -> None:
     """UserError if the processes cannot share a batch evenly, so that the mean over them is the mean over the batch."""
-    if batch % processes.count:
+    if batch % processes.world_size:
         raise UserError(
-            f"{setting} is {batch}, which {processes.count} processes cannot share evenly; set it to a multiple of "
-            f"{processes.count}, or start another number of processes"
+            f"{setting} is {batch}, which {processes.world_size} processes cannot share evenly; set it to a multiple "
+            f"of {processes.world_size}, or start another number of processes"
         )
 
 

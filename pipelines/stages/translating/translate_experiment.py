@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from pipelines.batch_inference.control import JobControl
-from pipelines.batch_inference.manner import Manner
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.work import Outcome
 from pipelines.engine.abilities import abilities
@@ -46,12 +46,12 @@ def translate_experiment(workspace: Workspace, seed: int, session: Session) -> O
     checkpoint = finished_translator(workspace, seed)
     output = workspace.translated(seed)
     plan = plan_sets(workspace.labelled_source, output)
-    manner = Manner(height=workspace.experiment.translation.height)
-    return run_translation(checkpoint, plan, output, manner, session)
+    options = TranslationOptions(height=workspace.experiment.translation.height)
+    return run_translation(checkpoint, plan, output, options, session)
 
 
 def run_translation(
-    checkpoint: Path, plan: Sequence[FrameToTranslate], output: Path, manner: Manner, session: Session
+    checkpoint: Path, plan: Sequence[FrameToTranslate], output: Path, options: TranslationOptions, session: Session
 ) -> Outcome:
     """Translate a plan's frames with a checkpoint; what is finished is left alone.
 
@@ -59,32 +59,32 @@ def run_translation(
         checkpoint: Of a translator; a run folder or one of its checkpoints.
         plan: All frames, also where only a part is done here.
         output: Folder of the translated set.
-        manner: How to translate.
+        options: How to translate.
         session: How to compute. At least one thread reads ahead and writes behind.
     """
     machine = session.machine
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
-    manner = settled_on(machine, manner, method)
+    options = settled_on(machine, options, method)
     if method.takes == "label_map" and any(frame.label is None for frame in plan):
         raise UserError(f"{found} translates label maps, but not every frame has one; name the data set by --reader")
-    identity = {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision}
+    identity = {"checkpoint_sha256": checkpoint_hash(found), **options.identity, "precision": machine.precision}
     # Our own networks with 35 labels are trained by way of the train ids, and used the same way.
     label_ids = isinstance(method, LayoutTranslator) and method.labels == AUTHORS_LABELS and is_published(found)
     if label_ids:
         identity["layout"] = "label_ids"
-    total = len(plan) if manner.part is None else len(manner.part.of(plan))
+    total = len(plan) if options.part is None else len(options.part.of(plan))
     with StopRequest().listening() as stop, Progress("translate", total, "frame") as progress:
         summary = translate_frames(
             plan,
             output,
-            network_of(method, manner, machine),
+            network_of(method, options, machine),
             identity,
             read=layout_reader(method, label_ids) if method.takes == "label_map" else None,
-            quality=manner.quality,
+            quality=options.quality,
             control=JobControl(
                 workers=max(session.workers, 1),
-                part=manner.part,
+                part=options.part,
                 restart=session.restart,
                 progress=lambda done, total: progress.reach(done),
                 stop_requested=lambda: bool(stop),
@@ -95,14 +95,16 @@ def run_translation(
     return summary
 
 
-def run_video(checkpoint: Path, source: Path, output: Path, manner: Manner, session: Session) -> VideoSummary:
+def run_video(
+    checkpoint: Path, source: Path, output: Path, options: TranslationOptions, session: Session
+) -> VideoSummary:
     """Translate a video into a video with a checkpoint; arguments as of `run_translation`."""
-    if manner.part is not None:
+    if options.part is not None:
         raise UserError("--shard: a video is translated by one process; cut it into several to share the work")
     machine = session.machine
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
-    manner = settled_on(machine, manner, method)
+    options = settled_on(machine, options, method)
     if method.takes == "label_map":
         raise UserError(f"{found} translates label maps, which a video does not hold")
     with StopRequest().listening() as stop, Progress("translate", 0, "frame") as progress:
@@ -114,72 +116,74 @@ def run_video(checkpoint: Path, source: Path, output: Path, manner: Manner, sess
         return translate_video(
             source,
             output,
-            network_of(method, manner, machine),
-            {"checkpoint_sha256": checkpoint_hash(found), **manner.identity, "precision": machine.precision},
+            network_of(method, options, machine),
+            {"checkpoint_sha256": checkpoint_hash(found), **options.identity, "precision": machine.precision},
             JobControl(restart=session.restart, progress=reach, stop_requested=lambda: bool(stop)),
         )
 
 
-def network_of(method: Translator, manner: Manner, machine: Machine) -> Network:
+def network_of(method: Translator, options: TranslationOptions, machine: Machine) -> Network:
     """The translator as frames go through it."""
-    translate = prepared(method, manner, machine)
-    say_how(machine, manner)
-    return Network(translate, manner.batch_size, manner.height, manner.size, place(manner, machine))
+    translate = prepared(method, options, machine)
+    say_how(machine, options)
+    return Network(translate, options.batch_size, options.height, options.size, device_of_frames(options, machine))
 
 
-def settled_on(machine: Machine, manner: Manner, method: Translator) -> Manner:
+def settled_on(machine: Machine, options: TranslationOptions, method: Translator) -> TranslationOptions:
     """What the machine makes of --fast: without instructions for bf16 the exact way is the fastest that we have.
 
     Measured on an AMD EPYC with AVX2, one thread, ResNet-9 of 64 channels at 256x128, CPU time: exact 0.39 s, OpenVINO
     0.63, torch's own layers 0.68; in bf16 14 s on two threads. Who names bf16 gets it all the same.
     """
     if method.takes == "image":  # others refuse --fast, on every machine
-        manner = replace(manner, fast=manner.fast and machine.fast_is_bf16)
-    return manner
+        options = replace(options, fast=options.fast and machine.fast_is_bf16)
+    return options
 
 
-def say_how(machine: Machine, manner: Manner) -> None:
+def say_how(machine: Machine, options: TranslationOptions) -> None:
     """The first line of a run, on stderr: what computes, and what that was chosen by."""
-    mode = "fast" if manner.fast else "exact" if machine.precision == "fp32" else "autocast"
-    print(f"translate: {manner.runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
+    mode = "fast" if options.fast else "exact" if machine.precision == "fp32" else "autocast"
+    print(f"translate: {options.runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
 
 
-def place(manner: Manner, machine: Machine) -> str:
+def device_of_frames(options: TranslationOptions, machine: Machine) -> str:
     """Where `prepared` wants its images: a frame that is cut into tiles stays on the host, the tiles travel."""
-    return "cpu" if manner.tile is not None else str(machine.device)
+    return "cpu" if options.tile is not None else str(machine.device)
 
 
-def prepared(method: Translator, manner: Manner, machine: Machine) -> Translate:
+def prepared(method: Translator, options: TranslationOptions, machine: Machine) -> Translate:
     """The translator as one function: images (B, 3, H, W) in [0, 1], or label maps (B, H, W), to images.
 
     Raises:
-        UserError: The translator cannot be used in this manner, or does not learn this direction.
+        UserError: The translator cannot be used with these options, or does not learn this direction.
     """
-    if manner.direction not in method.directions:
+    if options.direction not in method.directions:
         learnt = ", ".join(method.directions)
-        raise UserError(f"--direction {manner.direction}: this translator does not go that way; it has learnt {learnt}")
-    if manner.style_seed:
-        _refuse_without_looks(method, manner.style_seed)
+        raise UserError(
+            f"--direction {options.direction}: this translator does not go that way; it has learnt {learnt}"
+        )
+    if options.style_seed:
+        _refuse_without_styles(method, options.style_seed)
     if method.takes == "label_map":
-        return _of_label_maps(method, manner, machine)
-    generator = method.generator(manner.direction)
-    if manner.fast or machine.precision == "fp32":  # else autocast chooses what is computed in bf16
-        generator = accelerated(generator, "fast" if manner.fast else "exact", manner.runtime)
-    elif manner.runtime != "torch":
-        raise UserError(f"--runtime {manner.runtime}: choose --fast or --precision fp32 with it")
+        return _of_label_maps(method, options, machine)
+    generator = method.generator(options.direction)
+    if options.fast or machine.precision == "fp32":  # else autocast chooses what is computed in bf16
+        generator = accelerated(generator, "fast" if options.fast else "exact", options.runtime)
+    elif options.runtime != "torch":
+        raise UserError(f"--runtime {options.runtime}: choose --fast or --precision fp32 with it")
 
     def translate(image: torch.Tensor) -> torch.Tensor:
         """As `ImageTranslator.translate`, by the accelerated generator."""
         image = image.contiguous(memory_format=torch.channels_last)
-        with contextlib.nullcontext() if manner.fast else machine.autocast():
-            if manner.tile is not None:
-                return to_unit(translate_tiled(generator, to_signed(image), manner.tile))
+        with contextlib.nullcontext() if options.fast else machine.autocast():
+            if options.tile is not None:
+                return to_unit(translate_tiled(generator, to_signed(image), options.tile))
             return translate_padded(generator, image)
 
     return translate
 
 
-def _refuse_without_looks(method: Translator, style_seed: int) -> None:
+def _refuse_without_styles(method: Translator, style_seed: int) -> None:
     """A seed that could change nothing is a mistake."""
     if not isinstance(method, LayoutTranslator) or method.styles is None:
         raise UserError(f"--style-seed {style_seed}: this translator has learnt one look; leave it out")
@@ -190,12 +194,12 @@ def _refuse_without_looks(method: Translator, style_seed: int) -> None:
         )
 
 
-def _of_label_maps(method: Translator, manner: Manner, machine: Machine) -> Translate:
-    if manner.tile is not None or manner.fast or manner.runtime != "torch":
+def _of_label_maps(method: Translator, options: TranslationOptions, machine: Machine) -> Translate:
+    if options.tile is not None or options.fast or options.runtime != "torch":
         raise UserError("this translator takes label maps; --tile, --fast and --runtime are for those of images")
 
     def translate(things: torch.Tensor) -> torch.Tensor:
         with machine.autocast():
-            return translate_layout(method, things, manner.style_seed).float()
+            return translate_layout(method, things, options.style_seed).float()
 
     return translate

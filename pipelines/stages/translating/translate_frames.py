@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import JsonValue
 
 from pipelines.batch_inference.control import UNWATCHED, JobControl
-from pipelines.batch_inference.manner import QUALITY
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.plan import FrameToTranslate, plan_folder, plan_sets
 from pipelines.batch_inference.record import Failure
+from pipelines.batch_inference.translation_options import QUALITY
 from pipelines.batch_inference.work import Outcome, Work, work_through
 from pipelines.batch_inference.write import FrameWriter
 from pipelines.errors import NoInputsError, UserError

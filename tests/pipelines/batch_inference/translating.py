@@ -9,8 +9,8 @@ from dataclasses import fields
 import numpy as np
 
 from pipelines.batch_inference.control import JobControl
-from pipelines.batch_inference.manner import QUALITY
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.translation_options import QUALITY
 from pipelines.data.frames import Frame, FrameSet
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.errors import StorageError

@@ -1,4 +1,4 @@
-"""What the commands on an experiment share: one object with all that was asked, opened no sooner than it is needed."""
+"""What the commands on an experiment share: one object for all that was asked, opened no sooner than needed."""
 
 import ast
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 
 import pipelines
-from pipelines.commands.options import Asked, gathered, on_experiment, seed_option, seeds_option, training_options
+from pipelines.commands.options import Request, gathered, on_experiment, seed_option, seeds_option, training_options
 from pipelines.errors import UserError
 
 
@@ -23,9 +23,9 @@ def ask(tiny_config, tmp_path):
 
         @click.command()
         @on_experiment(*more)
-        def command(asked: Asked, **own) -> None:
+        def command(request: Request, **own) -> None:
             """Do it."""
-            given.update(asked=asked, own=own, session=asked.session, again=asked.session)
+            given.update(request=request, own=own, session=request.session, again=request.session)
 
         called = [str(tiny_config), "--run", str(tmp_path / "run"), *arguments]
         CliRunner().invoke(command, called, catch_exceptions=False)
@@ -35,10 +35,10 @@ def ask(tiny_config, tmp_path):
 
 
 def test_the_experiment_and_where_it_works(ask, tiny_config, tmp_path):
-    asked = ask(arguments=["--set", "translator.steps=7", "--data", str(tmp_path)])["asked"]
-    assert asked.config == tiny_config and asked.overrides == ("translator.steps=7",)
-    assert asked.workspace.experiment.translator.steps == 7
-    assert (asked.workspace.data, asked.workspace.run) == (tmp_path, tmp_path / "run")
+    request = ask(arguments=["--set", "translator.steps=7", "--data", str(tmp_path)])["request"]
+    assert request.config == tiny_config and request.overrides == ("translator.steps=7",)
+    assert request.workspace.experiment.translator.steps == 7
+    assert (request.workspace.data, request.workspace.run) == (tmp_path, tmp_path / "run")
 
 
 def test_the_session_is_opened_once_and_as_asked(ask):
@@ -52,12 +52,12 @@ def test_the_session_is_opened_once_and_as_asked(ask):
 
 @pytest.mark.parametrize(("arguments", "seed"), [((), 5), (("--seed", "2"), 2)])
 def test_the_seed_is_the_configs_first_unless_one_is_asked_for(ask, arguments, seed):
-    assert ask(seed_option, arguments=["--set", "compare.seeds=[5, 6]", *arguments])["asked"].seed == seed
+    assert ask(seed_option, arguments=["--set", "compare.seeds=[5, 6]", *arguments])["request"].seed == seed
 
 
 def test_seeds_are_a_setting(ask):
-    asked = ask(seeds_option, arguments=["--seeds", "3"])["asked"]
-    assert asked.workspace.experiment.compare.seeds == (0, 1, 2) and asked.overrides == ("compare.seeds=[0, 1, 2]",)
+    request = ask(seeds_option, arguments=["--seeds", "3"])["request"]
+    assert request.workspace.experiment.compare.seeds == (0, 1, 2) and request.overrides == ("compare.seeds=[0, 1, 2]",)
 
 
 def test_other_options_reach_the_command_by_name(ask):
@@ -92,12 +92,12 @@ MOST = 8
 
 @pytest.mark.parametrize("folder", ["commands", "stages"])
 def test_nothing_is_handed_a_dozen_arguments(folder):
-    """What belongs together travels together: `Asked` and `gathered` for commands, `Session` and `JobControl` below."""
+    """What belongs together travels together: `Request`, `gathered` for commands, `Session`, `JobControl` below."""
     where = Path(pipelines.__file__).parent / folder
     for path in sorted(where.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            # But for `asking`, where options become an `Asked`.
-            if isinstance(node, ast.FunctionDef) and node.name != "asking":
+            # But for `with_request`, where options become a `Request`.
+            if isinstance(node, ast.FunctionDef) and node.name != "with_request":
                 given = len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs)
                 place = f"{path.relative_to(where.parent)}:{node.lineno} {node.name}"
                 assert given <= MOST, f"{place} takes {given} arguments; hand over what belongs together as one object"

@@ -7,7 +7,7 @@ from pipelines.engine import launch, torchrun
 from pipelines.engine.abilities import Abilities
 from pipelines.engine.launch import Machine, choose_machine, own_device
 from pipelines.engine.processes import ALONE, Processes
-from pipelines.engine.torchrun import Place, tell_once
+from pipelines.engine.torchrun import ProcessRank, tell_once
 from pipelines.errors import UserError
 
 
@@ -60,7 +60,7 @@ def test_a_gpu_computes_in_bf16_if_it_has_it(monkeypatch, has, precision):
 
 def test_the_machine_knows_its_processes():
     assert choose_machine("cpu").processes is ALONE
-    assert choose_machine("cpu", processes=Processes(1, 2)).processes.count == 2
+    assert choose_machine("cpu", processes=Processes(1, 2)).processes.world_size == 2
     with pytest.raises(UserError, match="is one device, and there are several processes"):
         choose_machine("mps", processes=Processes(1, 2))
 
@@ -68,16 +68,16 @@ def test_the_machine_knows_its_processes():
 @pytest.mark.parametrize(
     ("environment", "place"),
     [
-        ({}, Place(0, 1, 0)),
-        ({"WORLD_SIZE": "4"}, Place(0, 1, 0)),  # others set it too
-        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}, Place(0, 1, 0)),
-        ({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, Place(5, 8, 1)),
-        ({"RANK": "1", "WORLD_SIZE": "2"}, Place(1, 2, 0)),
-        ({"RANK": "one", "WORLD_SIZE": "two"}, Place(0, 1, 0)),
+        ({}, ProcessRank(0, 1, 0)),
+        ({"WORLD_SIZE": "4"}, ProcessRank(0, 1, 0)),  # others set it too
+        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}, ProcessRank(0, 1, 0)),
+        ({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, ProcessRank(5, 8, 1)),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, ProcessRank(1, 2, 0)),
+        ({"RANK": "one", "WORLD_SIZE": "two"}, ProcessRank(0, 1, 0)),
     ],
 )
 def test_the_place_is_what_torchrun_says(environment, place):
-    assert Place.of_environment(environment) == place
+    assert ProcessRank.of_environment(environment) == place
 
 
 def test_every_process_speaks_where_no_launcher_keeps_a_store(monkeypatch):

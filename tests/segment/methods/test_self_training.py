@@ -147,10 +147,10 @@ def test_the_disguise_keeps_range_and_place_and_draws_for_each_image():
     method = small(colour_jitter=0.5, blur=1.0)
     torch.manual_seed(0)
     image = torch.rand(1, 3, 16, 16).repeat(2, 1, 1, 1)
-    disguised = method.disguised(image)
-    assert disguised.shape == image.shape and disguised.min() >= 0 and disguised.max() <= 1
-    assert not torch.equal(disguised[0], disguised[1])
-    assert torch.equal(small(colour_jitter=0, blur=0).disguised(image), image)
+    strongly_augmented = method.strongly_augmented(image)
+    assert strongly_augmented.shape == image.shape and strongly_augmented.min() >= 0 and strongly_augmented.max() <= 1
+    assert not torch.equal(strongly_augmented[0], strongly_augmented[1])
+    assert torch.equal(small(colour_jitter=0, blur=0).strongly_augmented(image), image)
 
 
 def test_a_feature_distance_without_imagenets_weights_is_refused():

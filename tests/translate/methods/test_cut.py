@@ -164,9 +164,10 @@ class Constant(nn.Module):
 class Blind(nn.Module):
     """Stands in for the projection: sees the same in every patch."""
 
-    def forward(self, maps, places):
+    def forward(self, maps, locations):
         return [
-            torch.tensor([1.0, 0.0]).expand(len(one), len(chosen), 2) for one, chosen in zip(maps, places, strict=True)
+            torch.tensor([1.0, 0.0]).expand(len(one), len(chosen), 2)
+            for one, chosen in zip(maps, locations, strict=True)
         ]
 
 

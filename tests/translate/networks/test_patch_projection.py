@@ -16,8 +16,8 @@ def test_names_and_parameters_are_those_of_the_authors():
 
 def test_gives_unit_vectors_of_every_place():
     maps = [torch.randn(2, 3, 4, 5), torch.randn(2, 6, 2, 2)]
-    places = [torch.tensor([0, 7, 19]), torch.tensor([3])]
-    first, second = PatchProjection((3, 6), features=8)(maps, places)
+    locations = [torch.tensor([0, 7, 19]), torch.tensor([3])]
+    first, second = PatchProjection((3, 6), features=8)(maps, locations)
     assert first.shape == (2, 3, 8) and second.shape == (2, 1, 8)
     torch.testing.assert_close(first.norm(dim=-1), torch.ones(2, 3))
 
@@ -41,5 +41,5 @@ def test_gradients_reach_map_and_weights():
 
 
 def test_refuses_maps_of_other_channels():
-    with pytest.raises(ValueError, match=r"\(4,\) channels, with 1 sets of places; expected \(3,\)"):
+    with pytest.raises(ValueError, match=r"\(4,\) channels, with 1 sets of locations; expected \(3,\)"):
         PatchProjection((3,))([torch.zeros(1, 4, 2, 2)], [torch.tensor([0])])

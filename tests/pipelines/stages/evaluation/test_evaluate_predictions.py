@@ -7,7 +7,7 @@ from PIL import Image
 from pipelines.data.images import encode_png
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.errors import ImageError, NoInputsError, UserError
-from pipelines.stages.evaluation.evaluate import FrameSet, labelled_places
+from pipelines.stages.evaluation.evaluate import FrameSet, labelled_frames
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
 from pipelines.stages.evaluation.evaluation_counts import Measures
 from tests.pipelines.stages.evaluation.test_evaluate import CAR, CITYSCAPES_ID, ROAD, VOID, frame_set
@@ -86,29 +86,29 @@ def test_predictions_with_a_palette_are_read_by_its_colours(sets, tmp_path):
 def test_labels_without_a_class_leave_nothing_to_score(tmp_path):
     nothing = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[VOID, VOID]])]
     with pytest.raises(NoInputsError, match="no label map of val has a pixel of a class, so there is nothing to score"):
-        labelled_places(nothing)
+        labelled_frames(nothing)
 
 
 @pytest.mark.parametrize("place", ["{}.png", "val/{}.png", "labels/{}.png", "predictions/val/{}.png"])
 def test_found_at_their_own_path(sets, tmp_path, place):
     folder = predicted(tmp_path / "p", place.format("city/0"), place.format("city/1"))
-    assert [path.name for path in find_predictions(folder, labelled_places(sets))] == ["0.png", "1.png"]
+    assert [path.name for path in find_predictions(folder, labelled_frames(sets))] == ["0.png", "1.png"]
 
 
 def test_found_by_their_name_anywhere(sets, tmp_path):
     folder = predicted(tmp_path / "p", "deep/down/0.png", "1.png")
-    assert [path.name for path in find_predictions(folder, labelled_places(sets))] == ["0.png", "1.png"]
+    assert [path.name for path in find_predictions(folder, labelled_frames(sets))] == ["0.png", "1.png"]
 
 
 def test_what_is_missing_or_ambiguous_is_named(sets, tmp_path):
     folder = predicted(tmp_path / "p", "0.png", "2.png")
     with pytest.raises(UserError, match="no PNG for frame 'city/1'"):
-        find_predictions(folder, labelled_places(sets))
+        find_predictions(folder, labelled_frames(sets))
     predicted(tmp_path / "p", "1.png", "other/1.png")
     with pytest.raises(UserError, match="two files for frame 'city/1'"):
-        find_predictions(folder, labelled_places(sets))
+        find_predictions(folder, labelled_frames(sets))
     with pytest.raises(UserError, match="no such folder"):
-        find_predictions(tmp_path / "gone", labelled_places(sets))
+        find_predictions(tmp_path / "gone", labelled_frames(sets))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -14,27 +14,27 @@ from pipelines.data.labels.encodings import camvid, cityscapes
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.report.feature_study import FeatureStudy
 from pipelines.stages.features.feature_study import (
-    Manner,
+    FeatureStudyOptions,
     domain_frames,
     domain_pairs,
     learnt_from,
-    look_inside,
-    look_inside_arms,
     merged_groups,
+    study_features,
+    study_features_of_arms,
     trained_arms,
 )
 from tests.pipelines.stages.features.test_feature_embedding import drawn
 
-MANNER = Manner(frames=4, most_per_class=20, points=150, perplexity=8.0)
+OPTIONS = FeatureStudyOptions(frames=4, most_per_class=20, points=150, perplexity=8.0)
 
 
 @pytest.fixture
 def look(make_workspace, session, tmp_path):
     """A function: run folder and checkpoints -> the record; the page is in tmp_path."""
 
-    def run(folder, checkpoints=None, manner=MANNER):
+    def run(folder, checkpoints=None, options=OPTIONS):
         workspace = make_workspace(run=folder)
-        return look_inside(workspace, 0, checkpoints or {}, manner, session, tmp_path / "page.html")
+        return study_features(workspace, 0, checkpoints or {}, options, session, tmp_path / "page.html")
 
     return run
 
@@ -99,7 +99,7 @@ class TestLookInsideArms:
 
         def look_again():
             before = (copied_run / "features.json").stat().st_mtime_ns
-            study = look_inside_arms(make_workspace(run=copied_run), 0, session)
+            study = study_features_of_arms(make_workspace(run=copied_run), 0, session)
             assert [one.title for one in study.checkpoints] == ["Source-only", "Translated", "Oracle"]
             return (copied_run / "features.json").stat().st_mtime_ns != before
 
@@ -108,7 +108,7 @@ class TestLookInsideArms:
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch):
         monkeypatch.setattr(
-            "pipelines.stages.features.feature_study.REPORTED", Manner(3, 10, 60, lowers_perplexity=True)
+            "pipelines.stages.features.feature_study.REPORTED", FeatureStudyOptions(3, 10, 60, lowers_perplexity=True)
         )
 
     def test_what_is_there_is_read_back(self, again, copied_run):
@@ -131,27 +131,30 @@ class TestLookInsideArms:
 
     def test_a_richer_page_stays_and_a_poorer_one_does_not(self, again, copied_run, make_workspace, session):
         page = copied_run / "features.html"
-        for manner, anew in ((Manner(4, 20, 60, 8.0), False), (Manner(4, 20, 59, 8.0), True)):
-            look_inside(make_workspace(run=copied_run), 0, {}, manner, session, page)
-            assert again() is anew, manner
+        for options, anew in (
+            (FeatureStudyOptions(4, 20, 60, 8.0), False),
+            (FeatureStudyOptions(4, 20, 59, 8.0), True),
+        ):
+            study_features(make_workspace(run=copied_run), 0, {}, options, session, page)
+            assert again() is anew, options
 
     def test_a_page_of_other_segmenters_is_replaced(self, again, copied_run, make_workspace, session):
         other = {"mine": copied_run / "seed-0/oracle"}
-        look_inside(make_workspace(run=copied_run), 0, other, MANNER, session, copied_run / "features.html")
+        study_features(make_workspace(run=copied_run), 0, other, OPTIONS, session, copied_run / "features.html")
         assert again()
 
     def test_the_evaluation_is_that_of_now(self, copied_run, make_workspace, session):
         path = copied_run / "seed-0/oracle/evaluation/evaluation.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"mean_iou": 0.75}))
-        assert look_inside_arms(make_workspace(run=copied_run), 0, session).checkpoints[2].mean_iou == 0.75
+        assert study_features_of_arms(make_workspace(run=copied_run), 0, session).checkpoints[2].mean_iou == 0.75
 
     def test_few_points_lower_the_perplexity(self, look, tiny_run):
         """A sixth of the points of the one embedding that holds all three segmenters."""
-        manner = Manner(4, 20, 60, lowers_perplexity=True)
-        study = look(tiny_run, manner=manner)
+        options = FeatureStudyOptions(4, 20, 60, lowers_perplexity=True)
+        study = look(tiny_run, options=options)
         points = sum(len(one.points.classes) for one in study.checkpoints)
         assert study.joint and 12 <= points <= 60 and study.perplexity == points // 6
-        assert study.identity.manner == manner
+        assert study.identity.manner == options
 
 
 class TestFrames:

@@ -16,7 +16,7 @@ from pipelines.errors import ImageError, Interrupted, UserError
 from pipelines.experiment.identity import segmenter_inputs, segmenter_run_inputs
 from pipelines.stages.quality import translation_audit
 from pipelines.stages.quality.quality_inputs import QualityInputs
-from pipelines.stages.quality.translated_pairs import Expert, judged_classes, load_expert, translated_frames
+from pipelines.stages.quality.translated_pairs import Expert, load_expert, scored_classes, translated_frames
 from pipelines.stages.quality.translation_audit import (
     audit_experiment,
     audit_frames,
@@ -205,8 +205,8 @@ def test_frames_of_a_plain_folder_are_matched_by_name(tmp_path):
 
 
 def test_only_what_labels_and_expert_have_in_common_is_judged(darkened):
-    assert judged_classes(darkened.frames, []).groups == []
-    judged = judged_classes(darkened.frames, [camvid()])
+    assert scored_classes(darkened.frames, []).groups == []
+    judged = scored_classes(darkened.frames, [camvid()])
     assert judged.groups == [[6, 7], [12, 18]]
     assert SKY in judged.scored and CLASS_NAMES.index("truck") not in judged.scored
 

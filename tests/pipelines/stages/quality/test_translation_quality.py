@@ -12,7 +12,7 @@ from pipelines.data.files import sha256_of
 from pipelines.data.images import write_image
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.stages.quality.feature_extractors import Extractor, inception_extractor
-from pipelines.stages.quality.quality_inputs import Judges, find_inputs
+from pipelines.stages.quality.quality_inputs import QualityNetworks, find_inputs
 from pipelines.stages.quality.translated_pairs import TranslatedFrame
 from pipelines.stages.quality.translation_quality import (
     Figure,
@@ -60,7 +60,7 @@ def test_a_translation_that_is_the_target_beats_its_source(painted, session):
     sources = painted("source", [picture(seed, brightness=0.4) for seed in range(6)])
     frames = paired(painted("translated", real), sources)
     extractor = Extractor("colour@0", mean_colour)
-    rows = by_name(measure_quality(frames, painted("target", real), session, Judges([extractor])))
+    rows = by_name(measure_quality(frames, painted("target", real), session, QualityNetworks([extractor])))
     assert list(rows)[:4] == [
         "KID-colour@0",
         "FID-colour@0",
@@ -119,11 +119,11 @@ def test_flicker_is_what_the_motion_does_not_explain(painted, session):
 
 def test_label_consistency_of_frames_with_labels(tiny_run, make_workspace, session):
     inputs = find_inputs(make_workspace(run=tiny_run), 0, None, None, (), None)
-    judges = inputs.judges(session)
-    expert, (extractor,) = judges.expert, judges.extractors
+    networks = inputs.networks(session)
+    expert, (extractor,) = networks.expert, networks.extractors
     assert expert.name == extractor.name and expert.name.startswith("ddrnet23_slim@")
     assert len(inputs.frames) == 5 and len(inputs.target_images()) == 4
-    figures = measure_quality(inputs.frames, inputs.target_images(), session, judges)
+    figures = measure_quality(inputs.frames, inputs.target_images(), session, networks)
     rows = by_name(figures)
     assert {f"KID-{expert.name}", f"FID-{expert.name}"} < rows.keys() and "FID" not in rows
     for what in ("mean of frames", "mIoU of the set"):

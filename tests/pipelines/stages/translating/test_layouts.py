@@ -9,8 +9,8 @@ import pytest
 import torch
 import torchvision
 
-from pipelines.batch_inference.manner import Manner
 from pipelines.batch_inference.plan import FrameToTranslate, plan_set
+from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.data.images import read_image, write_image
 from pipelines.data.labels.encodings import carla, cityscapes
 from pipelines.data.manifest import MANIFEST, read_manifest
@@ -86,10 +86,13 @@ def test_another_style_seed_draws_other_looks(trained, cpu):
     method, _ = load_translator(trained.translator(0), cpu)
     things = torch.from_numpy(read_layout(plan_set(trained.labelled_source[0], trained.run / "elsewhere")[0])).long()
     usual, again, *others = (
-        prepared(method, Manner(style_seed=seed), cpu)(things[None]) for seed in (0, 0, *range(1, 6))
+        prepared(method, TranslationOptions(style_seed=seed), cpu)(things[None]) for seed in (0, 0, *range(1, 6))
     )
     assert torch.equal(usual, again) and not all(torch.equal(usual, other) for other in others)
-    assert "style_seed" not in Manner().identity and Manner(style_seed=3).identity["style_seed"] == 3
+    assert (
+        "style_seed" not in TranslationOptions().identity
+        and TranslationOptions(style_seed=3).identity["style_seed"] == 3
+    )
 
 
 def test_a_style_seed_needs_a_translator_with_styles(make_workspace, cpu, no_cache):
@@ -97,7 +100,7 @@ def test_a_style_seed_needs_a_translator_with_styles(make_workspace, cpu, no_cac
     train_translator(workspace, 0, Session(cpu))
     method, _ = load_translator(workspace.translator(0), cpu)
     with pytest.raises(UserError, match="--style-seed 3: this translator has learnt one look; leave it out"):
-        prepared(method, Manner(style_seed=3), cpu)
+        prepared(method, TranslationOptions(style_seed=3), cpu)
 
 
 def test_the_run_says_what_it_found_and_learns_from_labelled_target_frames_alone(trained, make_workspace, capfd):

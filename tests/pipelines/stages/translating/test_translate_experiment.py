@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pipelines.batch_inference.manner import Manner
+from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.engine import launch
 from pipelines.engine.abilities import Abilities
 from pipelines.engine.launch import Machine
-from pipelines.stages.predicting.prediction import PredictionManner
+from pipelines.stages.predicting.prediction import PredictionOptions
 from pipelines.stages.translating.translate_experiment import say_how, settled_on
 
 OF_IMAGES, OF_LABELS = SimpleNamespace(takes="image"), SimpleNamespace(takes="label_map")
@@ -24,13 +24,13 @@ def test_fast_is_never_bf16_where_there_are_no_instructions_unless_by_name(
 ):
     monkeypatch.setattr(launch, "abilities", lambda: Abilities(instructions))
     machine = Machine(torch.device("cpu"), precision)
-    settled = settled_on(machine, Manner(fast=True), OF_IMAGES)
+    settled = settled_on(machine, TranslationOptions(fast=True), OF_IMAGES)
     assert settled.fast == fast and ("fast" in settled.identity) == fast
     say_how(machine, settled)
     assert capsys.readouterr().err.startswith(f"translate: torch, {'fast' if fast else 'exact'}, ")
-    assert PredictionManner(fast=True).mode_on(machine) == ("fast" if fast else "exact")
+    assert PredictionOptions(fast=True).mode_on(machine) == ("fast" if fast else "exact")
 
 
 def test_translators_of_label_maps_refuse_it_on_every_machine(monkeypatch):
     monkeypatch.setattr(launch, "abilities", lambda: Abilities(("avx2",)))
-    assert settled_on(Machine(torch.device("cpu"), "fp32"), Manner(fast=True), OF_LABELS).fast
+    assert settled_on(Machine(torch.device("cpu"), "fp32"), TranslationOptions(fast=True), OF_LABELS).fast

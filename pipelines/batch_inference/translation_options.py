@@ -18,7 +18,7 @@ COMPUTATION = 1
 
 
 @dataclass(frozen=True)
-class Manner:
+class TranslationOptions:
     """Settings of a translation; see `translate_frames` for those that are not explained here.
 
     Attributes:
