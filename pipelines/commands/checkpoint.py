@@ -1,38 +1,18 @@
 """`sim2real checkpoint`: other people's trained networks."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pipelines.commands.options import A_FOLDER, A_PATH, gathered
 from pipelines.declared import names_in
 from pipelines.errors import UserError
-
-
-@dataclass(frozen=True)
-class OfTranslator:
-    """What only the import of a translator is told."""
-
-    direction: Any
-    reverse: Path | None
-    discriminators: tuple[Path, ...]
-    encoder: Path | None
-    clusters: Path | None
-    labels: int | None
-    norm_statistics: Any
-
-    def given(self) -> list[str]:
-        """The options of which a segmenter has no use."""
-        values = asdict(self) | {"direction": self.direction != "source_to_target"}
-        names = {"discriminators": "--discriminator", "norm_statistics": "--norm-statistics"}
-        return [names.get(name, f"--{name}") for name, value in values.items() if value]
-
+from pipelines.pretrained.imports import TranslatorImport
 
 translator_options = gathered(
     "of_translator",
-    OfTranslator,
+    TranslatorImport,
     click.option(
         "--direction",
         type=click.Choice(("source_to_target", "target_to_source")),
@@ -157,7 +137,12 @@ def checkpoint() -> None:
 @within_options
 @click.option("--restart", is_flag=True, help="Set aside (rename) another run that is in the output folder.")
 def checkpoint_import(
-    file: Path, output: Path, of_translator: OfTranslator, of_segmenter: OfSegmenter, within: WithinFile, restart: bool
+    file: Path,
+    output: Path,
+    of_translator: TranslatorImport,
+    of_segmenter: OfSegmenter,
+    within: WithinFile,
+    restart: bool,
 ) -> None:
     """Make a run folder of a published FILE: .pth, .pt, .safetensors.
 
@@ -169,11 +154,12 @@ def checkpoint_import(
     norms) is taken from the code that its network is known from, and the import says so. None uses dropout.
     """
     from pipelines.pretrained.inputs import parse_input
-    from pipelines.pretrained.published_segmenters import find_segmenter, import_segmenter
+    from pipelines.pretrained.published_segmenters import SegmenterImport, find_segmenter, import_segmenter
     from pipelines.pretrained.published_translators import import_published, read_published
     from pipelines.pretrained.wrappers import chosen
 
-    what = None if of_segmenter.expected_input is None else parse_input(of_segmenter.expected_input)
+    given_input = None if of_segmenter.expected_input is None else parse_input(of_segmenter.expected_input)
+    told = SegmenterImport(of_segmenter.height, given_input, of_segmenter.align_corners)
     networks = chosen(read_published(file), within.entry, within.leave_out)
     found = find_segmenter(networks, of_segmenter.network)
     if found is None:
@@ -181,14 +167,18 @@ def checkpoint_import(
             raise UserError(
                 f"{file} holds no segmenter that is known here; leave {', '.join(given)} out, or name its --network"
             )
-        told = {field.name: getattr(of_translator, field.name) for field in fields(of_translator)}
-        imported = import_published(file, output, restart=restart, networks=networks, **told)
+        imported = import_published(file, output, of_translator, restart, networks)
     else:
-        if given := of_translator.given():
+        if given := _given(of_translator):
             raise UserError(f"{file} holds a segmenter ({found[1].network}); leave {', '.join(given)} out")
-        imported = import_segmenter(
-            file, *found, output, of_segmenter.height, restart, what, of_segmenter.align_corners
-        )
+        imported = import_segmenter(file, *found, output, told, restart)
     for line in imported.lines:
         click.echo(line)
     click.echo(f"{'translator' if found is None else 'segmenter'} in {imported.run}")
+
+
+def _given(of_translator: TranslatorImport) -> list[str]:
+    """The options of which a segmenter has no use."""
+    values = asdict(of_translator) | {"direction": of_translator.direction != "source_to_target"}
+    names = {"discriminators": "--discriminator", "norm_statistics": "--norm-statistics"}
+    return [names.get(name, f"--{name}") for name, value in values.items() if value]

@@ -241,15 +241,23 @@ def template_of(network: str) -> Template:
     return Template(shapes, frozenset(shapes) - frozenset(shapes_of(network, auxiliary=False)), class_axes)
 
 
+@dataclass(frozen=True)
+class SegmenterImport:
+    """What is done with a network beside computing it; None for what the code does that it is known from."""
+
+    height: int | None = None
+    """To which frames are brought before prediction."""
+    given: NetworkInput | None = None
+    """What the network is given of an image."""
+    align_corners: bool | None = None
+    """How its logits are resized."""
+
+
+AS_KNOWN = SegmenterImport()
+
+
 def import_segmenter(
-    file: Path,
-    name: str,
-    match: Match,
-    output: Path,
-    height: int | None = None,
-    restart: bool = False,
-    what: NetworkInput | None = None,
-    align_corners: bool | None = None,
+    file: Path, name: str, match: Match, output: Path, told: SegmenterImport = AS_KNOWN, restart: bool = False
 ) -> Imported:
     """Turn a published segmenter into a run folder with one checkpoint.
 
@@ -261,10 +269,8 @@ def import_segmenter(
         name: Of the state dict in the file; "" if it is the file's only content.
         match: What `find_segmenter` took it for.
         output: The run folder to write.
-        height: To which frames are brought before prediction; None for that of the code.
+        told: What is done otherwise than by that code.
         restart: Set a folder that holds another run aside instead of refusing it.
-        what: What the network is given of an image; None for what the code gives it.
-        align_corners: How its logits are resized; None for the way of the code.
 
     Raises:
         CheckpointError: It does not fill the network, holds more than it has a place for, or tells other classes apart.
@@ -274,13 +280,13 @@ def import_segmenter(
     _refuse_unfit(origin, match)
     _ask(origin, name, match)
     code = CLAN if match.joined else CODES.get(match.network, Code("its authors'"))
-    height = code.height if height is None else height
+    height = code.height if told.height is None else told.height
     settings = SegmenterSettings.model_validate(
         {"network": match.network} | ({} if height is None else {"height": height})
     )
     network = build_network(settings)
-    what = INPUTS[code.input] if what is None else what
-    align_corners = network.align_corners if align_corners is None else align_corners
+    what = INPUTS[code.input] if told.given is None else told.given
+    align_corners = network.align_corners if told.align_corners is None else told.align_corners
     state = CONVERSIONS.get(match.network, dict)(red_first(match.state, what))
     network.load_state_dict(state, strict=False)
     content = {

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -27,6 +27,7 @@ from pipelines.engine.runs import RunFolder
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.trained import build_translator
 from pipelines.experiment.translators import LoadableTranslatorSettings
+from pipelines.pretrained.imports import AS_IT_IS, NormStatistics, TranslatorImport
 from pipelines.pretrained.keys import STATISTICS, Recognised, label_channels, recognise
 from pipelines.pretrained.styles import clusters_of, describe_styles, settings_with_clusters
 from pipelines.settings import explain
@@ -54,7 +55,6 @@ TOGETHER = {
 """Networks of one file by our names, as TLlib's CycleGAN keeps them."""
 
 State = dict[str, Tensor]
-NormStatistics = Literal["frame", "saved"]
 
 
 @dataclass(frozen=True)
@@ -76,42 +76,27 @@ class Imported:
 def import_published(
     generator: Path,
     output: Path,
-    direction: Direction = "source_to_target",
-    reverse: Path | None = None,
-    discriminators: Sequence[Path] = (),
-    encoder: Path | None = None,
-    labels: int | None = None,
+    told: TranslatorImport = AS_IT_IS,
     restart: bool = False,
     networks: Mapping[str, State] | None = None,
-    clusters: Path | None = None,
-    norm_statistics: NormStatistics | None = None,
 ) -> Imported:
     """Turn published .pth files into a run folder with one checkpoint.
 
     Args:
         generator: The file of a generator; of a whole CycleGAN, if its authors keep all networks in one.
         output: The run folder to write.
-        direction: What the generator translates, seen from the data here.
-        reverse: File of the generator the other way.
-        discriminators: Of target images first, then of source images; to train on with CycleGAN, or pix2pixHD's one.
-        encoder: pix2pixHD's encoder of instances.
-        labels: Label ids of pix2pixHD's networks; None for those of the authors' checkpoints.
+        told: How it is taken, and what belongs to it.
         restart: Set a folder that holds another run aside instead of refusing it.
         networks: What `generator` holds, where it has been read already.
-        clusters: pix2pixHD's looks of each class (features_clustered_010.npy), of a generator that takes styles.
-        norm_statistics: By which batch norms normalise: those of each frame, as the authors' test.py does, or those
-            that were saved, as it does with --eval. None: the frame's, but of a whole CycleGAN, to be trained on, the
-            saved ones.
 
     Raises:
         CheckpointError: A file is unreadable, unsafe, of an unknown architecture, or does not fill its network.
         UserError: The folder holds another run, or the networks have no such statistics.
     """
-    others = [path for path in (reverse, *discriminators, encoder, clusters) if path]
-    files = [generator, *others]
+    files, clusters = [generator, *told.others], told.clusters
     networks = read_published(generator) if networks is None else networks
-    given = _roles(generator, networks, direction, reverse, discriminators, encoder, labels)
-    settings = _with_statistics(_settings(given), norm_statistics)
+    given = _roles(generator, networks, told)
+    settings = _with_statistics(_settings(given), told.norm_statistics)
     looks = {} if clusters is None else clusters_of(clusters, read_published(clusters))
     if clusters is not None:
         settings = settings_with_clusters(settings, looks, clusters)
@@ -131,16 +116,9 @@ def import_published(
     return Imported(output, tuple(lines))
 
 
-def _roles(
-    generator: Path,
-    networks: Mapping[str, State],
-    direction: Direction,
-    reverse: Path | None,
-    discriminators: Sequence[Path],
-    encoder: Path | None,
-    labels: int | None,
-) -> dict[str, Given]:
+def _roles(generator: Path, networks: Mapping[str, State], told: TranslatorImport) -> dict[str, Given]:
     """Every network by the name that it has in our methods."""
+    direction, reverse, discriminators, labels = told.direction, told.reverse, told.discriminators, told.labels
     if set(networks) >= {"netG_S2T", "netG_T2S"}:
         if reverse or discriminators or direction != "source_to_target":
             raise CheckpointError(
@@ -162,8 +140,8 @@ def _roles(
         )
     for role, path in zip(names, discriminators, strict=False):
         given[role] = _recognised(str(path), _single(path, read_published(path)), labels)
-    if encoder:
-        given["encoder"] = _recognised(str(encoder), _single(encoder, read_published(encoder)), labels)
+    if told.encoder:
+        given["encoder"] = _recognised(str(told.encoder), _single(told.encoder, read_published(told.encoder)), labels)
     return given
 
 

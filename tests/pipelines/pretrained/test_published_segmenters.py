@@ -18,7 +18,14 @@ from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import FOUR_BRANCHES
 from pipelines.experiment.trained import load_segmenter
 from pipelines.pretrained.inputs import parse_input
-from pipelines.pretrained.published_segmenters import CODES, find_segmenter, import_segmenter, match_state, shapes_of
+from pipelines.pretrained.published_segmenters import (
+    CODES,
+    SegmenterImport,
+    find_segmenter,
+    import_segmenter,
+    match_state,
+    shapes_of,
+)
 from pipelines.pretrained.published_translators import read_published
 from segment.networks import NETWORKS
 
@@ -66,7 +73,8 @@ def imported(state, output, **how):
     file = output.with_suffix(".pth")
     file.write_bytes(b"published")
     key, match = find_segmenter({"": state}, how.pop("network", None))
-    return import_segmenter(file, key, match, output, **how)
+    restart = how.pop("restart", False)
+    return import_segmenter(file, key, match, output, SegmenterImport(**how), restart)
 
 
 # --- recognition ------------------------------------------------------------------------------------------------------
@@ -242,7 +250,7 @@ def test_bisenet_takes_the_statistics_of_its_code(drawn, tmp_path, cpu, name):
 def test_what_is_assumed_can_be_said_otherwise(drawn, tmp_path, cpu):
     """Blue first, in 0..255, by other statistics, resized the other way."""
     state, what = drawn("ddrnet23_slim").state_dict(), parse_input("bgr:110,100,90,60,50,40")
-    done = imported(state, tmp_path / "run", what=what, align_corners=True, height=300)
+    done = imported(state, tmp_path / "run", given=what, align_corners=True, height=300)
     assert (
         "input BGR in 0..255 less 90 100 110 over 40 50 60 (--input); logits resized with align_corners"
         in done.lines[1]

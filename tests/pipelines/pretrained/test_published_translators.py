@@ -18,6 +18,7 @@ from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.trained import build_translator, load_translator, settings_in
 from pipelines.experiment.translators import AnyTranslatorSettings
 from pipelines.pretrained import published_translators as authors
+from pipelines.pretrained.imports import TranslatorImport
 from pipelines.pretrained.keys import recognise
 from pipelines.pretrained.published_translators import import_published
 from pipelines.pretrained.unpickle import load, look_through, tensors_in
@@ -216,7 +217,7 @@ def test_train_ids_have_a_channel_for_ignored_pixels(here, save, tmp_path):
     """19 and one more, as a network of theirs with --label_nc 20 has; it is filled, and its discriminator too."""
     judge = save("D.pth", drawn(published.pix2pixhd_discriminator(ins=24)))
     generator = save("G.pth", drawn(published.pix2pixhd_global(ins=21)))
-    imported = import_published(generator, tmp_path / "run", discriminators=[judge], labels=19)
+    imported = import_published(generator, tmp_path / "run", TranslatorImport(discriminators=[judge], labels=19))
     assert "from 19 labels and ignored pixels and edges; 56 tensors loaded" in imported.lines[0]
     assert "from ids 0 to 18 one by one (--labels), and a channel for ignored pixels, and edges" in imported.lines[-1]
 
@@ -270,7 +271,7 @@ def test_saved_statistics_are_used_where_a_person_says_so(here, save, tmp_path, 
     """As pix2pix's test.py --eval does."""
     state = drawn(shapes)
     file = save("latest_net_G.pth", state)
-    imported = import_published(file, tmp_path / "run", norm_statistics="saved")
+    imported = import_published(file, tmp_path / "run", TranslatorImport(norm_statistics="saved"))
     assert "batch norm by saved statistics (--norm-statistics saved" in imported.lines[-1]
     method, _ = load_translator(imported.run, cpu)
     image = picture(*size)
@@ -287,7 +288,9 @@ def test_saved_statistics_are_used_where_a_person_says_so(here, save, tmp_path, 
 
 def test_statistics_of_norms_that_have_none_are_refused(here, save, tmp_path):
     with pytest.raises(UserError, match="--norm-statistics is for networks with batch norm, which these have not"):
-        import_published(save("G.pth", drawn(published.resnet())), tmp_path / "run", norm_statistics="frame")
+        import_published(
+            save("G.pth", drawn(published.resnet())), tmp_path / "run", TranslatorImport(norm_statistics="frame")
+        )
 
 
 def bare(state):
@@ -334,13 +337,13 @@ def test_counts_are_told(here, save, tmp_path):
 
 def test_the_run_folder_explains_itself(here, save, tmp_path):
     file = save("G.pth", drawn(published.resnet(blocks=6)))
-    run = import_published(file, tmp_path / "run", "target_to_source").run
+    run = import_published(file, tmp_path / "run", TranslatorImport("target_to_source")).run
     config = json.loads((run / "config.json").read_text())
     assert config["imported"] == {"G.pth": authors.sha256_of(file)}
     assert config["settings"]["directions"] == ["target_to_source"]
     assert json.loads((run / "final.json").read_text())["checkpoint"] == "checkpoints/step-00000000"
     before = (run / "final.json").read_bytes()
-    assert import_published(file, run, "target_to_source").run == run
+    assert import_published(file, run, TranslatorImport("target_to_source")).run == run
     assert (run / "final.json").read_bytes() == before
     with pytest.raises(UserError, match=r"holds a run with other settings.*--restart"):
         import_published(file, run)
@@ -359,7 +362,7 @@ def test_one_direction_knows_no_other(here, save, tmp_path, cpu):
 def test_two_generators_translate_both_ways(here, save, tmp_path, cpu):
     states = [drawn(published.resnet(blocks=6), seed) for seed in (1, 2)]
     files = [save(f"latest_net_G_{name}.pth", state) for name, state in zip("AB", states, strict=True)]
-    run = import_published(files[0], tmp_path / "run", reverse=files[1]).run
+    run = import_published(files[0], tmp_path / "run", TranslatorImport(reverse=files[1])).run
     method, _ = load_translator(run, cpu)
     for direction, state in zip(("source_to_target", "target_to_source"), states, strict=True):
         wanted = (published.of_resnet(state, picture(16, 16) * 2 - 1, 6) + 1) / 2
@@ -397,7 +400,9 @@ def to_train_on(run):
 def test_pix2pixhd_with_its_discriminator(here, save, tmp_path):
     generator = save("latest_net_G.pth", drawn(published.pix2pixhd_global()))
     judge = drawn(published.pix2pixhd_discriminator(features=False))
-    imported = import_published(generator, tmp_path / "run", discriminators=[save("latest_net_D.pth", judge)])
+    imported = import_published(
+        generator, tmp_path / "run", TranslatorImport(discriminators=[save("latest_net_D.pth", judge)])
+    )
     assert len(imported.lines) == 3 and "20 tensors loaded, 0 missing" in imported.lines[1]
     loaded = to_train_on(imported.run).discriminator.state_dict()
     assert torch.equal(loaded["scale1_layer4.0.weight"], judge["layer1.11.weight"])
@@ -436,17 +441,17 @@ def test_roles_that_do_not_agree_are_refused(here, save, tmp_path):
     layouts = save("H.pth", drawn(published.pix2pixhd_global()))
     run = tmp_path / "run"
     with pytest.raises(CheckpointError, match=r"6\.pth holds ResNet-6.*9\.pth ResNet-9.*expected two alike"):
-        import_published(six, run, reverse=nine)
+        import_published(six, run, TranslatorImport(reverse=nine))
     with pytest.raises(CheckpointError, match=r"D\.pth: holds patch discriminator.*expected a generator"):
         import_published(judge, run)
     with pytest.raises(CheckpointError, match="add --reverse and --discriminator"):
-        import_published(six, run, discriminators=[judge])
+        import_published(six, run, TranslatorImport(discriminators=[judge]))
     with pytest.raises(CheckpointError, match="3 discriminators"):
-        import_published(six, run, discriminators=[judge] * 3)
+        import_published(six, run, TranslatorImport(discriminators=[judge] * 3))
     with pytest.raises(CheckpointError, match=r"D\.pth: holds patch discriminator.*of no use to pix2pixHD's global"):
-        import_published(layouts, run, discriminators=[judge])
+        import_published(layouts, run, TranslatorImport(discriminators=[judge]))
     with pytest.raises(CheckpointError, match=r"H\.pth: holds pix2pixHD's.*expected a generator of images"):
-        import_published(layouts, run, "target_to_source")
+        import_published(layouts, run, TranslatorImport("target_to_source"))
     both = save("both.pth", {"netA": drawn(published.resnet()), "netB": drawn(published.resnet())})
     with pytest.raises(CheckpointError, match=r"both\.pth holds 2 networks \(netA, netB\)"):
         import_published(both, run)

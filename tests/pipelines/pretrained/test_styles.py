@@ -15,6 +15,7 @@ from pipelines.data.images import encode_png, read_image, write_image
 from pipelines.errors import CheckpointError
 from pipelines.pretrained import published_translators as authors
 from pipelines.pretrained import unpickle
+from pipelines.pretrained.imports import TranslatorImport
 from pipelines.pretrained.published_translators import import_published, read_published
 from pipelines.pretrained.styles import CLUSTERS, clusters_of, settings_with_clusters
 from pipelines.pretrained.unpickle import Refused, clusters_in, load, load_array, look_through, tensors_in
@@ -318,7 +319,7 @@ def here(monkeypatch):
 
 def test_style_seeds_choose_among_the_clusters(here, generator, street, tmp_path, commands):
     """As with a translator that was trained here."""
-    import_published(generator[0], tmp_path / "run", clusters=saved(tmp_path / NAME, centres()))
+    import_published(generator[0], tmp_path / "run", TranslatorImport(clusters=saved(tmp_path / NAME, centres())))
     photos = []
     for number, seed in enumerate((0, 0, 1)):
         arguments = ["--checkpoint", tmp_path / "run", "--input", street(True), "--output", tmp_path / f"out{number}"]
@@ -357,7 +358,7 @@ def test_the_authors_folders_without_images(here, generator, tmp_path, commands)
 def test_the_encoder_comes_along(here, generator, tmp_path):
     """It serves training on; the looks of translation are the clusters'."""
     torch.save(drawn(published.pix2pixhd_encoder()), tmp_path / "latest_net_E.pth")
-    imported = import_published(generator[0], tmp_path / "run", encoder=tmp_path / "latest_net_E.pth")
+    imported = import_published(generator[0], tmp_path / "run", TranslatorImport(encoder=tmp_path / "latest_net_E.pth"))
     assert "encoder: pix2pixHD's encoder of instances; 20 tensors loaded, 0 missing" in imported.lines[1]
     assert any(line.startswith("styles: no --clusters given") for line in imported.lines)
 
@@ -381,7 +382,7 @@ def test_clusters_for_another_network_are_refused(here, tmp_path):
     torch.save(drawn(published.resnet(blocks=6)), tmp_path / "G.pth")
     file = saved(tmp_path / NAME, centres())
     with pytest.raises(CheckpointError, match=r"takes no styles .*leave --clusters out"):
-        import_published(tmp_path / "G.pth", tmp_path / "run", clusters=file)
+        import_published(tmp_path / "G.pth", tmp_path / "run", TranslatorImport(clusters=file))
     with pytest.raises(CheckpointError, match="no architecture that is known here"):
         import_published(file, tmp_path / "run")
     assert not (tmp_path / "run").exists()

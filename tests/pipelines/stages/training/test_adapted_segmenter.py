@@ -20,7 +20,7 @@ from pipelines.experiment.segmenters import ADAPTATIONS
 from pipelines.experiment.trained import assumptions_of, load_segmenter
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.inputs import parse_input
-from pipelines.pretrained.published_segmenters import find_segmenter, import_segmenter
+from pipelines.pretrained.published_segmenters import SegmenterImport, find_segmenter, import_segmenter
 from pipelines.stages.training.train_segmenter import (
     adaptation_batches,
     semi_supervised_batches,
@@ -155,7 +155,8 @@ def test_a_start_from_a_published_network_keeps_its_input(make_workspace, cpu, t
     (tmp_path / "net.pth").write_bytes(b"published")  # only hashed
     key, match = find_segmenter({"": NETWORKS[name]().state_dict()}, name)
     published = tmp_path / "published"
-    import_segmenter(tmp_path / "net.pth", key, match, published, what=parse_input("half"), align_corners=True)
+    told = SegmenterImport(given=parse_input("half"), align_corners=True)
+    import_segmenter(tmp_path / "net.pth", key, match, published, told)
     workspace = make_workspace(*adapting("maxsquare", f"segmenter.initial={published}"))
     network, _, _ = load_segmenter(train_segmenter(workspace, 0, "translated", Session(cpu)), cpu)
     assert assumptions_of(network) == {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "align_corners": True}
