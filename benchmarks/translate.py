@@ -33,10 +33,11 @@ from torch import Tensor, nn
 
 from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.plan import plan_folder
 from pipelines.data.images import read_image, write_image
 from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.runtimes.acceleration import accelerated, keep_freed_memory
-from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
+from pipelines.stages.translating.translate_frames import translate_frames
 from translate.networks import GENERATORS
 from translate.value_range import to_signed, to_unit
 

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue, ValidationError
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import ENCODERS
 from pipelines.data.listing import read_listing
 from pipelines.data.readers.folder import FolderSettings
-from pipelines.data.readers.layout import distinct_names
+from pipelines.data.readers.layout import Frame, distinct_names
 from pipelines.errors import UserError
 
 

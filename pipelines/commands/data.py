@@ -50,7 +50,7 @@ def data_check(request: Request) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def data_toyworld(output: Path, renderer: str, frames: int, size: tuple[int, int], seed: int) -> None:
     """Draw a toy world data set to disk."""
-    from pipelines.data.toyworld import draw_toy_world
+    from pipelines.data.toyworld.write import draw_toy_world
     from pipelines.progress import Progress
 
     with Progress(f"draw {renderer}", frames, "frame") as progress:

@@ -53,9 +53,10 @@ def segment_features(request: Request, typed: TypedOptions) -> None:
     if page.suffix != ".html":
         raise UserError(f"--output {page}: the page is HTML and its numbers go beside it; give a name such as x.html")
 
+    from pipelines.report.feature_study import FeatureStudyOptions
     from pipelines.report.pages.features_page import headline, pair_title
     from pipelines.report.wording import amount, percent
-    from pipelines.stages.features.feature_study import FeatureStudyOptions, study_features
+    from pipelines.stages.features.feature_study import study_features
 
     options = FeatureStudyOptions(typed.frames, typed.per_class, typed.points, typed.perplexity)
     study = study_features(request.workspace, request.seed, named, options, request.session, page)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
 from pipelines.data.labels.encodings import CARLA_VERSIONS, IGNORE, LabelEncoding, carla, packed
+from pipelines.data.readers.layout import Frame
 from pipelines.errors import ImageError
 from segment.classes import CLASS_NAMES
 

@@ -24,8 +24,6 @@ from pipelines.data.readers.synthia import SynthiaSettings
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.errors import UserError
 
-__all__ = ["AnyFrameSetSettings", "Frame", "FrameSet", "ToyWorldSettings", "TranslatedSettings", "open_frame_set"]
-
 AnyFrameSetSettings = Annotated[
     Gta5Settings
     | CarlaSettings

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.data.frames import AnyFrameSetSettings, Frame, FrameSet, open_frame_set
+from pipelines.data.frames import AnyFrameSetSettings, FrameSet, open_frame_set
 from pipelines.data.hashes import HashCache
 from pipelines.data.readers.drawn import ToyWorldSettings
+from pipelines.data.readers.layout import Frame
 from pipelines.progress import Progress
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.data.toyworld import draw_toy_world
+from pipelines.data.toyworld.write import draw_toy_world
 from pipelines.engine.launch import choose_machine
 from pipelines.engine.session import Session
 from pipelines.experiment.config import read_experiment

@@ -4,7 +4,7 @@ The tables are those that label maps are read by, turned round.
 """
 
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,7 +13,6 @@ from pipelines.data.labels.encodings import label_maps
 from segment.classes import CLASS_NAMES, PALETTE
 
 LabelFormat = Literal["train_ids", "label_ids", "colour"]
-LABEL_FORMATS: tuple[LabelFormat, ...] = get_args(LabelFormat)
 
 
 def in_format(label_map: np.ndarray, label_format: LabelFormat) -> np.ndarray:

@@ -12,7 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pipelines.data.readers.carla import CarlaSettings
 from pipelines.data.readers.cityscapes import CityscapesSettings
 from pipelines.data.readers.layout import Found, LayoutSettings
-from pipelines.data.toyworld import draw_toy_world
+from pipelines.data.toyworld.write import draw_toy_world
 
 
 class ToyWorldSettings(LayoutSettings):

@@ -4,7 +4,3 @@ It shows the whole pipeline working and measured in minutes on two CPU cores, ne
 `street`, `houses`, `trees`, `traffic` and `furniture` build the scene, `raster` and `visible` see it, `game` and
 `camera` colour it, `write` puts it on disk.
 """
-
-from pipelines.data.toyworld.write import draw_frame, draw_toy_world, frame_paths
-
-__all__ = ["draw_frame", "draw_toy_world", "frame_paths"]

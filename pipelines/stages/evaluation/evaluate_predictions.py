@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from pipelines.data.files import remove_abandoned_parts
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_error
 from pipelines.data.labels.encodings import IGNORE, cityscapes
-from pipelines.data.readers.layout import files_below
+from pipelines.data.readers.layout import Frame, files_below
 from pipelines.errors import UserError
 from pipelines.progress import Progress
 from pipelines.runtimes.acceleration import keep_freed_memory

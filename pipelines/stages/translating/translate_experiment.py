@@ -13,6 +13,7 @@ import torch
 
 from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.plan import FrameToTranslate, plan_sets
 from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.work import Outcome
@@ -27,11 +28,7 @@ from pipelines.pretrained.keys import AUTHORS_LABELS
 from pipelines.progress import Progress
 from pipelines.runtimes.acceleration import accelerated
 from pipelines.stages.translating.layouts import layout_reader, translate_layout
-from pipelines.stages.translating.translate_frames import (
-    FrameToTranslate,
-    plan_sets,
-    translate_frames,
-)
+from pipelines.stages.translating.translate_frames import translate_frames
 from pipelines.stages.translating.translate_video import translate_video
 from translate.layout_translator import LayoutTranslator
 from translate.tiling import translate_tiled

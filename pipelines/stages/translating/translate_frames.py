@@ -12,14 +12,11 @@ from pydantic import JsonValue
 
 from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import FrameToTranslate, plan_folder, plan_sets
-from pipelines.batch_inference.record import Failure
+from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.translation_options import QUALITY
 from pipelines.batch_inference.work import Outcome, Work, work_through
 from pipelines.batch_inference.write import FrameWriter
 from pipelines.errors import NoInputsError, UserError
-
-__all__ = ["Failure", "FrameToTranslate", "Outcome", "plan_folder", "plan_sets", "translate_frames"]
 
 
 def translate_frames(

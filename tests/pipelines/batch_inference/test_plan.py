@@ -9,8 +9,9 @@ from pipelines.batch_inference.plan import (
     plan_sets,
     refuse_touching_inputs,
 )
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.labels.encodings import cityscapes
+from pipelines.data.readers.layout import Frame
 from pipelines.errors import NoInputsError, UserError
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.plan import plan_folder
 from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, Journal, read_manifest
 from pipelines.errors import Interrupted, StorageError, UserError
-from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
+from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,
     Counting,

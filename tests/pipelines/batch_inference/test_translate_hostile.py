@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.plan import plan_folder
 from pipelines.data.images import encode_jpeg, encode_png, image_size, read_image
 from pipelines.data.manifest import read_manifest
-from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
+from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import IDENTITY, negative, run_folder, tree
 from tests.pipelines.data.test_images import PHOTO, chunk, exif, make_png, saved
 

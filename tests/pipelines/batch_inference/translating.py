@@ -10,11 +10,13 @@ import numpy as np
 
 from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.plan import plan_folder, plan_sets
 from pipelines.batch_inference.translation_options import QUALITY
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.labels.encodings import cityscapes
+from pipelines.data.readers.layout import Frame
 from pipelines.errors import StorageError
-from pipelines.stages.translating.translate_frames import plan_folder, plan_sets, translate_frames
+from pipelines.stages.translating.translate_frames import translate_frames
 
 IDENTITY = {"checkpoint_sha256": "c" * 64, "direction": "source_to_target", "precision": "float32"}
 NAMES = ["-rf", "a b", "seq1/frame", "seq2/frame", "ä/ö"]

@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from pipelines.commands.segment_predict import segment_predict
 from pipelines.data.images import encode_png, image_size, read_image, read_raw, write_image
-from pipelines.data.labels.label_formats import LABEL_FORMATS
+from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.launch import choose_machine
 from segment.classes import PALETTE
 from tests.pipelines.narrow import COMMAND_LINE
@@ -230,7 +231,7 @@ def test_options_that_cannot_be_meant(use, tmp_path, arguments, expected):
 
 def test_the_formats_offered_are_those_that_there_are():
     (labels,) = (option for option in segment_predict.params if option.name == "labels")
-    assert tuple(labels.type.choices) == LABEL_FORMATS
+    assert tuple(labels.type.choices) == get_args(LabelFormat)
 
 
 def test_a_video(use, tmp_path):

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.manifest import MANIFEST, read_manifest, write_manifest
+from pipelines.data.readers.layout import Frame
 from pipelines.data.scores import ConsistencyScores, read_scores, select_by_consistency
 from pipelines.errors import NoInputsError, UserError
 from tests.pipelines.data.test_manifest import entry

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
+from pipelines.data.readers.layout import Frame
 from pipelines.data.subset import labelled_subset
 from pipelines.errors import UserError
 

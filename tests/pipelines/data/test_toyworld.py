@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pipelines.data.images import read_raw
-from pipelines.data.toyworld import draw_frame, draw_toy_world, frame_paths
 from pipelines.data.toyworld.camera import FINISHES as CAMERA_FINISHES
 from pipelines.data.toyworld.game import FINISHES as GAME_FINISHES
 from pipelines.data.toyworld.ground import ground_material
@@ -18,6 +17,7 @@ from pipelines.data.toyworld.raster import NO_FACE, View, draw_faces, empty_surf
 from pipelines.data.toyworld.scene import camera_rotation, draw_scene
 from pipelines.data.toyworld.street import UP, FaceList, StreetPlan
 from pipelines.data.toyworld.visible import halve_labels, see
+from pipelines.data.toyworld.write import draw_frame, draw_toy_world, frame_paths
 from pipelines.errors import UserError
 
 RENDERERS = ("game", "camera")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from translate.quality.colour import colour_difference, lab_statistics, pooled_statistics, rgb_to_lab
+from segment.appearance.lab import rgb_to_lab
+from translate.quality.colour import colour_difference, lab_statistics, pooled_statistics
 
 
 def test_white_black_and_red():

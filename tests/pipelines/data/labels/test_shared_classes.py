@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.labels.encodings import LabelEncoding, camvid, cityscapes
 from pipelines.data.labels.shared_classes import encodings_of, shared_classes
+from pipelines.data.readers.layout import Frame
 from segment.classes import CLASS_NAMES
 
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
 from pipelines.data.readers.drawn import ToyWorldSettings
-from pipelines.data.toyworld import draw_frame
+from pipelines.data.toyworld.write import draw_frame
 
 
 def drawn(renderer, **changes):

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import cityscapes
+from pipelines.data.readers.layout import Frame
 from pipelines.data.sampling.augment import SegmenterAugmentation
 from pipelines.data.sampling.batches import Crops, Draws, FramePool, UnpairedBatches, largest_height, stream
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import cityscapes
+from pipelines.data.readers.layout import Frame
 from pipelines.data.sampling.batches import Crops, Draws, FramePool, stream
 from pipelines.data.sampling.paired_batches import PairedBatches
 from pipelines.errors import ImageError

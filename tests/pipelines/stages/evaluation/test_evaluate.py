@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import camvid, cityscapes
+from pipelines.data.readers.layout import Frame
 from pipelines.errors import NoInputsError, UserError
 from pipelines.runtimes.frame_prediction import open_predictor
 from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate, evaluate_checkpoint

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.errors import ImageError, NoInputsError, UserError
-from pipelines.stages.evaluation.evaluate import FrameSet, labelled_frames
+from pipelines.stages.evaluation.evaluate import labelled_frames
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
 from pipelines.stages.evaluation.evaluation_counts import Measures
 from tests.pipelines.stages.evaluation.test_evaluate import CAR, CITYSCAPES_ID, ROAD, VOID, frame_set

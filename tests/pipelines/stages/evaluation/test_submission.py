@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_raw, write_image
+from pipelines.data.readers.layout import Frame
 from pipelines.errors import UserError
 from pipelines.stages.evaluation.scores import prediction_path
 from pipelines.stages.evaluation.submission import frame_code, refuse_other_names, write_submission

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.data.frames import Frame, FrameSet
+from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image, write_image
 from pipelines.data.labels.encodings import camvid, cityscapes
+from pipelines.data.readers.layout import Frame
 from pipelines.errors import CheckpointError, NoInputsError, UserError
-from pipelines.report.feature_study import FeatureStudy
+from pipelines.report.feature_study import FeatureStudy, FeatureStudyOptions
 from pipelines.stages.features.feature_study import (
-    FeatureStudyOptions,
     domain_frames,
     domain_pairs,
     learnt_from,

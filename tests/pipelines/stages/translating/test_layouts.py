@@ -20,10 +20,10 @@ from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import load_translator
 from pipelines.experiment.translators import Pix2pixHDSettings
 from pipelines.stages.training.train_translator import train_translator
+from pipelines.stages.training.training_run import note
 from pipelines.stages.translating import layouts
 from pipelines.stages.translating.layouts import (
     label_table,
-    note,
     perceptual_loss,
     read_layout,
     translate_layout,
