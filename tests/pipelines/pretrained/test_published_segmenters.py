@@ -188,7 +188,7 @@ def test_clans_two_classifiers_become_one_that_says_what_both_say(tmp_path, cpu)
         for key, value in second.state_dict().items()
         if key.startswith("layer5.")
     }
-    done = imported(prefixed(theirs, "module."), tmp_path / "run", what=parse_input("imagenet"))
+    done = imported(prefixed(theirs, "module."), tmp_path / "run", given=parse_input("imagenet"))
     assert "assumed, as in CLAN's code" in done.lines[1] and "0 missing, 0 unexpected" in done.lines[0]
     network, settings, _ = load_segmenter(done.run, cpu)
     assert settings.network == "deeplabv2_resnet101_four_branches"
