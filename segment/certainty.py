@@ -43,7 +43,7 @@ def image_wise_weights(probabilities: Tensor, power: float = 0.2) -> Tensor:
     Source: Chen, Xue, Cai, ICCV 2019, eq. 7 and the authors' code, which counts in each frame by itself.
     """
     batch, classes, height, width = probabilities.shape
-    seen = probabilities.argmax(dim=1).flatten(1)  # (B, H*W)
+    seen = probabilities.max(dim=1).indices.flatten(1)  # (B, H*W); as argmax, which is slower (segment/inference.py)
     one_each = torch.ones(seen.shape, device=seen.device)
     counts = torch.zeros(batch, classes, device=seen.device).scatter_add_(1, seen, one_each)
     every = float(height * width)
@@ -94,4 +94,4 @@ def self_produced_labels(probabilities: Tensor, auxiliary: Tensor, threshold: fl
     Source: Chen, Xue, Cai, ICCV 2019, multi-level self-produced guidance, and the authors' code.
     """
     sure = (probabilities.amax(dim=1) > threshold) | (auxiliary.amax(dim=1) > threshold)
-    return (probabilities + auxiliary).argmax(dim=1).where(sure, IGNORE_INDEX)
+    return (probabilities + auxiliary).max(dim=1).indices.where(sure, IGNORE_INDEX)

@@ -32,7 +32,7 @@ def seen_in_target(logits: Tensor) -> dict[str, Tensor]:
     Returns:
         Scalars on the logits' device, under the names that `segment.guards` looks for.
     """
-    return _shares(logits.argmax(dim=1), logits.shape[1], TARGET_SHARE)
+    return _shares(logits.max(dim=1).indices, logits.shape[1], TARGET_SHARE)
 
 
 def _shares(label_map: Tensor, classes: int, prefix: str) -> dict[str, Tensor]:
