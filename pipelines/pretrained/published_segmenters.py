@@ -147,11 +147,8 @@ def find_segmenter(networks: Mapping[str, State], network: str | None = None) ->
     # Those that were there first win a draw: networks in the order of the table.
     key, best = max(matches, key=lambda found: found[1].share)
     shapes = shapes_of(best.network)
-    twins = (
-        ()
-        if network or best.joined
-        else tuple(name for name in NETWORKS if name != best.network and shapes_of(name) == shapes)
-    )
+    known = network is not None or best.joined
+    twins = () if known else tuple(name for name in NETWORKS if name != best.network and shapes_of(name) == shapes)
     rivals = tuple(other for other, match in matches if other != key and match.network == best.network and match.whole)
     return key, replace(best, twins=twins, rivals=rivals)
 
