@@ -56,10 +56,12 @@ def run(arguments, mishap):
     from pipelines.data.sampling import batches, paired_batches
     from segment.networks import NETWORKS
     from tests.pipelines.narrow import narrow_ddrnet
+    from tests.pipelines.precision import at_least_single
     from translate.methods.pix2pixhd import Pix2pixHD
 
     NETWORKS["ddrnet23_slim"] = narrow_ddrnet
     torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = at_least_single
     for module in (batches, paired_batches):  # a translator computes in the precision of its images
         module.to_tensor = lambda image: to_tensor(image).double()
     layout = Pix2pixHD.layout

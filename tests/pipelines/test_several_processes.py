@@ -23,6 +23,7 @@ from pipelines.engine.session import Session
 from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.networks import NETWORKS
 from tests.pipelines.narrow import narrow_ddrnet
+from tests.pipelines.precision import at_least_single
 
 SCRIPT = Path(__file__).with_name("launched.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
@@ -117,6 +118,7 @@ def as_launched(monkeypatch):
     """The network and precision of `launched.py`."""
     monkeypatch.setitem(NETWORKS, "ddrnet23_slim", narrow_ddrnet)
     torch.set_default_dtype(torch.float64)
+    monkeypatch.setattr(torch.Tensor, "float", at_least_single)
     yield
     torch.set_default_dtype(torch.float32)
 
@@ -132,6 +134,22 @@ def test_two_processes_learn_what_one_learns(whole, make_workspace, cpu, as_laun
     assert any(not torch.equal(start[key], value) for key, value in expected.items())
     rows = [json.loads((run / "metrics.jsonl").read_text()) for run in (alone, whole)]
     assert rows[0] == pytest.approx(rows[1], rel=1e-6)
+
+
+ADAPTING = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "labelled_target=2")
+
+
+@pytest.mark.parametrize("method", ["adaptsegnet", "ass", "clan", "swd"])
+def test_two_processes_adapt_as_one_does(launch, training, make_workspace, cpu, as_launched, tmp_path, method):
+    """By methods that draw nothing of their own, or the same everywhere."""
+    settings = (*SYNCED, *ADAPTING, f'segmenter.adaptation={{method = "{method}"}}')
+    ended = launch(*[training(tmp_path / "both", *settings, arm="translated")] * 2)
+    assert ended.codes == [0, 0], ended.stderr
+    alone = train_segmenter(make_workspace(*settings), 0, "translated", Session(cpu))
+    expected, found = weights(alone), weights(tmp_path / "both/seed-0/translated_net")
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-8, msg=lambda text: f"{key}: {text}")  # noqa: B023
 
 
 UNPAIRED = ("batch=2", "pool_size=1", "ema_decay=0.9")
