@@ -14,6 +14,7 @@ from torch import Tensor
 from pipelines.errors import CheckpointError
 from pipelines.pretrained.wrappers import unwrapped
 from segment.classes import CLASS_NAMES
+from translate.networks.resnet_generator import Antialias
 
 Kind = Literal["generator", "label_map_generator", "discriminator", "multiscale_discriminator", "style_encoder"]
 State = dict[str, Tensor]
@@ -25,6 +26,12 @@ AUTHORS_LABELS = 35
 """Cityscapes' labelIds, which the published pix2pixHD networks were trained on."""
 TRAIN_IDS = len(CLASS_NAMES)
 """The other ids that label maps have here."""
+ANTIALIASED: dict[Antialias, str] = {
+    False: "",
+    True: ", antialiased",
+    "halving": ", antialiased where it halves (CUT's --no_antialias_up)",
+    "doubling": ", antialiased where it doubles (CUT's --no_antialias)",
+}
 LABEL_MAP_CHANNELS = tuple(AUTHORS_LABELS + more for more in (0, 1, 3, 4))
 """Alone, with edges, with styles, with both."""
 
@@ -81,7 +88,7 @@ def _resnet(state: State, stale: tuple[str, ...], labels: int | None) -> Recogni
     opening = _weight(state, "model.1.weight")
     antialias = _antialias(state, blocks)
     norm = "batch" if "model.2.weight" in state else "instance"
-    halvings, rest = divmod(blocks[0] - 4, 4 if antialias else 3)
+    halvings, rest = divmod(blocks[0] - 4, 4 if antialias in (True, "halving") else 3)
     if rest or halvings < 1 or blocks != list(range(blocks[0], blocks[0] + len(blocks))):
         raise CheckpointError(f"a generator with residual blocks at {blocks[0]} to {blocks[-1]}, which no author's has")
     channels, inputs = opening.shape[:2]
@@ -100,21 +107,19 @@ def _resnet(state: State, stale: tuple[str, ...], labels: int | None) -> Recogni
             f"a ResNet generator with {len(blocks)} blocks, {halvings} halvings and {inputs} channels in; "
             "expected 6 or 9 blocks, 2 halvings and 3 channels"
         )
-    settings = {"generator": BLOCKS[len(blocks)], "generator_channels": channels, "norm": norm, "antialias": antialias}
-    title = f"ResNet-{len(blocks)} generator{', antialiased' if antialias else ''}, {channels} channels, {norm} norm"
+    blurs = {"antialias": bool(antialias)} | ({"antialias_at": antialias} if isinstance(antialias, str) else {})
+    settings = {"generator": BLOCKS[len(blocks)], "generator_channels": channels, "norm": norm} | blurs
+    title = f"ResNet-{len(blocks)} generator{ANTIALIASED[antialias]}, {channels} channels, {norm} norm"
     return Recognised("generator", title, settings, state, stale)
 
 
-def _antialias(state: State, blocks: list[int]) -> bool:
-    """Whether halvings and doublings blur, as CUT's do by default; one without the other is refused."""
+def _antialias(state: State, blocks: list[int]) -> Antialias:
+    """Where the generator blurs: at halvings and doublings, as CUT's do by default, at one of the two, or nowhere."""
     blurs = _numbers(state, r"model\.(\d+)\.filt")
     before, after = any(place < blocks[0] for place in blurs), any(place > blocks[-1] for place in blurs)
-    if before != after:
-        raise CheckpointError(
-            f"CUT's generator as --{'no_antialias_up' if before else 'no_antialias'} makes it, which blurs only where "
-            f"it {'halves' if before else 'doubles'}; expected one that blurs at both, or at neither"
-        )
-    return before
+    if before == after:
+        return before
+    return "halving" if before else "doubling"
 
 
 def _refuse_grey(title: str, inputs: int, outputs: int) -> None:

@@ -229,19 +229,28 @@ def of_resnet(state, image, blocks=9, halvings=2, second=5, prefix="model"):
 
 
 def of_antialiased_resnet(state, image, blocks=9):
-    x = functional.relu(functional.instance_norm(convolved(state, "model.1", mirrored(image, 3))))
-    for place in (4, 8):
-        x = functional.relu(functional.instance_norm(convolved(state, f"model.{place}", x, padding=1)))
-        kernel = state[f"model.{place + 3}.filt"]
-        x = functional.conv2d(mirrored(x, 1), kernel, stride=2, groups=len(kernel))
-    for place in range(12, 12 + blocks):
-        x = block(state, f"model.{place}.conv_block", x)
-    for place in (12 + blocks, 16 + blocks):
-        kernel = state[f"model.{place}.filt"]
-        x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-        x = functional.conv_transpose2d(x, kernel, stride=2, padding=2, groups=len(kernel))[:, :, 1:-1, 1:-1]
-        x = functional.relu(functional.instance_norm(convolved(state, f"model.{place + 1}", x, padding=1)))
-    return torch.tanh(convolved(state, f"model.{21 + blocks}", mirrored(x, 3)))
+    """Without its filters where it halves (--no_antialias) or doubles (--no_antialias_up): as CycleGAN's there."""
+    down, up = "model.7.filt" in state, any(key.endswith("filt") and state[key].shape[-1] == 4 for key in state)
+    x, place = functional.relu(functional.instance_norm(convolved(state, "model.1", mirrored(image, 3)))), 4
+    for _ in range(2):
+        stride = 1 if down else 2
+        x = functional.relu(functional.instance_norm(convolved(state, f"model.{place}", x, stride=stride, padding=1)))
+        if down:
+            kernel = state[f"model.{place + 3}.filt"]
+            x = functional.conv2d(mirrored(x, 1), kernel, stride=2, groups=len(kernel))
+        place += 4 if down else 3
+    for _ in range(blocks):
+        x, place = block(state, f"model.{place}.conv_block", x), place + 1
+    for _ in range(2):
+        if up:
+            kernel = state[f"model.{place}.filt"]
+            x = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+            x = functional.conv_transpose2d(x, kernel, stride=2, padding=2, groups=len(kernel))[:, :, 1:-1, 1:-1]
+            x = convolved(state, f"model.{place + 1}", x, padding=1)
+        else:
+            x = doubled(state, f"model.{place}", x, padding=1, output_padding=1)
+        x, place = functional.relu(functional.instance_norm(x)), place + (4 if up else 3)
+    return torch.tanh(convolved(state, f"model.{place + 1}", mirrored(x, 3)))
 
 
 def of_unet(state, image, halvings=8):

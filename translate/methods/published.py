@@ -38,6 +38,8 @@ class PublishedSettings:
     """"frame" is batch normalisation by the statistics of each frame instead of those that were saved."""
     antialias: bool = False
     """Blurs before halving and after doubling, as CUT's generators have them."""
+    antialias_at: Literal["both", "halving", "doubling"] = "both"
+    """Where it blurs: CUT's --no_antialias_up leaves "halving", --no_antialias "doubling"."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -67,7 +69,9 @@ class Published(ImageTranslator):
 
 def _generator(settings: PublishedSettings) -> nn.Module:
     """Made with the words that its kind knows."""
-    words: dict[str, Any] = {"norm": settings.norm} | ({"antialias": True} if settings.antialias else {})
+    words: dict[str, Any] = {"norm": settings.norm}
+    if settings.antialias:
+        words["antialias"] = True if settings.antialias_at == "both" else settings.antialias_at
     if settings.generator == "global":
         words = {"halvings": settings.halvings, "blocks": settings.blocks}
     return chosen(OF_IMAGES, settings.generator)(base_channels=settings.generator_channels, **words)

@@ -5,6 +5,7 @@ it. Parameter names are those of the authors' published checkpoints, so that the
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -14,20 +15,24 @@ from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm, has_bias, normalisation
 from translate.networks.residual_block import ResidualBlock
 
+Antialias = Literal[False, True, "halving", "doubling"]
+"""Where a generator blurs: nowhere, where it halves and where it doubles, or at one of them."""
 
-def _halve(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:
-    stride = 1 if antialias else 2
+
+def _halve(channels: int, norm: Norm, antialias: Antialias) -> list[nn.Module]:
+    blurs = antialias in (True, "halving")
+    stride = 1 if blurs else 2
     layers = [
         nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=stride, padding=1, bias=has_bias(norm)),
         normalisation(norm, 2 * channels),
         nn.ReLU(inplace=True),
     ]
-    return [*layers, BlurredHalving(2 * channels)] if antialias else layers
+    return [*layers, BlurredHalving(2 * channels)] if blurs else layers
 
 
-def _double(channels: int, norm: Norm, antialias: bool) -> list[nn.Module]:
+def _double(channels: int, norm: Norm, antialias: Antialias) -> list[nn.Module]:
     half, bias = channels // 2, has_bias(norm)
-    if antialias:
+    if antialias in (True, "doubling"):
         grow = [BlurredDoubling(channels), nn.Conv2d(channels, half, kernel_size=3, padding=1, bias=bias)]
     else:
         grow = [nn.ConvTranspose2d(channels, half, kernel_size=3, stride=2, padding=1, output_padding=1, bias=bias)]
@@ -47,7 +52,8 @@ class ResnetGenerator(nn.Module):
         norm: "instance" or "batch".
         initialisation: Key of INITIALISATIONS.
         dropout: Within the blocks, as pix2pix has it.
-        antialias: Blur before halving and after doubling, as CUT's published generators do (Park et al., ECCV 2020).
+        antialias: Blur before halving and after doubling, as CUT's published generators do (Park et al., ECCV 2020);
+            "halving" or "doubling": only there, as its code's --no_antialias_up and --no_antialias have it.
         in_channels: 3 for an image.
         out_channels: 3 for an image.
     """
@@ -65,7 +71,7 @@ class ResnetGenerator(nn.Module):
         norm: Norm = "instance",
         initialisation: str = "normal",
         dropout: bool = False,
-        antialias: bool = False,
+        antialias: Antialias = False,
         in_channels: int = 3,
         out_channels: int = 3,
     ) -> None:

@@ -25,6 +25,7 @@ from pipelines.data.files import write_atomically
 from pipelines.data.images import encode_image, encode_png, image_error, read_image
 from pipelines.data.labels.label_formats import LabelFormat, coloured, in_format
 from pipelines.data.manifest import ManifestEntry
+from pipelines.data.readers.layout import distinct_names
 from pipelines.errors import NoInputsError, UserError
 from segment.classes import PALETTE
 
@@ -131,19 +132,23 @@ class PredictionWriter:
 def to_predict(frames: Sequence[FrameToTranslate], overlays: bool) -> list[FrameToTranslate]:
     """A translation's plan as a prediction's: `labels/NAME.png` and `overlays/NAME.jpg`; label maps stay behind.
 
+    Images that differ in their suffix alone keep it in the names of what is made of them: `labels/a.jpg.png` and
+    `labels/a.png.png`.
+
     Raises:
         UserError: Two frames would be written to one file.
     """
+    names = distinct_names([(str(frame.source.with_suffix("")), str(frame.source)) for frame in frames])
     planned = [
         replace(
             frame,
-            output_image=LABELS / frame.source.with_suffix(".png"),
-            output_overlay=OVERLAYS / frame.source.with_suffix(".jpg") if overlays else None,
+            output_image=LABELS / f"{name}.png",
+            output_overlay=OVERLAYS / f"{name}.jpg" if overlays else None,
             label=None,
             label_encoding=None,
             output_label=None,
         )
-        for frame in frames
+        for name, frame in zip(names, frames, strict=True)
     ]
     refuse_collisions(planned)
     return planned

@@ -128,6 +128,19 @@ def test_generators_are_recognised(shapes, expected, wrap):
     assert not any("conv_block.7" in key or key.startswith(("module", "_orig_mod")) for key in found.state)
 
 
+@pytest.mark.parametrize(
+    ("filters", "where", "title"),
+    [
+        ({"up": False}, "halving", "antialiased where it halves (CUT's --no_antialias_up)"),
+        ({"down": False}, "doubling", "antialiased where it doubles (CUT's --no_antialias)"),
+    ],
+)
+def test_cuts_generators_that_blur_at_one_end_are_told_apart(filters, where, title):
+    found = recognise(drawn(published.antialiased_resnet(**filters)))
+    assert (found.settings["antialias"], found.settings["antialias_at"]) == (True, where)
+    assert title in found.title
+
+
 def test_stale_statistics_are_told_from_a_batch_norms():
     stale = recognise(drawn(published.resnet(stale=True)))
     assert len(stale.stale) == 3 * 23 and not any("running" in key for key in stale.state)
@@ -188,11 +201,6 @@ def test_multiscale_discriminators_are_recognised(features):
         (drawn(published.unet(2, ins=1)), "U-Net with 8 halvings and 1 channels in"),
         (drawn(published.unet(2, outs=1)), "a U-Net from 3 to 1 channels, of grey"),
         (drawn(published.resnet(ins=5)), "9 blocks, 2 halvings and 5 channels in"),
-        (
-            drawn(published.antialiased_resnet(up=False)),
-            "as --no_antialias_up makes it, which blurs only where it halv",
-        ),
-        (drawn(published.antialiased_resnet(down=False)), "as --no_antialias makes it, which blurs only where it doub"),
         ({"mlp_0.0.weight": torch.zeros(4, 3)}, "projection of patches"),
         ({"model.0.weight": torch.zeros(1, 3, 4, 4), "model.2.filt": torch.zeros(1)}, "CUT's antialiased discrimina"),
         ({"model.10.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}, "no weights model.1.weight"),
@@ -237,6 +245,8 @@ def test_train_ids_have_a_channel_for_ignored_pixels(here, save, tmp_path):
         (published.resnet(blocks=6, norm="batch", dropout=True),
          lambda state, image: published.of_resnet(own(state), image, 6, second=6), (32, 40)),
         (published.antialiased_resnet(), published.of_antialiased_resnet, (32, 40)),
+        (published.antialiased_resnet(up=False), published.of_antialiased_resnet, (32, 40)),
+        (published.antialiased_resnet(down=False), published.of_antialiased_resnet, (32, 40)),
         (published.unet(), lambda state, image: published.of_unet(own(state), image), (256, 256)),
         (published.pix2pixhd_global(ins=3),
          lambda state, image: published.of_resnet(state, image, halvings=4), (48, 64)),

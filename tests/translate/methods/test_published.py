@@ -21,7 +21,15 @@ def test_is_found_by_name_and_cannot_be_trained():
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"antialias": True}, {"norm": "batch"}, {"generator": "unet128"}, {"generator": "global", "blocks": 1}],
+    [
+        {},
+        {"antialias": True},
+        {"antialias": True, "antialias_at": "halving"},
+        {"antialias": True, "antialias_at": "doubling"},
+        {"norm": "batch"},
+        {"generator": "unet128"},
+        {"generator": "global", "blocks": 1},
+    ],
 )
 def test_translates_any_size(settings):
     image = torch.rand(1, 3, 21, 35)

@@ -95,13 +95,26 @@ def test_nothing_but_bad_files_is_no_input(source, tmp_path):
         predict_frames([], tmp_path / "none", network_of(), IDENTITY)
 
 
-def test_two_images_of_one_name_are_refused(source, tmp_path):
+def test_images_that_differ_in_their_suffix_alone_keep_it(source, tmp_path):
     write_image(source / "a.jpg", half(6, 8))
-    with pytest.raises(UserError, match=r"a\.jpg.*a\.png|a\.png.*a\.jpg"):
-        predict(source, tmp_path / "out")
+    outcome = predict(source, tmp_path / "out")
+    assert outcome.failed == 0
+    assert {path.name for path in (tmp_path / "out/labels").iterdir() if path.name.startswith("a.")} == {
+        "a.jpg.png",
+        "a.png.png",
+    }
     (source / "all.txt").write_text("a.jpg\na.png\n")
-    with pytest.raises(UserError, match=r"would both be written to labels/a\.png"):
-        to_predict(plan_input(source / "all.txt", tmp_path / "out")[0], overlays=False)
+    planned = to_predict(plan_input(source / "all.txt", tmp_path / "out")[0], overlays=True)
+    assert [str(path) for frame in planned for path in (frame.output_image, frame.output_overlay)] == [
+        "labels/a.jpg.png", "overlays/a.jpg.jpg", "labels/a.png.png", "overlays/a.png.jpg",
+    ]  # fmt: skip
+
+
+def test_label_maps_whose_names_differ_in_case_alone_are_refused(source, tmp_path):
+    """On some disks their label maps would be one file."""
+    write_image(source / "A.jpg", half(6, 8))
+    with pytest.raises(UserError, match=r"would both be written to labels/[aA]\.png; rename one"):
+        predict(source, tmp_path / "out")
 
 
 @pytest.mark.parametrize("output", ["in", "in/out", "."])
