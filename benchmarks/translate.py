@@ -31,9 +31,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.plan import plan_folder
+from pipelines.batch_inference.work import JobControl
 from pipelines.data.images import read_image, write_image
 from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.runtimes.acceleration import accelerated, keep_freed_memory

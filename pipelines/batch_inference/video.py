@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from pydantic import JsonValue
 
-from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.flow import FrameNetwork
+from pipelines.batch_inference.work import UNWATCHED, JobControl
 from pipelines.data.files import sha256_of, storage_errors, sync_folder, write_atomically
 from pipelines.data.ownership import as_json, hold, read_plan, set_aside, sweep
 from pipelines.data.video import VideoFacts, encoder_of, join_pieces, read_facts, read_frames, write_piece

@@ -9,13 +9,38 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.flow import FrameNetwork, Reader, Writer, put_through
 from pipelines.batch_inference.folder import WHAT, claimed, restarting, shared
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
 from pipelines.batch_inference.record import FAILURES, Failure, Record, join
 from pipelines.batch_inference.shards import Part
 from pipelines.errors import NoInputsError
+
+
+@dataclass(frozen=True)
+class JobControl:
+    """How a job of many frames is gone about: by how many threads, in which part, heard by whom; decides no outcome.
+
+    The same for translation and prediction, for folders and videos (a video is one part, and needs no workers).
+
+    Attributes:
+        workers: Threads that read ahead and write behind.
+        part: Do only this part of the frames; other processes may be doing the others at the same time. The one that
+            finishes last joins what all have done.
+        restart: Set what another plan has made in the output's place aside, as NAME.replaced-1, instead of refusing it.
+        progress: Called with the frames done and the frames in all, at the start and after each frame.
+        stop_requested: Asked before each batch; once true, what is under way is finished and `Interrupted` raised.
+    """
+
+    workers: int = 2
+    part: Part | None = None
+    restart: bool = False
+    progress: Callable[[int, int], None] = lambda done, total: None
+    stop_requested: Callable[[], bool] = lambda: False
+
+
+UNWATCHED = JobControl()
+"""All frames, nobody listening."""
 
 
 @dataclass(frozen=True)

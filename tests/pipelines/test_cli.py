@@ -163,7 +163,7 @@ def test_what_computes_nothing_does_not_wait_for_torch(arguments, tiny_config, t
 
 def test_a_dry_run_of_a_video_does_not_wait_for_torch(tmp_path):
     pytest.importorskip("av")
-    from tests.pipelines.stages.translating.test_translate_video import film  # needs the extra at the top
+    from tests.pipelines.data.films import film  # needs the extra at the top
 
     film(tmp_path / "in.mp4")
     words = ["translate", "run", "--checkpoint", "x", "--input", tmp_path / "in.mp4", "--output", tmp_path / "out.mp4"]

@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 from pydantic import JsonValue
 
-from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_collisions
 from pipelines.batch_inference.preview import BYTES_PER_PIXEL, Preview, preview
 from pipelines.batch_inference.shards import Part
-from pipelines.batch_inference.work import Outcome, Work, work_through
+from pipelines.batch_inference.work import UNWATCHED, JobControl, Outcome, Work, work_through
 from pipelines.batch_inference.write import Loaded
 from pipelines.data.files import write_atomically
 from pipelines.data.images import encode_image, encode_png, image_error, read_image

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.video import VideoSummary
-from pipelines.batch_inference.work import Outcome
+from pipelines.batch_inference.work import JobControl, Outcome
 from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.abilities import abilities
 from pipelines.engine.checkpoint_files import checkpoint_hash

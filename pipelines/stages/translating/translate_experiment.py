@@ -11,12 +11,11 @@ from pathlib import Path
 
 import torch
 
-from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.plan import FrameToTranslate, plan_sets
 from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.batch_inference.video import VideoSummary
-from pipelines.batch_inference.work import Outcome
+from pipelines.batch_inference.work import JobControl, Outcome
 from pipelines.engine.abilities import abilities
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, StopRequest, describe_machine, make_deterministic

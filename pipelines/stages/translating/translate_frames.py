@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.translation_options import QUALITY
-from pipelines.batch_inference.work import Outcome, Work, work_through
+from pipelines.batch_inference.work import UNWATCHED, JobControl, Outcome, Work, work_through
 from pipelines.batch_inference.write import FrameWriter
 from pipelines.errors import NoInputsError, UserError
 

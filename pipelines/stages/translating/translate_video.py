@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from pipelines.batch_inference.control import UNWATCHED, JobControl
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.video import VideoSummary, VideoWork, make_video
+from pipelines.batch_inference.work import UNWATCHED, JobControl
 from pipelines.data.images import to_image
 
 

@@ -2,30 +2,14 @@
 
 import os
 
-import numpy as np
 import pytest
 
-from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.preview import preview
-from pipelines.batch_inference.shards import Part
-from pipelines.data.images import encode_jpeg, encode_png, write_image
 from pipelines.errors import NoInputsError, UserError
 from pipelines.stages.translating.translate_frames import translate_frames
-from tests.pipelines.batch_inference.translating import IDENTITY, Counting, negative, paint, tree
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Four images in two folders, three of them with an instance map, and a list of two of them."""
-    root = tmp_path / "in"
-    for number, name in enumerate(("a/0", "a/1", "b/0", "b/1")):
-        write_image(root / "rgb" / f"{name}.{'jpg' if number == 3 else 'png'}", paint(number))
-        if number < 3:
-            write_image(root / "instance" / f"{name}.png", np.full((6, 8), number, np.uint16))
-    (root / "some.txt").write_text("rgb/b/0.png\nrgb/a/1.png\n")
-    return root
+from tests.pipelines.batch_inference.translating import IDENTITY, Counting, negative, tree
 
 
 def names(plan):
@@ -128,30 +112,3 @@ def test_patterns_that_cannot_be_meant(photos, tmp_path, pattern):
         plan_input(photos / "rgb", tmp_path / "out", carry=[pattern])
     with pytest.raises(UserError, match="would both be written to"):
         plan_input(photos, tmp_path / "out", reader_settings=["images=rgb/{name}.*"], carry=["rgb/{name}.png"])
-
-
-# --- a dry run --------------------------------------------------------------------------------------------------------
-
-
-def test_a_dry_run_counts_and_writes_nothing(photos, tmp_path):
-    (photos / "rgb/cut.png").write_bytes(encode_png(paint(0))[:20])
-    (photos / "rgb/large.jpg").write_bytes(encode_jpeg(paint(5, 32, 64)))
-    before = tree(tmp_path)
-    found = preview(plan(photos / "rgb", tmp_path / "out"), tmp_path / "out")
-    assert (found.frames, found.listed_as_finished, dict(found.formats)) == (6, 0, {".png": 4, ".jpg": 2})
-    assert found.sizes == [((8, 6), 4), ((64, 32), 1)] and len(found.unreadable) == 1
-    # On paper: three PNG of 48 pixels at 1.9 bytes, JPEG of 48 and 2048 pixels at 0.45
-    assert found.bytes_needed == round(3 * 48 * 1.9 + (48 + 2048) * 0.45)
-    assert found.lines[0] == "6 frames: 2 .jpg, 4 .png; 0 of them listed as finished"
-    assert "cut.png: the PNG is cut off" in found.lines[4] and found.lines[-1] == "dry run: nothing was written"
-    assert tree(tmp_path) == before and not (tmp_path / "out").exists()
-
-
-def test_a_dry_run_knows_what_is_finished_and_whose_part_it_is(photos, tmp_path):
-    frames = plan(photos / "rgb", tmp_path / "out")
-    translate_frames(frames, tmp_path / "out", Network(negative), IDENTITY, control=JobControl(part=Part(1, 2)))
-    before = tree(tmp_path)
-    assert preview(frames, tmp_path / "out").listed_as_finished == 2
-    found = preview(frames, tmp_path / "out", Part(2, 2))
-    assert (found.frames, found.listed_as_finished) == (2, 0) and found.lines[0].startswith("2 frames in part 2/2: ")
-    assert tree(tmp_path) == before

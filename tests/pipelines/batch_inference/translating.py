@@ -7,16 +7,20 @@ import signal
 from dataclasses import fields
 
 import numpy as np
+import torch
 
-from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.plan import plan_folder, plan_sets
 from pipelines.batch_inference.translation_options import QUALITY
+from pipelines.batch_inference.work import JobControl
 from pipelines.data.frames import FrameSet
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.readers.layout import Frame
 from pipelines.errors import StorageError
 from pipelines.stages.translating.translate_frames import translate_frames
+from pipelines.stages.translating.translate_video import translate_video
+from translate.networks import GENERATORS
+from translate.translator import ImageTranslator
 
 IDENTITY = {"checkpoint_sha256": "c" * 64, "direction": "source_to_target", "precision": "float32"}
 NAMES = ["-rf", "a b", "seq1/frame", "seq2/frame", "ä/ö"]
@@ -35,6 +39,12 @@ class Counting:
     def __call__(self, image):
         self.calls += 1
         return negative(image)
+
+
+def small_translator(channels):
+    """Of real layers, from source to target."""
+    torch.manual_seed(0)
+    return ImageTranslator({"source_to_target": GENERATORS["resnet6"](base_channels=channels)}).eval()
 
 
 def paint(seed, height=6, width=8):
@@ -65,6 +75,15 @@ def network_and_control(translate, **options):
     own = {field.name for field in fields(JobControl)} & options.keys()
     control = JobControl(**{name: options.pop(name) for name in own})
     return Network(translate, **options), control
+
+
+def unchanged(image):
+    return image
+
+
+def run_video(source, output, translate=unchanged, **options):
+    network, control = network_and_control(translate, **options)
+    return translate_video(source, output, network, IDENTITY, control)
 
 
 def tree(folder):

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pipelines.batch_inference.control import JobControl
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network_clock import NetworkClock
+from pipelines.batch_inference.work import JobControl
 from pipelines.data.images import write_image
 from pipelines.runtimes.frame_prediction import FramePredictor
 from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames, to_predict

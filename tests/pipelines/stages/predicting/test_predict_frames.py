@@ -21,7 +21,7 @@ from pipelines.data.manifest import Journal, read_manifest
 from pipelines.errors import Interrupted, NoInputsError, UserError
 from pipelines.stages.predicting.predict_frames import overlay, predict_frames, preview_prediction, to_predict
 from segment.classes import PALETTE
-from tests.pipelines.batch_inference.test_translate_hostile import hostile, sorted_by_suffix  # noqa: F401 (a fixture)
+from tests.pipelines.batch_inference.test_flow import hostile, sorted_by_suffix  # noqa: F401 (a fixture)
 from tests.pipelines.batch_inference.translating import forked, in_a_process, killing, tree
 from tests.pipelines.stages.predicting.predicting import IDENTITY, ByBrightness, draw_tree, half, network_of, predict
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.batch_inference import video as making
-from pipelines.batch_inference.control import JobControl
+from pipelines.batch_inference.work import JobControl
 from pipelines.data.images import read_image, read_raw
 from pipelines.errors import ImageError, UserError
 from pipelines.stages.predicting.predict_frames import overlay
@@ -18,7 +18,7 @@ from tests.pipelines.stages.predicting.predicting import IDENTITY, ByBrightness,
 
 pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
 
-from tests.pipelines.stages.translating.test_translate_video import film, frames_of, seconds
+from tests.pipelines.data.films import film, frames_of, seconds
 
 
 def run(source, output, segmenter=None, height=32, labels=None, **control):

@@ -19,7 +19,6 @@ from pipelines.data.manifest import JOURNAL, Journal, read_manifest
 from pipelines.errors import Interrupted, StorageError, UserError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (
-    IDENTITY,
     Counting,
     in_a_process,
     killing,
@@ -98,7 +97,8 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from pipelines.batch_inference.network import Network
-from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
+from pipelines.batch_inference.plan import plan_folder
+from pipelines.stages.translating.translate_frames import translate_frames
 def slow(image):
     time.sleep(0.05)
     return 1 - image
@@ -123,15 +123,6 @@ def test_killed_from_outside_in_an_interpreter_of_its_own(tmp_path):
     summary = translate_frames(frames, tmp_path / "out", Network(translate, 2), identity)
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
     assert summary.made == 12 - summary.resumed > 0 and translate.calls == -(-summary.made // 2)
-
-
-def test_the_leftovers_of_killed_runs_are_swept_up(source, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/.translation.json.17.part").write_bytes(b"{")
-    assert run(source, tmp_path / "out").made == 5
-    (tmp_path / "out/toy/rgb/.a b.png.4711.part").write_bytes(b"half")
-    assert run(source, tmp_path / "out").resumed == 5
-    assert not [name for name in tree(tmp_path / "out") if name.endswith(".part")]
 
 
 def test_asked_to_stop_it_keeps_what_is_under_way(source, tmp_path):
@@ -232,56 +223,6 @@ def test_a_second_image_of_a_stem_may_come_later(tmp_path):
     assert [entry.frame for entry in read_manifest(tmp_path / "out/manifest.jsonl")] == ["a.jpg", "a.png"]
     run_folder(tmp_path / "in", tmp_path / "fresh")
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"checkpoint_sha256": "d" * 64}, "checkpoint_sha256 was 'c{64}' and is 'd{64}'"),
-        ({"direction": "target_to_source"}, "direction was 'source_to_target' and is 'target_to_source'"),
-        ({"tiles": 4}, "tiles was None and is 4"),
-    ],
-)
-def test_a_folder_with_another_translation_is_refused(source, tmp_path, change, message):
-    run(source, tmp_path / "out")
-    before = tree(tmp_path / "out")
-    with pytest.raises(UserError, match=message) as caught:
-        run(source, tmp_path / "out", identity=IDENTITY | change)
-    assert "another --output" in str(caught.value) and "--restart" in str(caught.value)
-    assert tree(tmp_path / "out") == before
-
-
-def test_restart_sets_the_old_translation_aside(source, tmp_path):
-    run(source, tmp_path / "out")
-    before = tree(tmp_path / "out")
-    for number in (1, 2):
-        summary = run(source, tmp_path / "out", identity=IDENTITY | {"precision": f"bf{number}"}, restart=True)
-        assert summary.made == 5
-        assert (tmp_path / f"out.replaced-{number}/manifest.jsonl").exists()
-    assert tree(tmp_path / "out.replaced-1") == before
-
-
-def test_a_folder_of_something_else_is_refused_even_with_restart(source, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/thesis.tex").write_text("years of work")
-    for restart in (False, True):
-        with pytest.raises(UserError, match="exists and is no translation"):
-            run(source, tmp_path / "out", restart=restart)
-    assert set(tree(tmp_path / "out")) == {"thesis.tex"}
-    (tmp_path / "out/translation.json").write_text("[")
-    with pytest.raises(UserError, match=r"translation\.json: damaged"):
-        run(source, tmp_path / "out")
-
-
-def test_two_translations_into_one_folder(source, tmp_path):
-    def meanwhile(image):
-        with pytest.raises(UserError, match="another process is at work"):
-            run(source, tmp_path / "out")
-        with pytest.raises(UserError, match="another process is at work"):
-            run(source, tmp_path / "out", restart=True)
-        return image
-
-    assert run(source, tmp_path / "out", meanwhile).made == 5
 
 
 def test_mended_files_are_done_and_the_others_not_again(source, tmp_path):

@@ -1,26 +1,31 @@
-"""Files that crash, hang or fool other tools, all in one folder: each costs at most its own frame.
+"""Frames in order through a network: what is read ahead, and what a file costs that crashes, hangs or fools others.
 
 Every file is translated right or listed in failures.jsonl on one line; the process lives, and the rest is done.
 """
 
 import json
 import os
+import shutil
 import socket
 import struct
 import time
 import zlib
 
-import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import plan_folder
-from pipelines.data.images import encode_jpeg, encode_png, image_size, read_image
+from pipelines.data.images import encode_jpeg, encode_png, image_size, read_image, read_raw, write_image
 from pipelines.data.manifest import read_manifest
-from pipelines.stages.translating.translate_frames import translate_frames
-from tests.pipelines.batch_inference.translating import IDENTITY, negative, run_folder, tree
+from tests.pipelines.batch_inference.translating import (
+    Counting,
+    negative,
+    paint,
+    run,
+    run_folder,
+    tree,
+)
 from tests.pipelines.data.test_images import PHOTO, chunk, exif, make_png, saved
 
 
@@ -215,33 +220,93 @@ def test_sixty_hostile_files_and_more(hostile, tmp_path):
     assert not [name for name in tree(tmp_path / "out") if name.endswith(".part")]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
-def test_every_format_comes_back_as_itself(tmp_path, kind):
-    suffix = kind.lower()
-    (tmp_path / "in").mkdir()
-    (tmp_path / f"in/a.{suffix}").write_bytes(saved(Image.fromarray(PHOTO), kind))
-    run_folder(tmp_path / "in", tmp_path / "out")
-    with Image.open(tmp_path / f"out/a.{suffix}") as written:
-        assert (written.format, written.mode, written.size) == (kind, "RGB", (56, 40))
+@pytest.mark.parametrize("options", [{"batch_size": 2}, {"batch_size": 99}, {"workers": 1}, {"workers": 5}])
+def test_threads_and_batches_do_not_show_in_the_result(source, tmp_path, options):
+    run(source, tmp_path / "one")
+    run(source, tmp_path / "other", **options)
+    one, other = tree(tmp_path / "one"), tree(tmp_path / "other")
+    plan = json.loads(other["translation.json"])
+    assert plan.pop("batch", 1) == options.get("batch_size", 1)
+    assert plan == json.loads(one.pop("translation.json"))
+    assert other.pop("translation.json") and other == one
 
 
-@pytest.mark.parametrize("suffix", ["png", "webp", "tiff"])
-def test_alpha_comes_back_untouched(tmp_path, suffix):
-    alpha = np.random.default_rng(0).integers(0, 256, PHOTO.shape[:2], np.uint8)
-    (tmp_path / "in").mkdir()
-    picture = Image.fromarray(np.dstack([PHOTO, alpha]))
-    options = {"lossless": True, "exact": True} if suffix == "webp" else {}
-    picture.save(tmp_path / f"in/a.{suffix}", **options)
-    run_folder(tmp_path / "in", tmp_path / "out")
-    with Image.open(tmp_path / f"out/a.{suffix}") as written:
-        values = np.asarray(written)
-    assert (values[..., 3] == alpha).all() and (values[..., :3] == 255 - PHOTO).all()
+def test_a_reader_may_give_label_maps(source, tmp_path):
+    """The network gets int64 (B, H, W), shrunk without mixing ids, and makes images of the frames' own size."""
+    seen = []
+
+    def translate(label_map):
+        seen.append((label_map.dtype, tuple(label_map.shape), label_map.unique().tolist()))
+        return (label_map[:, None].float() / 255).expand(-1, 3, -1, -1)
+
+    def read(frame):
+        label_map = read_raw(frame.label)
+        label_map[:3] = 255
+        return label_map
+
+    run(source, tmp_path / "out", translate, read=read, height=4)
+    assert seen[0] == (torch.int64, (1, 4, 5), [7, 255])
+    image = read_image(tmp_path / "out/toy/rgb/-rf.png")
+    assert image.shape == (6, 8, 3) and (image[0] == 255).all() and (image[-1] == 7).all()
 
 
-def test_what_a_format_cannot_hold_costs_one_frame(tmp_path):
-    (tmp_path / "in").mkdir()
-    cv2.imwrite(str(tmp_path / "in/wide.png"), np.zeros((1, 17000, 3), np.uint8))
-    cv2.imwrite(str(tmp_path / "in/small.png"), np.zeros((1, 17, 3), np.uint8))
-    plan = plan_folder(tmp_path / "in", tmp_path / "out", suffix=".webp")
-    summary = translate_frames(plan, tmp_path / "out", Network(negative), IDENTITY)
-    assert summary.made == 1 and "17000x1 pixels do not fit into .webp" in summary.failures[0].reason
+def test_a_turned_image_whose_label_map_is_not_is_refused(source, tmp_path):
+    """The translation is written upright, the label map as it was: read together, they would not fit."""
+    turned = make_png(paint(0), 8, 2, chunk(b"eXIf", exif(3)))
+    (source / "rgb/-rf.png").write_bytes(turned)
+    summary = run(source, tmp_path / "out")
+    assert summary.failed == 1 and "has EXIF orientation 3, its label map" in summary.failures[0].reason
+    label = make_png(np.full((6, 8), 7, np.uint8), 8, 0, chunk(b"eXIf", exif(3)))
+    (source / "ids/-rf.png").write_bytes(label)
+    assert run(source, tmp_path / "out").failed == 0
+    upright = 255 - paint(0)[::-1, ::-1]
+    np.testing.assert_array_equal(read_image(tmp_path / "out/toy/rgb/-rf.png"), upright)
+    assert (tmp_path / "out/toy/ids/-rf.png").read_bytes() == label
+
+
+def test_memory_is_bounded(tmp_path, monkeypatch):
+    """With 40 frames and a slow network, no more than a handful may be read ahead."""
+    from pipelines.batch_inference import flow as stage
+
+    for index in range(40):
+        write_image(tmp_path / f"in/{index:02}.png", paint(index))
+    read, translated, ahead = [], [], []
+    monkeypatch.setattr(stage, "read_image_and_alpha", lambda path: (read.append(path) or read_image(path), None))
+
+    def translate(image):
+        translated.append(1)
+        ahead.append(len(read) - len(translated))
+        return image
+
+    run_folder(tmp_path / "in", tmp_path / "out", translate)
+    assert len(translated) == 40 and max(ahead) <= 4
+
+
+def spoil(source):
+    """Five good frames and five that are not: cut off, empty, a pipe, a dangling link, a name that is not UTF-8."""
+    (source / "rgb/cut.png").write_bytes((source / "rgb/a b.png").read_bytes()[:-20])
+    (source / "rgb/empty.png").write_bytes(b"")
+    os.mkfifo(source / "rgb/pipe.png")
+    (source / "rgb/dangling.png").symlink_to("nowhere.png")
+    os.rename(shutil.copy(source / "rgb/a b.png", source / "rgb/x.png"), os.fsencode(source / "rgb") + b"/\xff.png")
+
+
+def test_unreadable_files_are_listed_and_the_rest_is_done(source, tmp_path):
+    spoil(source)
+    translate = Counting()
+    summary = run_folder(source / "rgb", tmp_path / "out", translate)
+    assert (summary.made, summary.failed, translate.calls) == (5, 5, 5)
+    assert summary.count_line.startswith("10 frames in, 5 frames out")
+    lines = [json.loads(line) for line in (tmp_path / "out/failures.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == ["cut", "dangling", "empty", "pipe", "\udcff"]
+    assert all("rgb/" in line["reason"] and "\n" not in line["reason"] for line in lines)
+    assert [failure.reason for failure in summary.failures] == [line["reason"] for line in lines]
+    assert len(read_manifest(tmp_path / "out/manifest.jsonl")) == 5
+
+
+def test_a_label_map_that_cannot_be_carried_along_fails_its_frame(source, tmp_path):
+    (source / "ids/a b.png").unlink()
+    (source / "ids/a b.png").mkdir()
+    summary = run(source, tmp_path / "out")
+    assert summary.failed == 1 and "ids/a b.png: cannot read: is a folder" in summary.failures[0].reason
+    assert not (tmp_path / "out/toy/rgb/a b.png").exists()

@@ -281,8 +281,9 @@ def test_the_leftovers_of_a_killed_part_are_swept_up(source, tmp_path, undisturb
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from pipelines.stages.translating.translate_frames import plan_folder, translate_frames
-from pipelines.batch_inference.control import JobControl
+from pipelines.batch_inference.plan import plan_folder
+from pipelines.stages.translating.translate_frames import translate_frames
+from pipelines.batch_inference.work import JobControl
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.shards import Part
 source, output = Path(sys.argv[1]), Path(sys.argv[2])

@@ -1,0 +1,69 @@
+"""Whose a folder of translations is: another's is refused or set aside, two processes are kept apart."""
+
+import pytest
+
+from pipelines.errors import UserError
+from tests.pipelines.batch_inference.translating import (
+    IDENTITY,
+    run,
+    tree,
+)
+
+
+def test_the_leftovers_of_killed_runs_are_swept_up(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.translation.json.17.part").write_bytes(b"{")
+    assert run(source, tmp_path / "out").made == 5
+    (tmp_path / "out/toy/rgb/.a b.png.4711.part").write_bytes(b"half")
+    assert run(source, tmp_path / "out").resumed == 5
+    assert not [name for name in tree(tmp_path / "out") if name.endswith(".part")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"checkpoint_sha256": "d" * 64}, "checkpoint_sha256 was 'c{64}' and is 'd{64}'"),
+        ({"direction": "target_to_source"}, "direction was 'source_to_target' and is 'target_to_source'"),
+        ({"tiles": 4}, "tiles was None and is 4"),
+    ],
+)
+def test_a_folder_with_another_translation_is_refused(source, tmp_path, change, message):
+    run(source, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    with pytest.raises(UserError, match=message) as caught:
+        run(source, tmp_path / "out", identity=IDENTITY | change)
+    assert "another --output" in str(caught.value) and "--restart" in str(caught.value)
+    assert tree(tmp_path / "out") == before
+
+
+def test_restart_sets_the_old_translation_aside(source, tmp_path):
+    run(source, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    for number in (1, 2):
+        summary = run(source, tmp_path / "out", identity=IDENTITY | {"precision": f"bf{number}"}, restart=True)
+        assert summary.made == 5
+        assert (tmp_path / f"out.replaced-{number}/manifest.jsonl").exists()
+    assert tree(tmp_path / "out.replaced-1") == before
+
+
+def test_a_folder_of_something_else_is_refused_even_with_restart(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/thesis.tex").write_text("years of work")
+    for restart in (False, True):
+        with pytest.raises(UserError, match="exists and is no translation"):
+            run(source, tmp_path / "out", restart=restart)
+    assert set(tree(tmp_path / "out")) == {"thesis.tex"}
+    (tmp_path / "out/translation.json").write_text("[")
+    with pytest.raises(UserError, match=r"translation\.json: damaged"):
+        run(source, tmp_path / "out")
+
+
+def test_two_translations_into_one_folder(source, tmp_path):
+    def meanwhile(image):
+        with pytest.raises(UserError, match="another process is at work"):
+            run(source, tmp_path / "out")
+        with pytest.raises(UserError, match="another process is at work"):
+            run(source, tmp_path / "out", restart=True)
+        return image
+
+    assert run(source, tmp_path / "out", meanwhile).made == 5

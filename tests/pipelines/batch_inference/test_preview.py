@@ -1,0 +1,48 @@
+"""What a dry run says of the frames and of the disk, and that it writes nothing."""
+
+import os
+
+from pipelines.batch_inference.inputs import plan_input
+from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.preview import describe_video, preview
+from pipelines.batch_inference.shards import Part
+from pipelines.batch_inference.work import JobControl
+from pipelines.data.images import encode_jpeg, encode_png
+from pipelines.stages.translating.translate_frames import translate_frames
+from tests.pipelines.batch_inference.translating import (
+    IDENTITY,
+    negative,
+    paint,
+    tree,
+)
+from tests.pipelines.data.films import film
+
+
+def test_a_dry_run_counts_and_writes_nothing(photos, tmp_path):
+    (photos / "rgb/cut.png").write_bytes(encode_png(paint(0))[:20])
+    (photos / "rgb/large.jpg").write_bytes(encode_jpeg(paint(5, 32, 64)))
+    before = tree(tmp_path)
+    found = preview(plan_input(photos / "rgb", tmp_path / "out")[0], tmp_path / "out")
+    assert (found.frames, found.listed_as_finished, dict(found.formats)) == (6, 0, {".png": 4, ".jpg": 2})
+    assert found.sizes == [((8, 6), 4), ((64, 32), 1)] and len(found.unreadable) == 1
+    # On paper: three PNG of 48 pixels at 1.9 bytes, JPEG of 48 and 2048 pixels at 0.45
+    assert found.bytes_needed == round(3 * 48 * 1.9 + (48 + 2048) * 0.45)
+    assert found.lines[0] == "6 frames: 2 .jpg, 4 .png; 0 of them listed as finished"
+    assert "cut.png: the PNG is cut off" in found.lines[4] and found.lines[-1] == "dry run: nothing was written"
+    assert tree(tmp_path) == before and not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_knows_what_is_finished_and_whose_part_it_is(photos, tmp_path):
+    frames = plan_input(photos / "rgb", tmp_path / "out")[0]
+    translate_frames(frames, tmp_path / "out", Network(negative), IDENTITY, control=JobControl(part=Part(1, 2)))
+    before = tree(tmp_path)
+    assert preview(frames, tmp_path / "out").listed_as_finished == 2
+    found = preview(frames, tmp_path / "out", Part(2, 2))
+    assert (found.frames, found.listed_as_finished) == (2, 0) and found.lines[0].startswith("2 frames in part 2/2: ")
+    assert tree(tmp_path) == before
+
+
+def test_a_dry_run_says_what_the_video_is(tmp_path):
+    lines = describe_video(film(tmp_path / "in.mp4"), tmp_path / "out.mp4")
+    assert lines[0] == "10 frames of 48x32 at 25.000 per second" and "libx264 (crf 16" in lines[1]
+    assert os.listdir(tmp_path) == ["in.mp4"]

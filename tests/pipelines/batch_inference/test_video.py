@@ -1,0 +1,92 @@
+"""A video made piece by piece: killed and resumed, stopped, and two processes kept apart."""
+
+import os
+import signal
+
+import pytest
+
+from pipelines.batch_inference import video as making
+from pipelines.errors import Interrupted, UserError
+from tests.pipelines.batch_inference.translating import (
+    Counting,
+    in_a_process,
+    killing,
+    negative,
+    run_video,
+    tree,
+)
+from tests.pipelines.data.films import film, seconds
+
+
+def test_a_finished_video_is_left_alone_and_another_is_not_overwritten(tmp_path):
+    source = film(tmp_path / "in.mp4")
+    run_video(source, tmp_path / "out.mp4")
+    before, translate = tree(tmp_path), Counting()
+    assert run_video(source, tmp_path / "out.mp4", translate).resumed == 10 and translate.calls == 0
+    assert tree(tmp_path) == before
+    with pytest.raises(UserError, match="is not what this command would make"):
+        run_video(source, tmp_path / "out.mp4", height=16)
+    run_video(source, tmp_path / "out.mp4", height=16, restart=True)
+    assert (tmp_path / "out.replaced-1.mp4").read_bytes() == before["out.mp4"]
+    with pytest.raises(UserError, match="is the input"):
+        run_video(source, source)
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_killed_around_every_call_to_the_file_system(tmp_path, monkeypatch, call):
+    monkeypatch.setattr(making, "PIECE_FRAMES", 3)
+    source = film(tmp_path / "in.mp4")
+    run_video(source, tmp_path / "undisturbed.mp4", negative)
+    at, status, resumed = 0, signal.SIGKILL, set()
+    while status == signal.SIGKILL:
+        at += 1
+        output = tmp_path / "out" / "undisturbed.mp4"
+
+        def until_killed():
+            setattr(os, call, killing(getattr(os, call), at))  # noqa: B023
+            run_video(source, output, negative)  # noqa: B023
+
+        status = in_a_process(until_killed)
+        translate = Counting()
+        summary = run_video(source, output, translate)
+        resumed.add(summary.resumed)
+        assert translate.calls == 10 - summary.resumed
+        names = ("undisturbed.mp4", "undisturbed.mp4.json")
+        assert tree(tmp_path / "out") == {name: (tmp_path / name).read_bytes() for name in names}
+        for name in names:
+            (tmp_path / "out" / name).unlink()
+    assert status == 0 and {0, 3, 6, 9, 10} <= resumed
+
+
+def test_asked_to_stop_it_keeps_whole_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "PIECE_FRAMES", 4)
+    source, seen = film(tmp_path / "in.mp4"), []
+    with pytest.raises(Interrupted, match="stopped at 4 of 10 frames; the same command carries on"):
+        run_video(
+            source,
+            tmp_path / "out.mp4",
+            progress=lambda done, total: seen.append(done),
+            stop_requested=lambda: 6 in seen,
+        )
+    assert not (tmp_path / "out.mp4").exists()
+    assert run_video(source, tmp_path / "out.mp4").resumed == 4
+
+
+def test_two_processes_on_one_video_are_refused(tmp_path):
+    source = film(tmp_path / "in.mp4")
+
+    def meanwhile(image):
+        with pytest.raises(UserError, match="another process is making it"):
+            run_video(source, tmp_path / "out.mp4")
+        return image
+
+    assert run_video(source, tmp_path / "out.mp4", meanwhile).frames == 10
+
+
+@pytest.mark.parametrize("frames", [1, 6, 7, 8, 107])
+def test_whatever_number_of_frames_the_last_piece_has(tmp_path, frames):
+    times = [900 * number + number % 3 for number in range(frames)]
+    source = film(tmp_path / "in.mp4", times)
+    for suffix in ("mp4", "webm"):
+        assert run_video(source, tmp_path / f"out.{suffix}").frames == frames
+        assert seconds(tmp_path / f"out.{suffix}") == pytest.approx(seconds(source), abs=1e-3)

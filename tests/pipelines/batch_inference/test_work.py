@@ -1,0 +1,54 @@
+"""What becomes of all frames of a folder: counts for people, progress, and the end when none could be done."""
+
+import time
+
+import pytest
+
+from pipelines.batch_inference.network import Network
+from pipelines.data.images import write_image
+from pipelines.data.manifest import read_manifest
+from pipelines.errors import NoInputsError
+from pipelines.stages.translating.translate_frames import translate_frames
+from tests.pipelines.batch_inference.translating import (
+    IDENTITY,
+    negative,
+    paint,
+    run,
+    run_folder,
+)
+
+
+def test_the_network_that_never_waits_is_seen_as_busy(tmp_path):
+    for index in range(6):
+        write_image(tmp_path / f"in/{index}.png", paint(index))
+
+    def slow(image):
+        time.sleep(0.05)
+        return image
+
+    assert 0.8 < run_folder(tmp_path / "in", tmp_path / "out", slow).network_share <= 1
+    assert run_folder(tmp_path / "in", tmp_path / "out", slow).network_share is None
+
+
+def test_progress_ends_at_the_number_of_frames(source, tmp_path):
+    reports = []
+    run(source, tmp_path / "out", progress=lambda done, total: reports.append((done, total)))
+    assert reports == [(done, 5) for done in range(6)]
+
+
+def test_a_frame_that_became_unreadable_leaves_nothing_behind(source, tmp_path):
+    run(source, tmp_path / "out")
+    (source / "rgb/a b.png").write_bytes(b"")
+    assert run(source, tmp_path / "out").failed == 1
+    assert "toy/a b" not in [entry.frame for entry in read_manifest(tmp_path / "out/manifest.jsonl")]
+    assert not (tmp_path / "out/toy/rgb/a b.png").exists() and not (tmp_path / "out/toy/ids/a b.png").exists()
+
+
+def test_nothing_at_all_could_be_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes(b"")
+    with pytest.raises(NoInputsError, match=r"None of 1 frames could be translated; the first: .*a\.png"):
+        run_folder(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out/failures.jsonl").exists() and not (tmp_path / "out/manifest.jsonl").exists()
+    with pytest.raises(NoInputsError, match="no frames"):
+        translate_frames([], tmp_path / "out", Network(negative), IDENTITY)
