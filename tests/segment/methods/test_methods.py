@@ -10,7 +10,14 @@ from segment.methods import METHODS
 
 ROOT = Path(__file__).parents[3]
 ADAPTING = sorted(name for name in METHODS if name != "supervised")
-SOURCES = sorted(path for room in ("segment", "translate", "pipelines") for path in (ROOT / room).rglob("*.py"))
+OTHERS_CODE = ROOT / "pipelines/pretrained"
+"""Names the codes of papers whose checkpoints it reads, and some are called as their method."""
+SOURCES = sorted(
+    path
+    for room in ("segment", "translate", "pipelines")
+    for path in (ROOT / room).rglob("*.py")
+    if OTHERS_CODE not in path.parents
+)
 
 
 def spoken_of(path):
