@@ -35,6 +35,12 @@ class Progress:
         if time.monotonic() - self._start > 2.0:
             self._line()
 
+    def expect(self, total: int) -> None:
+        """Say how much there is in all, where that was not known at first."""
+        self.total = total
+        if self._bar is not None:
+            self._bar.total = total
+
     def reach(self, done: int, note: str = "") -> None:
         """Say that `done` of the total are finished; `note` is shown beside the figures."""
         advance, self.done, self._note = done - self.done, done, note

@@ -8,6 +8,11 @@ from pipelines import progress
 from pipelines.progress import Progress, duration
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that a test sets: clock.now = seconds."""
@@ -70,10 +75,6 @@ def test_work_that_got_nowhere_promises_nothing(clock):
 
 
 def test_a_terminal_gets_a_bar_and_an_erased_one(clock):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
     stream = Terminal()
     with Progress("train", 5, stream=stream) as shown:
         shown.reach(5, "loss 1")
@@ -103,3 +104,16 @@ def test_durations_as_people_say_them(seconds, text):
 
 def test_nothing_known_about_the_time():
     assert duration(float("inf")) == "unknown time"
+
+
+def test_a_total_that_is_known_later_is_shown(clock):
+    stream = io.StringIO()
+    with Progress("predict", 0, "frame", stream=stream) as shown:
+        shown.expect(4)
+        clock.now += 10
+        shown.reach(1)
+    assert stream.getvalue().splitlines()[0] == "predict: 1/4, 10.0 s/frame, 30 s left"
+    with Progress("predict", 0, "frame", stream=Terminal()) as shown:
+        shown.expect(4)
+        shown.reach(1)
+        assert "25%" in str(shown._bar) and "1/4" in str(shown._bar)

@@ -1,8 +1,7 @@
 """Stage two, use: a trained segmenter predicts whatever a person names, by the fastest runtime that is present."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +11,14 @@ from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.video import VideoSummary
-from pipelines.batch_inference.work import JobControl, Outcome
+from pipelines.batch_inference.watched import watched
+from pipelines.batch_inference.work import Outcome
 from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.abilities import abilities
 from pipelines.engine.checkpoint_files import checkpoint_hash
-from pipelines.engine.launch import Machine, StopRequest, describe_machine, make_deterministic
+from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
-from pipelines.errors import Interrupted
 from pipelines.experiment.trained import load_segmenter
-from pipelines.progress import Progress
 from pipelines.runtimes.frame_prediction import Inference, open_predictor
 from pipelines.runtimes.segmenter_runtime import Mode, Runtime, fastest_runtime, mode_on
 from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames
@@ -85,12 +83,9 @@ def run_prediction(
         session: How to compute. At least one thread reads ahead and writes behind.
     """
     network, identity = _opened(checkpoint, options, session.machine)
-    with _watched() as (reach, stop):
-        control = JobControl(max(session.workers, 1), options.part, session.restart, reach, lambda: bool(stop))
-        summary = predict_frames(plan, output, network, identity, labels=options.labels or "train_ids", control=control)
-        if stop:  # during the last frame: whoever sent it does not want the next command to begin
-            raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
-    return summary
+    labels = options.labels or "train_ids"
+    with watched("predict", session, options.part) as control:
+        return predict_frames(plan, output, network, identity, labels=labels, control=control)
 
 
 def run_video_prediction(
@@ -98,8 +93,7 @@ def run_video_prediction(
 ) -> VideoSummary:
     """Predict a video into a video of overlays; arguments as of `run_prediction`."""
     network, identity = _opened(checkpoint, options, session.machine)
-    with _watched() as (reach, stop):
-        control = JobControl(restart=session.restart, progress=reach, stop_requested=lambda: bool(stop))
+    with watched("predict", session) as control:
         return predict_video(source, output, network, identity, labels=options.labels, control=control)
 
 
@@ -117,15 +111,3 @@ def _opened(
         "checkpoint_sha256": checkpoint_hash(found), "computation": COMPUTATION, "runtime": runtime, "mode": mode,
     }  # fmt: skip
     return SegmentingNetwork(predictor, NetworkClock(str(machine.device))), identity
-
-
-@contextmanager
-def _watched() -> Iterator[tuple[Callable[[int, int], None], StopRequest]]:
-    """Rate and time left on stderr, and signals that ask to stop between two frames."""
-    with StopRequest().listening() as stop, Progress("predict", 0, "frame") as progress:
-
-        def reach(done: int, total: int) -> None:
-            progress.total = total
-            progress.reach(done)
-
-        yield reach, stop

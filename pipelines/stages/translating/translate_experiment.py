@@ -15,16 +15,16 @@ from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.plan import FrameToTranslate, plan_sets
 from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.batch_inference.video import VideoSummary
-from pipelines.batch_inference.work import JobControl, Outcome
+from pipelines.batch_inference.watched import watched
+from pipelines.batch_inference.work import Outcome
 from pipelines.engine.abilities import abilities
 from pipelines.engine.checkpoint_files import checkpoint_hash
-from pipelines.engine.launch import Machine, StopRequest, describe_machine, make_deterministic
+from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
-from pipelines.errors import Interrupted, UserError
+from pipelines.errors import UserError
 from pipelines.experiment.trained import finished_translator, is_published, load_translator
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.keys import AUTHORS_LABELS
-from pipelines.progress import Progress
 from pipelines.runtimes.acceleration import accelerated
 from pipelines.stages.translating.layouts import layout_reader, translate_layout
 from pipelines.stages.translating.translate_frames import translate_frames
@@ -69,26 +69,16 @@ def run_translation(
     label_ids = isinstance(method, LayoutTranslator) and method.labels == AUTHORS_LABELS and is_published(found)
     if label_ids:
         identity["layout"] = "label_ids"
-    total = len(plan) if options.part is None else len(options.part.of(plan))
-    with StopRequest().listening() as stop, Progress("translate", total, "frame") as progress:
-        summary = translate_frames(
+    with watched("translate", session, options.part) as control:
+        return translate_frames(
             plan,
             output,
             network_of(method, options, machine),
             identity,
             read=layout_reader(method, label_ids) if method.takes == "label_map" else None,
             quality=options.quality,
-            control=JobControl(
-                workers=max(session.workers, 1),
-                part=options.part,
-                restart=session.restart,
-                progress=lambda done, total: progress.reach(done),
-                stop_requested=lambda: bool(stop),
-            ),
+            control=control,
         )
-        if stop:  # during the last frame: whoever sent it does not want the next stage to begin
-            raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")
-    return summary
 
 
 def run_video(
@@ -103,19 +93,9 @@ def run_video(
     options = settled_on(machine, options, method)
     if method.takes == "label_map":
         raise UserError(f"{found} translates label maps, which a video does not hold")
-    with StopRequest().listening() as stop, Progress("translate", 0, "frame") as progress:
-
-        def reach(done: int, total: int) -> None:
-            progress.total = total
-            progress.reach(done)
-
-        return translate_video(
-            source,
-            output,
-            network_of(method, options, machine),
-            {"checkpoint_sha256": checkpoint_hash(found), **options.identity, "precision": machine.precision},
-            JobControl(restart=session.restart, progress=reach, stop_requested=lambda: bool(stop)),
-        )
+    identity = {"checkpoint_sha256": checkpoint_hash(found), **options.identity, "precision": machine.precision}
+    with watched("translate", session) as control:
+        return translate_video(source, output, network_of(method, options, machine), identity, control)
 
 
 def network_of(method: Translator, options: TranslationOptions, machine: Machine) -> Network:

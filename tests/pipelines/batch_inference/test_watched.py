@@ -1,0 +1,36 @@
+"""A watched job: what its control holds, and what a signal during the last frame means."""
+
+import signal
+
+import pytest
+import torch
+
+from pipelines.batch_inference.shards import Part
+from pipelines.batch_inference.watched import watched
+from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
+from pipelines.errors import Interrupted
+
+CPU = Machine(torch.device("cpu"), "fp32")
+
+
+def test_the_control_is_the_session_s():
+    part = Part(1, 3)
+    with watched("predict", Session(CPU, workers=3, restart=True), part) as control:
+        assert (control.workers, control.part, control.restart) == (3, part, True)
+        assert not control.stop_requested()
+    with watched("predict", Session(CPU)) as control:
+        assert (control.workers, control.part, control.restart) == (1, None, False)
+
+
+def test_a_signal_asks_to_stop_and_after_the_last_frame_still_ends_the_command():
+    said = "SIGTERM when all frames were done; the same command carries on"
+    with pytest.raises(Interrupted, match=said), watched("predict", Session(CPU)) as control:
+        signal.raise_signal(signal.SIGTERM)
+        assert control.stop_requested()
+
+
+def test_what_goes_wrong_inside_is_what_is_told():
+    with pytest.raises(ValueError, match="cut off"), watched("predict", Session(CPU)):
+        signal.raise_signal(signal.SIGTERM)
+        raise ValueError("cut off")
