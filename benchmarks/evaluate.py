@@ -70,7 +70,7 @@ def write_frames(root: Path, count: int, width: int, height: int) -> FrameSet:
 
 
 def cpu_seconds() -> float:
-    """Of this process and of those that it waited for."""
+    """CPU time in seconds of this process and of those that it waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

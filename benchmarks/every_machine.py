@@ -33,7 +33,7 @@ from translate.networks import GENERATORS
 
 MACHINES = {"native": {}, "AVX2 alone": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}}
 SLOWER = 1.03
-"""Of plain torch's time; below, it is noise."""
+"""A mode is slower from this multiple of plain torch's time on; below, it is noise."""
 
 
 def variants(bf16: bool) -> dict[str, dict[str, Callable[[], object]]]:

@@ -166,7 +166,7 @@ def draw_frames(folder: Path, count: int, size: tuple[int, int]) -> Path:
 
 
 def deviation(one: Path, other: Path) -> dict[str, float]:
-    """Of the files of two folders, in levels: mean and largest absolute difference."""
+    """Mean and largest absolute difference of the files of two folders, in levels of 255."""
     differences = [
         np.abs(read_image(path).astype(int) - read_image(other / path.name).astype(int))
         for path in sorted(one.glob("*.png"))

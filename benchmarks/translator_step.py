@@ -76,7 +76,7 @@ def reference_step(channels: int, device: torch.device) -> Callable[[Tensor, Ten
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """The same network of torch's own layers, which is what the published code is made of."""
+    """A network rebuilt of torch's own layers, which is what the published code is made of."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, InstanceNorm2d):

@@ -16,7 +16,7 @@ class Batch:
     """Tensors and smaller batches, some of which may be absent, that move together."""
 
     def to(self, device: torch.device | str) -> Self:
-        """The same batch on `device`; from pinned memory the copy does not block."""
+        """This batch on `device`; from pinned memory the copy does not block."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return type(self)(**{name: _moved(part, device) for name, part in parts.items()})
 

@@ -85,7 +85,7 @@ def self_produced_labels(probabilities: Tensor, auxiliary: Tensor, threshold: fl
 
     Args:
         probabilities: (B, K, H, W), by the main head.
-        auxiliary: The same by the other.
+        auxiliary: (B, K, H, W), by the auxiliary head.
         threshold: One's best class must be likelier than this.
 
     Returns:

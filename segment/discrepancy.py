@@ -50,7 +50,7 @@ def sliced_wasserstein(first: Tensor, second: Tensor, directions: Tensor) -> Ten
 
     Args:
         first: (B, N, K): what one classifier says of N pixels.
-        second: The same of the other.
+        second: (B, N, K): what the other classifier says of them.
         directions: (K, P), of length 1.
 
     Returns:

@@ -96,7 +96,7 @@ class FeatureNorm(nn.Module):
 
 
 def with_loss(output: SegmenterOutput, loss: Tensor) -> SegmenterOutput:
-    """The same output; what is back-propagated from any part of it back-propagates `loss` too, once.
+    """The output unchanged; what is back-propagated from any part of it back-propagates `loss` too, once.
 
     So a loss on what a pass computed inside needs neither a second pass nor a word in the step of each method. Mixtures
     of experts have their balancing losses in this way (Megatron-LM).

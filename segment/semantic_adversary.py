@@ -13,7 +13,7 @@ from segment.adversarial import TARGET
 from segment.classes import IGNORE_INDEX
 
 NOTHING = -100
-"""In place of an answer where there is no class; 255 may be one of twice as many as classes."""
+"""The answer where there is no class; 255 may be one of twice as many answers as classes."""
 
 
 def labels_at(label_map: Tensor, size: tuple[int, int]) -> Tensor:

@@ -77,7 +77,7 @@ class WatchedUpdate(PerformedUpdate):
         self.changes[optimizers] = changed(before, self.method)
 
     def networks(self):
-        """The same by network, the first part of a tensor's name."""
+        """The changes by network, the first part of a tensor's name."""
         return {step: {name.split(".")[0] for name in names} for step, names in self.changes.items()}
 
 

@@ -81,7 +81,7 @@ class Guidance:
             batch: What was translated, with the labels that the forms in use need.
             domain: "source" or "target".
             fake: (B, 3, H, W) in [-1, 1], translated from the batch's images of the domain; gradients flow.
-            labelled_fake: The same, from `labelled_images(batch, domain)`.
+            labelled_fake: (B, 3, H, W) in [-1, 1], translated from `labelled_images(batch, domain)`.
 
         Returns:
             Weighted scalars as far as they are in use: "label" and "consistency_source" from source images, "task" and

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from segment.peers import ALONE, Peers
 
 KEPT = -1
-"""Instead of a place to swap with."""
+"""Stands for an image that is not swapped with any in the pool."""
 
 
 class ImagePool(nn.Module):

@@ -28,7 +28,7 @@ class Network:
             there to do.
         height: Translate at this height, aspect kept, and bring the result back to the frame's own size; None: at its
             own size.
-        size: The same, at this width and height.
+        size: Width and height that frames are resized to, and back from.
         device: Where `translate` wants its image.
     """
 

@@ -58,7 +58,7 @@ class Part:
         return cls(int(rank) + 1, int(count))
 
     def of(self, items: Sequence[Item]) -> list[Item]:
-        """This part's items."""
+        """The items that fall to this part, every `count`-th."""
         return list(items[self.index - 1 :: self.count])
 
     @property

@@ -24,7 +24,7 @@ class TranslationOptions:
     Attributes:
         direction: Which way.
         height: Translate at this height and come back.
-        size: The same, at this width and height.
+        size: Translate at this width and height and come back.
         batch_size: Frames that go through the network together.
         quality: Of JPEG.
         part: Do only this part of the frames.

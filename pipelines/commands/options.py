@@ -180,12 +180,12 @@ class Request:
 
     config: Path
     overrides: tuple[str, ...]
-    """Those of --set, and --seeds as one of them."""
+    """What --set changes in the config, and --seeds as one such change."""
     workspace: "Workspace"
     seed: int
-    """The one of --seed, else the config's first."""
+    """The seed of --seed, else the config's first."""
     workers: int
-    """Those of --workers, for what needs no session."""
+    """The number that --workers gives, for what needs no session."""
     open_session: "Callable[[], Session]"
 
     @functools.cached_property

@@ -71,7 +71,7 @@ inference_options = gathered(
     click.option("--height", type=click.IntRange(16), default=None,
                  help="Translate at this height and come back to the image's own size."),
     click.option("--size", type=click.IntRange(16), nargs=2, default=None, metavar="WIDTH HEIGHT",
-                 help="The same, at this width and height."),
+                 help="Translate at this width and height and come back."),
     click.option("--tile", type=click.IntRange(16), default=None,
                  help="Translate in tiles of this side, for frames beyond memory."),
     click.option("--batch", type=click.IntRange(1), default=1, show_default=True,

@@ -39,7 +39,7 @@ class Abilities:
 
 @functools.cache
 def abilities() -> Abilities:
-    """Those of this machine."""
+    """What this machine's processor can do; looked up once."""
     return read_abilities(CPUINFO.read_text() if CPUINFO.exists() else "", os.environ)
 
 

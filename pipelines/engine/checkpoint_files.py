@@ -12,7 +12,7 @@ from pipelines.data.files import sha256_of
 from pipelines.errors import CheckpointError
 
 FORMAT = 1
-"""Of `state.json`; raised when a reader of an older version could go wrong."""
+"""The format of `state.json`; raised when a reader of an older version could go wrong."""
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

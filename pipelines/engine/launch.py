@@ -31,7 +31,7 @@ class Machine:
     device: torch.device
     precision: str
     processes: Processes = ALONE
-    """Those that train together, each on its own device."""
+    """The processes that train together, each on its own device."""
     learning: str | None = None
     """Precision of training where it was left to us; None where `precision` was asked for by name."""
 
@@ -40,7 +40,7 @@ class Machine:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def for_training(self, begun: str | None = None) -> "Machine":
-        """The same as training uses it.
+        """This machine as training uses it.
 
         Args:
             begun: Precision of the run that is carried on; it is kept unless another one was asked for by name.
@@ -134,7 +134,7 @@ def use_threads(threads: int | None) -> None:
 
 
 def make_deterministic() -> None:
-    """Same inputs, same bits: the promise behind exact resume."""
+    """Have torch give the same bits for the same inputs: the promise behind exact resume."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     # Else each new tensor is filled with NaN first: 8 % of a segmenter's step, for code that reads what it never wrote.

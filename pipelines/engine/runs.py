@@ -163,7 +163,7 @@ class RunFolder:
 
 
 class FollowedRun(RunFolder):
-    """The same folder in a process that another one leads: it reads the leader's checkpoints and writes nothing."""
+    """The run folder in a process that another one leads: it reads the leader's checkpoints and writes nothing."""
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path, self.config = path, as_json(config)

@@ -108,7 +108,7 @@ class Adaptation(Settings):
 
 
 class NormedAdaptation(Adaptation):
-    """The same of methods that are not that very loss."""
+    """An adaptation to which the loss on feature norms may be added: any method but SAFN, which is that loss."""
 
     feature_norm: Annotated[FeatureNorm | None, Later()] = None
     """Makes features of both domains longer beside what the method does; absent: leaves them."""
@@ -149,7 +149,7 @@ class SegmenterSettings(AugmentationSettings, Training):
     """Whether each batch holds the shares as exactly as they divide (6 and 6 of 12 at 0.5); otherwise each frame draws
     where it comes from, and the shares hold on average."""
     last_steps_on_target: NonNegativeInt = 0
-    """So many steps at the end learn from labelled target frames alone; needs `shares.target` above 0."""
+    """Number of steps at the end that learn from labelled target frames alone; needs `shares.target` above 0."""
     batch: PositiveInt = 12
     """Frames in a step, over all processes of torchrun, which share them evenly: their number changes nothing that is
     learnt from. Most networks need 2 or more in each process, since batch statistics of a globally pooled map need two

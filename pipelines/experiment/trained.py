@@ -121,7 +121,7 @@ class TrainedSegmenter:
 
     @property
     def sha256(self) -> str:
-        """Of the checkpoint, or of the list of several and of how they are weighed."""
+        """The hash of the checkpoint, or of the list of several and of how they are weighed."""
         hashes = [checkpoint_hash(checkpoint) for checkpoint in self.checkpoints]
         if not isinstance(self.network, Ensemble):
             return hashes[0]

@@ -75,7 +75,7 @@ class TranslatorTraining(Training):
         return False
 
     def unguided(self) -> Self:
-        """The same without guidance."""
+        """These settings without guidance."""
         return self if self.initial != UNGUIDED else self.model_copy(update={"initial": None})
 
 
@@ -103,7 +103,7 @@ class CycleGANSettings(_model("cyclegan")):
         return self.guidance
 
     def unguided(self) -> Self:
-        """The same without guidance."""
+        """These settings without guidance."""
         return super().unguided().model_copy(update={"guidance": None})
 
 

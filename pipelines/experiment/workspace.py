@@ -68,7 +68,7 @@ class Workspace:
         return self.translator(seed).parent / "translated"
 
     def finished_translation(self, seed: int) -> Path:
-        """The same as an absolute path, of a set that is there.
+        """The folder of the translated set as an absolute path, of a set that is there.
 
         Raises:
             UserError: It is not, or not to its end.
@@ -145,7 +145,7 @@ class Workspace:
         return self.unguided() if ARMS[arm].learns_from is None else self
 
     def unguided(self) -> "Workspace":
-        """The same experiment with a translator that nothing guides, in a folder of its own."""
+        """This experiment with a translator that nothing guides, in a folder of its own."""
         experiment = self.experiment.model_copy(update={"translator": self.experiment.translator.unguided()})
         return self.beside(experiment, self.stage_one / UNGUIDED, self.shared)
 

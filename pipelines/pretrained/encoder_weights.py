@@ -152,7 +152,7 @@ def _is_blue_first(weights: Mapping[str, Tensor]) -> bool:
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same under the names that AdaptSegNet's network has."""
+    """The weights under the names that AdaptSegNet's network has."""
     return {unwrapped(key).removeprefix("Scale."): value for key, value in weights.items()}
 
 

@@ -22,7 +22,7 @@ class TranslatorImport:
     reverse: Path | None = None
     """File of the generator the other way."""
     discriminators: Sequence[Path] = ()
-    """Of target images first, then of source images; to train on with CycleGAN, or pix2pixHD's one."""
+    """Files of the discriminators, of target images first, then of source images, or pix2pixHD's one; to train on."""
     encoder: Path | None = None
     """pix2pixHD's encoder of instances."""
     clusters: Path | None = None

@@ -96,7 +96,7 @@ class Match:
     missing_auxiliary: tuple[str, ...]
     unexpected: tuple[str, ...]
     num_classes: int
-    """That its main head tells apart."""
+    """Classes that its main head tells apart."""
     foreign: tuple[str, ...] = ()
     """Unexpected keys of what may take part in what the published network computes."""
     twins: tuple[str, ...] = ()

@@ -67,7 +67,7 @@ class DomainPair:
     classes: list[ClassShift]
 
     def shift(self, train_id: int) -> ClassShift:
-        """That of one class."""
+        """How far apart one class lies; NaN where nothing is known of it."""
         nothing = ClassShift(train_id, math.nan, math.nan)
         return next((shift for shift in self.classes if shift.train_id == train_id), nothing)
 

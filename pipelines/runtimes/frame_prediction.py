@@ -155,7 +155,7 @@ class FramePredictor:
         return self.label_map(frame, size).cpu().numpy()
 
     def label_map(self, frame: np.ndarray, size: tuple[int, int]) -> Tensor:
-        """The same, uint8 (height, width), still on the device."""
+        """The label map of a frame at `size`, uint8 (height, width), still on the device."""
         return self.segmenter.label_map(self._seen(frame), size)[0]
 
     def logits(self, frame: np.ndarray, size: tuple[int, int]) -> Tensor:

@@ -33,7 +33,7 @@ from segment.settings import NonNegativeFloat, PositiveFloat, PositiveInt, check
 
 @dataclass(frozen=True)
 class ASSSettings(DiscriminatorSettings):
-    """Of the weights the paper gives that of the semantic adversary alone; the others are AdaptSegNet's."""
+    """The paper gives the weight of the semantic adversary alone; the other weights are AdaptSegNet's."""
 
     labelled_weight: PositiveFloat = 1.0
     """Weight of the losses on labelled target frames, beside 1 of those on source frames."""

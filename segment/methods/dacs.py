@@ -18,7 +18,7 @@ from segment.pseudo_labels import log_of_pseudo_labels
 
 @dataclass(frozen=True)
 class DACSSettings(SelfTrainingSettings):
-    """Those of the paper's code, where self-training begins at once: `start_step` 0 has it so."""
+    """The settings of the paper's code, where self-training begins at once: `start_step` 0 has it so."""
 
 
 class DACS(SelfTraining):

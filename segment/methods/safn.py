@@ -19,7 +19,7 @@ from segment.networks.segmenter import Segmenter
 
 @dataclass(frozen=True)
 class SAFNSettings(FeatureNormSettings):
-    """Those of the loss, which is all that there is."""
+    """The settings of the loss on feature norms, which is all that there is."""
 
 
 class SAFN(SegmenterTraining):

@@ -73,7 +73,7 @@ class SegmenterTrainingSettings:
     schedule: Literal["poly", "cosine"] = "poly"
     """How the learning rate falls after the warm-up; "cosine" as in SGDR (arXiv:1608.03983), without restarts."""
     poly_power: PositiveFloat = 0.9
-    """Of "poly": the rate is (1 - progress) ** poly_power (DeepLab, arXiv:1606.00915)."""
+    """Exponent of the "poly" schedule: the rate is (1 - progress) ** poly_power (DeepLab, arXiv:1606.00915)."""
     warmup_steps: NonNegativeInt = 1000
     """Steps in which the rate rises to its full height."""
     ema_decay: Decay | None = None
@@ -162,7 +162,7 @@ class SegmenterTraining(Method):
         return torch.channels_last
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """That of the segmenter is called "network"; a method may add those of its own networks."""
+        """Optimizers by name: the segmenter's is "network"; a method may add those of its own networks."""
         return self._optimizers
 
     def warnings(self, logged: Mapping[str, float]) -> list[str]:
@@ -199,7 +199,7 @@ class SegmenterTraining(Method):
         return losses | self.network.own_losses(output, label_map)
 
     def losses_of_heads(self, output: SegmenterOutput, label_map: Tensor, auxiliary_weight: float) -> dict[str, Tensor]:
-        """The same without the network's own: of any network, with the weight of its auxiliary heads."""
+        """Losses of the main and auxiliary heads of any network, without losses that the network itself adds."""
         losses = {"main": self.loss(output.main, label_map, self.class_weights)}
         if output.auxiliary:
             parts = [self.loss(logits, label_map, self.class_weights) for logits in output.auxiliary]
@@ -230,12 +230,15 @@ class SegmenterTraining(Method):
         return with_loss(output, self.feature_norm.loss(features, domain))
 
     def output_and_map(
-        self, look: Callable[[Tensor], tuple[SegmenterOutput, Tensor]], image: Tensor, domain: Domain
+        self, forward_pass: Callable[[Tensor], tuple[SegmenterOutput, Tensor]], image: Tensor, domain: Domain
     ) -> tuple[SegmenterOutput, Tensor]:
-        """The same by a pass that hands out a map too: `look` is `self.network.with_features` or of its kind."""
+        """The output of a pass that hands out a map too, and the map.
+
+        `forward_pass` is `self.network.with_features` or of its kind.
+        """
         if self.feature_norm is None:
-            return look(image)
-        (output, its_map), features = self.network.with_features(image, look)
+            return forward_pass(image)
+        (output, its_map), features = self.network.with_features(image, forward_pass)
         return with_loss(output, self.feature_norm.loss(features, domain)), its_map
 
     def observed(self) -> dict[str, Tensor]:

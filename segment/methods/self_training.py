@@ -33,9 +33,9 @@ from segment.settings import (
 
 SMALLEST_BLUR = 0.15
 NOT_MEASURED = torch.finfo(torch.float32).max
-"""Of a loss: above all others, and a number, as all of a state must be."""
+"""A loss that was not measured yet: above all others, and a finite number, as all of a state must be."""
 SHARE_OF_THE_LATEST = 0.01
-"""Of the moving means of the source's loss and of the teacher's likelihoods."""
+"""Weight of the latest value in the moving means of the source's loss and of the teacher's likelihoods."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class SelfTrainingSettings:
     ignored_top: Fraction = 0.0
     """Share of a target frame's height at its top whose pseudo-labels are not learnt; 0.03 in DAFormer."""
     ignored_bottom: Fraction = 0.0
-    """The same at the bottom, where the own car is seen; 0.23 in DAFormer."""
+    """Share of its height at the bottom, where the own car is seen, that is not learnt; 0.23 in DAFormer."""
     healthy_loss: NonNegativeFloat = 1.0
     """Self-training begins when the source's cross-entropy has fallen below this in the mean, since a teacher that does
     not know its own domain teaches noise; 0 waits for `start_step`."""

@@ -26,7 +26,7 @@ from segment.settings import PositiveFloat, PositiveInt, check_settings
 
 @dataclass(frozen=True)
 class SWDSettings:
-    """Of the authors' code only the part for points of two dimensions is published; `projections` is from there."""
+    """The authors published only their code for points of two dimensions; `projections` is from there."""
 
     discrepancy_weight: PositiveFloat = 1.0
     """Weight of the discrepancy on target frames, in both steps that it has a part in."""

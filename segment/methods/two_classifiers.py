@@ -17,7 +17,7 @@ class TwoViews(NamedTuple):
     """What both classifiers say of a batch of images, from one pass."""
 
     output: SegmenterOutput
-    """Of the network."""
+    """What the network says, by its own classifier."""
     second: Tensor
     """(B, K, H, W): logits of the second classifier, at the images' size."""
     features: Tensor

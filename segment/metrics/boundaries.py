@@ -17,7 +17,7 @@ from segment.metrics.regions import joint_counts
 GENERAL_RATIO = 0.02
 """Width of the counted band in parts of the image's diagonal: 15 pixels at 640x360."""
 CITYSCAPES_RATIO = 0.005
-"""The same for Cityscapes, whose labels are finer: 11 pixels at 2048x1024."""
+"""Width of the band, in parts of the diagonal, for Cityscapes, whose labels are finer: 11 pixels at 2048x1024."""
 
 
 def band_width(size: tuple[int, int], ratio: float) -> int:

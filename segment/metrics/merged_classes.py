@@ -48,7 +48,7 @@ def lowest_ids(groups: Groups) -> list[int]:
 
 
 def counted_once(train_ids: Iterable[int], groups: Groups) -> list[int]:
-    """Those of the train ids that stand for a class of their own or for a group."""
+    """The train ids that stand for a class of their own or for a group, each group once."""
     lowest = lowest_ids(groups)
     return [train_id for train_id in train_ids if lowest[train_id] == train_id]
 

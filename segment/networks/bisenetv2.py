@@ -73,7 +73,7 @@ class GatherExpand(nn.Module):
 
 
 class StridedGatherExpand(nn.Module):
-    """The same at half the resolution, with a separable convolution for a shortcut (fig. 5c)."""
+    """Gather and expand to half the resolution, with a separable convolution for a shortcut (fig. 5c)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -121,11 +121,11 @@ class HierarchicalAttention(Segmenter):
         self.scales = tuple(sorted(float(scale) for scale in scales))
 
     def classifying_module(self) -> nn.Module:
-        """That of the segmenter inside."""
+        """The classifying module of the segmenter inside."""
         return self.segmenter.classifying_module()
 
     def own_losses(self, output: SegmenterOutput, label_map: Tensor) -> dict[str, Tensor]:
-        """Those of the segmenter inside."""
+        """The losses of the segmenter inside."""
         return self.segmenter.own_losses(output, label_map)
 
     def at_image_size(self, coarse: Tensor, height: int, width: int) -> Tensor:

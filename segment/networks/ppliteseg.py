@@ -183,7 +183,7 @@ def ppliteseg_t(num_classes: int = 19, auxiliary: bool = True) -> PPLiteSeg:
 
 
 def ppliteseg_b(num_classes: int = 19, auxiliary: bool = True) -> PPLiteSeg:
-    """The same on STDC2, with a wider decoder; 74.4 mIoU from scratch in zh320's hands.
+    """PP-LiteSeg on STDC2, with a wider decoder; 74.4 mIoU from scratch in zh320's hands.
 
     There is no auxiliary head, whatever `auxiliary` says.
     """

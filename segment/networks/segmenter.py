@@ -22,7 +22,7 @@ class SegmenterOutput(NamedTuple):
     main: Tensor
     """(B, K, H, W)."""
     auxiliary: tuple[Tensor, ...] = ()
-    """The same of each head that only training uses."""
+    """Logits (B, K, H, W) of each head that only training uses."""
     boundary: Tensor | None = None
     """(B, 1, H, W): of a head that tells boundaries between classes from all else."""
 
@@ -86,15 +86,15 @@ class Segmenter(nn.Module, ABC):
         return (parameter for name, parameter in named if not name.startswith(self.encoder_keys))
 
     def classes(self) -> int:
-        """How many classes it tells apart: one look at an empty image."""
-        return self._seen_in_nothing()[0].shape[1]
+        """How many classes it tells apart, from one pass of an empty image."""
+        return self._pass_of_empty_image()[0].shape[1]
 
     def feature_channels(self) -> int:
-        """Channels of the map of features that pixels are classified by: one look at an empty image."""
-        return self._seen_in_nothing()[1].shape[1]
+        """Channels of the map of features that pixels are classified by, from one pass of an empty image."""
+        return self._pass_of_empty_image()[1].shape[1]
 
     @torch.no_grad()
-    def _seen_in_nothing(self) -> tuple[Tensor, Tensor]:
+    def _pass_of_empty_image(self) -> tuple[Tensor, Tensor]:
         network, was_training = self, self.training
         logits, features = network.eval().with_features(self.image_mean.expand(1, 3, 64, 64))
         self.train(was_training)
@@ -105,20 +105,20 @@ class Segmenter(nn.Module, ABC):
         """How many heads with logits of the classes only training uses."""
         return len(copy.deepcopy(self).train()(self.image_mean.expand(2, 3, 64, 64)).auxiliary)
 
-    def with_features(self, image: Tensor, look: Callable[[Tensor], Any] | None = None) -> tuple[Any, Tensor]:
+    def with_features(self, image: Tensor, forward_pass: Callable[[Tensor], Any] | None = None) -> tuple[Any, Tensor]:
         """What `forward` returns, and the map of features that pixels are classified by, from one pass.
 
         Args:
             image: As `forward` takes it.
-            look: What to return the output of instead of `forward`'s, such as `with_encoder_features`.
+            forward_pass: What to return the output of instead of `forward`'s, such as `with_encoder_features`.
 
         Returns:
             The output; and (B, C, h, w), at the classifier's own size, with gradient where there is one. A network that
-            looks at several scales classifies at each: of these the finest map, which says most of where things are.
+            sees several scales classifies at each: of these the finest map, which says most of where things are.
         """
         seen: list[Tensor] = []
         with self.classifying_module().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
-            output = self(image) if look is None else look(image)
+            output = self(image) if forward_pass is None else forward_pass(image)
         return output, _finest(seen)
 
     def with_encoder_features(self, image: Tensor) -> tuple[SegmenterOutput | Tensor, Tensor]:

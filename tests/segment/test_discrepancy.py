@@ -59,7 +59,7 @@ def test_which_pixel_says_it_is_all_the_same():
 
 
 def test_each_image_is_compared_with_itself():
-    """The same points in all, but in the other image: as far apart as the images are."""
+    """Points that equal those of the other image are as far apart as the images are."""
     heap = torch.stack([torch.zeros(4, 1), torch.ones(4, 1)])
     assert sliced_wasserstein(heap, heap.flip(0), torch.ones(1, 1)).item() == 1
 

@@ -1,4 +1,4 @@
-"""The same convolution for training: Winograd's algorithm forward, and transposed for both gradients.
+"""3x3 convolution for training: Winograd's algorithm forward, and transposed for both gradients.
 
 Tile by tile, with B d the inputs d at the points and G g the filters there, the outputs are A of their products,
 summed over channels (Lavin and Gray, arXiv:1509.09308). All of it is linear in each of its factors, so the gradients
@@ -21,10 +21,11 @@ from torch.nn import functional
 from translate.fast.winograd import Tile, point_matrices
 
 EXACT_TILES = (4, 4), (4, 4)
-"""Forward and backward, in float32: rounding errors of 1e-6."""
+"""Sides of the output tiles, forward and backward, in float32: rounding errors of 1e-6."""
 ROUGH_TILES = (2, 4), (4, 4)
-"""The same in bf16, where products round by 0.9 % of the outputs' size with the one and 1.5 % with the other, direct
-ones by 0.3 %. What is rounded forward is passed on by every layer that follows; gradients are noisy anyhow."""
+"""Sides of the output tiles in bf16, where products round by 0.9 % of the outputs' size with the one and 1.5 % with the
+other, direct ones by 0.3 %. What is rounded forward is passed on by every layer that follows; gradients are noisy
+anyhow."""
 
 
 def mirrored_convolution(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -39,14 +39,15 @@ class CUTSettings(UnpairedTrainingSettings):
     """
 
     generator: Annotated[str, OneOf("translate.networks.RESNETS")] = "resnet9"
-    """Its encoder is also what patches are compared by."""
+    """Name of the generator's network; its encoder is also what patches are compared by."""
     initialisation: Annotated[str, OneOf("translate.networks.initialisation.INITIALISATIONS")] = "xavier"
     antialias: bool = True
     """Blur before halving and after doubling, as the published generators do; off, a step takes less time."""
     contrast_weight: PositiveFloat = 1.0
     """Weight of the patch-contrastive term; lambda_X in eq. 5."""
     contrast_identity: bool = True
-    """The same term on target images, which ought to stay as they are; lambda_Y in eq. 5. Off in FastCUT."""
+    """Whether the patch-contrastive term is also taken on target images, which ought to stay; lambda_Y in eq. 5. Off in
+    FastCUT."""
     flip_equivariance: bool = False
     """Translate mirrored images in half of the steps and contrast with the unmirrored ones; FastCUT's augmentation."""
     temperature: PositiveFloat = 0.07

@@ -17,7 +17,7 @@ INSTANCE_FILE = "_instanceIds.png"
 LABEL_FOLDER, INSTANCE_FOLDER = "_label", "_inst"
 """How pix2pixHD's authors end the names of the two folders beside each other: train_label and train_inst."""
 LARGEST_ID = 2**16 - 2
-"""So that a thing's number stays below 2^24 and survives a float32."""
+"""The largest instance id that is read: with it a thing's number stays below 2^24 and survives a float32."""
 PER_CLASS = 1000
 """A stored id is label id * 1000 + number, or the bare label id where things are not told apart."""
 

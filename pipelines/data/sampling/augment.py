@@ -66,7 +66,7 @@ class FrameChanges:
     style: str = "colour"
     """ "colour", "fourier" or "either"."""
     style_window: float = 0.01
-    """Of "fourier": see `segment.appearance.style.transfer_amplitude`."""
+    """How far "fourier" reaches; see `segment.appearance.style.transfer_amplitude`."""
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class Draws:
     """Which batches are drawn here: each is a function of the run's seed and of its step."""
 
     seed: int
-    """Of the run."""
+    """The run's seed."""
     batch: int
     """Slots in a batch, each for one frame (of every domain)."""
     share: range | None = None
@@ -124,7 +124,7 @@ class Draws:
 
     @property
     def slots(self) -> range:
-        """Those to make."""
+        """The slots that are made here: this process's share, or all."""
         return range(self.batch) if self.share is None else self.share
 
 

@@ -187,7 +187,7 @@ def evaluate_checkpoint(
 def evaluate_segmenter(
     workspace: Workspace, trained: TrainedSegmenter, session: Session, options: EvaluationOptions
 ) -> Evaluation:
-    """The same of a segmenter that is open already; for one that averages several, `options.output` says where."""
+    """Evaluate a segmenter that is open already; for one that averages several, `options.output` says where."""
     machine, inference = session.machine, options.inference
     identity = {
         "checkpoint": trained.sha256,

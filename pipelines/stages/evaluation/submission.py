@@ -81,7 +81,7 @@ def write_submission(sets: Sequence[FrameSet], evaluated: Path | None, predict_o
 def submit_checkpoint(
     sets: Sequence[FrameSet], path: Path, evaluated: Path | None, folder: Path, session: Session, inference: Inference
 ) -> int:
-    """The same with the network of a run folder or checkpoint."""
+    """Write a submission of predictions by the network of a run folder or checkpoint."""
     network, settings, _ = load_segmenter(path, session.machine)
     predict_one = open_predictor(network, settings.height, session.machine, inference)
     return write_submission(sets, evaluated, predict_one, folder)

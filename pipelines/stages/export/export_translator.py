@@ -20,8 +20,9 @@ MEAN_LEVELS = 0.05
 WATCHED = (2, 64, 96)
 """Batch, height and width, at least, of the images that converters watch a generator on."""
 COMPARED = (1, 128, 80), (3, 72, 104)
-"""The same of those that both sides run on: none like the one before. A U-Net of 8 halvings works at multiples of 256
-pixels, so its images are larger; sizes counted in its multiples, as they once were, came to 8192x5120."""
+"""Batch, height and width, at least, of the images that both sides are compared on, none like `WATCHED`. A U-Net of 8
+halvings works at multiples of 256 pixels, so its images are larger; sizes counted in its multiples, as they once were,
+came to 8192x5120."""
 
 
 @dataclass(frozen=True)

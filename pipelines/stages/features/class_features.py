@@ -44,7 +44,7 @@ class ClassFeatures:
         return len(self.classes)
 
     def chosen(self, which: np.ndarray) -> "ClassFeatures":
-        """Those that a mask or numbers name."""
+        """The cells that a mask, bool (N,), or indices choose."""
         values = self.values[torch.from_numpy(np.arange(len(self))[which])]
         return ClassFeatures(values, self.classes[which], self.frames[which], self.cells[which])
 

@@ -333,9 +333,9 @@ def _pair(
 
 
 def _of_each(features: ClassFeatures, wanted: Mapping[int, int]) -> ClassFeatures:
-    """So many of each of some classes."""
-    places = [np.flatnonzero(features.classes == i)[:count] for i, count in wanted.items()]
-    return features.chosen(np.concatenate(places))
+    """The first cells of some classes: class -> how many."""
+    chosen = [np.flatnonzero(features.classes == i)[:count] for i, count in wanted.items()]
+    return features.chosen(np.concatenate(chosen))
 
 
 def learnt_from(frames: int, seed: int) -> np.ndarray:

@@ -41,7 +41,7 @@ SECONDS_BETWEEN_WRITES = 60.0
 FLAGGED = 0.05
 """Share of a class's pixels, over the whole set, from which on a flip is told."""
 FLAGGED_IN_FRAME = 0.2
-"""The same in a single frame, where small classes flip by the noise of a few pixels."""
+"""Share of a class's pixels in one frame from which on a flip is told: small classes flip by a few noisy pixels."""
 
 
 @dataclass(frozen=True)

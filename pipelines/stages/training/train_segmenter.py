@@ -113,7 +113,7 @@ def labelled_batches(workspace: Workspace, seed: int, arm: str, processes: Proce
 
 
 def adaptation_batches(workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE) -> AdaptationBatches:
-    """The same, with frames of the target beside them; of these the label maps are not read."""
+    """An arm's labelled frames in their shares, and beside them target frames whose label maps are not read."""
     settings = workspace.experiment.segmenter
     kept_height = largest_height(settings.height, settings.scale[1])
     target = filled_pool("target", workspace.target, kept_height, processes=processes)
@@ -124,7 +124,7 @@ def adaptation_batches(workspace: Workspace, seed: int, arm: str, processes: Pro
 def semi_supervised_batches(
     workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE
 ) -> AdaptationBatches:
-    """The same, with the labelled target frames that the arm may learn from (`labelled_target`) as a third part."""
+    """Batches of `adaptation_batches` with the target frames that the arm may learn from (`labelled_target`)."""
     settings = workspace.experiment.segmenter
     batches = adaptation_batches(workspace, seed, arm, processes)
     few = _sets_of(workspace, seed, arm, "target")

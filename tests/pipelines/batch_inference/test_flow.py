@@ -183,7 +183,7 @@ def hostile(tmp_path_factory):
 
 
 def sorted_by_suffix(folder, target):
-    """The same files, each kind in a folder of its own."""
+    """The folder's files, each kind in a folder of its own."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             continue

@@ -42,7 +42,7 @@ class Counting:
 
 
 def small_translator(channels):
-    """Of real layers, from source to target."""
+    """A translator of real layers, from source to target."""
     torch.manual_seed(0)
     return ImageTranslator({"source_to_target": GENERATORS["resnet6"](base_channels=channels)}).eval()
 

@@ -49,7 +49,7 @@ def test_the_seed_decides_and_nothing_else():
 
 
 def test_frames_added_later_reshuffle_nothing():
-    """Of a larger set the same number is wanted: frames that were not chosen before come in, none changes places."""
+    """The same number is wanted of a larger set: frames that were not chosen before come in, none changes places."""
     grown = [frame_set("day", 12), frame_set("night", 9)]
     before, after = set(subset(6)), set(subset(6, sets=grown))
     assert len(before - after) <= 1 and after - before <= {"night/008"}

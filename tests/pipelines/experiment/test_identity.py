@@ -83,7 +83,7 @@ def test_reports_and_few_labels_made_before_are_known_again(frames):
 
 
 def changed_inputs(make, *overrides):
-    """Of which stages an override changes the inputs, with seed 0."""
+    """The stages whose inputs an override changes, with seed 0."""
     before, after = make(), make(*overrides)
     parts = {"translator": lambda workspace: translator_inputs(workspace, 0)}
     for arm in ("source_only", "translated", "oracle"):

@@ -19,7 +19,7 @@ from pipelines.stages.comparison.compare import compare
 
 
 def fingerprint(workspace):
-    """Of the source frames."""
+    """The fingerprint of the source frames."""
     return workspace.sets.fingerprint(workspace.source)
 
 
@@ -118,7 +118,7 @@ def files_of(sets):
 
 
 def test_a_comparison_looks_through_each_set_once(copied_run, make_workspace, cpu, looked_at):
-    """And once more at the validation and source frames that the page of features shows."""
+    """Each set once, and once more the validation and source frames that the page of features shows."""
     workspace = make_workspace(run=copied_run)
     compare(workspace, Session(cpu, command="sim2real compare"))
     once, shown = files_of(workspace.target), files_of(workspace.validation) + files_of(workspace.source)

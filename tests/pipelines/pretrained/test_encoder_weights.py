@@ -24,7 +24,7 @@ def narrow():
 
 
 def encoder_of(network):
-    """Its encoder's tensors, plainly named, each of other numbers."""
+    """The tensors of the network's encoder, plainly named, each of other numbers."""
     state = {key: value + 1.5 for key, value in network.state_dict().items() if value.is_floating_point()}
     return {key: value for key, value in state.items() if not key.startswith("layer5")} | {"fc.bias": torch.ones(3)}
 

@@ -177,7 +177,7 @@ def test_an_imported_network_computes_what_it_did(drawn, tmp_path, cpu, name):
 
 
 def test_clans_two_classifiers_become_one_that_says_what_both_say(tmp_path, cpu):
-    """Its code adds up their logits, and sums all four branches of each; there is nothing to ask."""
+    """CLAN's code adds up their logits, and sums all four branches of each; there is nothing to ask."""
     torch.manual_seed(3)
     first, second = (rough(NETWORKS["deeplabv2_resnet101_four_branches"]()).eval() for _ in range(2))
     second.load_state_dict(
@@ -414,7 +414,7 @@ def test_a_name_given_imports_as_the_name_found(drawn, save, tmp_path, commands)
 
 
 def test_a_segmenter_is_unpickled_elsewhere_and_within_limits(tmp_path, save):
-    """The same reader as for translators: a file that could run code is refused."""
+    """Segmenters are read as translators are: a file that could run code is refused."""
 
     file = save("evil.pth", {"state_dict": {"conv1.0.weight": torch.zeros(1)}, "hook": print})
     with pytest.raises(CheckpointError, match=r"holds more than tensors .*could run code and is not read"):

@@ -33,7 +33,7 @@ PYTHON_2 = (  # what numpy 1.13 under Python 2.7 pickles for {7: array([[0.25, -
 
 
 def centres(most=10, seed=3):
-    """Of seven classes, one look of the first, two of the second, and so on; as scikit-learn's k-means finds them."""
+    """Centres of seven classes, one of the first, two of the second and so on, as scikit-learn's k-means finds them."""
     random = np.random.default_rng(seed)
     return {label: random.uniform(-1, 1, (min(most, n + 1), 3)) for n, label in enumerate((0, 4, 7, 23, 26, 24, 33))}
 

@@ -77,5 +77,5 @@ def test_a_signal_is_handled_after_plans_were_given_up(given_up):
 
 
 def test_openvino_reports_to_nobody(given_up):
-    """Its telemetry would be a thread that forks this process, for every conversion."""
+    """OpenVINO's telemetry would be a thread that forks this process, for every conversion."""
     assert given_up.stdout.splitlines()[-1] == "None 1"

@@ -60,7 +60,7 @@ class Unmoved(torch.nn.Module):
 
 
 def views(first, second):
-    """Of one image of 32x32 pixels, whose logits are alike in all of them."""
+    """What two classifiers say of one image of 32x32 pixels, the same at every pixel."""
     maps = [torch.tensor(logits).view(1, -1, 1, 1).expand(1, len(logits), 32, 32) for logits in (first, second)]
     return TwoViews(SegmenterOutput(maps[0]), maps[1], maps[0])
 

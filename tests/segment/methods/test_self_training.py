@@ -47,7 +47,7 @@ def test_the_weight_is_the_share_of_pixels_that_the_teacher_is_sure_of(threshold
 
 
 def test_rows_at_the_edges_weigh_nothing():
-    """Of 8 rows the first two and the last one are left out; the share of sure pixels is of the whole frame."""
+    """The first two and the last of 8 rows are left out; the share of sure pixels is of the whole frame."""
     method = small(threshold=0.5, ignored_top=0.25, ignored_bottom=0.125)
     method.teacher.network = Certain()
     _, weight = method.pseudo_labels(torch.rand(1, 3, 8, 4))
@@ -86,7 +86,7 @@ def test_it_begins_at_the_latest_step_however_the_source_fares():
 
 
 def test_all_processes_begin_together():
-    """Of two processes the other one's loss is 3: the mean of 1 and 3 counts in both."""
+    """The other of two processes has a loss of 3: the mean of 1 and 3 counts in both."""
 
     def sum_of_both(tensor):
         return tensor + torch.tensor([3.0, 1.0])

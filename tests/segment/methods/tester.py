@@ -31,7 +31,7 @@ class TinySegmenter(Segmenter):
 
 
 class WithoutAuxiliary(TinySegmenter):
-    """The same with one head alone."""
+    """A tiny segmenter with one head alone."""
 
     def coarse_logits(self, normalised):
         return SegmenterOutput(self.main(self.features(normalised)))

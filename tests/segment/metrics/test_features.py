@@ -55,7 +55,7 @@ class TestMaximumMeanDiscrepancy:
         assert value == pytest.approx(2 * within - 2 * between)
 
     def test_the_median_heuristic(self):
-        """Of 0, 1, 3: distances 1, 3, 2."""
+        """The points 0, 1, 3 have distances 1, 3, 2."""
         assert median_distance(torch.tensor([[0.0], [1], [3]])) == 2
         first, second = normal(30), normal(40, 1.0, seed=1)
         width = median_distance(torch.cat((first, second)))

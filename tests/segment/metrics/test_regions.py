@@ -245,7 +245,7 @@ def test_scores_equal_those_of_cityscapesscripts(label_id_pairs, confusion, tmp_
 
 
 def test_scores_equal_the_recorded_official_ones(confusion):
-    """So that the definition stays put where cityscapesScripts is not installed."""
+    """Recorded scores keep the definition in place where cityscapesScripts is not installed."""
     assert mean_iou(confusion).item() == approximately(0.518193910617344)
     assert pixel_accuracy(confusion).item() == approximately(0.6685929084380611)
 

@@ -159,7 +159,7 @@ def test_pappm_keeps_the_size_and_sees_the_whole_map():
 
 
 def test_the_widths_of_pappm_do_not_hear_each_other():
-    """Its four groups are what makes it parallel: the weights of one width see that width's channels alone."""
+    """PAPPM's four groups are what makes it parallel: the weights of one width see that width's channels alone."""
     assert PAPPM(inputs=4, branch=3, outputs=5).scale_process[2].weight.shape == (12, 3, 3, 3)
 
 

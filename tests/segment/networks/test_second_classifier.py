@@ -41,7 +41,7 @@ def test_classifying_weights_are_those_that_are_trained_and_not_of_normalisation
 
 
 def test_branches_that_take_no_part_are_not_compared():
-    """Of AdaptSegNet's four dilated branches two are summed: 2 x (9 x 32 x 3 + 3) values of its 4."""
+    """Two of AdaptSegNet's four dilated branches are summed: 2 x (9 x 32 x 3 + 3) values of its 4."""
     network = DeepLabV2(3, planes=1, blocks=(1, 1, 1, 1))
     assert classifying_weights(SecondClassifier(network)).numel() == 2 * (9 * 32 * 3 + 3)
 
@@ -66,7 +66,7 @@ def test_one_of_several_scales_sees_the_largest_of_training():
 
 @pytest.mark.parametrize("name", ["ddrnet23_slim", "ppliteseg_t"])
 def test_the_first_classifier_on_the_features_says_what_the_network_says(name):
-    """So both are brought to the image in the same way: in register, whatever is padded."""
+    """Both outputs are brought to the image in the same way: in register, whatever is padded."""
     torch.manual_seed(0)
     network, image = NETWORKS[name](num_classes=3).eval(), torch.rand(1, 3, 40, 70)
     with torch.no_grad():

@@ -198,7 +198,7 @@ def test_a_negative_scale_of_the_authors_norms_means_a_positive_one():
 
 @pytest.mark.parametrize("counted", [True, False])
 def test_weights_of_plain_norms_stay(counted):
-    """Of our own training, or of a PyTorch so old that no norm had a counter."""
+    """Weights of our own training stay, and those of a PyTorch so old that no norm had a counter."""
     state = STDCSeg(2, planes=2, blocks=(1, 1, 1)).state_dict()
     state = {k: -v for k, v in state.items() if counted or not k.endswith("num_batches_tracked")}
     assert all(with_our_norms(state)[key] is value for key, value in state.items())

@@ -29,7 +29,7 @@ class NetworkTester:
     has_boundary_head: bool = False
 
     def narrow(self, auxiliary=True):
-        """The same architecture for NUM_CLASSES classes, a few channels wide."""
+        """The network's architecture for NUM_CLASSES classes, a few channels wide."""
         raise TypeError("Build a narrow form of the network here.")
 
     @pytest.fixture

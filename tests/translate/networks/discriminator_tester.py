@@ -12,7 +12,7 @@ class DiscriminatorTester:
     parameters: int
     names: set[str]
     judgements: tuple[int, int]
-    """Of an image of 256x256."""
+    """Height and width of what it says of an image of 256x256."""
 
     def tiny(self):
         torch.manual_seed(0)

@@ -19,7 +19,7 @@ class GeneratorTester:
         return GENERATORS[self.name](base_channels=4, **self.settings)
 
     def image(self, images=1):
-        """Of the smallest square that is sure to work."""
+        """Random images of the smallest square that is sure to work."""
         side = max(16, 2 * self.tiny().side_multiple)
         return torch.rand(images, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
 

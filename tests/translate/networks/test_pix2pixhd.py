@@ -54,7 +54,7 @@ def test_shapes_are_those_of_published_checkpoints():
 
 
 def test_receptive_field():
-    """Of the widest kind of the sixteen kinds of columns that four doublings make: the middle of 768 is one."""
+    """Four doublings make sixteen kinds of columns; the middle of 768 is one of the kind that sees widest."""
     assert receptive_field(GlobalGenerator(in_channels=3, base_channels=1), side=768) == 645
 
 

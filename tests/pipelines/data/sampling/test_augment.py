@@ -191,7 +191,7 @@ def coloured(height, width):
 
 @pytest.mark.parametrize(("name", "changes"), [pair for pair in LOOKS.items() if pair[0] != "colour_jitter"])
 def test_probabilities_are_kept(name, changes):
-    """Of 200 frames a quarter: a standard deviation of 3 %."""
+    """A quarter of 200 frames: a standard deviation of 3 %."""
     label_map, image = blocks(32, 64), coloured(32, 64)
     plain = augmentation()(image, label_map, keyed_random(0))[0]
     rare = {key: 0.25 if value == 1.0 else value for key, value in changes.items()}

@@ -283,7 +283,7 @@ def test_a_bad_file_is_told_in_the_same_words_whichever_process_met_it(workers):
 
 
 class TestLabelsWithoutAClass:
-    """Their loss is zero throughout: a training on them would end well and have learnt nothing."""
+    """The loss of such labels is zero throughout: a training on them would end well and have learnt nothing."""
 
     def test_a_set_of_them_is_refused_before_the_first_step(self):
         nothing, something = Painted(label_maps=[np.full((4, 6), 255, np.uint8)] * 2), Painted(3)

@@ -62,7 +62,7 @@ def test_looks_change_every_image_that_they_may(name, changes):
 
 @pytest.mark.parametrize(("name", "changes"), [pair for pair in LOOKS.items() if pair[0] != "colour_jitter"])
 def test_probabilities_are_kept(name, changes):
-    """Of 240 images a quarter, or of the half that may be styled: a standard deviation of at most 4 %."""
+    """A quarter of 240 images, or of the half that may be styled: a standard deviation of at most 4 %."""
     rare = {key: 0.25 if value == 1.0 else value for key, value in changes.items()}
     batch = coloured(12, 16, 16)
     results = [augment(seed, batch, **rare).image for seed in range(20)]
@@ -77,7 +77,7 @@ def test_with_everything_off_the_batch_is_the_same():
 
 
 def test_the_seed_decides_everything():
-    """And the draws before it nothing: a resumed run makes the batches that it would have made."""
+    """Draws that came before decide nothing: a resumed run makes the batches that it would have made."""
     first, same, other = (augment(seed, **EVERYTHING | {"flip": True}) for seed in (3, 3, 4))
     assert torch.equal(first.image, same.image) and torch.equal(first.label_map, same.label_map)
     assert not torch.equal(first.image, other.image)

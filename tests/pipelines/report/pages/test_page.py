@@ -58,7 +58,7 @@ def test_page_has_every_section_and_the_headline(study, pictures):
 
 
 def test_class_that_is_predicted_but_never_labelled_is_named(study, pictures):
-    """Such a class scores 0 and pulls the mean down in some arms only, so the reader must know."""
+    """A class without labels scores 0 and pulls the mean down in some arms only, so the reader must know."""
     first = replace(study.results[0], iou=[0.0 if i == 3 else value for i, value in enumerate(study.results[0].iou)])
     text = Elements(render_page(replace(study, results=[first, *study.results[1:]]), pictures)).text
     assert "never labelled, hence counted as 0 there: wall." in text and "not in the labels" in text

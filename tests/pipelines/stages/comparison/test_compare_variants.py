@@ -106,7 +106,7 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
 
 
 def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
-    """Same bytes as `compare` made of it."""
+    """A variant that changes nothing has the bytes that `compare` made of the experiment."""
     weights = sorted((tiny_run / "seed-0/translated_net/checkpoints").rglob("method.safetensors"))[-1]
     same = compared.run / "variants/as_it_is" / weights.relative_to(tiny_run)
     assert same.read_bytes() == weights.read_bytes()
@@ -135,7 +135,7 @@ def test_variants_that_cannot_be_are_refused(tiny_config, tmp_path, tables, said
 
 
 def test_an_average_looks_at_both_networks_and_at_mirror_images(compared, tiny_config, cpu):
-    """Its predictions are those of the weighted mean, worked out here."""
+    """The average's predictions are those of the weighted mean, worked out here."""
     run = compared.run
     networks = [
         load_segmenter(run / f"variants/{name}/seed-0/translated_net", cpu)[0] for name in ("as_it_is", "weighed")

@@ -193,7 +193,7 @@ def test_read_back_when_nothing_changed_and_redone_when_the_identity_did(tmp_pat
 
 
 def test_an_evaluation_that_was_broken_off_is_not_read_back(tmp_path):
-    """Its predictions are partly those of the other checkpoint."""
+    """The predictions it left are partly those of the other checkpoint."""
     sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]], [[ROAD, CAR]])]
     evaluate(answering([[ROAD, CAR]], [[ROAD, CAR]]), sets, tmp_path / "out", {"checkpoint": "a"})
     with pytest.raises(IndexError):

@@ -94,7 +94,7 @@ def test_random_frames_score_as_officially(random_frames, monkeypatch):
 
 
 def test_random_frames_score_what_was_recorded(random_frames):
-    """So that the definitions stay put where cityscapesScripts is not installed."""
+    """Recorded scores keep the definitions in place where cityscapesScripts is not installed."""
     ours = our_figures(random_frames)
     assert ours["mean_iou"] == pytest.approx(0.518193910617344, rel=1e-12)
     assert ours["category_iou"]["mean"] == pytest.approx(0.5486134890132329, rel=1e-12)

@@ -67,7 +67,7 @@ def test_all_figures_of_one_wrong_pixel(tmp_path):
 
 
 def test_camvid_has_no_categories(tmp_path):
-    """Its bicyclists are human and vehicle."""
+    """CamVid's bicyclists are human and vehicle at once."""
     sets = [frame_set(tmp_path, camvid(), CAMVID_ID, [[ROAD, BICYCLE]])]
     evaluation = evaluate(answering([[ROAD, RIDER]]), sets, tmp_path / "out", {})
     assert evaluation.category_iou() == {} and "category_iou" not in evaluation.summary()
