@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LIGHT = {"annotated_types", "segment.settings", "translate.directions", *sys.stdlib_module_names}
+LIGHT = {"annotated_types", "segment.settings", "translate.choices", *sys.stdlib_module_names}
 """Modules that a settings class may import from: importing them takes no torch."""
 
 

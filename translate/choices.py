@@ -1,7 +1,13 @@
-"""What a config chooses by name: networks, losses, schedules, each a dict; and one wording for a name that is none."""
+"""What a config or a command chooses by name: networks, losses, schedules, each a dict, and the ways of translating.
+
+One wording answers a name that is none. Free of torch: settings and options are read without waiting for it.
+"""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
+
+Direction = Literal["source_to_target", "target_to_source"]
+"""The ways that frames are translated."""
 
 Choice = TypeVar("Choice")
 

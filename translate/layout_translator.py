@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from translate.directions import Direction
+from translate.choices import Direction
 from translate.layouts import borders, class_indices, one_hot, painted, regions
 from translate.padding import pad_to_multiple
 from translate.styles import StyleMemory, style_keys

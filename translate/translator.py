@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from translate.directions import Direction
+from translate.choices import Direction
 from translate.padding import pad_to_multiple
 from translate.value_range import to_signed, to_unit
 

@@ -10,7 +10,7 @@ from pipelines.errors import UserError
 
 if TYPE_CHECKING:  # an option is refused before torch is loaded
     from pipelines.runtimes.acceleration import Runtime
-    from translate.directions import Direction
+    from translate.choices import Direction
 
 QUALITY = 95
 COMPUTATION = 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from translate.directions import Direction
+from translate.choices import Direction
 
 NormStatistics = Literal["frame", "saved"]
 

@@ -31,7 +31,7 @@ from pipelines.pretrained.imports import AS_IT_IS, NormStatistics, TranslatorImp
 from pipelines.pretrained.keys import STATISTICS, Recognised, label_channels, recognise
 from pipelines.pretrained.styles import clusters_of, describe_styles, settings_with_clusters
 from pipelines.settings import explain
-from translate.directions import Direction
+from translate.choices import Direction
 from translate.layout_translator import LayoutTranslator
 from translate.translator import Translator
 

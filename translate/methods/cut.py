@@ -16,9 +16,8 @@ from segment.averaging import MovingAverage
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
 from segment.settings import OneOf, PositiveFloat, PositiveInt
-from translate.choices import chosen
+from translate.choices import Direction, chosen
 from translate.contrast import draw_locations, patch_contrast
-from translate.directions import Direction
 from translate.losses import GAN_LOSSES
 from translate.methods.batches import UnpairedBatch
 from translate.methods.translator_training import LearnsFrom, TranslatorTraining, adam

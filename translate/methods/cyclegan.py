@@ -15,8 +15,7 @@ from segment.averaging import MovingAverage
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
 from segment.settings import NonNegativeFloat, NonNegativeInt, PositiveFloat
-from translate.choices import chosen
-from translate.directions import Direction
+from translate.choices import Direction, chosen
 from translate.guidance import Guidance
 from translate.image_pool import ImagePool
 from translate.losses import GAN_LOSSES, cycle_consistency, identity

@@ -17,7 +17,7 @@ from segment.averaging import MovingAverage
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
 from segment.settings import NonNegativeFloat, NonNegativeInt, PositiveInt
-from translate.directions import Direction
+from translate.choices import Direction
 from translate.image_pool import ImagePool
 from translate.layout_translator import LayoutTranslator
 from translate.layouts import class_indices, painted, regions

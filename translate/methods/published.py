@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 from torch import nn
 
 from segment.settings import OneOf, PositiveInt, check_settings
-from translate.choices import chosen
-from translate.directions import Direction
+from translate.choices import Direction, chosen
 from translate.networks import GENERATORS
 from translate.networks.pix2pixhd import GlobalGenerator
 from translate.translator import ImageTranslator

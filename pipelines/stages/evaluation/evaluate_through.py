@@ -21,7 +21,7 @@ from pipelines.runtimes.frame_prediction import as_seen, open_predictor
 from pipelines.stages.evaluation.evaluate import AS_REPORTED, EvaluationOptions, evaluate
 from pipelines.stages.evaluation.scores import Evaluation
 from segment.classes import CLASS_NAMES
-from translate.directions import Direction
+from translate.choices import Direction
 from translate.translator import Translator
 
 ArrayTranslation = Callable[[np.ndarray], np.ndarray]

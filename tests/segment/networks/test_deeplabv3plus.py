@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segment.networks.deeplabv3plus import DeepLabV3Plus
-from segment.networks.wide_resnet38 import PreactivatedBlock, wide_resnet38_features
+from segment.networks.wide_resnet38 import wide_resnet38_features
 from tests.segment.networks.tester import NUM_CLASSES, NetworkTester
 
 
@@ -54,20 +54,3 @@ class TestDeepLabV3Plus(NetworkTester):
             fine, deep = wide_resnet38_features(network.eval(), torch.rand(1, 3, 40, 64))
         assert fine.shape == (1, 4, 20, 32)
         assert deep.shape == (1, 128, 5, 8)
-
-
-def test_a_block_adds_to_what_it_got_not_to_what_it_activated():
-    """With the convolutions at 0 only the shortcut is left: the input as it was, negative values and all."""
-    block = PreactivatedBlock(3, (2, 3), stride=1, dilation=1, dropout=0.0).eval()
-    torch.nn.init.zeros_(block.convs.conv2.weight)
-    x = torch.randn(1, 3, 4, 4)
-    torch.testing.assert_close(block(x), x)
-
-
-def test_a_block_that_changes_the_width_projects_what_it_activated():
-    """Channels 2 and 1 of the activated input are summed with weights 1: relu(3) + relu(-5) = 3, less 1e-5 of it."""
-    block = PreactivatedBlock(2, (2, 1), stride=1, dilation=1, dropout=0.0).eval()
-    torch.nn.init.zeros_(block.convs.conv2.weight)
-    torch.nn.init.ones_(block.proj_conv.weight)
-    x = torch.tensor([3.0, -5.0]).view(1, 2, 1, 1)
-    assert block(x).item() == pytest.approx(3, abs=1e-4)

@@ -268,11 +268,6 @@ def test_refuses_at_construction(settings, message):
         tiny(**settings)
 
 
-def test_refuses_domains_of_different_size():
-    with pytest.raises(ValueError, match=r"\(1, 3, 8, 8\).*\(1, 3, 16, 8\).*Crop both domains to one size"):
-        UnpairedBatch(source=torch.zeros(1, 3, 8, 8), target=torch.zeros(1, 3, 16, 8))
-
-
 class TestAverages:
     def test_follow_the_generators_and_translate(self):
         method, plain = tiny(ema_decay=0.5), tiny()
