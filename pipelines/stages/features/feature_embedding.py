@@ -1,10 +1,11 @@
 """Drawn features as points of pictures: which are shown, how several networks share one embedding, t-SNE and PCA.
 
 A network names its channels in any order, so features of two networks are first turned onto each other; only then does
-one embedding of both show more than that they are two.
+one embedding of both show more than that they are two. PCA shows how features lie on the whole, t-SNE who is whose
+neighbour; both are scikit-learn's, and give the same points again for the same features.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,7 +17,6 @@ from pipelines.progress import Progress
 from pipelines.report.feature_study import Points
 from pipelines.stages.features.class_features import ClassFeatures
 from segment.classes import CLASS_NAMES
-from segment.embedding import principal_components, tsne
 
 EMBEDDED_DIMENSIONS = 50
 """t-SNE is given so many principal components: the rest is mostly noise, which drowns neighbourhoods."""
@@ -66,8 +66,8 @@ def embed(
         values = {title: turned_onto(first, own) for title, own in values.items()}
     together = [list(values)] if joint else [[title] for title in values]
     points = {}
-    with Progress("t-SNE", STEPS * len(together), "step") as progress:
-        for titles in together:
+    with Progress("t-SNE", len(together), "picture") as progress:
+        for done, titles in enumerate(together, 1):
             features = torch.cat([values[title] for title in titles])
             if perplexity >= (len(features) - 1) / 3:
                 raise UserError(
@@ -75,9 +75,13 @@ def embed(
                     f"{len(features)}; lower it, or use more --frames"
                 )
             components, shares = principal_components(features, EMBEDDED_DIMENSIONS)
-            near = tsne(components.float(), perplexity, STEPS, _counting(progress))
+            near = neighbourhoods(components, perplexity)
+            progress.reach(done)
             sizes = [len(values[title]) for title in titles]
-            for title, flat, mapped in zip(titles, components[:, :2].split(sizes), near.split(sizes), strict=True):
+            ends = np.cumsum(sizes)[:-1]
+            for title, flat, mapped in zip(
+                titles, np.split(components[:, :2], ends), np.split(near, ends), strict=True
+            ):
                 points[title] = (
                     _points(shown[title], flat, mapped),
                     (round(float(shares[0]), 6), round(float(shares[1]), 6)),
@@ -85,9 +89,50 @@ def embed(
     return points
 
 
-def _counting(progress: Progress) -> Callable[[int, int], None]:
-    before = progress.done
-    return lambda done, total: progress.reach(before + done)
+def principal_components(features: Tensor, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features along the axes of their largest variance, and each axis' share of it; an axis never changes its sign.
+
+    Args:
+        features: (N, D), N of 2 or more.
+        dimensions: How many axes, 2 or more; those that the features do not have are left out beyond the second, which
+            is zero then.
+
+    Returns:
+        (N, axes) and (axes,), float64.
+    """
+    from sklearn.decomposition import PCA
+
+    axes = min(dimensions, *features.shape)
+    # The shares of equal features, whose variance is none, are 0 / 0.
+    with np.errstate(invalid="ignore"):
+        fitted = PCA(axes, svd_solver="full").fit(features.double().numpy())
+    points, shares = fitted.transform(features.double().numpy()), np.nan_to_num(fitted.explained_variance_ratio_)
+    missing = max(0, 2 - axes)
+    return np.pad(points, ((0, 0), (0, missing))), np.pad(shares, (0, missing))
+
+
+def neighbourhoods(components: np.ndarray, perplexity: float) -> np.ndarray:
+    """Points in the plane whose neighbours are those of the features, by t-SNE.
+
+    Args:
+        components: (N, D), the principal components first: their plane is what it starts from, so nothing is drawn at
+            random and more of the large-scale order is kept.
+        perplexity: Of each feature's neighbourhood, about the number of neighbours that count; below N.
+
+    Returns:
+        (N, 2) float32.
+
+    Source: van der Maaten and Hinton, JMLR 9, 2008; in scikit-learn with the approximation of far points by van der
+        Maaten, JMLR 15, 2014, on one thread, since the order of its sums depends on their number.
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    plane = components[:, :2].astype(np.float32)
+    start = plane / max(float(plane[:, 0].std()), 1e-12) * np.float32(1e-4)
+    with threadpool_limits(1):
+        tsne = TSNE(perplexity=perplexity, max_iter=STEPS, init=start, random_state=0)
+        return tsne.fit_transform(components.astype(np.float32))
 
 
 def normalised(features: Tensor) -> Tensor:
@@ -106,7 +151,7 @@ def turned_onto(first: Tensor, own: Tensor) -> Tensor:
     return own @ left @ right
 
 
-def _points(of: Mapping[str, ClassFeatures], pca: Tensor, mapped: Tensor) -> Points:
+def _points(of: Mapping[str, ClassFeatures], pca: np.ndarray, mapped: np.ndarray) -> Points:
     return Points(
         classes=[int(i) for features in of.values() for i in features.classes],
         domains=[domain for domain, features in of.items() for _ in range(len(features))],

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from pipelines.errors import UserError
 from pipelines.stages.features.class_features import ClassFeatures
 from pipelines.stages.features.feature_embedding import (
     embed,
+    neighbourhoods,
     normalised,
     one_embedding_holds,
     one_thread,
+    principal_components,
     shown_cells,
     turned_onto,
 )
@@ -42,6 +45,58 @@ def test_turning_undoes_another_order_of_channels():
 def test_turning_changes_no_distance():
     features, others = (normalised(drawn({0: 20, 1: 20}, seed=seed).values) for seed in (0, 1))
     assert torch.allclose(torch.pdist(turned_onto(features, others)), torch.pdist(others))
+
+
+def clusters(per_cluster=40, dimensions=12):
+    """Three clouds, far apart: features (3 * n, D) and which cloud each is of."""
+    generator = torch.Generator().manual_seed(0)
+    features = (torch.eye(dimensions)[:3] * 12).repeat_interleave(per_cluster, 0)
+    cloud = torch.arange(3).repeat_interleave(per_cluster)
+    return features + torch.randn(features.shape, generator=generator), cloud
+
+
+class TestPrincipalComponents:
+    def test_by_hand(self):
+        """Four points on a cross, 4 and -4 along one axis, 1 and -1 along the other: squares 32 and 2, of 34."""
+        points, shares = principal_components(torch.tensor([[5.0, 11.0], [5.0, 3.0], [6.0, 7.0], [4.0, 7.0]]), 2)
+        assert points == pytest.approx(np.array([[4.0, 0], [-4, 0], [0, 1], [0, -1]]), abs=1e-9)
+        assert shares == pytest.approx([16 / 17, 1 / 17])
+
+    def test_the_sign_is_fixed(self):
+        """An axis is mirrored by a hair's breadth in a decomposition, and the picture with it; here it never is."""
+        features, _ = clusters()
+        order = torch.randperm(len(features), generator=torch.Generator().manual_seed(1))
+        again, _ = principal_components(features[order], 5)
+        assert again == pytest.approx(principal_components(features, 5)[0][order], abs=1e-8)
+
+    def test_a_second_axis_that_is_not_there_is_zero(self):
+        points, shares = principal_components(torch.tensor([[1.0], [3.0]]), 50)
+        assert points == pytest.approx(np.array([[-1.0, 0], [1, 0]])) and shares.tolist() == [1, 0]
+
+    @pytest.mark.filterwarnings("error")
+    def test_equal_features_are_one_point(self):
+        points, shares = principal_components(torch.ones(5, 3), 2)
+        assert points.tolist() == [[0, 0]] * 5 and shares.tolist() == [0, 0]
+
+
+class TestNeighbourhoods:
+    def test_clusters_stay_together_and_apart(self):
+        features, cloud = clusters()
+        points = torch.from_numpy(neighbourhoods(principal_components(features, 50)[0], 15.0))
+        nearest = torch.cdist(points, points).fill_diagonal_(torch.inf).argmin(1)
+        assert (cloud[nearest] == cloud).all()
+        centres = torch.stack([points[cloud == i].mean(0) for i in range(3)])
+        spread = max(float((points[cloud == i] - centres[i]).norm(dim=1).max()) for i in range(3))
+        assert float(torch.pdist(centres).min()) > 2 * spread
+
+    def test_the_same_again_with_any_number_of_threads(self):
+        components, _ = principal_components(clusters()[0], 50)
+        first = neighbourhoods(components, 15.0)
+        with threadpool_limits(2):
+            assert np.array_equal(first, neighbourhoods(components, 15.0))
+
+    def test_equal_features_do_no_harm(self):
+        assert np.isfinite(neighbourhoods(np.zeros((30, 4)), 5.0)).all()
 
 
 class TestShownCells:
