@@ -49,6 +49,8 @@ class AdaptationBatch(Batch):
     """(B, 3, H, W), augmented as the source is. Their labels, if the disk has any, are not read."""
     labelled_target: LabelledBatch | None = None
     """The few labelled target frames of a semi-supervised method."""
+    pseudo_label: Tensor | None = None
+    """int64 (B, H, W): of the target, what trained networks said of it before; 255 where they were not sure."""
 
 
 BatchAugmentation = Callable[[LabelledBatch], LabelledBatch]

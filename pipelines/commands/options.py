@@ -95,6 +95,53 @@ checkpoint_option = click.option(
 )
 
 
+class Numbers(click.ParamType):
+    """Numbers above 0, set apart by commas.
+
+    Args:
+        name: As `--help` shows the value.
+        what: What they are, in an error.
+        example: Of them.
+    """
+
+    def __init__(self, name: str, what: str, example: str) -> None:
+        self.name, self.what, self.example = name, what, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or not all(0 < number < float("inf") for number in numbers):
+            self.fail(f"{value!r} are no {self.what}; expected numbers above 0, such as {self.example}", param, ctx)
+        return numbers
+
+
+def several_checkpoints(required: bool = True) -> tuple[Decorator, ...]:
+    """--checkpoint, which may be given several times, and --weights; they reach a command as such fields."""
+    return (
+        click.option(
+            "--checkpoint", "checkpoints", type=A_PATH, multiple=True, required=required,
+            help="A run folder, or a checkpoints/step-N. Of several the mean of their probabilities.",
+        ),
+        click.option(
+            "--weights", type=Numbers("W,W,…", "weights", "0.7,0.3"), default=None,
+            help="How much each --checkpoint counts in that mean.  [default: all alike]",
+        ),
+    )  # fmt: skip
+
+
+def refuse_odd_weights(checkpoints: tuple[Path, ...], weights: tuple[float, ...] | None) -> None:
+    """UserError where --weights are not one for each of several checkpoints."""
+    if weights is not None and (len(checkpoints) < 2 or len(weights) != len(checkpoints)):
+        raise UserError(
+            f"--weights holds {len(weights)} for {len(checkpoints)} --checkpoint; give one for each of several"
+        )
+
+
 def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> "Workspace":
     """The experiment of a config file, with its folders."""
     from pipelines.experiment.config import read_experiment

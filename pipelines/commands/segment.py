@@ -7,6 +7,7 @@ from pipelines.commands.segment_bench import segment_bench
 from pipelines.commands.segment_evaluate import segment_evaluate
 from pipelines.commands.segment_features import segment_features
 from pipelines.commands.segment_predict import segment_predict
+from pipelines.commands.segment_pseudo_label import segment_pseudo_label
 from pipelines.commands.segment_study import study
 from pipelines.declared import names_in
 
@@ -39,4 +40,5 @@ segment.add_command(segment_evaluate)
 segment.add_command(segment_features)
 segment.add_command(segment_bench)
 segment.add_command(segment_predict)
+segment.add_command(segment_pseudo_label)
 segment.add_command(study)

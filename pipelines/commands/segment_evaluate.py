@@ -9,10 +9,13 @@ import click
 from pipelines.commands.options import (
     A_FOLDER,
     A_PATH,
+    Numbers,
     Request,
     gathered,
     machine_options,
     on_experiment,
+    refuse_odd_weights,
+    several_checkpoints,
     typed_command,
 )
 from pipelines.errors import UserError
@@ -28,22 +31,7 @@ LARGEST_SCALE = 4
 """Sixteen times the pixels; what is meant by more is a percentage."""
 
 
-class Scales(click.ParamType):
-    """Numbers above 0, set apart by commas."""
-
-    name = "SCALE,SCALE,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """The factors."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            scales = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            scales = ()
-        if not scales or not all(0 < scale < float("inf") for scale in scales):
-            self.fail(f"{value!r} are no scales; expected numbers above 0, such as 0.75,1,1.25", param, ctx)
-        return scales
+SCALES = Numbers("SCALE,SCALE,…", "scales", "0.75,1,1.25")
 
 
 class Sides(click.ParamType):
@@ -66,7 +54,8 @@ class Sides(click.ParamType):
 class Subject:
     """What is evaluated, and what else is made of it."""
 
-    checkpoint: Path | None
+    checkpoints: tuple[Path, ...]
+    weights: tuple[float, ...] | None
     predictions: Path | None
     predicted: Any
     compare: tuple[Path, Path] | None
@@ -75,21 +64,24 @@ class Subject:
     direction: Any
 
     def __post_init__(self) -> None:
-        if sum(one is not None for one in (self.checkpoint, self.predictions, self.compare)) != 1:
+        if sum(bool(one) for one in (self.checkpoints, self.predictions, self.compare)) != 1:
             raise UserError("expected one of --checkpoint, --predictions and --compare: what to evaluate")
+        refuse_odd_weights(self.checkpoints, self.weights)
         for option, value in (("--submission", self.submission), ("--through", self.through)):
-            if value is not None and self.checkpoint is None:
+            if value is not None and not self.checkpoints:
                 raise UserError(f"{option} needs --checkpoint: a network to predict with")
         if self.submission is not None and self.through is not None:
             raise UserError(
                 "--submission and --through contradict each other: submit predictions of frames as they are"
             )
+        if self.through is not None and len(self.checkpoints) > 1:
+            raise UserError("--through takes one --checkpoint, and there are several; evaluate each through it")
 
 
 subject_options = gathered(
     "subject",
     Subject,
-    click.option("--checkpoint", type=A_PATH, default=None, help="A run folder, or a checkpoints/step-N."),
+    *several_checkpoints(required=False),
     click.option("--predictions", type=A_FOLDER, default=None, help="Instead: a folder of predicted label maps, PNG."),
     click.option(
         "--predicted",
@@ -170,7 +162,13 @@ inference_options = gathered(
     ),
     click.option("--fast", is_flag=True, help="By the fastest runtime, in the precision that is fastest here."),
     click.option("--flip", is_flag=True, help="Look at the mirror image, too, and average."),
-    click.option("--scales", type=Scales(), default="1", show_default=True, help="Average over these sizes."),
+    click.option(
+        "--scales",
+        type=Numbers("SCALE,SCALE,…", "scales", "0.75,1,1.25"),
+        default="1",
+        show_default=True,
+        help="Average over these sizes.",
+    ),
     click.option("--window", type=Sides(), default=None, help="Slide a window over the frame as the network sees it."),
     click.option("--stride", type=Sides(), default=None, help="Of --window.  [default: two thirds of it]"),
 )
@@ -221,32 +219,41 @@ def segment_evaluate(request: Request, subject: Subject, chosen: InferenceOption
         _of_predictions(request, subject.predictions, subject.predicted, report)
     elif subject.compare is not None:
         _compared(request, subject.compare, chosen, report)
-    elif subject.checkpoint is not None and subject.through is not None:
+    elif subject.through is not None:
         _through(request, subject, chosen, report)
-    elif subject.checkpoint is not None:
-        _of_checkpoint(request, subject.checkpoint, subject.submission, chosen, report)
+    else:
+        _of_checkpoints(request, subject, chosen, report)
 
 
-def _of_checkpoint(
-    request: Request, checkpoint: Path, submission: Path | None, chosen: InferenceOptions, report: Report
-) -> None:
-    from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, evaluation_folder
+def _of_checkpoints(request: Request, subject: Subject, chosen: InferenceOptions, report: Report) -> None:
+    from pipelines.experiment.trained import load_ensemble
+    from pipelines.stages.evaluation.evaluate import evaluate_segmenter, evaluation_folder
     from pipelines.stages.evaluation.evaluation_table import format_summary
-    from pipelines.stages.evaluation.submission import refuse_other_names, submit_checkpoint
+    from pipelines.stages.evaluation.submission import refuse_other_names, submit_segmenter
 
-    workspace, session = request.workspace, request.session
+    workspace, checkpoints, submission = request.workspace, subject.checkpoints, subject.submission
+    if len(checkpoints) > 1 and report.output is None:
+        raise UserError("--output: say where to keep the evaluation of several checkpoints, which is in no run folder")
+    session = request.session
     options = _options(request, chosen, report)
     if submission is not None:
         refuse_other_names(workspace.validation)
-    folder = evaluation_folder(checkpoint, options)
+    folder = evaluation_folder(checkpoints[0], options)
+    trained = load_ensemble(checkpoints, session.machine, subject.weights)
     labelled = any(frames.shows_a_class() for frames in workspace.validation)
     if labelled or submission is None:
-        evaluation = evaluate_checkpoint(workspace, checkpoint, session, options)
+        evaluation = evaluate_segmenter(workspace, trained, session, options)
         click.echo(format_summary(evaluation))
-        _page(request, evaluation, folder, str(checkpoint), _facts_of_network(session.machine, options.inference))
+        _page(
+            request,
+            evaluation,
+            folder,
+            " + ".join(map(str, checkpoints)),
+            _facts_of_network(session.machine, options.inference),
+        )
     if submission is not None:
         evaluated = folder if labelled else None
-        count = submit_checkpoint(workspace.validation, checkpoint, evaluated, submission, session, options.inference)
+        count = submit_segmenter(workspace.validation, trained, evaluated, submission, session, options.inference)
         click.echo(f"{count} files in {submission}")
 
 
@@ -255,8 +262,9 @@ def _through(request: Request, subject: Subject, chosen: InferenceOptions, repor
     from pipelines.stages.evaluation.evaluate_through import evaluate_through, format_both
 
     workspace, session, options = request.workspace, request.session, _options(request, chosen, report)
-    translated = evaluate_through(workspace, subject.checkpoint, subject.through, subject.direction, session, options)
-    untranslated = evaluate_checkpoint(workspace, subject.checkpoint, session, replace(options, output=None))
+    (checkpoint,) = subject.checkpoints
+    translated = evaluate_through(workspace, checkpoint, subject.through, subject.direction, session, options)
+    untranslated = evaluate_checkpoint(workspace, checkpoint, session, replace(options, output=None))
     click.echo(format_both(untranslated, translated))
 
 

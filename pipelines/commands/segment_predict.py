@@ -14,7 +14,7 @@ from pipelines.commands.frame_by_frame import (
     say_network_share,
     work_options,
 )
-from pipelines.commands.options import checkpoint_option, gathered
+from pipelines.commands.options import gathered, refuse_odd_weights, several_checkpoints
 from pipelines.errors import UserError
 
 
@@ -22,11 +22,17 @@ from pipelines.errors import UserError
 class TypedOptions:
     """How to predict, as it was typed."""
 
+    checkpoints: tuple[Path, ...]
+    weights: tuple[float, ...] | None
+    flip: bool
     labels: Any
     overlays: bool
     height: int | None
     runtime: Any
     fast: bool
+
+    def __post_init__(self) -> None:
+        refuse_odd_weights(self.checkpoints, self.weights)
 
 
 input_options = given_options(
@@ -35,6 +41,8 @@ input_options = given_options(
 inference_options = gathered(
     "typed",
     TypedOptions,
+    *several_checkpoints(),
+    click.option("--flip", is_flag=True, help="Look at the mirror image, too, and average."),
     click.option("--labels", type=click.Choice(("train_ids", "label_ids", "colour")), default=None,
                  help="Label maps as 8-bit train ids, Cityscapes label ids or colours; of a video: beside it, as "
                       "OUTPUT.labels/.  [default: train_ids; of a video: none]"),
@@ -49,11 +57,10 @@ inference_options = gathered(
 
 
 @click.command("predict")
-@checkpoint_option
 @input_options
 @inference_options
 @work_options
-def segment_predict(checkpoint: Path, given: Given, typed: TypedOptions, work: WorkThrough) -> None:
+def segment_predict(given: Given, typed: TypedOptions, work: WorkThrough) -> None:
     """Write a label map and an overlay for every image of a folder tree. Carries on after a kill."""
     from pipelines.data.video import is_video
     from pipelines.stages.predicting.predict_frames import to_predict
@@ -78,16 +85,18 @@ def segment_predict(checkpoint: Path, given: Given, typed: TypedOptions, work: W
     )
 
     session = work.open_session()
-    options = PredictionOptions(typed.height, typed.runtime, typed.fast, typed.labels, part)
+    options = PredictionOptions(typed.height, typed.runtime, typed.fast, typed.labels, part, typed.weights, typed.flip)
     if work.dry_run:
-        say_what_would_be_done(plan, source, output, options, describe_prediction(checkpoint, options, session.machine))
+        say_what_would_be_done(
+            plan, source, output, options, describe_prediction(typed.checkpoints, options, session.machine)
+        )
         return
     if of_video:
-        made = run_video_prediction(checkpoint, source, output, options, session)
+        made = run_video_prediction(typed.checkpoints, source, output, options, session)
         say_network_share(made.network_share, made.frames - made.resumed)
         click.echo(made.count_line)
         return
-    work.finish(run_prediction(checkpoint, plan, output, options, session), output)
+    work.finish(run_prediction(typed.checkpoints, plan, output, options, session), output)
 
 
 def say_what_would_be_done(plan: Any, source: Path, output: Path, options: Any, how: str) -> None:

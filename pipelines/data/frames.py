@@ -20,6 +20,7 @@ from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.data.readers.gta5 import Gta5Settings
 from pipelines.data.readers.layout import Frame
+from pipelines.data.readers.pseudo_labelled import PseudoLabelledSettings
 from pipelines.data.readers.synthia import SynthiaSettings
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.errors import UserError
@@ -32,6 +33,7 @@ AnyFrameSetSettings = Annotated[
     | CamVidSettings
     | FolderSettings
     | TranslatedSettings
+    | PseudoLabelledSettings
     | ToyWorldSettings,
     Field(discriminator="reader"),
 ]

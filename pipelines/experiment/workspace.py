@@ -3,6 +3,7 @@
 RUN/frames/...               what toy world drew, where the experiment uses it
 RUN/seed-S/translator/       run folder
 RUN/seed-S/translated/       data set: the labelled source frames, translated
+RUN/seed-S/pseudo_labels/    what the teachers of an adapted arm say of the target frames, where its method asks first
 RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net, oracle or few_labels
 RUN/unguided/                translator and translated net without guidance, where the guided ones build on them
 RUN/results.json results.md report.html features.json features.html
@@ -82,6 +83,10 @@ class Workspace:
         """Run folder of one arm's segmenter."""
         places = {"data": self.shared, "translator": self.stage_one, "variant": self.run}
         return places[ARMS[arm].belongs_to] / f"seed-{seed}" / (ARMS[arm].folder or arm)
+
+    def pseudo_labels(self, seed: int) -> Path:
+        """The labels that an adapted arm's teachers gave to the target frames before it learnt from them."""
+        return self.run / f"seed-{seed}" / "pseudo_labels"
 
     @property
     def translates(self) -> bool:

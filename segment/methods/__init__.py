@@ -6,6 +6,7 @@ A new method is one file that subclasses `SegmenterTraining`, one line here, one
 
 from segment.methods.adaptsegnet import AdaptSegNet
 from segment.methods.ass import ASS
+from segment.methods.cbst import CBST
 from segment.methods.clan import CLAN
 from segment.methods.dacs import DACS
 from segment.methods.distillation import Distillation
@@ -23,6 +24,7 @@ METHODS: dict[str, type[SegmenterTraining]] = {
     "supervised": Supervised,
     "adaptsegnet": AdaptSegNet,
     "ass": ASS,
+    "cbst": CBST,
     "clan": CLAN,
     "dacs": DACS,
     "distillation": Distillation,

@@ -41,7 +41,7 @@ from segment.settings import (
     check_settings,
 )
 
-LearnsFrom = Literal["labelled", "adaptation", "semi_supervised"]
+LearnsFrom = Literal["labelled", "adaptation", "semi_supervised", "pseudo_labels"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class SegmenterTraining(Method):
     """The paper's own name of the method, for reports."""
 
     takes_teacher: ClassVar[bool] = False
-    """Whether its constructor takes another trained network, a `teacher`."""
+    """Whether it learns from other trained networks: at each step, from the `teacher` that its constructor is given, or
+    from the labels that they gave the target before, where it learns from "pseudo_labels"."""
 
     Settings: ClassVar[type | None] = None
     """Dataclass of the knobs that the method's paper adds to `SegmenterTrainingSettings`; None where it adds none."""

@@ -2,7 +2,7 @@
 
 import torch
 
-from segment.pseudo_labels import log_of_pseudo_labels, seen_in_target
+from segment.pseudo_labels import class_sums, class_thresholds, denoised, log_of_pseudo_labels, seen_in_target
 
 
 def test_the_log_tells_the_mean_weight_and_the_shares_of_the_classes():
@@ -21,3 +21,55 @@ def test_the_log_tells_the_shares_of_the_classes_in_target_frames():
         "target_share/0": 0.5,
         "target_share/1": 0.5,
     }
+
+
+def counts_of(*classes):
+    """int64 (K, 256) of {confidence: pixels} for each class."""
+    counts = torch.zeros(len(classes), 256, dtype=torch.int64)
+    for k, pixels in enumerate(classes):
+        for confidence, number in pixels.items():
+            counts[k, confidence] = number
+    return counts
+
+
+def test_thresholds_keep_the_share_of_each_class_by_itself():
+    """Of class 0's ten pixels the surest five are at 200; of class 1's four the surest two at 90 and above."""
+    counts = counts_of({200: 5, 100: 5}, {100: 1, 90: 1, 80: 2})
+    assert class_thresholds(counts, 0.5, 1.0).tolist() == [200, 90]
+    assert class_thresholds(counts, 0.6, 1.0).tolist() == [100, 80]
+    assert class_thresholds(counts, 1.0, 1.0).tolist() == [100, 80]
+
+
+def test_who_is_sure_enough_counts_whatever_the_share():
+    """0.5 of 255 is 127.5, that is 128: a threshold of 200 comes down to it, one of 90 stays."""
+    counts = counts_of({200: 5, 150: 5}, {90: 1})
+    assert class_thresholds(counts, 0.1, 0.5).tolist() == [128, 90]
+
+
+def test_a_class_that_was_never_seen_has_a_threshold_that_nothing_reaches():
+    assert class_thresholds(counts_of({}, {10: 1}), 0.5, 0.9).tolist() == [256, 10]
+
+
+def test_sums_of_features_by_class():
+    features = torch.tensor([[[[1.0, 2.0, 5.0]], [[0.0, 2.0, 1.0]]]])  # (1, 2, 1, 3)
+    sums = class_sums(features, torch.tensor([[[1, 1, 0]]]), 3)
+    assert sums.tolist() == [[5.0, 1.0, 1.0], [3.0, 2.0, 2.0], [0.0, 0.0, 0.0]]
+
+
+def test_denoising_by_hand():
+    """Prototypes at 0 and 4; a feature at 1 is 1 and 3 away: softmax(-1/2, -3/2) = (0.7311, 0.2689).
+
+    Times (0.4, 0.6): 0.2924 and 0.1614, that is 0.6444 of the first, which turns from the less into the more likely.
+    """
+    sums = torch.tensor([[0.0, 2.0], [12.0, 3.0], [0.0, 0.0]])
+    probabilities = torch.tensor([0.4, 0.6, 0.0]).view(1, 3, 1, 1)
+    found = denoised(probabilities, torch.ones(1, 1, 1, 1), sums, 2.0)
+    torch.testing.assert_close(found.flatten(), torch.tensor([0.6444, 0.3556, 0.0]), atol=1e-4, rtol=0)
+
+
+def test_denoising_takes_features_of_any_size_and_stays_a_distribution():
+    torch.manual_seed(0)
+    probabilities = torch.rand(2, 3, 8, 12).softmax(1)
+    sums = class_sums(torch.rand(2, 5, 4, 6), torch.randint(0, 3, (2, 4, 6)), 3)
+    found = denoised(probabilities, torch.rand(2, 5, 4, 6), sums, 1.0)
+    torch.testing.assert_close(found.sum(1), torch.ones(2, 8, 12))

@@ -49,3 +49,24 @@ class AdaptationBatches:
         random = keyed_random(self.source.draws.seed, "adaptation", step, slot)
         image = self.target.image(int(random.integers(len(self.target))))
         return self.augmentation(image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), random, None)[0]
+
+
+class PseudoLabelledBatches:
+    """Batches of as many target frames as labelled ones, with the labels that trained networks gave them.
+
+    Args:
+        source: Makes the labelled part.
+        target: Makes the other: frames of the target with pseudo-labels, in the same slots.
+    """
+
+    def __init__(self, source: LabelledBatches, target: LabelledBatches) -> None:
+        self.source, self.target = source, target
+
+    def __call__(self, step: int) -> AdaptationBatch:
+        """The batch of a step, or this process's part of it."""
+        target = self.target(step)
+        return AdaptationBatch(self.source(step), target.image, pseudo_label=target.label_map)
+
+    def class_shares(self, number_of_classes: int) -> np.ndarray:
+        """Share of each class among the labelled pixels, (classes,): those of the source alone."""
+        return self.source.class_shares(number_of_classes)

@@ -14,7 +14,7 @@ from pipelines.data.images import encode_png
 from pipelines.data.labels.label_formats import in_format
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
-from pipelines.experiment.trained import load_segmenter
+from pipelines.experiment.trained import TrainedSegmenter
 from pipelines.progress import Progress
 from pipelines.runtimes.frame_prediction import Inference, Predictor, open_predictor
 from pipelines.stages.evaluation.scores import prediction_path, read_prediction
@@ -78,10 +78,14 @@ def write_submission(sets: Sequence[FrameSet], evaluated: Path | None, predict_o
     return len(places)
 
 
-def submit_checkpoint(
-    sets: Sequence[FrameSet], path: Path, evaluated: Path | None, folder: Path, session: Session, inference: Inference
+def submit_segmenter(
+    sets: Sequence[FrameSet],
+    trained: TrainedSegmenter,
+    evaluated: Path | None,
+    folder: Path,
+    session: Session,
+    inference: Inference,
 ) -> int:
-    """Write a submission of predictions by the network of a run folder or checkpoint."""
-    network, settings, _ = load_segmenter(path, session.machine)
-    predict_one = open_predictor(network, settings.height, session.machine, inference)
+    """Write a submission of predictions by a trained segmenter, or by several as one."""
+    predict_one = open_predictor(trained.network, trained.height, session.machine, inference)
     return write_submission(sets, evaluated, predict_one, folder)

@@ -15,11 +15,10 @@ from pipelines.batch_inference.watched import watched
 from pipelines.batch_inference.work import Outcome
 from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.abilities import abilities
-from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
-from pipelines.experiment.trained import load_segmenter
-from pipelines.runtimes.frame_prediction import Inference, open_predictor
+from pipelines.experiment.trained import load_ensemble
+from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation, open_predictor
 from pipelines.runtimes.segmenter_runtime import Mode, Runtime, fastest_runtime, mode_on
 from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames
 from pipelines.stages.predicting.predict_video import predict_video
@@ -38,6 +37,8 @@ class PredictionOptions:
         fast: In bf16 where the machine has instructions for it, as it is wherever its precision says so.
         labels: How label maps are written; None: the usual way, train ids for folders and none for a video.
         part: Do only this part of the frames.
+        weights: How much each of several checkpoints counts; None: all alike.
+        flip: Look at the mirror image, too.
     """
 
     height: int | None = None
@@ -45,6 +46,8 @@ class PredictionOptions:
     fast: bool = False
     labels: LabelFormat | None = None
     part: Part | None = None
+    weights: tuple[float, ...] | None = None
+    flip: bool = False
 
     def runtime_on(self, machine: Machine) -> Runtime:
         """What computes there."""
@@ -55,59 +58,64 @@ class PredictionOptions:
         return mode_on(machine, self.fast)
 
 
-def describe_prediction(checkpoint: Path, options: PredictionOptions, machine: Machine) -> str:
+def describe_prediction(checkpoints: Sequence[Path], options: PredictionOptions, machine: Machine) -> str:
     """What would predict, for a dry run.
 
     Raises:
         CheckpointError: The checkpoint is damaged, or not a segmenter's.
     """
-    _, settings, found = load_segmenter(checkpoint, machine)
+    trained = load_ensemble(checkpoints, machine, options.weights)
+    found = ", ".join(map(str, trained.checkpoints))
     runtime, mode = options.runtime_on(machine), options.mode_on(machine)
-    return f"{runtime} on {machine.device} ({mode}), at height {options.height or settings.height}, from {found}"
+    return f"{runtime} on {machine.device} ({mode}), at height {options.height or trained.height}, from {found}"
 
 
 def run_prediction(
-    checkpoint: Path,
+    checkpoints: Sequence[Path],
     plan: Sequence[FrameToTranslate],
     output: Path,
     options: PredictionOptions,
     session: Session,
 ) -> Outcome:
-    """Predict a plan's frames with a checkpoint; what is finished is left alone.
+    """Predict a plan's frames with a segmenter; what is finished is left alone.
 
     Args:
-        checkpoint: Of a segmenter; a run folder or one of its checkpoints.
+        checkpoints: Of a segmenter; a run folder or one of its checkpoints. Of several the mean of what they say.
         plan: As `to_predict` makes it; all frames, also where only a part is done here.
         output: Folder of the predictions.
         options: How to predict.
         session: How to compute. At least one thread reads ahead and writes behind.
     """
-    network, identity = _opened(checkpoint, options, session.machine)
+    network, identity = _opened(checkpoints, options, session.machine)
     labels = options.labels or "train_ids"
     with watched("predict", session, options.part) as control:
         return predict_frames(plan, output, network, identity, labels=labels, control=control)
 
 
 def run_video_prediction(
-    checkpoint: Path, source: Path, output: Path, options: PredictionOptions, session: Session
+    checkpoints: Sequence[Path], source: Path, output: Path, options: PredictionOptions, session: Session
 ) -> VideoSummary:
     """Predict a video into a video of overlays; arguments as of `run_prediction`."""
-    network, identity = _opened(checkpoint, options, session.machine)
+    network, identity = _opened(checkpoints, options, session.machine)
     with watched("predict", session) as control:
         return predict_video(source, output, network, identity, labels=options.labels, control=control)
 
 
 def _opened(
-    checkpoint: Path, options: PredictionOptions, machine: Machine
+    checkpoints: Sequence[Path], options: PredictionOptions, machine: Machine
 ) -> tuple[SegmentingNetwork, dict[str, JsonValue]]:
     """The network ready to predict, and what decides its predictions."""
     make_deterministic()
-    network, settings, found = load_segmenter(checkpoint, machine)
+    trained = load_ensemble(checkpoints, machine, options.weights)
     runtime, mode = options.runtime_on(machine), options.mode_on(machine)
-    height = options.height or settings.height
-    predictor = open_predictor(network, height, machine, Inference(runtime, mode))
+    looks = TestTimeAugmentation(flip=options.flip)
+    predictor = open_predictor(
+        trained.network, options.height or trained.height, machine, Inference(runtime, mode, looks)
+    )
     print(f"predict: {runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
     identity: dict[str, JsonValue] = {
-        "checkpoint_sha256": checkpoint_hash(found), "computation": COMPUTATION, "runtime": runtime, "mode": mode,
+        "checkpoint_sha256": trained.sha256, "computation": COMPUTATION, "runtime": runtime, "mode": mode,
     }  # fmt: skip
+    if options.flip:
+        identity["flip"] = True
     return SegmentingNetwork(predictor, NetworkClock(str(machine.device))), identity

@@ -16,7 +16,7 @@ from torch import Tensor
 from pipelines.batch_inference.folder import PLAN
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.readers.translated import TranslatedSettings
-from pipelines.data.sampling.adaptation_batches import AdaptationBatches
+from pipelines.data.sampling.adaptation_batches import AdaptationBatches, PseudoLabelledBatches
 from pipelines.data.sampling.augment import FrameChanges, SegmenterAugmentation
 from pipelines.data.sampling.batches import Draws, largest_height
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture, RareClassSampler
@@ -40,6 +40,7 @@ from pipelines.experiment.trained import (
     load_segmenter,
 )
 from pipelines.experiment.workspace import Workspace
+from pipelines.stages.predicting.pseudo_labels import Choice, with_pseudo_labels, write_pseudo_labels
 from pipelines.stages.training.training_run import TrainingJob, filled_pool, note, refuse_uneven_batches, train_run
 from segment.batches import BatchAugmentation
 from segment.classes import CLASS_NAMES
@@ -61,6 +62,9 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
     for needed in (settings.initial, *settings.teachers):
         if needed in ARMS:
             train_segmenter(workspace, seed, needed, session)
+
+    if METHODS[settings.method].learns_from == "pseudo_labels" and not _is_finished(workspace.segmenter(seed, arm)):
+        label_target(workspace, seed, session)
 
     @cache
     def batches() -> LabelledBatches | AdaptationBatches:
@@ -140,10 +144,40 @@ def semi_supervised_batches(
     return batches
 
 
+def pseudo_labelled_batches(
+    workspace: Workspace, seed: int, arm: str, processes: Processes = ALONE
+) -> PseudoLabelledBatches:
+    """The arm's mixture of frames, and target frames with the labels that its teachers gave them."""
+    settings = workspace.experiment.segmenter
+    source = labelled_batches(workspace, seed, arm, processes)
+    labelled = with_pseudo_labels(workspace.target, workspace.pseudo_labels(seed))
+    kept_height = largest_height(settings.height, settings.scale[1])
+    pool = filled_pool("pseudo-labelled target", labelled, kept_height, labels=True, processes=processes)
+    target = LabelledBatches(
+        {"target": pool},
+        Mixture({"target": 1.0}),
+        replace(source.draws, seed=key_number(seed, "pseudo_labels")),
+        augmentation_in_workers(settings),
+    )
+    return PseudoLabelledBatches(source, target)
+
+
+def label_target(workspace: Workspace, seed: int, session: Session) -> None:
+    """Have the teachers label the target frames, as far as it is not done; of several processes the leader does it."""
+    settings, processes = workspace.experiment.segmenter, session.machine.processes
+    if processes.leads and settings.adaptation is not None:
+        teachers = load_ensemble([_run_of(workspace, seed, one) for one in settings.teachers], session.machine)
+        chosen = settings.adaptation
+        choice = Choice(chosen.kept_share, chosen.largest_threshold, chosen.flip, chosen.prototype_temperature)
+        write_pseudo_labels(workspace.target, teachers, workspace.pseudo_labels(seed), choice, session)
+    processes.from_leader(0)  # the others wait
+
+
 BATCHES: dict[LearnsFrom, Callable[..., LabelledBatches | AdaptationBatches]] = {
     "labelled": labelled_batches,
     "adaptation": adaptation_batches,
     "semi_supervised": semi_supervised_batches,
+    "pseudo_labels": pseudo_labelled_batches,
 }
 """Makers of batches by what a method learns from."""
 
@@ -250,7 +284,8 @@ def starting_segmenter(
         if processes.leads and note(run, "encoder_weights", origin):
             print(origin, file=sys.stderr)
     teacher = {}
-    if METHODS[settings.method].takes_teacher:
+    method = METHODS[settings.method]
+    if method.takes_teacher and method.learns_from != "pseudo_labels":
         runs = [_run_of(workspace, seed, one) for one in settings.teachers]
         teacher["teacher"] = load_ensemble(runs, machine).network
     return build_segmenter(
@@ -262,6 +297,10 @@ def starting_segmenter(
         augmentation=augmentation_on_device(settings),
         encoder_from_imagenet=settings.initial is None and settings.encoder_weights is not None,
     )
+
+
+def _is_finished(run: Path) -> bool:
+    return (run / "final.json").exists()
 
 
 def _run_of(workspace: Workspace, seed: int, segmenter: str) -> Path:

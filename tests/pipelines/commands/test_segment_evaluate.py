@@ -75,6 +75,18 @@ def test_through_a_translator_with_looks(commands, tiny_config, copied_run, orac
     assert folder.name.endswith("_flip") and "calibration" in figures(folder)
 
 
+def test_several_checkpoints_are_evaluated_as_one(commands, tiny_config, copied_run, oracle, tmp_path):
+    pair = ("--checkpoint", oracle, "--checkpoint", copied_run / "seed-0/source_only")
+    evaluated(commands, tiny_config, copied_run, *pair, "--weights", "3,1", "--output", tmp_path / "mean")
+    evaluated(commands, tiny_config, copied_run, *pair, "--weights", "1e6,1e-6", "--output", tmp_path / "first")
+    alone, first = figures(oracle / "evaluation"), figures(tmp_path / "first")
+    assert first["mean_iou"] == pytest.approx(alone["mean_iou"], abs=1e-3), "the other's word has no weight"
+    assert figures(tmp_path / "mean")["identity"]["checkpoint"] != first["identity"]["checkpoint"]
+    options = (*pair, "--flip", "--fast", "--runtime", "torch", "--output", tmp_path / "fast")
+    evaluated(commands, tiny_config, copied_run, *options, "--submission", tmp_path / "sent")
+    assert len(list((tmp_path / "sent").iterdir())) == 4
+
+
 def test_a_submission(commands, tiny_config, copied_run, oracle, tmp_path):
     finished = evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, "--submission", tmp_path / "sent")
     assert f"4 files in {tmp_path / 'sent'}" in finished.stdout
@@ -129,6 +141,11 @@ def test_evaluations_of_other_frames_are_refused(commands, tiny_config, copied_r
         (("--checkpoint", "a", "--scales", "0.5,75"), "--scales 75 is out of bounds; 4 is the largest"),
         (("--checkpoint", "a", "--window", "4x"), "expected WIDTHxHEIGHT"),
         (("--predictions", "nowhere"), "--predictions nowhere: no such folder"),
+        (("--checkpoint", "a", "--checkpoint", "b"), "--output: say where to keep the evaluation of several"),
+        (("--checkpoint", "a", "--weights", "1,2"), "--weights holds 2 for 1 --checkpoint; give one for each"),
+        (("--checkpoint", "a", "--checkpoint", "b", "--weights", "1"), "--weights holds 1 for 2 --checkpoint"),
+        (("--checkpoint", "a", "--weights", "0,1"), "are no weights; expected numbers above 0, such as 0.7,0.3"),
+        (("--checkpoint", "a", "--checkpoint", "b", "--through", "c"), "--through takes one --checkpoint"),
         (("--compare", "nowhere", "nowhere"), "--compare nowhere does not exist"),
     ],
 )
@@ -146,5 +163,6 @@ def test_a_stride_larger_than_its_window(commands, tiny_config, copied_run, orac
 def test_help_names_every_option(commands):
     finished = commands("segment", "evaluate", "--help")
     for option in ("--flip", "--scales", "--window", "--stride", "--boundary", "--calibration", "--submission",
-                   "--compare", "--predictions", "--predicted", "--through", "--direction", "--workers"):  # fmt: skip
+                   "--compare", "--predictions", "--predicted", "--through", "--direction", "--workers",
+                   "--weights"):  # fmt: skip
         assert option in finished.stdout

@@ -60,6 +60,18 @@ def test_a_folder_tree(use, tmp_path):
     assert use().stdout == "3 frames in = 3 frames out (0 predicted, 3 already there)\n"
 
 
+def test_several_networks_and_mirror_images_predict_as_one(use, tiny_run, tmp_path):
+    """The plan tells them apart from what one network predicts, so no folder mixes them."""
+    other = ("--checkpoint", tiny_run / "seed-0/source_only")
+    assert use(output="alone").code == 0
+    for name, options in (("mean", other), ("weighed", (*other, "--weights", "3,1")), ("flipped", ("--flip",))):
+        finished = use(*options, output=name)
+        assert finished.code == 0 and finished.stdout.startswith("3 frames in = 3 frames out"), finished.stderr
+        refused = use(*options, output="alone")
+        assert refused.code == 2 and "alone" in refused.stderr
+    assert use("--weights", "1,2").code == 2
+
+
 def test_equal_commands_give_equal_bytes(use, tmp_path):
     assert use(output="one").code == use("--workers", 0, output="two").code == 0
     assert files(tmp_path / "one") == files(tmp_path / "two")

@@ -23,6 +23,7 @@ from pipelines.pretrained.inputs import parse_input
 from pipelines.pretrained.published_segmenters import SegmenterImport, find_segmenter, import_segmenter
 from pipelines.stages.training.train_segmenter import (
     adaptation_batches,
+    pseudo_labelled_batches,
     semi_supervised_batches,
     starting_segmenter,
     train_segmenter,
@@ -133,6 +134,20 @@ def test_teachers_are_part_of_what_decides_the_outcome(make_workspace, cpu, tmp_
     assert named == [segmenter_inputs(by_arm, 0, "source_only")]
     assert hashed == [checkpoint_hash(resolve_checkpoint(run))] * 2
     assert "teachers" not in segmenter_inputs(by_path, 0, "source_only")["frames"]
+
+
+def test_rounds_of_pseudo_labels_name_each_other(make_workspace, cpu, tmp_path):
+    """The second round is labelled by the first's network and starts from it; its labels are a set of their own."""
+    first = make_workspace(*adapting("cbst"), run=tmp_path / "first")
+    run = train_segmenter(first, 0, "translated", Session(cpu))
+    assert (first.pseudo_labels(0) / "pseudo_labels.json").exists()
+    named = (f'segmenter.teachers=["{run}"]', f"segmenter.initial={run}")
+    second = make_workspace(*adapting("cbst", *named), run=tmp_path / "second")
+    batch = None
+    train_segmenter(second, 0, "translated", Session(cpu))
+    batch = pseudo_labelled_batches(second, 0, "translated")(0)
+    assert batch.pseudo_label.shape == batch.target.shape[:1] + batch.target.shape[2:]
+    assert batch.labelled_target is None
 
 
 def test_several_teachers_teach_as_one(make_workspace, cpu, tmp_path):

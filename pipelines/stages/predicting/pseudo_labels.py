@@ -1,0 +1,297 @@
+"""Label frames without labels by trained networks: what they are surest of, class by class, as a data set.
+
+OUT/seen/SET/NAME.png        the likeliest class of every pixel, as train ids
+OUT/confidence/SET/NAME.png  how likely it is, 255 for certainty
+OUT/manifest.jsonl           both of every frame, with hashes, as of every prediction
+OUT/labels/SET/NAME.png      of these what counts: train ids, 255 below the class's threshold
+OUT/pseudo_labels.json       thresholds and counts of the classes; written last
+
+Networks look at each frame once (twice where prototypes are asked for); another choice of thresholds takes none. Label
+maps that the frames may have are never read.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.batch_inference.network_clock import NetworkClock
+from pipelines.batch_inference.plan import FrameToTranslate, plan_sets
+from pipelines.batch_inference.watched import watched
+from pipelines.batch_inference.work import Work, work_through
+from pipelines.batch_inference.write import Loaded
+from pipelines.data.files import write_atomically
+from pipelines.data.frames import FrameSet
+from pipelines.data.images import encode_png, read_image, read_raw
+from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
+from pipelines.data.ownership import hold
+from pipelines.data.readers.pseudo_labelled import CHOSEN, LABELS, finished, labelled_frame
+from pipelines.engine.launch import make_deterministic
+from pipelines.engine.runs import read_json, write_json
+from pipelines.engine.session import Session
+from pipelines.errors import NoInputsError, UserError
+from pipelines.experiment.trained import TrainedSegmenter
+from pipelines.progress import Progress
+from pipelines.runtimes.divergence import refuse_diverged
+from pipelines.runtimes.frame_prediction import FramePredictor, Inference, TestTimeAugmentation, as_seen, open_predictor
+from segment.classes import CLASS_NAMES, IGNORE_INDEX
+from segment.networks.segmenter import Segmenter
+from segment.pseudo_labels import CONFIDENCES, class_sums, class_thresholds, denoised
+
+SEEN, CONFIDENCE = PurePosixPath("seen"), PurePosixPath("confidence")
+CLASSES = len(CLASS_NAMES)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of what the networks say becomes a label; the settings of `segment.methods.cbst` say more."""
+
+    kept_share: float = 0.2
+    largest_threshold: float = 0.9
+    flip: bool = True
+    prototype_temperature: float = 0.0
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen, by train id."""
+
+    thresholds: list[float]
+    """Probability from which on a pixel counts; above 1 for a class that no pixel was given to."""
+    pixels: list[int]
+    """Pixels that the networks gave to each class."""
+    kept: list[int]
+    """How many of these became labels."""
+
+    def table(self) -> str:
+        """For the terminal: a class per line, those that were seen."""
+        total = max(sum(self.pixels), 1)
+        lines = [f"{'':<16}{'share':>8}{'threshold':>11}{'kept':>8}"]
+        for name, threshold, pixels, kept in zip(CLASS_NAMES, self.thresholds, self.pixels, self.kept, strict=True):
+            if pixels:
+                lines.append(f"{name:<16}{pixels / total:>8.1%}{threshold:>11.3f}{kept / pixels:>8.1%}")
+        return "\n".join([*lines, f"{'all':<16}{1:>8.0%}{'':>11}{sum(self.kept) / total:>8.1%}"])
+
+
+def write_pseudo_labels(
+    sets: Sequence[FrameSet], trained: TrainedSegmenter, output: Path, choice: Choice, session: Session
+) -> Chosen:
+    """Label every frame of `sets`, as far as it is not done.
+
+    Args:
+        sets: The frames; their own label maps are not read.
+        trained: Who labels them.
+        output: Folder of the set; one of other networks or frames is refused, or set aside where the session restarts.
+        choice: Which labels count.
+        session: How to compute.
+
+    Raises:
+        NoInputsError: There are no frames.
+        UserError: The folder holds another set, or prototypes are asked of a mean of networks.
+    """
+    frames = [_planned(frame) for frame in plan_sets(sets, output)]
+    if not frames:
+        raise NoInputsError(f"there are no frames to label into {output}")
+    make_deterministic()
+    labeller = Labeller(
+        open_predictor(trained.network, trained.height, session.machine, _looks(choice)), NetworkClock("cpu"), choice
+    )
+    if choice.prototype_temperature > 0:
+        labeller = labeller.with_prototypes(trained, frames)
+    work = Work(
+        frames=sorted(frames, key=lambda frame: frame.name),
+        output=output,
+        plan={
+            "format": 1,
+            "checkpoint_sha256": trained.sha256,
+            "height": trained.height,
+            "precision": session.machine.precision,
+            "flip": choice.flip,
+            "prototype_temperature": choice.prototype_temperature,
+        },
+        network=labeller,
+        writer=PseudoLabelWriter(output, trained.sha256),
+        what="set of pseudo-labels",
+        action="labelled",
+    )
+    with watched("label the target", session) as control:
+        outcome = work_through(work, lambda: labeller.clock.share, control)
+    if outcome.failed:
+        raise UserError(f"{outcome.failures[0].reason}; every target frame must be readable to be labelled")
+    return choose(output, choice)
+
+
+def choose(output: Path, choice: Choice) -> Chosen:
+    """Write which of the labels count, by thresholds that follow from all frames together.
+
+    Args:
+        output: Of a set whose manifest is written.
+        choice: A set that was chosen from so before is left as it is.
+    """
+    with hold(output / ".choice.lock", f"{output}: another process chooses labels in it; wait for it"):
+        manifest = (output / MANIFEST).read_bytes()
+        identity = {"manifest_sha256": hashlib.sha256(manifest).hexdigest(), "choice": asdict(choice)}
+        if (output / CHOSEN).is_file() and (former := read_json(output / CHOSEN))["identity"] == identity:
+            return Chosen(**former["classes"])
+        (output / CHOSEN).unlink(missing_ok=True)
+        entries = read_manifest(output / MANIFEST)
+        counts = np.zeros((CLASSES, CONFIDENCES), np.int64)
+        with Progress("count confidences", len(entries), "frame") as progress:
+            for done, entry in enumerate(entries, 1):
+                seen, confidence = _read(output, entry)
+                flat = seen.astype(np.int64) * CONFIDENCES + confidence
+                counts += np.bincount(flat.ravel(), minlength=counts.size).reshape(counts.shape)
+                progress.reach(done)
+        thresholds = class_thresholds(torch.from_numpy(counts), choice.kept_share, choice.largest_threshold).numpy()
+        with Progress("write pseudo-labels", len(entries), "frame") as progress:
+            for done, entry in enumerate(entries, 1):
+                seen, confidence = _read(output, entry)
+                label_map = np.where(confidence >= thresholds[seen], seen, IGNORE_INDEX).astype(np.uint8)
+                write_atomically(output / LABELS / f"{entry.frame}.png", encode_png(label_map))
+                progress.reach(done)
+        chosen = Chosen(
+            [threshold / (CONFIDENCES - 1) for threshold in thresholds.tolist()],
+            counts.sum(1).tolist(),
+            [int(counts[k, thresholds[k] :].sum()) for k in range(CLASSES)],
+        )
+        write_json(output / CHOSEN, {"identity": identity, "classes": asdict(chosen)})
+        return chosen
+
+
+def with_pseudo_labels(sets: Sequence[FrameSet], root: Path) -> list[FrameSet]:
+    """The frame sets that were labelled together, with the labels in `root` in the place of any of their own.
+
+    Raises:
+        UserError: A frame was not labelled: they are other frames than then.
+    """
+    known = {entry.frame for entry in finished(root)}
+    relabelled = []
+    for frames in sets:
+        found = []
+        for frame in frames.frames:
+            name = f"{frames.name}/{frame.name}"
+            if name not in known:
+                raise UserError(f"{root} has no pseudo-labels for {name}; write the set again")
+            found.append(replace(labelled_frame(root, name, frame.image), name=frame.name))
+        relabelled.append(replace(frames, frames=found))
+    return relabelled
+
+
+def _read(output: Path, entry: ManifestEntry) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and confidences, uint8 (H, W)."""
+    return read_raw(output / entry.image), read_raw(output / str(entry.overlay))
+
+
+def _planned(frame: FrameToTranslate) -> FrameToTranslate:
+    name = PurePosixPath(f"{frame.name}.png")
+    return replace(
+        frame,
+        output_image=SEEN / name,
+        output_overlay=CONFIDENCE / name,
+        label=None,
+        label_encoding=None,
+        output_label=None,
+        sidecars=(),
+    )
+
+
+def _looks(choice: Choice) -> Inference:
+    return Inference(augmentation=TestTimeAugmentation(flip=choice.flip))
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """What frames go through: a segmenter that says how sure it is."""
+
+    predictor: FramePredictor
+    clock: NetworkClock
+    choice: Choice
+    sums: Tensor | None = None
+    """Of the features by class, (K, C + 1), where probabilities are denoised by them."""
+    network: Segmenter | None = None
+    """Whose features."""
+    batch_size: int = 1
+
+    def __call__(self, batch: Sequence[np.ndarray], source: Path) -> list[Tensor]:
+        """Classes and confidences, uint8 (2, H, W), of a batch of one frame."""
+        (frame,) = batch
+        with torch.inference_mode(), self.clock.working():
+            logits = self.predictor.logits(frame, (frame.shape[0], frame.shape[1]))
+            refuse_diverged(logits, "logits")
+            probabilities = logits.float().softmax(dim=1)
+            if self.sums is not None:
+                features = self._features(frame)
+                probabilities = denoised(
+                    probabilities, features, self.sums.to(features.device), self.choice.prototype_temperature
+                )
+            likelihood, seen = probabilities.max(dim=1)
+            confidence = (likelihood * (CONFIDENCES - 1)).round()
+            return [torch.stack([seen[0].to(torch.uint8), confidence[0].to(torch.uint8)])]
+
+    def with_prototypes(self, trained: TrainedSegmenter, frames: Sequence[FrameToTranslate]) -> "Labeller":
+        """The same with the classes' mean features over all frames: one more look at each.
+
+        Raises:
+            UserError: The networks are several, which have no features in common.
+        """
+        if not isinstance(trained.network, Segmenter):
+            raise UserError(
+                f"prototypes are means of one network's features, and {len(trained.checkpoints)} networks are to "
+                "label; name one, or set prototype_temperature to 0"
+            )
+        looking = replace(self, network=trained.network)
+        sums: Tensor | None = None
+        with Progress("find the classes' prototypes", len(frames), "frame") as progress:
+            for done, frame in enumerate(frames, 1):
+                image = read_image(frame.image)
+                with torch.inference_mode():
+                    features = looking._features(image)
+                    logits = self.predictor.logits(image, (features.shape[-2], features.shape[-1]))
+                    found = class_sums(features, logits.argmax(dim=1), CLASSES)
+                sums = found if sums is None else sums + found
+                progress.reach(done)
+        return replace(looking, sums=sums)
+
+    def _features(self, frame: np.ndarray) -> Tensor:
+        assert self.network is not None
+        return self.network.with_features(as_seen(frame, self.predictor.height, self.predictor.device))[1].float()
+
+
+@dataclass(frozen=True)
+class PseudoLabelWriter:
+    """Writes what a frame's labels are chosen from."""
+
+    output: Path
+    checkpoint_sha256: str
+
+    def write(self, loaded: Loaded, result: Tensor) -> ManifestEntry:
+        """Write a frame's files; they count once the returned entry is in a journal.
+
+        Args:
+            loaded: The frame.
+            result: uint8 (2, H, W), classes and confidences.
+        """
+        frame = loaded.frame
+        seen, confidence = (encode_png(part) for part in result.cpu().numpy())
+        write_atomically(self.output / frame.output_image, seen)
+        write_atomically(self.output / str(frame.output_overlay), confidence)
+        height, width = loaded.size
+        return ManifestEntry(
+            frame=frame.name,
+            image=str(frame.output_image),
+            label=None,
+            label_encoding=None,
+            source=str(frame.source),
+            source_sha256=loaded.source_sha256,
+            image_sha256=hashlib.sha256(seen).hexdigest(),
+            label_sha256=None,
+            checkpoint_sha256=self.checkpoint_sha256,
+            width=width,
+            height=height,
+            overlay=str(frame.output_overlay),
+            overlay_sha256=hashlib.sha256(confidence).hexdigest(),
+        )

@@ -1,0 +1,127 @@
+"""Pseudo-labels: thresholds over all frames, what a reader makes of them, safe to kill, without the labels on disk."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.data.frames import open_frame_set
+from pipelines.data.images import encode_png, read_raw, write_image
+from pipelines.data.manifest import MANIFEST
+from pipelines.data.readers.folder import FolderSettings
+from pipelines.data.readers.pseudo_labelled import CHOSEN
+from pipelines.errors import UserError
+from pipelines.experiment.trained import load_ensemble
+from pipelines.stages.predicting.pseudo_labels import Choice, write_pseudo_labels
+from segment.classes import IGNORE_INDEX
+
+
+@pytest.fixture
+def write(tiny_run, make_workspace, session, tmp_path):
+    """A function: a choice, the folder's name, arms of the finished run -> what was chosen."""
+
+    def run(choice=Choice(), name="out", arms=("source_only",)):  # noqa: B008  (frozen)
+        trained = load_ensemble([tiny_run / f"seed-0/{arm}" for arm in arms], session.machine)
+        return write_pseudo_labels(make_workspace().target, trained, tmp_path / name, choice, session)
+
+    return run
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "lock" not in path.name
+    }
+
+
+def test_labels_are_the_surest_share_of_each_class(write, tmp_path):
+    """Counted here again from the classes and confidences on disk, over all frames together."""
+    chosen = write(Choice(kept_share=0.5, largest_threshold=1.0))
+    entries = [json.loads(line) for line in (tmp_path / "out" / MANIFEST).read_text().splitlines()]
+    assert len(entries) == 4
+    seen = np.stack([read_raw(tmp_path / "out" / entry["image"]) for entry in entries])
+    confidence = np.stack([read_raw(tmp_path / "out" / entry["overlay"]) for entry in entries])
+    label = np.stack([read_raw(tmp_path / f"out/labels/{entry['frame']}.png") for entry in entries])
+    for k in np.unique(seen):
+        own, threshold = confidence[seen == k], round(chosen.thresholds[k] * 255)
+        assert (own >= threshold).mean() >= 0.5 > (own > threshold).mean()
+        assert np.array_equal(label[seen == k] == k, own >= threshold)
+        assert chosen.pixels[k] == own.size and chosen.kept[k] == (own >= threshold).sum()
+    assert set(np.unique(label)) <= {*np.unique(seen), IGNORE_INDEX}
+    assert "all" in chosen.table() and "%" in chosen.table()
+
+
+def test_a_finished_set_is_left_alone_and_another_choice_takes_no_network(write, tmp_path, monkeypatch):
+    write()
+    before = files(tmp_path / "out")
+    assert CHOSEN in before
+    monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("a network is asked"))
+    write()
+    assert files(tmp_path / "out") == before
+    write(Choice(kept_share=0.9))
+    after = files(tmp_path / "out")
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name] != before[name]} >= {CHOSEN}
+
+
+def test_other_networks_are_refused_in_the_same_folder(write):
+    write()
+    with pytest.raises(UserError, match="checkpoint_sha256"):
+        write(arms=("source_only", "oracle"))
+
+
+def test_prototypes_weigh_and_need_one_network(write, tmp_path):
+    write(name="plain")
+    write(Choice(prototype_temperature=1.0), "denoised")
+    plain, denoised = files(tmp_path / "plain"), files(tmp_path / "denoised")
+    assert any(plain[name] != denoised[name] for name in plain if name.startswith("confidence/"))
+    with pytest.raises(UserError, match="2 networks are to label; name one, or set prototype_temperature to 0"):
+        write(Choice(prototype_temperature=1.0), "two", ("source_only", "oracle"))
+
+
+def test_the_command_writes_a_set_that_the_reader_opens(commands, tiny_config, tiny_run, tmp_path):
+    arguments = ("segment", "pseudo-label", tiny_config, "--run", tmp_path / "run", "--threads", 1)
+    chosen = ("--checkpoint", tiny_run / "seed-0/source_only", "--kept-share", 0.5, "--output", tmp_path / "out")
+    finished = commands(*arguments, *chosen)
+    assert finished.code == 0, finished.stderr
+    assert "threshold" in finished.stdout and f"pseudo-labels in {tmp_path / 'out'}" in finished.stdout
+    config = tmp_path / "reads.toml"
+    text = tiny_config.read_text().split("[[validation]]")[0].split("[[target]]")[0]
+    root = tiny_config.parent / "frames/camera"
+    table = f'reader = "pseudo_labelled"\nname = "camera"\nroot = "{tmp_path / "out"}"\nimages = "{root}"\n'
+    config.write_text(f"{text}\n[[target]]\n{table}\n[[validation]]\n{table}")
+    checked = commands("data", "check", config)
+    assert checked.code == 0, checked.stdout + checked.stderr
+    shutil.rmtree(tmp_path / "out/labels")
+    assert commands("data", "check", config).code == 3
+    (tmp_path / "out" / CHOSEN).unlink()
+    refused = commands("data", "check", config)
+    assert refused.code == 2 and "write it by `sim2real segment pseudo-label`" in refused.stderr
+
+
+def test_a_killed_command_is_carried_on_to_the_same_bytes(commands, tiny_config, tiny_run, tmp_path):
+    def labelled(name, trap=None):
+        arguments = ("segment", "pseudo-label", tiny_config, "--run", tmp_path / "run", "--threads", 1, "--workers", 1)
+        chosen = ("--checkpoint", tiny_run / "seed-0/source_only", "--output", tmp_path / name)
+        return commands(*arguments, *chosen, trap=trap).code
+
+    assert labelled("one") == 0
+    module = "pipelines.stages.predicting.pseudo_labels"
+    for trap in ({"call": f"{module}.PseudoLabelWriter.write", "at": 2}, {"call": f"{module}._read", "at": 6}):
+        assert labelled("two", trap) == -9
+        assert not (tmp_path / "two" / CHOSEN).exists()
+    assert labelled("two") == 0
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_a_frame_that_cannot_be_read_is_named(tiny_run, session, tmp_path):
+    root = tmp_path / "frames"
+    write_image(root / "fine.png", np.zeros((32, 64, 3), np.uint8))
+    (root / "broken.png").write_bytes(encode_png(np.zeros((8, 8), np.uint8))[:40])
+    frames = open_frame_set(FolderSettings(reader="folder", root=str(root)), tmp_path)
+    trained = load_ensemble([tiny_run / "seed-0/source_only"], session.machine)
+    with pytest.raises(UserError, match=r"broken\.png.*every target frame must be readable"):
+        write_pseudo_labels([frames], trained, tmp_path / "out", Choice(), session)
