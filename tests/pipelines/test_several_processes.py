@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
 from pipelines.engine.launch import choose_machine
-from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.networks import NETWORKS
@@ -188,16 +187,6 @@ def test_the_run_tells_how_many_trained_it(whole):
     machine = json.loads((whole / "environment.json").read_text())["machine"]
     precision = choose_machine("cpu").for_training().precision  # fp32, but where bf16 pays
     assert machine.endswith(f"1 thread, {precision}, 2 processes")
-
-
-def test_alone_nothing_is_exchanged():
-    values, tensor = {"main": 0.1}, torch.ones(2)
-    assert ALONE.sum(tensor) is tensor and ALONE.mean(values) == values and ALONE.from_leader(7) == 7
-    assert not ALONE.any(False) and ALONE.any(True) and list(ALONE.share_of(3)) == [0, 1, 2]
-    ALONE.refuse_difference(object())
-    with ALONE.joined(torch.device("cpu")):
-        assert not torch.distributed.is_initialized()
-    assert [list(Processes(rank, 3).share_of(6)) for rank in range(3)] == [[0, 1], [2, 3], [4, 5]]
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------------

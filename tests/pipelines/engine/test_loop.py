@@ -3,70 +3,17 @@
 import json
 import os
 import signal
-from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, headline, train
 from pipelines.engine.runs import RunFolder
-from pipelines.errors import Interrupted, NumericalError, UserError
+from pipelines.errors import Interrupted, NumericalError
 from segment.guards import Collapsed
-from segment.methods.method import Method
-
-CPU = Machine(torch.device("cpu"), "fp32")
-
-
-@dataclass
-class Numbers:
-    image: Tensor
-
-    def to(self, device):
-        return Numbers(self.image.to(device))
-
-
-class Toy(Method):
-    """Learns to output zeros, with dropout so that the random state matters."""
-
-    def __init__(self, spoil_at: int | None = None) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.layer = nn.Conv2d(3, 3, 1)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.spoil_at = spoil_at
-        self._optimizer = torch.optim.Adam(self.parameters(), lr=0.01)
-
-    def optimizers(self):
-        return {"layer": self._optimizer}
-
-    def learning_rate_scale(self, step):
-        return 1 / (1 + step)
-
-    def step(self, batch, update):
-        loss = nn.functional.dropout(self.layer(batch.image), 0.5).square().mean()
-        if int(self.steps) == self.spoil_at:
-            loss = loss * torch.nan
-        update("layer", {"size": loss})
-        self.steps += 1
-        return {"size": loss}
-
-    def preview(self, batch):
-        return {"image": batch.image, "output": self.layer(batch.image).sigmoid()}
-
-
-def batches(first, last):
-    for step in range(first, last):
-        yield Numbers(torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(step)))
-
-
-def run_to(path, steps=6, method=None, stream=batches, **schedule):
-    run = RunFolder(path, {"steps": steps})
-    try:
-        train(method or Toy(), stream, run, Schedule(steps, 7, 2, 1, 3, **schedule), CPU, {"stage": "toy"}, "toy")
-    finally:
-        run.close()
+from tests.pipelines.engine.toy import Toy, at_step, batches, run_out_of_memory, run_to
 
 
 def content(path):
@@ -86,24 +33,8 @@ def test_a_run_explains_itself(tmp_path):
     assert sorted(p.name for p in (tmp_path / "run/previews").iterdir()) == ["step-00000003.jpg", "step-00000006.jpg"]
 
 
-def at_step(wanted, action):
-    """A stream of batches in which something happens before a step."""
-
-    def stream(first, last):
-        for step, batch in zip(range(first, last), batches(first, last), strict=True):
-            if step == wanted:
-                action()
-            yield batch
-
-    return stream
-
-
 def ask_to_stop():
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def run_out_of_memory():
-    raise MemoryError
 
 
 def test_a_stopped_run_carries_on_to_the_same_bytes(tmp_path):
@@ -187,63 +118,6 @@ def test_learning_rates_follow_the_step(tmp_path):
     method = Toy()
     run_to(tmp_path / "run", method=method)
     assert method.optimizers()["layer"].param_groups[0]["lr"] == pytest.approx(0.01 / 6)
-
-
-def test_other_settings_are_refused_or_set_aside(tmp_path):
-    run_to(tmp_path / "run", steps=3)
-    with pytest.raises(UserError, match="steps was 3, now 4"):
-        RunFolder(tmp_path / "run", {"steps": 4})
-    RunFolder(tmp_path / "run", {"steps": 4}, restart=True).close()
-    assert (tmp_path / "run.replaced-1/metrics.jsonl").exists()
-    assert not (tmp_path / "run/metrics.jsonl").exists()
-
-
-def test_two_processes_cannot_share_a_run(tmp_path):
-    run = RunFolder(tmp_path / "run", {})
-    with pytest.raises(UserError, match="in use by another process"):
-        RunFolder(tmp_path / "run", {})
-    run.close()
-    RunFolder(tmp_path / "run", {}).close()
-
-
-def test_restart_does_not_take_a_run_from_under_another_process(tmp_path):
-    run = RunFolder(tmp_path / "run", {"steps": 3})
-    with pytest.raises(UserError, match="in use by another process"):
-        RunFolder(tmp_path / "run", {"steps": 4}, restart=True)
-    run.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-@pytest.mark.parametrize("damage", [b"{", b"\xff\xfe\x00", b"[]"])
-def test_a_damaged_config_is_refused_or_set_aside(tmp_path, damage):
-    RunFolder(tmp_path / "run", {"steps": 3}).close()
-    (tmp_path / "run/config.json").write_bytes(damage)
-    with pytest.raises(UserError, match="--restart to set it aside"):
-        RunFolder(tmp_path / "run", {"steps": 3})
-    RunFolder(tmp_path / "run", {"steps": 3}, restart=True).close()
-    assert (tmp_path / "run.replaced-1/config.json").read_bytes() == damage
-    assert json.loads((tmp_path / "run/config.json").read_text()) == {"steps": 3}
-
-
-def test_half_written_files_of_a_killed_run_are_swept_up(tmp_path):
-    RunFolder(tmp_path / "run", {}).close()
-    (tmp_path / "run/previews").mkdir()
-    leftovers = [tmp_path / "run/.metrics.jsonl.17.part", tmp_path / "run/previews/.step-00000002.jpg.17.part"]
-    for leftover in leftovers:
-        leftover.write_bytes(b"half")
-    RunFolder(tmp_path / "run", {}).close()
-    assert not any(leftover.exists() for leftover in leftovers)
-
-
-def test_a_run_does_not_change_its_precision_half_way(tmp_path):
-    with pytest.raises(MemoryError):
-        run_to(tmp_path / "run", stream=at_step(5, run_out_of_memory))
-    run = RunFolder(tmp_path / "run", {"steps": 6})
-    try:
-        with pytest.raises(UserError, match="was begun in fp32 and would go on in bf16; add --precision fp32"):
-            train(Toy(), batches, run, Schedule(6, 7), Machine(torch.device("cpu"), "bf16"), {"stage": "toy"}, "toy")
-    finally:
-        run.close()
 
 
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
