@@ -4,7 +4,7 @@ Park, Efros, Zhang, Zhu, "Contrastive Learning for Unpaired Image-to-Image Trans
 No way back is learnt, so there is half as much to train. Images are in [0, 1] outside this file, in [-1, 1] within it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,15 +12,15 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from segment.averaging import MovingAverage
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
 from segment.settings import OneOf, PositiveFloat, PositiveInt
-from translate.choices import Direction, chosen
+from translate.choices import chosen
 from translate.contrast import draw_locations, patch_contrast
 from translate.losses import GAN_LOSSES
 from translate.methods.batches import UnpairedBatch
-from translate.methods.translator_training import LearnsFrom, TranslatorTraining, adam
+from translate.methods.one_way_training import OneWayTraining
+from translate.methods.translator_training import LearnsFrom, adam
 from translate.methods.unpaired_training import UnpairedTrainingSettings, make_discriminator, make_generator
 from translate.networks import RESNETS
 from translate.networks.patch_projection import PatchProjection
@@ -56,7 +56,7 @@ class CUTSettings(UnpairedTrainingSettings):
     """Length of the vectors that are compared."""
 
 
-class CUT(TranslatorTraining, ImageTranslator):
+class CUT(OneWayTraining, ImageTranslator):
     """A generator, a discriminator, and a projection of the generator's own features in which patches are compared."""
 
     learns_from: ClassVar[LearnsFrom] = "unpaired"
@@ -78,7 +78,7 @@ class CUT(TranslatorTraining, ImageTranslator):
         compared = compared_layers(self.source_to_target)
         self.layers = tuple(compared)
         self.projection = PatchProjection(tuple(compared.values()), settings.projection_features)
-        self.average = self._fresh_average()
+        self.average = self.fresh_average()
 
         generating = [*self.source_to_target.parameters(), *self.projection.parameters()]
         self._optimizers = {
@@ -92,7 +92,7 @@ class CUT(TranslatorTraining, ImageTranslator):
 
     @classmethod
     def kept(cls, settings: CUTSettings) -> dict[str, str]:
-        return {"source_to_target": "source_to_target." if settings.ema_decay is None else "average.network."}
+        return {"source_to_target": cls.kept_generator(settings)}
 
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """Translate, let the discriminator learn, then the generator and the projection. Park et al., sec. 3."""
@@ -109,8 +109,7 @@ class CUT(TranslatorTraining, ImageTranslator):
         generator_losses |= self.contrast_losses(translated, keys, len(source), mirrored)
         learnt = update("generator", generator_losses) | learnt
 
-        if self.average is not None:
-            self.average.update(self.source_to_target)
+        self.follow_with_average()
         return learnt
 
     def _translate(self, originals: Tensor, mirrored: bool) -> tuple[Tensor, list[Tensor]]:
@@ -180,18 +179,6 @@ class CUT(TranslatorTraining, ImageTranslator):
             "target": batch.target,
             "same_target": to_unit(same_target),
         }
-
-    def generator(self, direction: Direction = "source_to_target") -> nn.Module:
-        own = super().generator(direction)
-        return own if self.average is None else self.average.network
-
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
-        super().start_from(state)
-        self.average = self._fresh_average()
-
-    def _fresh_average(self) -> MovingAverage | None:
-        decay = self.settings.ema_decay
-        return None if decay is None else MovingAverage(self.source_to_target, decay)
 
 
 def compared_layers(generator: nn.Module) -> dict[int, int]:

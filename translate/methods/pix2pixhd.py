@@ -5,7 +5,6 @@ Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Con
 Images are in [0, 1] outside this file and in [-1, 1] within it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,21 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from segment.appearance.colours import paint_classes
-from segment.averaging import MovingAverage
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
 from segment.settings import NonNegativeFloat, NonNegativeInt, PositiveInt
-from translate.choices import Direction
 from translate.image_pool import ImagePool
 from translate.layout_translator import LayoutTranslator
 from translate.layouts import class_indices, painted, regions
 from translate.methods.batches import PairedBatch
-from translate.methods.translator_training import (
-    LearnsFrom,
-    TranslatorTraining,
-    TranslatorTrainingSettings,
-    adam,
-)
+from translate.methods.one_way_training import OneWayTraining
+from translate.methods.translator_training import LearnsFrom, TranslatorTrainingSettings, adam
 from translate.multiscale_losses import adversarial_loss, discriminator_loss, feature_matching
 from translate.networks.feature_encoder import FeatureEncoder
 from translate.networks.multiscale_discriminator import MultiscaleDiscriminator
@@ -126,7 +119,7 @@ class Pix2pixHDSettings(TranslatorTrainingSettings):
             )
 
 
-class Pix2pixHD(TranslatorTraining, LayoutTranslator):
+class Pix2pixHD(OneWayTraining, LayoutTranslator):
     """A generator of one or more resolutions, discriminators at several scales, optionally an encoder of styles."""
 
     learns_from: ClassVar[LearnsFrom] = "paired"
@@ -161,7 +154,7 @@ class Pix2pixHD(TranslatorTraining, LayoutTranslator):
                 base_channels=settings.style_channels,
                 halvings=settings.style_halvings,
             )
-        self.average = self._fresh_average()
+        self.average = self.fresh_average()
 
         makers = [network for network in (self.source_to_target, self.coarse_closing, self.encoder) if network]
         self._optimizers = {
@@ -175,7 +168,7 @@ class Pix2pixHD(TranslatorTraining, LayoutTranslator):
 
     @classmethod
     def kept(cls, settings: Pix2pixHDSettings) -> dict[str, str]:
-        parts = {"source_to_target": "source_to_target." if settings.ema_decay is None else "average.network."}
+        parts = {"source_to_target": cls.kept_generator(settings)}
         return parts | ({"styles": "styles."} if settings.style_features else {})
 
     @property
@@ -201,8 +194,7 @@ class Pix2pixHD(TranslatorTraining, LayoutTranslator):
         learnt |= update("discriminator", {"discriminator": discriminator_loss(judged_real, judged_fake)})
 
         self.steps_taken += 1
-        if self.average is not None:
-            self.average.update(self.source_to_target)
+        self.follow_with_average()
         due = self.steps_taken % CLUSTER_EVERY == 0 or self.steps_taken >= self.settings.steps
         if self.styles is not None and due:
             self.styles.form_clusters()
@@ -247,24 +239,11 @@ class Pix2pixHD(TranslatorTraining, LayoutTranslator):
         with frozen(*([generator.model] if phase == "enhancer" else [])):
             return generator(given), real, layout
 
-    def generator(self, direction: Direction = "source_to_target") -> nn.Module:
-        """The generator to use, its average if there is one: layout (with styles, if it has any) to signed image."""
-        own = super().generator(direction)
-        return own if self.average is None else self.average.network
-
     @torch.no_grad()
     def preview(self, batch: PairedBatch) -> dict[str, Tensor]:
         """The layout, the photo made of it (in looks that it chose itself), and the real one."""
         fake = self.translate(batch.label_map, instance_map=batch.instance_map)
         return {"layout": paint_classes(batch.label_map), "fake_target": fake, "target": batch.image}
-
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
-        super().start_from(state)
-        self.average = self._fresh_average()
-
-    def _fresh_average(self) -> MovingAverage | None:
-        decay = self.settings.ema_decay
-        return None if decay is None else MovingAverage(self.source_to_target, decay)
 
 
 def _what_translates(settings: Pix2pixHDSettings) -> dict[str, Any]:

@@ -1,0 +1,42 @@
+"""What methods with a single generator have in common: from source to target it goes, or its moving average does.
+
+CUT needs no way back, and pix2pixHD has none; CycleGAN's two generators have averages of their own.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from segment.averaging import MovingAverage
+from translate.choices import Direction
+from translate.methods.translator_training import TranslatorTraining, TranslatorTrainingSettings
+
+
+class OneWayTraining(TranslatorTraining):
+    """A generator called `source_to_target`; a subclass makes `average` by `fresh_average` when that is drawn."""
+
+    average: MovingAverage | None
+    """Of the generator; None where the settings ask for none."""
+
+    @classmethod
+    def kept_generator(cls, settings: TranslatorTrainingSettings) -> str:
+        """The prefix in `state_dict()` of the generator that translates."""
+        return "source_to_target." if settings.ema_decay is None else "average.network."
+
+    def generator(self, direction: Direction = "source_to_target") -> nn.Module:
+        own = super().generator(direction)
+        return own if self.average is None else self.average.network
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        super().start_from(state)
+        self.average = self.fresh_average()
+
+    def fresh_average(self) -> MovingAverage | None:
+        """One that begins with the generator's weights of now."""
+        decay = self.settings.ema_decay
+        return None if decay is None else MovingAverage(self.get_submodule("source_to_target"), decay)
+
+    def follow_with_average(self) -> None:
+        """Move the average, if there is one, towards the generator: the end of a step."""
+        if self.average is not None:
+            self.average.update(self.get_submodule("source_to_target"))
