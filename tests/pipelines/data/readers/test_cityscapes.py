@@ -1,0 +1,32 @@
+"""Cityscapes' layout: splits, both kinds of labels, and a test split that says that it has none."""
+
+from typing import ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from tests.pipelines.data.readers.every_reader import EveryReader, draw, opened, photo
+
+
+class TestCityscapes(EveryReader):
+    settings: ClassVar = {"reader": "cityscapes"}
+    image, label = "leftImg8bit/train/{name}_leftImg8bit.png", "gtFine/train/{name}_gtFine_labelIds.png"
+    road = 7
+
+    def test_split_and_kind(self, tmp_path):
+        photo(tmp_path, "leftImg8bit/val/x/x_0_leftImg8bit.png")
+        draw(tmp_path, "gtFine/val/x/x_0_gtFine_labelTrainIds.png", "gtFine/val/x/x_0_gtFine_labelIds.png", value=255)
+        frame_set = opened(tmp_path, **self.settings, split="val", labels_kind="labelTrainIds")
+        assert frame_set.frames[0].name == "x/x_0" and (frame_set.read_label_map(0) == 255).all()
+
+    def test_the_test_split_says_that_its_labels_are_empty(self, tmp_path):
+        photo(tmp_path, "leftImg8bit/test/x/x_0_leftImg8bit.png")
+        assert not any("test split" in note for note in opened(tmp_path, **self.settings, split="test").notes)
+        draw(tmp_path, "gtFine/test/x/x_0_gtFine_labelIds.png")
+        (note,) = opened(tmp_path, **self.settings, split="test").notes
+        assert note.startswith("the label maps of the test split are published without classes")
+        assert "--submission" in note
+
+    def test_another_kind_of_labels_is_refused(self, tmp_path):
+        with pytest.raises(ValidationError, match="labelIds"):
+            opened(tmp_path, **self.settings, labels_kind="instanceIds")

@@ -1,0 +1,89 @@
+"""How files are found and named: odd names, links, formats that are not read, two files of one name."""
+
+import os
+
+import pytest
+
+from pipelines.data.readers.layout import distinct_names, files_below
+from pipelines.errors import ImageError, NoInputsError, UserError
+from tests.pipelines.data.readers.every_reader import opened, photo
+
+
+def test_two_images_for_one_label(tmp_path):
+    photo(tmp_path, "rgb/a.png", "rgb/a.jpg", "semantic/a.png")
+    with pytest.raises(
+        UserError, match=r"two files for the frame .a., and .*; end the setting `images` with the suffix"
+    ):
+        opened(tmp_path, reader="carla", version="0.9.14")
+
+
+def test_formats_that_are_not_read_are_named(tmp_path):
+    photo(tmp_path, "a.png", "c.jpe", "d.jfif")
+    for name in ("b.ppm", "e.GIF", "Thumbs.db", "f.txt"):
+        (tmp_path / name).touch()
+    frame_set = opened(tmp_path, reader="folder")
+    assert [frame.name for frame in frame_set.frames] == ["a", "c", "d"]
+    assert [frame.image.name for frame in frame_set.unread] == ["b.ppm", "e.GIF"]
+    assert frame_set.notes == (f"in a format that is not read: {tmp_path / 'b.ppm'} and 1 more; convert to PNG",)
+    assert not opened(tmp_path, reader="folder", first=2).unread
+
+
+def test_nothing_but_formats_that_are_not_read(tmp_path):
+    (tmp_path / "b.ppm").touch()
+    with pytest.raises(NoInputsError, match=r"no image .*; in a format that is not read: .*b\.ppm; convert to PNG"):
+        opened(tmp_path, reader="folder")
+
+
+def test_links_to_folders_are_followed_but_not_round_in_circles(tmp_path):
+    photo(tmp_path, "real/a.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "set")
+    assert [frame.name for frame in opened(tmp_path, reader="folder", root="set").frames] == ["link/a"]
+
+
+def test_a_pipe_is_found_and_refused_when_read(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="pipe"):
+        opened(tmp_path, reader="folder").read_image(0)
+
+
+def test_a_line_break_in_a_name_leaves_the_message_one_line(tmp_path):
+    (tmp_path / "a\nb.png").write_bytes(b"")
+    with pytest.raises(ImageError, match="empty") as caught:
+        opened(tmp_path, reader="folder").read_image(0)
+    assert "\n" not in str(caught.value) and r"a\nb.png" in str(caught.value)
+
+
+def test_odd_names(tmp_path):
+    names = ["a b", "a.b", "a(1)+[x]", "ü", "line\nbreak"]
+    photo(tmp_path, *(f"{name}.png" for name in names))
+    frame_set = opened(tmp_path, reader="folder")
+    assert [frame.name for frame in frame_set.frames] == sorted(names)
+    assert frame_set.read_image(0).shape == (4, 6, 3)
+
+
+def test_a_name_keeps_its_suffix_only_where_it_must():
+    assert distinct_names([("a", "a.jpg"), ("b", "b.png")]) == ["a", "b"]
+    assert distinct_names([("a", "a.jpg"), ("a", "a.png"), ("b", "b.png")]) == ["a.jpg", "a.png", "b"]
+    # The long name of one is the short name of another, which is then told apart as well.
+    assert distinct_names([("a", "a.png"), ("a", "a.jpg"), ("a.png", "a.png.png")]) == ["a.png", "a.jpg", "a.png.png"]
+
+
+def test_files_below_a_folder(tmp_path):
+    for name in ("a.png", "b/c.txt", ".hidden", ".folder/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path))
+    assert found == ["a.png", "b/c.txt", "itself"] and not list(files_below(tmp_path / "missing"))
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"cannot list the folder: Permission denied. Check its permissions"):
+        list(files_below(tmp_path))
