@@ -8,20 +8,59 @@ of frames, classes and settings are other people's text, so everything is escape
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipelines.data.files import write_atomically
 from pipelines.experiment.arms import COMPARED
 from pipelines.report import charts, tables, wording
+from pipelines.report.error_maps import ErrorPicture
 from pipelines.report.feature_study import FeatureStudy
-from pipelines.report.gallery import Gallery
 from pipelines.report.pages import features_page
 from pipelines.report.pages.templates import rendered
 from pipelines.report.study import Study, average
 
 STYLES = 6
 """Colours for curves that belong to no arm; `style.html` defines `.series-0` and so on."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A synthetic frame, the same frame translated, and the real frame that looks most like it; uint8 (H, W, 3) RGB."""
+
+    source: np.ndarray
+    translated: np.ndarray
+    real_neighbour: np.ndarray
+    name: str
+
+
+@dataclass(frozen=True)
+class PredictionPicture:
+    """A frame, uint8 (H, W, 3), with its label and each arm's prediction, uint8 (H, W) of train ids, and mean IoU."""
+
+    name: str
+    image: np.ndarray
+    label: np.ndarray
+    predictions: dict[str, np.ndarray]
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """All that the page shows beside the numbers; any part may be empty.
+
+    `translator_curve` has one entry per logged step of the translator: the step and its losses by name. `errors` has
+    the best, median and worst frame of each arm.
+    """
+
+    translations: list[Translation] = field(default_factory=list)
+    best: list[PredictionPicture] = field(default_factory=list)
+    worst: list[PredictionPicture] = field(default_factory=list)
+    translator_curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    errors: dict[str, list[ErrorPicture]] = field(default_factory=dict)
 
 
 def write_report(study: Study, pictures: Gallery, path: Path, features: FeatureStudy | None = None) -> None:

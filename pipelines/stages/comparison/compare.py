@@ -26,8 +26,7 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
 from pipelines.report.feature_study import FeatureStudy
-from pipelines.report.gallery import Gallery, PredictionPicture, Translation
-from pipelines.report.pages.page import write_report
+from pipelines.report.pages.page import Gallery, PredictionPicture, Translation, write_report
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.runtimes.frame_prediction import as_seen

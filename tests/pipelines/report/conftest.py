@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.data.labels.label_formats import coloured
 from pipelines.experiment.arms import COMPARED
-from pipelines.report.gallery import Gallery, PredictionPicture, Translation
+from pipelines.report.pages.page import Gallery, PredictionPicture, Translation
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from segment.classes import CLASS_NAMES, IGNORE_INDEX
 

@@ -17,7 +17,7 @@ from pipelines.report.pages.features_page import (
     write_features_page,
 )
 from pipelines.report.pages.page import render_page, write_report
-from pipelines.report.scatter import MARKS, SIDE, extent, mark_key, scatter
+from pipelines.report.scatter import MARKS
 from segment.classes import CLASS_NAMES
 from tests.pipelines.report.pages.test_page import SECTIONS, Elements
 from tests.pipelines.report.pages.test_page_in_browser import CHROMIUM, DRIVER, HOSTILE, browser  # noqa: F401 (a fixture)
@@ -110,36 +110,6 @@ class TestInTheReport:
     def test_nothing_of_it_where_there_are_no_features(self, study, pictures):
         page = render_page(study, pictures)
         assert "#features" not in page and ".clouds" not in page and "Looking inside" not in page
-
-
-class TestScatter:
-    def test_a_point_is_where_it_belongs(self):
-        """The unit square fills the drawing but for the margin of 14; up is up."""
-        svg = scatter([(0.0, 0.0), (1.0, 1.0)], [0, 0], ["source", "source"], (0, 0, 1, 1), "said", {})
-        assert f"M14.0 {SIDE - 14}.0h0M{SIDE - 14}.0 14.0h0" in svg and 'aria-label="said"' in svg
-
-    def test_every_class_and_domain_is_one_path(self):
-        svg = scatter([(0.0, 0.0)] * 4, [0, 0, 13, 13], ["source", "target", "target", "target"], (0, 0, 1, 1), "", {})
-        assert svg.count("<path") == 3 and svg.count("of-target c-13") == 1
-
-    def test_names_do_not_cover_each_other(self):
-        points = [(0.0, 0.0)] * 8
-        names = {i: "traffic light" for i in range(8)}
-        svg = scatter(points, list(range(8)), ["source"] * 8, (-1, -1, 1, 1), "", names)
-        assert svg.count("<text") == 8 and svg.count("crowded") == 3, "five lines have room, the others wait"
-
-    def test_a_name_stands_on_a_mark_of_the_target(self):
-        """The cross is at (0.8, 0.9); dots of the source, though more, do not pull."""
-        points = [(0.0, 0.0), (0.0, 0.1), (0.1, 0.0), (0.8, 0.9)]
-        svg = scatter(points, [0] * 4, ["source"] * 3 + ["target"], (0, 0, 1, 1), "", {0: "road"})
-        assert f'x="{14 + 0.8 * (SIDE - 28):.1f}" y="{14 + 0.1 * (SIDE - 28):.1f}"' in svg
-
-    def test_a_square_about_the_points(self):
-        assert extent([(0.0, 0.0), (4.0, 2.0)]) == (0.0, -1.0, 4.0, 3.0)
-        assert extent([(1.0, 1.0)]) == (0.0, 0.0, 2.0, 2.0) and extent([]) == (-1.0, -1.0, 1.0, 1.0)
-
-    def test_marks_differ(self):
-        assert len({str(mark_key(domain)) for domain in MARKS}) == 3
 
 
 @pytest.mark.slow

@@ -9,8 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pipelines.errors import StorageError
-from pipelines.report.gallery import Gallery
-from pipelines.report.pages.page import flattened, frame_rows, render_page, translator_curves, write_report
+from pipelines.report.pages.page import Gallery, flattened, frame_rows, render_page, translator_curves, write_report
 from pipelines.report.study import FrameScore
 
 SECTIONS = ["gap", "classes", "translations", "predictions", "confusion", "curves", "network", "settings", "method"]
