@@ -17,7 +17,8 @@ from torch import Tensor
 
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.data.files import sha256_of
-from pipelines.data.labels.encodings import cityscapes
+from pipelines.data.images import image_error
+from pipelines.data.labels.encodings import LabelEncoding, cityscapes
 from pipelines.data.labels.instances import instance_file, number_things
 from pipelines.data.labels.label_formats import label_id_table
 from pipelines.data.sampling.batches import Crops, Draws, largest_height
@@ -28,7 +29,6 @@ from pipelines.experiment.translators import Pix2pixHDSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.keys import AUTHORS_LABELS
 from pipelines.stages.training.training_run import filled_pool, note
-from pipelines.stages.translating.label_reader import read_label_map
 from translate.layout_translator import LayoutTranslator
 from translate.networks.perceptual import PerceptualLoss, VGG19Features
 
@@ -125,6 +125,17 @@ def torch_cache() -> Path:
 def layout_reader(method: LayoutTranslator, label_ids: bool = False) -> Callable[[FrameToTranslate], np.ndarray]:
     """What `translate_frames` reads for a method that takes label maps; `label_ids` as of `read_layout`."""
     return partial(read_layout, table=label_table(method.labels), label_ids=label_ids)
+
+
+def read_label_map(frame: FrameToTranslate) -> np.ndarray:
+    """The frame's label map, uint8 (H, W) of train ids, 255 = ignore.
+
+    Raises:
+        ImageError: The frame has none, or its file cannot be used.
+    """
+    if frame.label is None or frame.label_encoding is None:
+        raise image_error(frame.image, f"frame {frame.name!r} has no label map, which this translator needs")
+    return LabelEncoding.from_json(dict(frame.label_encoding)).decode(frame.label)
 
 
 def read_layout(frame: FrameToTranslate, table: np.ndarray | None = None, label_ids: bool = False) -> np.ndarray:

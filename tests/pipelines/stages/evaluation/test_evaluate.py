@@ -10,48 +10,28 @@ import pytest
 import torch
 
 from pipelines.data.frames import FrameSet
-from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import camvid, cityscapes
 from pipelines.data.readers.layout import Frame
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import NoInputsError
 from pipelines.runtimes.frame_prediction import open_predictor
 from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate, evaluate_checkpoint
-from pipelines.stages.evaluation.evaluation_counts import scoring
-from pipelines.stages.evaluation.evaluation_table import format_summary
 from pipelines.stages.evaluation.scores import read_evaluation, read_prediction
-from segment.classes import CLASS_NAMES
 from tests.pipelines.batch_inference.translating import in_a_process, killing
-
-ROAD, LIGHT, SIGN, RIDER, CAR, TRUCK, BICYCLE, VOID = 0, 6, 7, 12, 13, 14, 18, 255
-CITYSCAPES_ID = {ROAD: 7, CAR: 26, TRUCK: 27, VOID: 0}
-CAMVID_ID = {ROAD: 3, CAR: 8, SIGN: 6, BICYCLE: 10, VOID: 11}
-
-
-def frame_set(folder, encoding, ids, *label_maps, name="val"):
-    """A set on disk whose label maps show these train ids; frame i is of grey i."""
-    frames = []
-    for index, label_map in enumerate(label_maps):
-        image, label = folder / f"{name}/{index}.png", folder / f"{name}/{index}_ids.png"
-        write_image(image, np.full((*np.shape(label_map), 3), index, np.uint8))
-        write_image(label, np.vectorize(ids.get)(label_map).astype(np.uint8))
-        frames.append(Frame(f"city/{index}", image, label, encoding))
-    return FrameSet(name, folder, frames, [])
-
-
-def answering(*predictions):
-    """A network that has learnt the predictions by heart; which image it sees is told by its grey."""
-
-    def predict_one(image, size):
-        prediction = np.array(predictions[image[0, 0, 0]], np.uint8)
-        assert prediction.shape == size
-        return prediction
-
-    return predict_one
-
-
-def iou(evaluation):
-    return {index: value for index, value in enumerate(evaluation.iou()) if value is not None}
-
+from tests.pipelines.stages.evaluation.scored import (
+    BICYCLE,
+    CAMVID_ID,
+    CAR,
+    CITYSCAPES_ID,
+    LIGHT,
+    RIDER,
+    ROAD,
+    SIGN,
+    TRUCK,
+    VOID,
+    answering,
+    frame_set,
+    iou,
+)
 
 # --- numbers ------------------------------------------------------------------------------------------
 
@@ -153,13 +133,6 @@ def test_sets_are_scored_together_and_unlabelled_frames_passed_over(tmp_path):
     assert iou(evaluation) == pytest.approx({ROAD: 0, CAR: 3 / 4})
 
 
-def test_sets_that_merge_classes_differently_are_refused(tmp_path):
-    one = frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD]], name="one")
-    two = frame_set(tmp_path, camvid(), CAMVID_ID, [[ROAD]], name="two")
-    with pytest.raises(UserError, match="cannot be scored together"):
-        scoring([one, two])
-
-
 def test_without_labels_there_is_nothing_to_score(tmp_path):
     bare = FrameSet("bare", tmp_path, [Frame("0", tmp_path / "0.png")], [])
     with pytest.raises(NoInputsError, match="no validation frame has a label map: bare"):
@@ -235,16 +208,6 @@ def test_kept_predictions_give_the_kept_counts(tiny_run, make_workspace):
         hits = [int(((truth == c) & (prediction == c)).sum()) for c in range(19)]
         assert evaluation.confusions[index].diagonal().tolist() == hits
         assert evaluation.confusions[index].sum() == (truth != VOID).sum()
-
-
-def test_the_table_for_the_terminal(tmp_path):
-    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
-    table = format_summary(evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {}))
-    lines = [line.split() for line in table.splitlines()]
-    assert lines[0] == ["IoU", "acc", "prec", "F1", "share"]
-    assert ["road", "1.000", "1.000", "1.000", "1.000", "0.500"] in lines and ["mIoU", "1.000"] in lines
-    assert not any(CLASS_NAMES[TRUCK] in line for line in lines)
-    assert table.endswith("1 frames")
 
 
 def test_what_a_killed_evaluation_was_writing_is_swept_up(tmp_path):

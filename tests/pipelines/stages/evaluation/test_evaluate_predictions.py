@@ -11,7 +11,7 @@ from pipelines.errors import ImageError, NoInputsError, UserError
 from pipelines.stages.evaluation.evaluate import labelled_frames
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
 from pipelines.stages.evaluation.evaluation_counts import Measures
-from tests.pipelines.stages.evaluation.test_evaluate import CAR, CITYSCAPES_ID, ROAD, VOID, frame_set
+from tests.pipelines.stages.evaluation.scored import CAR, CITYSCAPES_ID, ROAD, VOID, frame_set
 
 LABELS = [[ROAD, CAR]], [[CAR, CAR]]
 

@@ -18,7 +18,7 @@ from pipelines.stages.evaluation.scores import Evaluation, read_evaluation
 from segment.classes import CLASS_NAMES
 from segment.inference import Flipped, MultiScale, Windowed
 from segment.metrics.calibration import BINS
-from tests.pipelines.stages.evaluation.test_evaluate import (
+from tests.pipelines.stages.evaluation.scored import (
     BICYCLE,
     CAMVID_ID,
     CAR,
@@ -29,24 +29,11 @@ from tests.pipelines.stages.evaluation.test_evaluate import (
     SIGN,
     TRUCK,
     VOID,
+    Certain,
     answering,
+    both_measured,
     frame_set,
 )
-
-
-class Certain(torch.nn.Module):
-    """Predicts road with a probability of 0.9 in every pixel."""
-
-    def forward(self, image):
-        logits = torch.full((1, 19, *image.shape[-2:]), 0.1 / 18)
-        logits[:, ROAD] = 0.9
-        return logits.log()
-
-
-def both_measured(tmp_path, cpu):
-    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]], [[ROAD, ROAD]])]
-    return evaluate(open_predictor(Certain().eval(), 1, cpu), sets, tmp_path / "out", {"a": 1}, Measures(True, True))
-
 
 # --- figures ------------------------------------------------------------------------------------------
 
@@ -108,12 +95,6 @@ def test_instances_of_cityscapes_are_weighed(tmp_path):
     instances.write_bytes(encode_png(np.array([[26000, 26001]], np.uint16)))  # and so it is not read back
     with pytest.raises(ImageError, match="instanceIds"):
         evaluate(answering([[ROAD, CAR, CAR, CAR]]), sets, tmp_path / "out", {})
-
-
-def test_the_table_shows_what_was_measured(tmp_path, cpu):
-    table = format_summary(both_measured(tmp_path, cpu))
-    assert table.splitlines()[0].split() == ["IoU", "acc", "prec", "F1", "share", "bIoU"]
-    assert "expected calibration error" in table and "Brier score" in table and "boundary IoU" in table
 
 
 # --- on disk ------------------------------------------------------------------------------------------

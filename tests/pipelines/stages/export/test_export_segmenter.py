@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pipelines.errors import UserError
-from pipelines.stages.export import export_formats
 from pipelines.stages.export.export_formats import write_export
 from pipelines.stages.export.export_segmenter import (
     SegmenterParity,
@@ -99,15 +98,6 @@ def test_a_wrong_export_leaves_no_file(network, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="is not written"):
         write_export(wrong, tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_converter_that_fails_is_told_in_one_line(network, tmp_path, monkeypatch):
-    def fails(*arguments, **settings):
-        raise ValueError("sizes are not free\nfor many reasons")
-
-    monkeypatch.setattr(export_formats.torch.export, "export", fails)
-    with pytest.raises(UserError, match=r"cannot be converted to a torch.export program: sizes are not free$"):
-        write_export(exportable(network, False, {}), tmp_path / "model.pt2")
 
 
 def test_another_suffix_is_refused_before_the_checkpoint_is_read(tmp_path):

@@ -125,13 +125,6 @@ def test_a_wrong_export_leaves_no_file(network, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("suffix", "extra"), [("onnx", "export"), ("xml", "openvino")])
-def test_a_missing_extra_is_named(network, tmp_path, monkeypatch, suffix, extra):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=rf"is not installed; pip install 'sim2real\[{extra}\]'"):
-        write_export(exportable(network, {}), tmp_path / f"model.{suffix}")
-
-
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"expected NAME.onnx, NAME.xml"):
         export_translator(tmp_path, tmp_path / "model.pb")

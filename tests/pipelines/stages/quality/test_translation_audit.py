@@ -2,21 +2,19 @@
 
 import json
 import math
-import shutil
 
 import numpy as np
 import pytest
 import torch
 
 from pipelines.data.images import write_image
-from pipelines.data.labels.encodings import camvid
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from pipelines.engine.session import Session
-from pipelines.errors import ImageError, Interrupted, UserError
+from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.identity import segmenter_inputs, segmenter_run_inputs
 from pipelines.stages.quality import translation_audit
 from pipelines.stages.quality.quality_inputs import QualityInputs
-from pipelines.stages.quality.translated_pairs import Expert, load_expert, scored_classes, translated_frames
+from pipelines.stages.quality.translated_pairs import Expert, load_expert, translated_frames
 from pipelines.stages.quality.translation_audit import (
     audit_experiment,
     audit_frames,
@@ -183,32 +181,6 @@ def test_a_folder_that_is_being_translated_or_is_no_translation_is_left_alone(da
         audit_frames(darkened, EXPERT, session)
     with pytest.raises(UserError, match="no translated set, or not finished"):
         audit_frames(QualityInputs(tmp_path / "in", frames), EXPERT, session)
-
-
-def test_sources_of_another_size_or_missing_are_named(darkened, session, tmp_path):
-    folder, frames = darkened.folder, darkened.frames
-    write_image(frames[0].source, np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(ImageError, match=r"it is 24x16, its source .* is 8x8"):
-        audit_frames(darkened, EXPERT, session)
-    shutil.rmtree(tmp_path / "in/rgb/seq1")
-    with pytest.raises(UserError, match="1 of 5 frames have no source, the first 'toy/seq1/frame'"):
-        translated_frames(folder, as_sets(tmp_path / "in"))
-
-
-def test_frames_of_a_plain_folder_are_matched_by_name(tmp_path):
-    for folder in ("one", "other"):
-        write_image(tmp_path / folder / "deep/a.png", np.zeros((8, 8, 3), np.uint8))
-    (frame,) = translated_frames(tmp_path / "one", tmp_path / "other")
-    assert (frame.name, frame.source) == ("deep/a", tmp_path / "other/deep/a.png") and frame.label is None
-    with pytest.raises(UserError, match="there is no such folder"):
-        translated_frames(tmp_path / "none", None)
-
-
-def test_only_what_labels_and_expert_have_in_common_is_judged(darkened):
-    assert scored_classes(darkened.frames, []).groups == []
-    judged = scored_classes(darkened.frames, [camvid()])
-    assert judged.groups == [[6, 7], [12, 18]]
-    assert SKY in judged.scored and CLASS_NAMES.index("truck") not in judged.scored
 
 
 def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspace, cpu, session):

@@ -2,16 +2,14 @@
 
 import json
 import math
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from pipelines.data.files import sha256_of
 from pipelines.data.images import write_image
-from pipelines.errors import CheckpointError, NoInputsError, UserError
-from pipelines.stages.quality.feature_extractors import Extractor, inception_extractor
+from pipelines.errors import NoInputsError, UserError
+from pipelines.stages.quality.feature_extractors import Extractor
 from pipelines.stages.quality.quality_inputs import QualityNetworks, find_inputs
 from pipelines.stages.quality.translated_pairs import TranslatedFrame
 from pipelines.stages.quality.translation_quality import (
@@ -149,35 +147,10 @@ def test_evenly_spread():
     assert evenly(range(10), 4) == [0, 3, 6, 9] and evenly(range(3), 4) == evenly(range(3), None) == [0, 1, 2]
 
 
-def test_what_cannot_be_measured_is_refused(painted, session, tmp_path):
+def test_what_cannot_be_measured_is_refused(painted, session):
     files = painted("translated", [picture(seed) for seed in range(4)])
     frames = [TranslatedFrame(path.stem, path) for path in files]
     with pytest.raises(NoInputsError, match="4 translated and 3 target images; expected at least 2 and 4"):
         measure_quality(frames, files[:3], session)
     with pytest.raises(UserError, match="name the sources"):
         measure_quality(frames, files, session, sequence=True)
-    with pytest.raises(UserError, match="which translated frames"):
-        find_inputs(None, 0, None, None, (), None)
-    with pytest.raises(UserError, match="no target images"):
-        find_inputs(None, 0, tmp_path / "translated", None, (), None).target_images()
-
-
-def test_extractors_from_files(tmp_path, cpu):
-    with pytest.raises(CheckpointError, match="cannot be read: No such file"):
-        inception_extractor(tmp_path / "none.pth", cpu)
-    torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="expected the state dict of torchvision's inception_v3"):
-        inception_extractor(tmp_path / "other.pth", cpu)
-    torch.save({"x": partial(print)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"other\.pth"):
-        inception_extractor(tmp_path / "other.pth", cpu)
-
-
-@pytest.mark.slow
-def test_inception_from_a_file(tmp_path, cpu):
-    from torchvision.models import inception_v3
-
-    torch.save(inception_v3(weights=None, init_weights=False).state_dict(), tmp_path / "inception.pth")
-    extractor = inception_extractor(tmp_path / "inception.pth", cpu)
-    assert extractor.name == f"inception_v3@{sha256_of(tmp_path / 'inception.pth')[:8]}"
-    assert extractor.extract(picture(0)).shape == (2048,)

@@ -15,8 +15,6 @@ from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import finished_translator, load_translator
 from pipelines.experiment.workspace import Workspace
-from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate_checkpoint
-from pipelines.stages.evaluation.evaluate_through import evaluate_through, format_both
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import starting_translator, train_translator, unpaired_batches
 
@@ -239,48 +237,3 @@ def test_an_expert_that_is_not_there_is_refused_before_anything_is_trained(make_
     ):
         train_translator(workspace, 0, Session(cpu))
     assert not (workspace.run / "seed-0").exists()
-
-
-# --- expert after generator ------------------------------------------------------------------------------------
-
-
-def test_evaluation_through_a_translator(copied_run, make_workspace, session):
-    workspace = make_workspace(run=copied_run)
-    segmenter, translator = copied_run / "seed-0/source_only", copied_run / "seed-0/translator"
-    through = evaluate_through(workspace, segmenter, translator, "target_to_source", session)
-    (folder,) = (segmenter / "evaluation_through").iterdir()
-    assert folder.name.startswith("target_to_source-")
-    alone = evaluate_checkpoint(workspace, segmenter, session)
-    assert through.names == alone.names
-    assert torch.equal(through.confusions.sum((1, 2)), alone.confusions.sum((1, 2)))
-    table = format_both(alone, through)
-    assert table.splitlines()[0].split() == ["alone", "through", "change"]
-    assert f"{alone.mean_iou():7.3f} {through.mean_iou():7.3f}" in table
-
-
-def test_evaluation_is_that_of_frames_translated_to_disk(copied_run, make_workspace, cpu, session):
-    """Frames of the height that the network sees: the same as translating a folder and evaluating that."""
-    from pipelines.data.images import to_image, to_tensor
-    from pipelines.experiment.trained import load_segmenter
-    from pipelines.runtimes.frame_prediction import open_predictor
-    from pipelines.stages.evaluation.scores import read_prediction
-
-    workspace = make_workspace(run=copied_run)
-    segmenter, translator = copied_run / "seed-0/source_only", copied_run / "seed-0/translator"
-    options = EvaluationOptions(output=copied_run / "out")
-    through = evaluate_through(workspace, segmenter, translator, "target_to_source", session, options)
-    method, _ = load_translator(translator, cpu)
-    network, settings, _ = load_segmenter(segmenter, cpu)
-    frames = workspace.validation[0]
-    translated = to_image(method.translate(to_tensor(frames.read_image(0))[None], "target_to_source")[0])
-    expected = open_predictor(network, settings.height, cpu)(translated, frames.read_label_map(0).shape)
-    assert (read_prediction(copied_run / "out", through.names[0]) == expected).mean() > 0.99
-
-
-def test_the_command_shows_both(commands, tiny_config, copied_run):
-    finished = commands(
-        "segment", "evaluate", tiny_config, "--run", copied_run, "--threads", 1,
-        "--checkpoint", copied_run / "seed-0/source_only", "--through", copied_run / "seed-0/translator",
-    )  # fmt: skip
-    assert finished.code == 0, finished.stderr
-    assert finished.stdout.split()[:3] == ["alone", "through", "change"] and "mIoU" in finished.stdout

@@ -1,0 +1,42 @@
+"""An evaluation as a table for the terminal: columns and means that were measured, no others."""
+
+from pipelines.data.labels.encodings import cityscapes
+from pipelines.stages.evaluation.evaluate import evaluate
+from pipelines.stages.evaluation.evaluation_table import format_summary, means
+from segment.classes import CLASS_NAMES
+from tests.pipelines.stages.evaluation.scored import (
+    CAR,
+    CITYSCAPES_ID,
+    ROAD,
+    TRUCK,
+    answering,
+    both_measured,
+    frame_set,
+)
+
+
+def test_the_table_for_the_terminal(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
+    table = format_summary(evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {}))
+    lines = [line.split() for line in table.splitlines()]
+    assert lines[0] == ["IoU", "acc", "prec", "F1", "share"]
+    assert ["road", "1.000", "1.000", "1.000", "1.000", "0.500"] in lines and ["mIoU", "1.000"] in lines
+    assert not any(CLASS_NAMES[TRUCK] in line for line in lines)
+    assert table.endswith("1 frames")
+
+
+def test_the_table_shows_what_was_measured(tmp_path, cpu):
+    table = format_summary(both_measured(tmp_path, cpu))
+    assert table.splitlines()[0].split() == ["IoU", "acc", "prec", "F1", "share", "bIoU"]
+    assert "expected calibration error" in table and "Brier score" in table and "boundary IoU" in table
+
+
+def test_what_was_not_measured_has_no_row():
+    summary = {
+        "mean_iou": 0.5, "mean_iou_16": 0.25, "mean_iou_13": None, "frequency_weighted_iou": 0.75,
+        "pixel_accuracy": 0.8, "mean_accuracy": 0.6,
+    }  # fmt: skip
+    names = ["mIoU", "mIoU of the 16", "mIoU of the 13", "frequency-weighted IoU", "pixel accuracy", "mean accuracy"]
+    assert means(summary) == list(zip(names, summary.values(), strict=True))
+    measured = summary | {"boundary_iou": {"mean": 0.4}, "instance_iou": {"mean": 0.3, "mean_of_categories": 0.2}}
+    assert means(measured)[6:] == [("iIoU of classes", 0.3), ("iIoU of categories", 0.2), ("boundary IoU", 0.4)]
