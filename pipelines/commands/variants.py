@@ -26,4 +26,4 @@ def variants(request: Request, only: tuple[str, ...]) -> None:
     chosen = open_variants(request.workspace, read_variants(request.config, request.overrides), only)
     study = compare_variants(chosen, request.session)
     click.echo(markdown_table(study))
-    click.echo(f"table: {request.workspace.run / 'variants.md'}")
+    click.echo(f"tables: {request.workspace.run / 'variants.md'}, page: {request.workspace.run / 'variants.html'}")

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from pipelines.experiment.arms import COMPARED
 from pipelines.report.study import Study, average
-from pipelines.report.wording import amount, compared_means, printable, score
+from pipelines.report.wording import amount, printable, score
 
 CELL = 30
 """Side of a confusion matrix cell, in units of its view box."""
@@ -34,32 +34,60 @@ class Line:
     points: list[tuple[int, float]]
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A row of `scores_chart`: title, the CSS class that colours it, and (seed, mean IoU, interval) of each seed."""
+
+    title: str
+    style: str
+    results: list[tuple[int, float, tuple[float, float]]]
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return average([mean_iou for _, mean_iou, _ in self.results])
+
+
 def gap_chart(study: Study) -> Markup:
     """Every seed's mean IoU with its interval, an arm per row; dashed lines mark the two ends of the gap."""
-    ends = [end for r in study.results for end in (*r.interval, r.mean_iou) if math.isfinite(end)] or [0.0, 1.0]
+    rows = [
+        Scored(study.titles()[arm], arm, [(one.seed, one.mean_iou, one.interval) for one in study.of(arm)])
+        for arm in COMPARED
+    ]
+    return scores_chart(rows, "Mean IoU of the three arms, each seed with its 95 % interval")
+
+
+def scores_chart(rows: list[Scored], said: str) -> Markup:
+    """Every seed's mean IoU with its interval, by rows; dashed lines mark the means of source-only and oracle.
+
+    Args:
+        rows: From top to bottom; those of the styles "source_only" and "oracle" are the ends of the gap.
+        said: What it is, for those who do not see it.
+    """
+    found = [end for row in rows for _, mean, interval in row.results for end in (*interval, mean)]
+    ends = [end for end in found if math.isfinite(end)] or [0.0, 1.0]
     margin = max(max(ends) - min(ends), 0.02) * 0.06
     place, marks = _axis(min(ends) - margin, max(ends) + margin, 6)
-    row = 34 + 16 * max(len(study.seeds()), 1)
-    svg = _drawing(3 * row, "Mean IoU of the three arms, each seed with its 95 % interval", "plot gap")
+    tops = list(itertools.accumulate((34 + 16 * max(len(row.results), 1) for row in rows), initial=0))
+    height = tops[-1]
+    svg = _drawing(height, said, "plot gap")
     for mark in marks:
-        added(svg, "line", x1=place(mark), x2=place(mark), y1=0, y2=3 * row, class_="grid")
-        added(svg, "text", f"{mark:g}", x=place(mark), y=3 * row + 18, class_="tick middle")
-    for name, end in zip(COMPARED, compared_means(study), strict=True):
-        if name != "translated" and math.isfinite(end):
-            added(svg, "line", x1=place(end), x2=place(end), y1=0, y2=3 * row, class_=f"end {name}")
-    for index, arm in enumerate(COMPARED):
-        title = added(svg, "text", study.titles()[arm], x="0", y=index * row + 19, class_=f"arm {arm}")
-        added(title, "tspan", score(average([result.mean_iou for result in study.of(arm)])), dx=8, class_="mean")
-        for line, result in enumerate(study.of(arm)):
-            y = index * row + 36 + 16 * line
-            low, high = result.interval
-            said = f"{study.titles()[arm]}, seed {result.seed}: {score(result.mean_iou)} [{score(low)}, {score(high)}]"
-            mark = added(svg, "g", class_=arm)
-            added(mark, "title", said)
+        added(svg, "line", x1=place(mark), x2=place(mark), y1=0, y2=height, class_="grid")
+        added(svg, "text", f"{mark:g}", x=place(mark), y=height + 18, class_="tick middle")
+    for row in rows:
+        if row.style in ("source_only", "oracle") and math.isfinite(row.mean):
+            added(svg, "line", x1=place(row.mean), x2=place(row.mean), y1=0, y2=height, class_=f"end {row.style}")
+    for top, row in zip(tops, rows, strict=False):
+        title = added(svg, "text", row.title, x="0", y=top + 19, class_=f"arm {row.style}")
+        added(title, "tspan", score(row.mean), dx=8, class_="mean")
+        for line, (seed, mean_iou, (low, high)) in enumerate(row.results):
+            y = top + 36 + 16 * line
+            mark = added(svg, "g", class_=row.style)
+            added(mark, "title", f"{row.title}, seed {seed}: {score(mean_iou)} [{score(low)}, {score(high)}]")
             if math.isfinite(low + high):
                 added(mark, "line", x1=place(low), x2=place(high), y1=y, y2=y, class_="whisker")
-            if math.isfinite(result.mean_iou):
-                added(mark, "circle", cx=place(result.mean_iou), cy=y, r=5, class_="dot")
+            if math.isfinite(mean_iou):
+                added(mark, "circle", cx=place(mean_iou), cy=y, r=5, class_="dot")
     return _written(svg)
 
 

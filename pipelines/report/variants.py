@@ -76,6 +76,11 @@ class VariantStudy(Record):
         found = {result.labels for result in self.results if result.labels is not None}
         return sorted(found, key=lambda labels: (labels == 0, labels))
 
+    def contestants(self) -> list[str]:
+        """The variants of the config that have scores: neither the references nor what a few labels alone give."""
+        alone = {result.name for result in self.results if result.labels is not None and result.family == result.name}
+        return [name for name in self.names() if name not in {*REFERENCES, *alone} and self.has_scores(name)]
+
     def families(self) -> list[str]:
         """The variants that were tried with several numbers of labels, in order."""
         with_labels = [result for result in self.results if result.labels is not None]
@@ -96,14 +101,17 @@ def markdown_table(study: VariantStudy) -> str:
     column; then the command, machine and date that they come from.
     """
     scores = [["", *(f"seed {seed}" for seed in study.seeds()), "mean ± std", "gap closed"]]
-    scores += [_scores(study, name) for name in study.names() if study.has_scores(name)]
+    scores += [score_row(study, name) for name in study.names() if study.has_scores(name)]
     variants = [name for name in study.names() if name not in REFERENCES]
-    figures = [["", *map(_title, variants)]]
+    figures = [["", *map(title_of, variants)]]
     figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
     parts = [f"Mean IoU on {study.validation}:", _table(scores)]
-    parts += ["IoU of each class in percent, mean over seeds:", _table(_by_class(study))]
+    parts += ["IoU of each class in percent, mean over seeds:", _table(class_table(study))]
     if study.budgets():
-        parts += ["Mean IoU by the number of labelled target frames, mean ± std over seeds:", _table(_by_labels(study))]
+        parts += [
+            "Mean IoU by the number of labelled target frames, mean ± std over seeds:",
+            _table(label_table(study)),
+        ]
     if len(figures) > 1:
         parts += ["The translated frames, mean ± std over seeds:", _table(figures)]
     return "\n\n".join([*parts, study.origin()]) + "\n"
@@ -114,19 +122,21 @@ def _table(rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
-def _title(name: str) -> str:
+def title_of(name: str) -> str:
+    """What a row is called, for people."""
     return name.replace("_", "-")
 
 
-def _scores(study: VariantStudy, name: str) -> list[str]:
+def score_row(study: VariantStudy, name: str) -> list[str]:
+    """Title, mean IoU of every seed, mean and deviation over them, share of the gap."""
     results = {result.seed: result.mean_iou for result in study.of(name) if result.mean_iou is not None}
     scores = [score(results[seed]) if seed in results else "not run" for seed in study.seeds()]
     gap = study.gap(name) if name not in REFERENCES else None
     mean = spread(list(results.values()))
-    return [_title(name), *scores, mean, "" if gap is None else percent(gap)]
+    return [title_of(name), *scores, mean, "" if gap is None else percent(gap)]
 
 
-def _by_class(study: VariantStudy) -> list[list[str]]:
+def class_table(study: VariantStudy) -> list[list[str]]:
     """A variant per row, a class per column: those that count for any; then the means over all, 16 and 13 classes."""
     rows = [name for name in study.names() if study.has_scores(name)]
     ious = {name: [result.iou for result in study.of(name) if result.iou is not None] for name in rows}
@@ -139,7 +149,7 @@ def _by_class(study: VariantStudy) -> list[list[str]]:
             _percent_of(getattr(result, mean) for result in results)
             for mean in ("mean_iou", "mean_iou_16", "mean_iou_13")
         ]
-        table.append([_title(name), *classes, *means])
+        table.append([title_of(name), *classes, *means])
     return table
 
 
@@ -149,7 +159,7 @@ def _percent_of(values: Iterable[float | None]) -> str:
     return f"{100 * average(found):.1f}" if found else ""
 
 
-def _by_labels(study: VariantStudy) -> list[list[str]]:
+def label_table(study: VariantStudy) -> list[list[str]]:
     """A method per row, a number of labelled frames per column: the labels alone, then every family.
 
     With all labels the network that learns from nothing else is the oracle.
@@ -163,7 +173,7 @@ def _by_labels(study: VariantStudy) -> list[list[str]]:
     rows = {"labelled target frames alone": alone}
     rows |= {family: [study.with_labels(family, labels) for labels in budgets] for family in study.families()}
     for title, scores in rows.items():
-        table.append([_title(title), *(spread(values) if values else "not run" for values in scores)])
+        table.append([title_of(title), *(spread(values) if values else "not run" for values in scores)])
     return table
 
 

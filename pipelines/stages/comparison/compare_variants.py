@@ -18,6 +18,7 @@ from pipelines.errors import BusyError
 from pipelines.experiment.trained import load_ensemble
 from pipelines.experiment.variants import Variants, few_labels_name
 from pipelines.experiment.workspace import Workspace
+from pipelines.report.pages.variants_page import write_variants_page
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
 from pipelines.stages.comparison.compare import refuse_missing_labels, training_seconds
@@ -44,7 +45,7 @@ Measurement = Callable[[], VariantResult]
 
 
 def compare_variants(variants: Variants, session: Session, wait: Callable[[float], None] = time.sleep) -> VariantStudy:
-    """Train and evaluate what is missing of every variant and seed; write `variants.json` and `variants.md`.
+    """Train and evaluate what is missing of every variant and seed; write `variants.json`, `.md` and `.html`.
 
     What another process is at is left to it and asked for again later: the same command on several machines with one
     disk shares the work, and each ends with the whole table.
@@ -81,6 +82,7 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
     )
     write_atomically(base.run / "variants.json", study.to_json().encode())
     write_atomically(base.run / "variants.md", markdown_table(study).encode())
+    write_variants_page(study, base.run / "variants.html")
     return study
 
 

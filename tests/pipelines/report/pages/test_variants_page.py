@@ -1,0 +1,106 @@
+"""The page of variants: its sentence, its marks, hostile names, curves only where there is something to join."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from pipelines.report.pages.variants_page import (
+    emphasised,
+    headline,
+    label_curves,
+    render_variants,
+    scored,
+    write_variants_page,
+)
+from pipelines.report.variants import VariantResult, VariantStudy
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def result(name, seed, mean_iou, family="", labels=None):
+    iou = [mean_iou, mean_iou / 2] + [None] * 17
+    interval = (mean_iou - 0.01, mean_iou + 0.01)
+    return VariantResult(name, seed, mean_iou, interval, iou, None, {}, mean_iou, mean_iou, family or name, labels)
+
+
+@pytest.fixture
+def study():
+    results = [
+        result("source_only", 0, 0.2),
+        result("oracle", 0, 0.6),
+        result("dacs", 0, 0.4),
+        result("swd", 0, 0.1),
+        result("few_labels_5", 0, 0.3, labels=5),
+        result("few_labels_20", 0, 0.5, labels=20),
+        result("ass_5_labels", 0, 0.35, "ass", 5),
+        result("ass_all_labels", 0, 0.58, "ass", 0),
+    ]
+    return VariantStudy(
+        "toy", f"sim2real variants {HOSTILE}", "2026-11-28", "a machine", {"torch": "2"}, "val", {}, results
+    )
+
+
+def test_the_sentence_names_the_best_and_counts_those_below(study):
+    """(0.58 - 0.2) / 0.4 is 95 %; SWD lies below source-only, the three others do not."""
+    assert headline(study) == (
+        "ass-all-labels closed 95 % of the gap, the most of 4 variants; 1 of 4 ended below source-only."
+    )
+
+
+def test_without_a_gap_nothing_is_claimed(study):
+    alone = replace(study, results=[one for one in study.results if one.name != "oracle"])
+    assert headline(alone) == "No variant has a share of the gap that could be told."
+
+
+def test_rows_have_the_colour_of_what_they_are(study):
+    assert [scored(study, name).style for name in ("source_only", "dacs", "oracle")] == [
+        "source_only", "translated", "oracle"
+    ]  # fmt: skip
+    assert scored(study, "dacs").results == [(0, 0.4, (0.4 - 0.01, 0.4 + 0.01))]
+
+
+def test_the_best_of_each_column_is_marked_and_the_oracle_is_not():
+    table = [["", "road", "car"], ["a", "10.0", ""], ["b", "9.0", "3.0"], ["oracle", "50.0", "60.0"]]
+    assert emphasised(table) == [
+        [("", False), ("road", False), ("car", False)],
+        [("a", False), ("10.0", True), ("", False)],
+        [("b", False), ("9.0", False), ("3.0", True)],
+        [("oracle", False), ("50.0", False), ("60.0", False)],
+    ]
+
+
+def test_curves_join_numbers_of_labels_and_leave_holes(study):
+    curves = {line.label: line.points for line in label_curves(study)}
+    assert curves == {"labelled target frames alone": [(5, 0.3), (20, 0.5)], "ass": [(5, 0.35)]}
+    few = replace(study, results=[one for one in study.results if one.labels != 20])
+    assert label_curves(few) == []
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links = [], set(), set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.open.append(tag)
+        self.ids |= {given["id"]} if "id" in given else set()
+        self.links |= {given["href"]} if "href" in given else set()
+
+
+def test_the_page_holds_all_of_it_and_nothing_hostile(study, tmp_path):
+    write_variants_page(study, tmp_path / "variants.html")
+    text = (tmp_path / "variants.html").read_text("utf-8")
+    tags = Tags(text)
+    assert tags.links == {"#scores", "#classes", "#labels", "#method"} and {link[1:] for link in tags.links} <= tags.ids
+    assert tags.open.count("script") == 1 and HOSTILE not in text and "&lt;script&gt;alert(1)" in text
+    assert tags.open.count("svg") >= 2
+    for said in ("ass-all-labels", "0.400", "50 %", "not run", "a machine"):
+        assert said in text
+
+
+def test_without_numbers_of_labels_the_section_is_left_out(study):
+    plain = replace(study, results=[one for one in study.results if one.labels is None])
+    assert 'id="labels"' not in render_variants(plain)
