@@ -1,4 +1,4 @@
-"""Frames in memory whose grey says which they are, and batches of them."""
+"""Frames in memory whose grey says which they are, batches of them, and what may be changed in a frame."""
 
 from collections import Counter
 
@@ -38,6 +38,18 @@ def greys(image):
     return [round(value.item() * 255) for value in image[:, 0, 0, 0]]
 
 
+LOOKS = {
+    "colour_jitter": {"colour_jitter": 0.5},
+    "gamma": {"gamma": 1.0},
+    "grey": {"grey": 1.0},
+    "blur": {"blur": 1.0},
+    "noise": {"noise": 1.0},
+    "jpeg": {"jpeg": 1.0},
+    "colour style": {"style_from_target": 1.0},
+    "fourier style": {"style_from_target": 1.0, "style": "fourier", "style_window": 0.05},
+}
+"""Each change of a frame by itself, in full."""
+EVERYTHING = {key: value for changes in LOOKS.values() for key, value in changes.items()} | {"style": "either"}
 PLAIN = SegmenterAugmentation(16, (24, 16))
 RICH = SegmenterAugmentation(16, (24, 16), (0.5, 2.0), FrameChanges(flip=True, colour_jitter=0.5, blur=0.5))
 

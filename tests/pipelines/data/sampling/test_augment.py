@@ -18,6 +18,7 @@ from pipelines.data.sampling.augment import (
     fit_height,
 )
 from pipelines.data.sampling.random_keys import keyed_random
+from tests.pipelines.data.sampling.painted import EVERYTHING, LOOKS
 
 STEP = 12
 """Grey levels between neighbouring classes: 19 of them, and black for what is padded."""
@@ -139,19 +140,6 @@ def test_colour_and_blur_leave_labels_alone_and_stay_in_range():
     assert torch.equal(labels, same)
     assert not torch.allclose(plain, coloured, atol=0.01)
     assert coloured.min() >= 0 and coloured.max() <= 1
-
-
-LOOKS = {
-    "colour_jitter": {"colour_jitter": 0.5},
-    "gamma": {"gamma": 1.0},
-    "grey": {"grey": 1.0},
-    "blur": {"blur": 1.0},
-    "noise": {"noise": 1.0},
-    "jpeg": {"jpeg": 1.0},
-    "colour style": {"style_from_target": 1.0},
-    "fourier style": {"style_from_target": 1.0, "style": "fourier", "style_window": 0.05},
-}
-EVERYTHING = {key: value for changes in LOOKS.values() for key, value in changes.items()} | {"style": "either"}
 
 
 def target_frame():

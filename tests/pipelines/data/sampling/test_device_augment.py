@@ -6,23 +6,12 @@ import torch
 from pipelines.data.sampling.augment import FrameChanges
 from pipelines.data.sampling.device_augment import DeviceAugmentation
 from segment.batches import LabelledBatch
-
-LOOKS = {
-    "colour_jitter": {"colour_jitter": 0.5},
-    "gamma": {"gamma": 1.0},
-    "grey": {"grey": 1.0},
-    "blur": {"blur": 1.0},
-    "noise": {"noise": 1.0},
-    "jpeg": {"jpeg": 1.0},
-    "colour style": {"style_from_target": 1.0},
-    "fourier style": {"style_from_target": 1.0, "style": "fourier"},
-}
-EVERYTHING = {key: value for changes in LOOKS.values() for key, value in changes.items()} | {"style": "either"}
+from tests.pipelines.data.sampling.painted import EVERYTHING, LOOKS
 
 
 def augment(seed=0, batch=None, **changes):
     torch.manual_seed(seed)
-    return DeviceAugmentation(FrameChanges(style_window=0.05, **changes))(batch or coloured())
+    return DeviceAugmentation(FrameChanges(**{"style_window": 0.05} | changes))(batch or coloured())
 
 
 def coloured(number=4, height=24, width=40):
