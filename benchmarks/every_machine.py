@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from benchmarks.translator_step import our_step, reference_step
-from pipelines.engine.abilities import abilities
+from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import choose_machine, processor_name
 from pipelines.runtimes.acceleration import accelerated, keep_freed_memory
 from pipelines.runtimes.segmenter_runtime import open_runtime
@@ -112,9 +112,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         rows = measure(arguments.rounds, arguments.threads, arguments.bf16)
-        print(json.dumps({"rows": rows, "instructions": str(abilities())}))
+        print(json.dumps({"rows": rows, "instructions": str(capabilities())}))
         return
-    print(f"{processor_name()} ({abilities()}), {arguments.threads} threads, torch {torch.__version__}\n")
+    print(f"{processor_name()} ({capabilities()}), {arguments.threads} threads, torch {torch.__version__}\n")
     print("| machine | | | wall ms | CPU ms | times as fast as plain |\n| --- | --- | --- | --- | --- | --- |")
     slower = []
     for machine, variables in MACHINES.items():

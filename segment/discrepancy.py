@@ -44,9 +44,9 @@ def unit_directions(classes: int, number: int, generator: torch.Generator) -> Te
 
 
 def sliced_wasserstein(first: Tensor, second: Tensor, directions: Tensor) -> Tensor:
-    """How far two heaps of points lie apart, whichever point is compared with which: image by image, in the mean.
+    """How far two samples of points lie apart, whichever point is compared with which: image by image, in the mean.
 
-    Both heaps are seen along each direction, where the cheapest way to move one onto the other is in sorted order.
+    Both samples are seen along each direction, where the cheapest way to move one onto the other is in sorted order.
 
     Args:
         first: (B, N, K): what one classifier says of N pixels.
@@ -57,10 +57,10 @@ def sliced_wasserstein(first: Tensor, second: Tensor, directions: Tensor) -> Ten
         Scalar: the mean squared distance, over images, ranks and directions. Gradients flow into both.
 
     Source: Lee, Batra, Baig, Ulbricht, SWD, CVPR 2019 (arXiv:1903.04064), with squares as in the authors' code.
-        Differs: there all rows of a batch are one heap. Here each image is one, so that it is the same loss however a
+        Differs: there all rows of a batch are one sample. Here each image is one, so that it is the same loss however a
         batch is shared out over processes.
     """
     with torch.autocast(first.device.type, enabled=False):  # bf16 would round sorted neighbours to the same value
         directions = directions.to(first.device, non_blocking=True).float()
-        along_first, along_second = (heap.float() @ directions for heap in (first, second))  # (B, N, P)
+        along_first, along_second = (sample.float() @ directions for sample in (first, second))  # (B, N, P)
         return (along_first.sort(dim=1).values - along_second.sort(dim=1).values).square().mean()

@@ -104,7 +104,7 @@ def largest_of(logged: Mapping[str, float], prefix: str) -> tuple[str, float]:
     return max(shares.items(), key=lambda named: named[1], default=("", 0.0))
 
 
-class UnheardTeacher(Guard):
+class UnsureTeacher(Guard):
     """Pseudo-labels that hardly count, because the teacher is hardly ever sure."""
 
     patience = 30

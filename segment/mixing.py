@@ -72,7 +72,7 @@ MASKS: dict[str, Callable[[Tensor], Tensor]] = {"classes": half_of_the_classes, 
 """What is pasted over another frame, by the names that settings use."""
 
 
-def hidden_blocks(image: Tensor, block: int, ratio: float, filling: Tensor) -> Tensor:
+def masked_blocks(image: Tensor, block: int, ratio: float, filling: Tensor) -> Tensor:
     """Images of which a share of the square blocks of a grid is filled in, each block by its own draw.
 
     Args:

@@ -48,7 +48,7 @@ class Writer(Protocol):
         ...
 
 
-def put_through(
+def process_frames(
     frames: Sequence[FrameToTranslate],
     record: Record,
     network: FrameNetwork,

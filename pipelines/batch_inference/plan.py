@@ -47,7 +47,7 @@ class FrameToTranslate:
             raise ValueError(f"Frame {self.name!r}: label, label_encoding and output_label go together")
 
     @property
-    def ways(self) -> list[tuple[Path, PurePosixPath]]:
+    def file_pairs(self) -> list[tuple[Path, PurePosixPath]]:
         """Every file that is read, with the file that is made of it."""
         overlay = [] if self.output_overlay is None else [(self.image, self.output_overlay)]
         return [(self.image, self.output_image), *overlay, *self.carried]
@@ -220,7 +220,7 @@ def refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
     """
     owners: dict[str, Path] = {}
     for frame in frames:
-        for source, output in frame.ways:
+        for source, output in frame.file_pairs:
             if _folded(output) in owners:
                 other = owners[_folded(output)]
                 raise UserError(
@@ -246,9 +246,9 @@ def refuse_touching_inputs(frames: Sequence[FrameToTranslate], output: Path) -> 
     Raises:
         UserError: Naming the first such file.
     """
-    inputs = {_resolved(read) for frame in frames for read, _ in frame.ways}
+    inputs = {_resolved(read) for frame in frames for read, _ in frame.file_pairs}
     root = output.resolve()
-    outputs = [written for frame in frames for _, written in frame.ways]
+    outputs = [written for frame in frames for _, written in frame.file_pairs]
     folders = {folder: (root / folder).resolve() for folder in {path.parent for path in outputs}}
     for path in outputs:
         folder = folders[path.parent]

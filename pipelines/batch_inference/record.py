@@ -106,7 +106,7 @@ class Record:
     def fail(self, failure: Failure) -> None:
         """A frame cannot be translated; what an earlier run made of it, when it could be, goes."""
         self.failures.append(failure)
-        for _, written in failure.frame.ways:
+        for _, written in failure.frame.file_pairs:
             _remove(self.output / written)
         self._report()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from pipelines.batch_inference.flow import FrameNetwork, Reader, Writer, put_through
+from pipelines.batch_inference.flow import FrameNetwork, Reader, Writer, process_frames
 from pipelines.batch_inference.folder import WHAT, claimed, restarting, shared
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
 from pipelines.batch_inference.record import FAILURES, Failure, Record, join
@@ -127,7 +127,7 @@ def work_through(work: Work, network_share: Callable[[], float | None], control:
         with ours as journal:
             record = Record(output, journal, control.workers, len(own), control.progress, part)
             missing = record.resume(own, frames)
-            put_through(missing, record, work.network, work.writer, work.read, control.stop_requested)
+            process_frames(missing, record, work.network, work.writer, work.read, control.stop_requested)
             record.conclude()
         joined = record if part is None else join(output, frames, control.workers)
         return _outcome(work, record, joined, len(missing), part, network_share())

@@ -14,7 +14,7 @@ import cv2
 import torch
 
 from pipelines.data.sampling.random_keys import key_number
-from pipelines.engine.abilities import abilities
+from pipelines.engine.capabilities import capabilities
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
@@ -54,7 +54,7 @@ class Machine:
         """Whether there are instructions for it."""
         if self.device.type == "cuda":
             return torch.cuda.is_bf16_supported(including_emulation=False)
-        return self.device.type == "cpu" and abilities().bf16
+        return self.device.type == "cpu" and capabilities().bf16
 
     @property
     def fast_is_bf16(self) -> bool:
@@ -67,8 +67,8 @@ class Machine:
         if self.device.type != "cpu" or self.precision != "bf16" or self.computes_bf16:
             return None
         return (
-            f"--precision bf16 is slow here: this processor ({abilities()}) has no instructions for it; training took "
-            f"{SLOWER_IN_BF16} times as long as in fp32 where it was measured"
+            f"--precision bf16 is slow here: this processor ({capabilities()}) has no instructions for it; training "
+            f"took {SLOWER_IN_BF16} times as long as in fp32 where it was measured"
         )
 
 
@@ -97,7 +97,7 @@ def choose_machine(device: str = "auto", precision: str = "auto", processes: Pro
     if precision != "auto":
         return Machine(chosen, precision, processes)
     if chosen.type == "cpu":
-        return Machine(chosen, "fp32", processes, "bf16" if abilities().bf16_pays_in_training else "fp32")
+        return Machine(chosen, "fp32", processes, "bf16" if capabilities().bf16_pays_in_training else "fp32")
     precision = "bf16" if Machine(chosen, "fp32").computes_bf16 else "fp32"
     return Machine(chosen, precision, processes, precision)
 

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.ownership import as_json, differing, hold, read_plan, set_aside, sweep
-from pipelines.engine.abilities import abilities
+from pipelines.engine.capabilities import capabilities
 from pipelines.engine.checkpoint_files import checkpoint_hash, newest_checkpoint, step_of
 from pipelines.engine.checkpoints import save_checkpoint, sweep_checkpoints
 from pipelines.engine.launch import Machine, describe_machine
@@ -234,7 +234,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "system": platform.platform(),
         "machine": describe_machine(machine),
         "precision": machine.precision,
-        "instructions": list(abilities().instructions),
+        "instructions": list(capabilities().instructions),
         "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in packages},
     }

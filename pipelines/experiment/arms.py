@@ -77,7 +77,7 @@ def names(segmenter: Mapping[str, Any]) -> dict[str, str]:
     return {"source_only": "source-only", "translated": _adapted_name(segmenter), "oracle": "oracle"}
 
 
-def closing_act(segmenter: Mapping[str, Any]) -> str:
+def what_closes_the_gap(segmenter: Mapping[str, Any]) -> str:
     """What closes the gap, as a sentence begins: "Translation", "Adaptation by DACS", or both."""
     method = adaptation_title(segmenter)
     if method is None:

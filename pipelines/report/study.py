@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from pipelines.errors import UserError
-from pipelines.experiment.arms import COMPARED, closing_act, names, titles, translates
+from pipelines.experiment.arms import COMPARED, names, titles, translates, what_closes_the_gap
 from pipelines.report.record import Record
 from segment.metrics import regions as metrics
 
@@ -86,9 +86,9 @@ class Study(Record):
         """What each arm is called within a sentence: "source-only", "translated + DACS"."""
         return names(self._segmenter())
 
-    def act(self) -> str:
+    def what_closes_the_gap(self) -> str:
         """What closed the gap, or did not, as a sentence begins: "Translation", "Adaptation by DACS"."""
-        return closing_act(self._segmenter())
+        return what_closes_the_gap(self._segmenter())
 
     def translates(self) -> bool:
         """Whether an arm learnt from translated frames."""

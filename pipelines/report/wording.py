@@ -79,20 +79,20 @@ def compared_means(study: Study) -> tuple[float, float, float]:
 def headline(study: Study) -> str:
     """One sentence: how much of the gap was closed, by what, or why that cannot be said."""
     source_only, translated, _ = compared_means(study)
-    gap = study.gap_mean()
+    gap, tried = study.gap_mean(), study.what_closes_the_gap()
     where = study.validation
     if not study.complete_seeds():
         return f"No seed has all three arms on {where}, so the gap closed cannot be stated."
     if not math.isfinite(translated - source_only):
         return f"An arm has no score on {where}, so the gap closed cannot be stated."
     if gap is None:
-        verdict = f"{study.act()} {'helped' if translated > source_only else 'did not help'}"
+        verdict = f"{tried} {'helped' if translated > source_only else 'did not help'}"
         return f"There is no gap to close on {where}. {verdict}: {score(source_only)} became {score(translated)} mIoU."
     if translated <= source_only:
-        return f"{study.act()} did not help on {where}: {score(source_only)} became {score(translated)} mIoU."
+        return f"{tried} did not help on {where}: {score(source_only)} became {score(translated)} mIoU."
     if gap > 1:
-        return f"{study.act()} closed the whole gap on {where} and passed the oracle ({percent(gap)})."
-    return f"{study.act()} closed {percent(gap)} of the gap on {where}."
+        return f"{tried} closed the whole gap on {where} and passed the oracle ({percent(gap)})."
+    return f"{tried} closed {percent(gap)} of the gap on {where}."
 
 
 def findings(study: Study) -> list[str]:

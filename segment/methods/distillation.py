@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segment.batches import AdaptationBatch
-from segment.guards import PseudoLabelCollapse, UnheardTeacher
+from segment.guards import PseudoLabelCollapse, UnsureTeacher
 from segment.losses import imitation, weighted_cross_entropy
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
@@ -74,7 +74,7 @@ class Distillation(SegmenterTraining):
         super().__init__(network, training, settings, **collaborators)
         # In a tuple: its weights are known by the checkpoint that they come from, and belong into none of ours.
         self._teacher = (teacher.requires_grad_(False),)
-        self.guards += [PseudoLabelCollapse(), UnheardTeacher()]
+        self.guards += [PseudoLabelCollapse(), UnsureTeacher()]
 
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Learn the source's labels, imitate the teacher on the target, learn its labels in mixed frames."""

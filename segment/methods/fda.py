@@ -62,7 +62,7 @@ class FDA(SegmenterTraining):
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Give the source the target's light, learn its labels, then be sure of the target. Yang and Soatto, sec. 3."""
         target = self.augmented_target(batch)
-        labelled = self.in_the_light_of(target, self.augmented(batch.source))
+        labelled = self.in_target_style(target, self.augmented(batch.source))
         learnt = update.backward(self.supervised_losses(self.output(labelled.image, "source"), labelled.label_map))
         if self.entropy_counts():
             logits = self.output(target, "target").main
@@ -73,7 +73,7 @@ class FDA(SegmenterTraining):
         return learnt
 
     @torch.no_grad()
-    def in_the_light_of(self, target: Tensor, labelled: LabelledBatch) -> LabelledBatch:
+    def in_target_style(self, target: Tensor, labelled: LabelledBatch) -> LabelledBatch:
         """The labelled frames, each with the low amplitudes of a target frame of the same size; labels are theirs."""
         shown = (labelled.image > 0).any(dim=1) | (labelled.label_map != IGNORE_INDEX)  # all but what was filled up
         image = transfer_amplitude(labelled.image, target, self.settings.window, shown)

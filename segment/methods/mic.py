@@ -13,7 +13,7 @@ from segment.batches import AdaptationBatch
 from segment.losses import weighted_cross_entropy
 from segment.methods.method import Update
 from segment.methods.self_training import SelfTraining, SelfTrainingSettings
-from segment.mixing import hidden_blocks
+from segment.mixing import masked_blocks
 from segment.pseudo_labels import log_of_pseudo_labels
 from segment.settings import Decay, Fraction, PositiveFloat, PositiveInt
 
@@ -56,6 +56,6 @@ class MIC(SelfTraining):
     def masked_losses(self, target: Tensor, pseudo_label: Tensor, weight: Tensor) -> dict[str, Tensor]:
         """What the network pays for not knowing what is under the hidden blocks. Eq. 5 and 6."""
         settings = self.settings
-        seen = hidden_blocks(self.strongly_augmented(target), settings.block, settings.hidden, self.network.image_mean)
+        seen = masked_blocks(self.strongly_augmented(target), settings.block, settings.hidden, self.network.image_mean)
         loss = weighted_cross_entropy(self.output(seen, "target").main, pseudo_label, weight)
         return {"masked": settings.masked_weight * loss}

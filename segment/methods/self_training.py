@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import ColorJitter, GaussianBlur
 from segment.averaging import MovingAverage
 from segment.batches import LabelledBatch
 from segment.feature_distance import feature_distance, locations_of_things
-from segment.guards import PseudoLabelCollapse, UnheardTeacher
+from segment.guards import PseudoLabelCollapse, UnsureTeacher
 from segment.losses import cross_entropy, weighted_cross_entropy
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.mixing import MASKS, pasted
@@ -126,7 +126,7 @@ class SelfTraining(SegmenterTraining):
         self.register_buffer("mean_likelihoods", torch.ones(network.classes()))
         self.register_buffer("began", torch.tensor(settings.start_step == 0))
         self._began = settings.start_step == 0  # the same on the host: to read the buffer would wait for the device
-        self.guards += [PseudoLabelCollapse(), UnheardTeacher()]
+        self.guards += [PseudoLabelCollapse(), UnsureTeacher()]
         self.register_load_state_dict_post_hook(_go_on_as_begun)
         strength = settings.colour_jitter
         self.jitter = ColorJitter(strength, strength, strength, strength / 2)

@@ -134,5 +134,5 @@ class SWD(TwoClassifiers):
         directions = unit_directions(first.shape[1], self.settings.projections, random)
         locations = torch.randperm(first.shape[2], generator=random)[: self.settings.pixels]
         locations = locations.to(features.device, non_blocking=True)
-        heaps = [said[..., locations].float().softmax(dim=1).mT for said in (first, second)]
-        return sliced_wasserstein(*heaps, directions)
+        samples = [said[..., locations].float().softmax(dim=1).mT for said in (first, second)]
+        return sliced_wasserstein(*samples, directions)

@@ -52,16 +52,16 @@ def test_sliced_wasserstein_by_hand():
 
 
 def test_which_pixel_says_it_is_all_the_same():
-    heap = torch.rand(2, 50, 3)
-    shuffled = heap[:, torch.randperm(50)]
+    sample = torch.rand(2, 50, 3)
+    shuffled = sample[:, torch.randperm(50)]
     directions = unit_directions(3, 8, torch.Generator().manual_seed(0))
-    assert sliced_wasserstein(heap, shuffled, directions).item() == pytest.approx(0, abs=1e-12)
+    assert sliced_wasserstein(sample, shuffled, directions).item() == pytest.approx(0, abs=1e-12)
 
 
 def test_each_image_is_compared_with_itself():
     """Points that equal those of the other image are as far apart as the images are."""
-    heap = torch.stack([torch.zeros(4, 1), torch.ones(4, 1)])
-    assert sliced_wasserstein(heap, heap.flip(0), torch.ones(1, 1)).item() == 1
+    sample = torch.stack([torch.zeros(4, 1), torch.ones(4, 1)])
+    assert sliced_wasserstein(sample, sample.flip(0), torch.ones(1, 1)).item() == 1
 
 
 def test_directions_are_of_length_one_and_a_function_of_the_generator():

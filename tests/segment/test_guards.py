@@ -8,7 +8,7 @@ from segment.guards import (
     DiscriminatorBalance,
     Guard,
     PseudoLabelCollapse,
-    UnheardTeacher,
+    UnsureTeacher,
 )
 
 
@@ -46,14 +46,14 @@ def test_a_network_that_saw_more_than_one_class_before_has_collapsed_and_one_tha
 
 
 def test_nothing_to_see_is_no_sign():
-    teacher, adversary = UnheardTeacher(), DiscriminatorBalance("discriminator_main", 0.69)
+    teacher, adversary = UnsureTeacher(), DiscriminatorBalance("discriminator_main", 0.69)
     for guard in (PseudoLabelCollapse(), CertaintyCollapse("entropy_weight"), teacher, adversary):
         assert not any(looked(guard, main=1.0))
 
 
 def test_a_teacher_that_is_never_sure_is_told_of_and_one_that_is_at_times_is_not():
-    assert "sure of 0.5% of the target's pixels" in looked(UnheardTeacher(), pseudo_weight=0.005)[-1]
-    assert not any(looked(UnheardTeacher(), pseudo_weight=0.02))
+    assert "sure of 0.5% of the target's pixels" in looked(UnsureTeacher(), pseudo_weight=0.005)[-1]
+    assert not any(looked(UnsureTeacher(), pseudo_weight=0.02))
 
 
 @pytest.mark.parametrize(

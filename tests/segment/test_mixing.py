@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segment.classes import IGNORE_INDEX
-from segment.mixing import MASKS, half_of_the_classes, half_rectangle, hidden_blocks, pasted
+from segment.mixing import MASKS, half_of_the_classes, half_rectangle, masked_blocks, pasted
 
 
 def chosen_classes(label_map, seed):
@@ -68,7 +68,7 @@ def test_every_mask_is_of_the_label_maps_shape(name):
 def test_blocks_are_hidden_whole_and_as_often_as_asked():
     torch.manual_seed(0)
     image = torch.ones(4, 3, 64, 60)
-    hidden = hidden_blocks(image, 4, 0.7, torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1))
+    hidden = masked_blocks(image, 4, 0.7, torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1))
     blocks = hidden[:, 0].unfold(1, 4, 4).unfold(2, 4, 4).flatten(3)
     assert (blocks == blocks[..., :1]).all()
     assert (blocks[..., 0] < 1).float().mean().item() == pytest.approx(0.7, abs=0.05)
@@ -79,5 +79,5 @@ def test_blocks_are_hidden_whole_and_as_often_as_asked():
 def test_blocks_at_the_edge_may_be_cut_and_extremes_hide_all_or_nothing():
     image = torch.ones(1, 3, 5, 7)
     filling = torch.zeros(1, 3, 1, 1)
-    assert hidden_blocks(image, 4, 1.0, filling).eq(0).all()
-    assert torch.equal(hidden_blocks(image, 4, 0.0, filling), image)
+    assert masked_blocks(image, 4, 1.0, filling).eq(0).all()
+    assert torch.equal(masked_blocks(image, 4, 0.0, filling), image)

@@ -63,7 +63,7 @@ def embed(
     values = {title: normalised(torch.cat([one.values for one in of.values()])) for title, of in shown.items()}
     if joint:
         first = next(iter(values.values()))
-        values = {title: turned_onto(first, own) for title, own in values.items()}
+        values = {title: rotated_onto(first, own) for title, own in values.items()}
     together = [list(values)] if joint else [[title] for title in values]
     points = {}
     with Progress("t-SNE", len(together), "picture") as progress:
@@ -141,7 +141,7 @@ def normalised(features: Tensor) -> Tensor:
     return centred / centred.square().sum(1).mean().sqrt().clamp_min(1e-12)
 
 
-def turned_onto(first: Tensor, own: Tensor) -> Tensor:
+def rotated_onto(first: Tensor, own: Tensor) -> Tensor:
     """A network's features turned so that they lie as near as can be to another's of the same cells.
 
     Networks name their channels in any order and direction; a rotation changes no distance within a network, and

@@ -49,17 +49,17 @@ def predict_video(
     """
     folder = label_folder(output)
 
-    def place(number: int) -> Path:
+    def label_path(number: int) -> Path:
         return folder / f"{number:06d}.png"
 
     def draw(number: int, frame: np.ndarray, result: "Tensor") -> np.ndarray:
         label_map = result.cpu().numpy()
         if labels is not None:
-            write_atomically(place(number), encode_png(in_format(label_map, labels)))
+            write_atomically(label_path(number), encode_png(in_format(label_map, labels)))
         return overlay(frame, label_map)
 
     identity = {**identity, "height": network.height, "labels": labels}
-    work = VideoWork(source, output, identity, network, draw, None if labels is None else place, ACTION)
+    work = VideoWork(source, output, identity, network, draw, None if labels is None else label_path, ACTION)
 
     def make() -> VideoSummary:
         return make_video(work, lambda: network.clock.share, control)

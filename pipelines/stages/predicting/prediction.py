@@ -14,7 +14,7 @@ from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.watched import watched
 from pipelines.batch_inference.work import Outcome
 from pipelines.data.labels.label_formats import LabelFormat
-from pipelines.engine.abilities import abilities
+from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
 from pipelines.experiment.trained import load_ensemble
@@ -112,7 +112,7 @@ def _opened(
     predictor = open_predictor(
         trained.network, options.height or trained.height, machine, Inference(runtime, mode, looks)
     )
-    print(f"predict: {runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
+    print(f"predict: {runtime}, {mode}, {describe_machine(machine)} ({capabilities()})", file=sys.stderr)
     identity: dict[str, JsonValue] = {
         "checkpoint_sha256": trained.sha256, "computation": COMPUTATION, "runtime": runtime, "mode": mode,
     }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.data.frames import FrameSet
 from pipelines.data.sampling.batches import FramePool, stream
-from pipelines.engine.abilities import abilities
+from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.processes import ALONE, Processes
@@ -59,7 +59,7 @@ def train_run(job: TrainingJob, session: Session) -> Path:
     run = open_run(job.run, inputs, session.restart, processes)
     try:
         if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
-            machine = carried_on(run, session.machine)
+            machine = resuming_machine(run, session.machine)
             batches = job.make_batches()
             schedule = Schedule(
                 settings.steps,
@@ -70,7 +70,7 @@ def train_run(job: TrainingJob, session: Session) -> Path:
             method = job.build()
             about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")} | job.describe(method)
             # Only now: what is wrong with the frames is to be the one line that is said.
-            print(f"{job.title}: {describe_machine(machine)} ({abilities()})", file=processes.stderr())
+            print(f"{job.title}: {describe_machine(machine)} ({capabilities()})", file=processes.stderr())
             train(
                 method,
                 lambda first, last: stream(batches, first, last, session.workers),
@@ -95,7 +95,7 @@ def refuse_uneven_batches(setting: str, batch: int, processes: Processes) -> Non
         )
 
 
-def carried_on(run: RunFolder, machine: Machine) -> Machine:
+def resuming_machine(run: RunFolder, machine: Machine) -> Machine:
     """The machine as training uses it: a run that was begun elsewhere goes on in the precision that it was begun in."""
     processes, usual = machine.processes, machine.for_training()
     begun = run.begun_in() if processes.leads else None

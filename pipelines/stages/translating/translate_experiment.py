@@ -17,7 +17,7 @@ from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.watched import watched
 from pipelines.batch_inference.work import Outcome
-from pipelines.engine.abilities import abilities
+from pipelines.engine.capabilities import capabilities
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
@@ -61,7 +61,7 @@ def run_translation(
     machine = session.machine
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
-    options = settled_on(machine, options, method)
+    options = resolved_options(machine, options, method)
     if method.takes == "label_map" and any(frame.label is None for frame in plan):
         raise UserError(f"{found} translates label maps, but not every frame has one; name the data set by --reader")
     identity = {"checkpoint_sha256": checkpoint_hash(found), **options.identity, "precision": machine.precision}
@@ -90,7 +90,7 @@ def run_video(
     machine = session.machine
     make_deterministic()
     method, found = load_translator(checkpoint, machine)
-    options = settled_on(machine, options, method)
+    options = resolved_options(machine, options, method)
     if method.takes == "label_map":
         raise UserError(f"{found} translates label maps, which a video does not hold")
     identity = {"checkpoint_sha256": checkpoint_hash(found), **options.identity, "precision": machine.precision}
@@ -101,11 +101,11 @@ def run_video(
 def network_of(method: Translator, options: TranslationOptions, machine: Machine) -> Network:
     """The translator as frames go through it."""
     translate = prepared(method, options, machine)
-    say_how(machine, options)
+    print_options(machine, options)
     return Network(translate, options.batch_size, options.height, options.size, device_of_frames(options, machine))
 
 
-def settled_on(machine: Machine, options: TranslationOptions, method: Translator) -> TranslationOptions:
+def resolved_options(machine: Machine, options: TranslationOptions, method: Translator) -> TranslationOptions:
     """What the machine makes of --fast: without instructions for bf16 the exact way is the fastest that we have.
 
     Measured on an AMD EPYC with AVX2, one thread, ResNet-9 of 64 channels at 256x128, CPU time: exact 0.39 s, OpenVINO
@@ -116,10 +116,10 @@ def settled_on(machine: Machine, options: TranslationOptions, method: Translator
     return options
 
 
-def say_how(machine: Machine, options: TranslationOptions) -> None:
+def print_options(machine: Machine, options: TranslationOptions) -> None:
     """The first line of a run, on stderr: what computes, and what that was chosen by."""
     mode = "fast" if options.fast else "exact" if machine.precision == "fp32" else "autocast"
-    print(f"translate: {options.runtime}, {mode}, {describe_machine(machine)} ({abilities()})", file=sys.stderr)
+    print(f"translate: {options.runtime}, {mode}, {describe_machine(machine)} ({capabilities()})", file=sys.stderr)
 
 
 def device_of_frames(options: TranslationOptions, machine: Machine) -> str:

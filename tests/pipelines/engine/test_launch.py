@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipelines.engine import launch
-from pipelines.engine.abilities import Abilities
+from pipelines.engine.capabilities import Capabilities
 from pipelines.engine.launch import Machine, choose_machine, own_device
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
@@ -23,7 +23,7 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
 @pytest.fixture
 def on(monkeypatch):
     """A function that has the processor know these instructions."""
-    return lambda *names: monkeypatch.setattr(launch, "abilities", lambda: Abilities(names))
+    return lambda *names: monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(names))
 
 
 @pytest.mark.parametrize(("instructions", "training"), [(["avx2"], "fp32"), (["avx2", "avx512_bf16"], "bf16")])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.experiment.arms import ARMS, COMPARED, closing_act, names, titles
+from pipelines.experiment.arms import ARMS, COMPARED, names, titles, what_closes_the_gap
 from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 
@@ -61,6 +61,6 @@ def test_adaptation_changes_the_identity_of_the_adapted_arm_alone(make_workspace
 def test_titles_and_sentences_follow_the_arm(settings, title, name, act):
     record = SegmenterSettings(**settings).model_dump(mode="json")
     assert titles(record) == {"source_only": "Source-only", "translated": title, "oracle": "Oracle"}
-    assert closing_act(record) == act
+    assert what_closes_the_gap(record) == act
     assert names(record) == {"source_only": "source-only", "translated": name, "oracle": "oracle"}
     assert tuple(titles({})) == COMPARED and titles({})["translated"] == "Translated"

@@ -59,7 +59,7 @@ def test_source_frames_get_the_light_of_the_target_and_keep_labels_and_margin():
     label_map = batch.source.label_map.clone()
     image = batch.source.image.clone() * 0.5 + 0.2
     image[:, :, 24:], label_map[:, 24:] = 0, IGNORE_INDEX
-    lit = method.in_the_light_of(batch.target, LabelledBatch(image, label_map))
+    lit = method.in_target_style(batch.target, LabelledBatch(image, label_map))
     assert torch.equal(lit.label_map, label_map) and (lit.image[:, :, 24:] == 0).all()
     counted = torch.ones(2, 32, 32, dtype=torch.bool)
     counted[:, 24:] = False

@@ -14,8 +14,8 @@ from pipelines.stages.features.feature_embedding import (
     one_embedding_holds,
     one_thread,
     principal_components,
+    rotated_onto,
     shown_cells,
-    turned_onto,
 )
 
 
@@ -39,12 +39,12 @@ def test_normalised_features():
 def test_turning_undoes_another_order_of_channels():
     features = normalised(drawn({0: 20, 1: 20}).values)
     renamed = -features[:, [3, 0, 5, 1, 2, 4]]
-    assert torch.allclose(turned_onto(features, renamed), features, atol=1e-9)
+    assert torch.allclose(rotated_onto(features, renamed), features, atol=1e-9)
 
 
 def test_turning_changes_no_distance():
     features, others = (normalised(drawn({0: 20, 1: 20}, seed=seed).values) for seed in (0, 1))
-    assert torch.allclose(torch.pdist(turned_onto(features, others)), torch.pdist(others))
+    assert torch.allclose(torch.pdist(rotated_onto(features, others)), torch.pdist(others))
 
 
 def clusters(per_cluster=40, dimensions=12):

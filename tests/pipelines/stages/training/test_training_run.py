@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from pipelines.engine import launch
-from pipelines.engine.abilities import Abilities
+from pipelines.engine.capabilities import Capabilities
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.runs import RunFolder
-from pipelines.stages.training.training_run import carried_on
+from pipelines.stages.training.training_run import resuming_machine
 from tests.segment.methods.tester import TinySegmenter
 
 
@@ -22,18 +22,18 @@ def run(tmp_path):
 
 
 def test_a_run_begun_elsewhere_goes_on_as_it_was_begun(run, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "abilities", lambda: Abilities(("avx2",)))
-    assert carried_on(run, choose_machine("cpu")).precision == "bf16"
+    monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(("avx2",)))
+    assert resuming_machine(run, choose_machine("cpu")).precision == "bf16"
     assert "was begun in bf16 and goes on so, though fp32 is the faster here" in capsys.readouterr().err
 
 
 def test_a_precision_asked_for_by_name_stays_for_the_loop_to_refuse(run):
-    assert carried_on(run, choose_machine("cpu", "fp32")).precision == "fp32"
+    assert resuming_machine(run, choose_machine("cpu", "fp32")).precision == "fp32"
 
 
 def test_a_fresh_run_takes_the_machines_own(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "abilities", lambda: Abilities(("avx2", "avx512_bf16")))
+    monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(("avx2", "avx512_bf16")))
     fresh = RunFolder(tmp_path / "run", {"stage": "toy"}, restart=False)
-    assert carried_on(fresh, choose_machine("cpu")).precision == "bf16"
+    assert resuming_machine(fresh, choose_machine("cpu")).precision == "bf16"
     assert not capsys.readouterr().err
     fresh.close()

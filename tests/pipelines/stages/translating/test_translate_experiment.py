@@ -7,10 +7,10 @@ import torch
 
 from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.engine import launch
-from pipelines.engine.abilities import Abilities
+from pipelines.engine.capabilities import Capabilities
 from pipelines.engine.launch import Machine
 from pipelines.stages.predicting.prediction import PredictionOptions
-from pipelines.stages.translating.translate_experiment import say_how, settled_on
+from pipelines.stages.translating.translate_experiment import print_options, resolved_options
 
 OF_IMAGES, OF_LABELS = SimpleNamespace(takes="image"), SimpleNamespace(takes="label_map")
 
@@ -22,15 +22,15 @@ OF_IMAGES, OF_LABELS = SimpleNamespace(takes="image"), SimpleNamespace(takes="la
 def test_fast_is_never_bf16_where_there_are_no_instructions_unless_by_name(
     monkeypatch, capsys, instructions, precision, fast
 ):
-    monkeypatch.setattr(launch, "abilities", lambda: Abilities(instructions))
+    monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(instructions))
     machine = Machine(torch.device("cpu"), precision)
-    settled = settled_on(machine, TranslationOptions(fast=True), OF_IMAGES)
+    settled = resolved_options(machine, TranslationOptions(fast=True), OF_IMAGES)
     assert settled.fast == fast and ("fast" in settled.identity) == fast
-    say_how(machine, settled)
+    print_options(machine, settled)
     assert capsys.readouterr().err.startswith(f"translate: torch, {'fast' if fast else 'exact'}, ")
     assert PredictionOptions(fast=True).mode_on(machine) == ("fast" if fast else "exact")
 
 
 def test_translators_of_label_maps_refuse_it_on_every_machine(monkeypatch):
-    monkeypatch.setattr(launch, "abilities", lambda: Abilities(("avx2",)))
-    assert settled_on(Machine(torch.device("cpu"), "fp32"), TranslationOptions(fast=True), OF_LABELS).fast
+    monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(("avx2",)))
+    assert resolved_options(Machine(torch.device("cpu"), "fp32"), TranslationOptions(fast=True), OF_LABELS).fast

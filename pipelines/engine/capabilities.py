@@ -17,7 +17,7 @@ OF_512_BITS = ("avx512", "avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True)
-class Abilities:
+class Capabilities:
     """Instruction sets that torch may use here, in the order of KNOWN."""
 
     instructions: tuple[str, ...]
@@ -38,12 +38,12 @@ class Abilities:
 
 
 @functools.cache
-def abilities() -> Abilities:
+def capabilities() -> Capabilities:
     """What this machine's processor can do; looked up once."""
-    return read_abilities(CPUINFO.read_text() if CPUINFO.exists() else "", os.environ)
+    return read_capabilities(CPUINFO.read_text() if CPUINFO.exists() else "", os.environ)
 
 
-def read_abilities(cpuinfo: str, environment: Mapping[str, str]) -> Abilities:
+def read_capabilities(cpuinfo: str, environment: Mapping[str, str]) -> Capabilities:
     """By the system's description of the processor, less what the variables of torch's libraries forbid.
 
     Args:
@@ -53,7 +53,7 @@ def read_abilities(cpuinfo: str, environment: Mapping[str, str]) -> Abilities:
     lines = (line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line)
     flags = next((value.split() for name, value in lines if name.strip() in ("flags", "Features")), [])
     forbidden = {name for names in (_beyond_onednn(environment), _beyond_aten(environment)) for name in names}
-    return Abilities(tuple(name for flag, name in KNOWN.items() if flag in flags and name not in forbidden))
+    return Capabilities(tuple(name for flag, name in KNOWN.items() if flag in flags and name not in forbidden))
 
 
 def _beyond_onednn(environment: Mapping[str, str]) -> Collection[str]:

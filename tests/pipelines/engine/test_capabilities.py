@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.engine.abilities import Abilities, abilities, read_abilities
+from pipelines.engine.capabilities import Capabilities, capabilities, read_capabilities
 
 ALL = "avx2", "avx512", "avx512_bf16", "amx_bf16"
 SAPPHIRE_RAPIDS = "processor\t: 0\nmodel name\t: Intel\nflags\t\t: fpu avx2 avx512f avx512_bf16 amx_tile amx_bf16\n"
@@ -27,25 +27,25 @@ ROME = "processor\t: 0\nflags\t\t: fpu sse2 avx avx2\nprocessor\t: 1\nflags\t\t:
     ],
 )
 def test_the_environment_forbids_instructions(environment, expected):
-    assert read_abilities(SAPPHIRE_RAPIDS, environment).instructions == expected
+    assert read_capabilities(SAPPHIRE_RAPIDS, environment).instructions == expected
 
 
 def test_most_desktops_have_no_bf16():
-    found = read_abilities(ROME, {})
+    found = read_capabilities(ROME, {})
     assert found.instructions == ("avx2",) and not found.bf16 and not found.bf16_pays_in_training
     assert str(found) == "avx2, no bf16"
 
 
 def test_training_is_in_bf16_only_where_it_was_measured():
-    arm = read_abilities("processor\t: 0\nFeatures\t: fp asimd bf16 sve\n", {})
+    arm = read_capabilities("processor\t: 0\nFeatures\t: fp asimd bf16 sve\n", {})
     assert arm.bf16 and not arm.bf16_pays_in_training
-    assert read_abilities(SAPPHIRE_RAPIDS, {}).bf16_pays_in_training
+    assert read_capabilities(SAPPHIRE_RAPIDS, {}).bf16_pays_in_training
 
 
 def test_a_system_that_says_nothing_has_nothing():
-    assert read_abilities("", {}).instructions == ()
-    assert str(Abilities(())) == "no instruction set that we know, no bf16"
+    assert read_capabilities("", {}).instructions == ()
+    assert str(Capabilities(())) == "no instruction set that we know, no bf16"
 
 
 def test_this_machine_is_looked_up_once():
-    assert abilities() is abilities()
+    assert capabilities() is capabilities()
