@@ -13,6 +13,10 @@ from torch.autograd.function import once_differentiable
 
 Norm = Literal["instance", "batch", "frame"]
 
+SMALL_PIXELS = 1024
+"""Below, torch's group normalisation of channels-last features goes over them channel by channel, pixel by far pixel:
+(2, 256, 16, 16) takes 1.29 ms, by means over pixels 0.17; from here on, as (2, 128, 32, 32), 0.13 and 0.30."""
+
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
     """A layer for maps of `channels` channels; ValueError if `norm` is no such name."""
@@ -59,9 +63,12 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, eps: float) -> Tensor:
         images, channels, height, width = features.shape
-        normalised, mean, scale = torch.native_group_norm(
-            features, None, None, images, channels, height * width, channels, eps
-        )
+        if height * width < SMALL_PIXELS and not features.is_contiguous():
+            normalised, mean, scale = _by_means(features, eps)
+        else:
+            normalised, mean, scale = torch.native_group_norm(
+                features, None, None, images, channels, height * width, channels, eps
+            )
         ctx.save_for_backward(features, mean, scale)
         return normalised
 
@@ -81,3 +88,12 @@ class _Normalised(torch.autograd.Function):
 
         result = torch.addcmul(per_channel(constant), features, per_channel(of_features))
         return result.addcmul_(gradient, per_channel(scale)), None
+
+
+def _by_means(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalised features (B, C, H, W), and the mean and 1 / deviation (B, C) that did it, as group normalisation's."""
+    precise = features.to(torch.promote_types(features.dtype, torch.float32))
+    mean = precise.mean((2, 3), keepdim=True)
+    centred = precise - mean
+    scale = (centred.square().mean((2, 3), keepdim=True) + eps).rsqrt()
+    return centred.mul_(scale).to(features.dtype), mean.flatten(1), scale.flatten(1)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from translate.fast.winograd_training import mirrored_convolution
 from translate.networks.normalisation import Norm, has_bias, normalisation
 
-WORTHWHILE_CHANNELS, WORTHWHILE_PIXELS = 128, 4
-"""Channels, and pixels of a batch for each of them, below which Winograd's algorithm spends more on going to its points
-and back than it saves on products."""
+WORTHWHILE_CHANNELS, WORTHWHILE_PIXELS = 128, 512
+"""Channels, and pixels of a batch, below which Winograd's algorithm spends more on going to its points and back than it
+saves on products. Two images of (256, 16, 16) take 24 ms by it and 28 directly, of (128, 16, 16) 7.4 and 7.9; one image
+takes 20 and 17, or 5.4 and 4.7."""
 
 
 class ResidualBlock(nn.Module):
@@ -49,4 +50,4 @@ class MirroredConv2d(nn.Conv2d):
 
     def _is_worthwhile(self, features: Tensor) -> bool:
         wide = min(self.in_channels, self.out_channels) >= WORTHWHILE_CHANNELS
-        return wide and features.numel() >= WORTHWHILE_PIXELS * self.in_channels**2
+        return wide and features.numel() >= WORTHWHILE_PIXELS * self.in_channels

@@ -25,6 +25,21 @@ def test_equals_the_direct_convolution_in_double_precision(size):
     assert torch.autograd.gradcheck(mirrored_convolution, arguments)
 
 
+@pytest.mark.parametrize("tiles", [1, 12])
+def test_images_one_by_one_and_the_last_of_several_by_itself(tiles, monkeypatch):
+    """An image of 8x12 has six tiles: of three, each is computed alone, or two at once and then one."""
+    monkeypatch.setattr("translate.fast.winograd_training.TILES_TOGETHER", tiles)
+    torch.manual_seed(0)
+    arguments = drawn(3, 2, 8, 12), drawn(2, 2, 3, 3), drawn(2)
+    upstream = torch.randn(3, 2, 8, 12, dtype=torch.float64)
+    ours, theirs = mirrored_convolution(*arguments), direct(*arguments)
+    assert (ours - theirs).abs().max() < 1e-12
+    for mine, true in zip(
+        torch.autograd.grad(ours, arguments, upstream), torch.autograd.grad(theirs, arguments, upstream), strict=True
+    ):
+        assert (mine - true).abs().max() < 1e-11
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_gradients_are_as_near_as_the_precision_lets_them(dtype):
     """To the true ones; features in channels-last and of two images."""

@@ -18,10 +18,10 @@ def taken(monkeypatch):
 
 @pytest.mark.parametrize(
     ("channels", "side", "learning", "expected"),
-    [(128, 23, True, 1), (128, 22, True, 0), (127, 64, True, 0), (128, 32, False, 0)],
+    [(128, 23, True, 1), (128, 22, True, 0), (256, 23, True, 1), (127, 64, True, 0), (128, 32, False, 0)],
 )
 def test_winograd_where_a_cpu_learns_faster_by_it(monkeypatch, channels, side, learning, expected):
-    """128 channels want 4 pixels each, 512: 23x23 are 529, 22x22 are 484."""
+    """128 channels at least, and 512 pixels: 23x23 are 529, 22x22 are 484."""
     calls = taken(monkeypatch)
     torch.manual_seed(0)
     layer, features = MirroredConv2d(channels, channels, bias=True), torch.randn(1, channels, side, side)
