@@ -1,0 +1,54 @@
+"""`sim2real segment pseudo-label` as a person runs it: a set that its reader opens, killed on the way or not."""
+
+import shutil
+
+from pipelines.data.readers.pseudo_labelled import CHOSEN
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "lock" not in path.name
+    }
+
+
+def test_the_command_writes_a_set_that_the_reader_opens(commands, tiny_config, tiny_run, tmp_path):
+    arguments = ("segment", "pseudo-label", tiny_config, "--run", tmp_path / "run", "--threads", 1)
+    chosen = ("--checkpoint", tiny_run / "seed-0/source_only", "--kept-share", 0.5, "--output", tmp_path / "out")
+    finished = commands(*arguments, *chosen)
+    assert finished.code == 0, finished.stderr
+    assert "threshold" in finished.stdout and f"pseudo-labels in {tmp_path / 'out'}" in finished.stdout
+    config = tmp_path / "reads.toml"
+    text = tiny_config.read_text().split("[[validation]]")[0].split("[[target]]")[0]
+    root = tiny_config.parent / "frames/camera"
+    table = f'reader = "pseudo_labelled"\nname = "camera"\nroot = "{tmp_path / "out"}"\nimages = "{root}"\n'
+    config.write_text(f"{text}\n[[target]]\n{table}\n[[validation]]\n{table}")
+    checked = commands("data", "check", config)
+    assert checked.code == 0, checked.stdout + checked.stderr
+    shutil.rmtree(tmp_path / "out/labels")
+    assert commands("data", "check", config).code == 3
+    (tmp_path / "out" / CHOSEN).unlink()
+    refused = commands("data", "check", config)
+    assert refused.code == 2 and "write it by `sim2real segment pseudo-label`" in refused.stderr
+
+
+def test_a_killed_command_is_carried_on_to_the_same_bytes(commands, tiny_config, tiny_run, tmp_path):
+    def labelled(name, trap=None):
+        arguments = ("segment", "pseudo-label", tiny_config, "--run", tmp_path / "run", "--threads", 1, "--workers", 1)
+        chosen = ("--checkpoint", tiny_run / "seed-0/source_only", "--output", tmp_path / name)
+        return commands(*arguments, *chosen, trap=trap).code
+
+    assert labelled("one") == 0
+    module = "pipelines.stages.predicting.pseudo_labels"
+    for trap in ({"call": f"{module}.PseudoLabelWriter.write", "at": 2}, {"call": f"{module}._read", "at": 6}):
+        assert labelled("two", trap) == -9
+        assert not (tmp_path / "two" / CHOSEN).exists()
+    assert labelled("two") == 0
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_weights_that_do_not_fit_are_one_line(commands, tiny_config, tmp_path):
+    arguments = ("segment", "pseudo-label", tiny_config, "--checkpoint", "a", "--weights", "1,2", "--output", tmp_path)
+    finished = commands(*arguments)
+    assert finished.code == 2 and "--weights holds 2 for 1 --checkpoint" in finished.stderr
