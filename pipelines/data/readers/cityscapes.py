@@ -3,6 +3,7 @@
 The published labels are labelIds; labelTrainIds are what the authors' scripts make of them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ class CityscapesSettings(PatternSettings):
         found = super().find(data)
         if self.split != "test" or not any(frame.label for frame in found.frames):
             return found
-        return Found(found.frames, found.unpaired_labels, (*found.notes, TEST_SPLIT))
+        return replace(found, notes=(*found.notes, TEST_SPLIT))
 
     def label_encoding(self) -> LabelEncoding:
         """The ids of the chosen kind."""

@@ -1,13 +1,19 @@
-"""Frame sets: settings find their reader, and real sets are found whole."""
+"""Frame sets: settings find their reader, labels are asked for when needed, and real sets are found whole."""
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from pipelines.data.frames import FrameSet
+from pipelines.data.images import write_image
 from pipelines.data.labels import encodings
+from pipelines.data.readers.layout import Frame
+from pipelines.errors import ImageError, UserError
 from tests.pipelines.data.readers.every_reader import SETTINGS, opened
 
 DATA = Path(os.environ.get("SIM2REAL_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -29,6 +35,70 @@ CARLA_IN_ONE_FOLDER = {
 def test_an_unknown_reader_is_answered_with_the_valid_ones():
     with pytest.raises(ValidationError, match="'gta5', 'carla', 'synthia'"):
         SETTINGS.validate_python({"reader": "kitti", "root": "."})
+
+
+TRAIN_IDS = encodings.cityscapes("labelTrainIds")
+
+
+@pytest.fixture
+def frames_of(tmp_path):
+    """A set of frames of 6x4 pixels whose label maps are flat, of the values given; None for no label map."""
+
+    def make(*values, shape=(4, 6), encoding=TRAIN_IDS):
+        frames = []
+        for number, value in enumerate(values):
+            image, label = tmp_path / f"{number}.png", tmp_path / f"{number}_label.png"
+            write_image(image, np.full((4, 6, 3), 10 * number, np.uint8))
+            if value is not None:
+                write_image(label, np.full(shape, value, np.uint8))
+            labelled = value is not None
+            frames.append(Frame(str(number), image, label if labelled else None, encoding if labelled else None))
+        return FrameSet("mine", tmp_path, frames, [])
+
+    return make
+
+
+def test_a_frame_is_read_when_it_is_asked_for(frames_of):
+    frames = frames_of(13, 255)
+    assert len(frames) == 2 and (frames.read_image(1) == 10).all() and frames.read_image(1).shape == (4, 6, 3)
+    assert (frames.read_label_map(0) == 13).all() and frames.read_label_map(0).dtype == np.uint8
+    assert frames.labelled and frames.encoding == TRAIN_IDS
+
+
+def test_a_set_is_labelled_if_all_its_frames_are(frames_of):
+    frames = frames_of(0, None)
+    assert not frames.labelled and [frames.has_label_map(index) for index in (0, 1)] == [True, False]
+    assert [frame.name for frame in frames.only_labelled().frames] == ["0"] and frames.only_labelled().labelled
+    assert not frames_of().labelled and frames_of(None).encoding is None
+    with pytest.raises(UserError, match=r"1\.png: frame '1' of data set 'mine' has no label map"):
+        frames.read_label_map(1)
+
+
+def test_frames_of_several_encodings_have_no_single_one(frames_of):
+    frames = frames_of(0, 0)
+    other = encodings.cityscapes()
+    mixed = FrameSet("mine", frames.root, [frames.frames[0], replace(frames.frames[1], encoding=other)], [])
+    assert mixed.encodings == {TRAIN_IDS, other} and mixed.encoding is None
+
+
+def test_whether_any_label_counts(frames_of):
+    assert frames_of(255, None, 0).shows_a_class()
+    assert not frames_of(255, 255).shows_a_class() and not frames_of(None).shows_a_class()
+
+
+def test_labels_are_read_up_to_the_first_that_counts(frames_of):
+    frames = frames_of(0, 0)
+    frames.frames[1].label.write_bytes(b"")
+    assert frames.shows_a_class()
+    with pytest.raises(ImageError, match="the file is empty"):
+        frames.read_label_map(1)
+
+
+def test_a_label_map_of_another_size_is_refused(frames_of):
+    with pytest.raises(
+        ImageError, match=r"0_label\.png: the label map is 6x8, its image .*0\.png is 6x4; both must be"
+    ):
+        frames_of(0, shape=(8, 6)).read_label_map(0)
 
 
 REAL = [

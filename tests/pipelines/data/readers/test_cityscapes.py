@@ -27,6 +27,14 @@ class TestCityscapes(EveryReader):
         assert note.startswith("the label maps of the test split are published without classes")
         assert "--submission" in note
 
+    def test_the_test_split_still_names_images_that_are_not_read(self, tmp_path):
+        draw(tmp_path, "gtFine/test/x_gtFine_labelIds.png")
+        photo(tmp_path, "leftImg8bit/test/x_leftImg8bit.png")
+        (tmp_path / "leftImg8bit/test/y_leftImg8bit.gif").touch()
+        images = "leftImg8bit/{split}/{name}_leftImg8bit.*"
+        frames = opened(tmp_path, **self.settings, split="test", images=images)
+        assert [frame.name for frame in frames.unread] == ["y"] and len(frames.notes) == 2
+
     def test_another_kind_of_labels_is_refused(self, tmp_path):
         with pytest.raises(ValidationError, match="labelIds"):
             opened(tmp_path, **self.settings, labels_kind="instanceIds")

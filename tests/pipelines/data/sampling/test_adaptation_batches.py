@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.sampling.adaptation_batches import AdaptationBatches
+from pipelines.data.sampling.adaptation_batches import AdaptationBatches, PseudoLabelledBatches
 from pipelines.data.sampling.batches import FramePool
 from pipelines.data.sampling.labelled_batches import LabelledBatches
 from segment.batches import AdaptationBatch
@@ -69,3 +69,13 @@ def test_a_semi_supervised_method_sees_its_few_labelled_frames():
     batch = batches(labelled_target=few)(4)
     assert torch.equal(batch.labelled_target.image, few(4).image)
     assert torch.equal(batch.labelled_target.label_map, few(4).label_map)
+
+
+def test_pseudo_labels_come_with_their_own_frames_and_the_classes_with_the_sources():
+    given = labelled(9, augmentation=PLAIN)
+    batch = PseudoLabelledBatches(labelled(3, augmentation=PLAIN), given)(4)
+    assert torch.equal(batch.target, given(4).image) and torch.equal(batch.pseudo_label, given(4).label_map)
+    assert torch.equal(batch.source.image, labelled(3, augmentation=PLAIN)(4).image)
+    source, target = labelled(3, {"source": 1.0}), labelled(9, {"translated": 1.0})
+    # Frames 0 to 5 of the source are all of one class each; the translated ones hold 0 to 4 alone.
+    assert PseudoLabelledBatches(source, target).class_shares(7) == pytest.approx([1 / 6] * 6 + [0])
