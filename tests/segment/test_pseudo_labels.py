@@ -33,7 +33,7 @@ def counts_of(*classes):
 
 
 def test_thresholds_keep_the_share_of_each_class_by_itself():
-    """Of class 0's ten pixels the surest five are at 200; of class 1's four the surest two at 90 and above."""
+    """The surest five of class 0's ten pixels are at 200; the surest two of class 1's four at 90 and above."""
     counts = counts_of({200: 5, 100: 5}, {100: 1, 90: 1, 80: 2})
     assert class_thresholds(counts, 0.5, 1.0).tolist() == [200, 90]
     assert class_thresholds(counts, 0.6, 1.0).tolist() == [100, 80]

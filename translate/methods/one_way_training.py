@@ -16,7 +16,7 @@ class OneWayTraining(TranslatorTraining):
     """A generator called `source_to_target`; a subclass makes `average` by `fresh_average` when that is drawn."""
 
     average: MovingAverage | None
-    """Of the generator; None where the settings ask for none."""
+    """The moving average of the generator; None where the settings ask for none."""
 
     @classmethod
     def kept_generator(cls, settings: TranslatorTrainingSettings) -> str:

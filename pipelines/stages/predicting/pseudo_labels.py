@@ -211,9 +211,9 @@ class Labeller:
     clock: NetworkClock
     choice: Choice
     sums: Tensor | None = None
-    """Of the features by class, (K, C + 1), where probabilities are denoised by them."""
+    """Sums of the features by class, and their number, (K, C + 1), where probabilities are denoised by them."""
     network: Segmenter | None = None
-    """Whose features."""
+    """The network whose features are summed."""
     batch_size: int = 1
 
     def __call__(self, batch: Sequence[np.ndarray], source: Path) -> list[Tensor]:
@@ -233,7 +233,7 @@ class Labeller:
             return [torch.stack([seen[0].to(torch.uint8), confidence[0].to(torch.uint8)])]
 
     def with_prototypes(self, trained: TrainedSegmenter, frames: Sequence[FrameToTranslate]) -> "Labeller":
-        """The same with the classes' mean features over all frames: one more look at each.
+        """This labeller with the classes' mean features over all frames, from one more pass over each.
 
         Raises:
             UserError: The networks are several, which have no features in common.

@@ -106,7 +106,7 @@ def test_settings_that_make_no_sense_are_refused_at_construction(settings, messa
 
 
 def test_heads_may_learn_faster_than_the_encoder():
-    """Of 6 weights and 6 biases and norms (three convolutions, one normalisation) the encoder has 1 and 3."""
+    """The encoder has 1 of 6 weights and 3 of 6 biases and norms (three convolutions, one normalisation)."""
     network = TinySegmenter()
     groups = parameter_groups(network, 5e-4, 0.1, 10.0, [*network.main.parameters(), *network.auxiliary.parameters()])
     found = {(group["weight_decay"], round(group["lr"], 6)): len(group["params"]) for group in groups}

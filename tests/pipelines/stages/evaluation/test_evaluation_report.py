@@ -13,13 +13,13 @@ from tests.pipelines.stages.evaluation.scored import CAR, ROAD, SIGN, VOID
 
 
 def evaluation(*frames):
-    """Of frames named 0, 1, …, each a pair of truth and prediction; labels express road and car alone."""
+    """An evaluation of frames named 0, 1, …, each a pair of truth and prediction; labels express road and car alone."""
     confusions = torch.stack([confusion_matrix(torch.tensor(truth), torch.tensor(seen)) for truth, seen in frames])
     return Evaluation([str(number) for number in range(len(frames))], confusions, [], [ROAD, CAR])
 
 
 def test_the_page_holds_what_was_counted(tmp_path, monkeypatch):
-    """Of four pixels two are road and right; of two cars one is a sign, which no label can say; frame 1 is void."""
+    """Two of four pixels are road and right; of two cars one is a sign, which no label can say; frame 1 is void."""
     written = []
     monkeypatch.setattr(evaluation_report, "write_evaluation_page", lambda page, path: written.append((page, path)))
     counted = evaluation(([ROAD, ROAD, CAR, CAR], [ROAD, ROAD, CAR, SIGN]), ([VOID], [ROAD]))
