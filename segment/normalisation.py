@@ -38,10 +38,11 @@ def freeze_batch_norm_scales(network: nn.Module) -> None:
             module.bias.requires_grad_(False)
 
 
-class SyncedBatchNorm2d(nn.BatchNorm2d):
+class SyncedBatchNorm2d(nn.BatchNorm2d, nn.SyncBatchNorm):
     """Batch normalisation by the statistics of all processes' batches together; in evaluation it is the plain one.
 
-    PyTorch's own SyncBatchNorm does the same, on GPUs alone.
+    On a GPU it is PyTorch's own SyncBatchNorm, over the default process group; that refuses what lies on the CPU, where
+    `sum_over_processes` gathers.
     """
 
     sum_over_processes: SumOverProcesses
@@ -60,7 +61,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         Raises:
             ValueError: There is but one value per channel in all processes together.
         """
-        if not self.training:
+        if not self.training or not input.is_cpu:
             return super().forward(input)
         count, mean, variance = _pooled_statistics(input, self.sum_over_processes)
         if input.numel() == input.shape[1] and count == 1:  # the second is asked for seldom: a GPU would be waited for

@@ -90,7 +90,9 @@ def load_openvino() -> Any:
     return openvino
 
 
-def onnx_bytes(network: nn.Module, output: str, about: dict[str, str], example: Tensor, multiple: int = 1) -> bytes:
+def onnx_bytes(
+    network: nn.Module, output: str, about: dict[str, str], example: Tensor, multiple: int, smallest: int
+) -> bytes:
     """A network that takes an image as an ONNX model, batch, height and width free.
 
     Args:
@@ -99,15 +101,16 @@ def onnx_bytes(network: nn.Module, output: str, about: dict[str, str], example: 
         about: Metadata of the model.
         example: The image that the network is watched on; of two or more, since one is taken for always one.
         multiple: Of which H and W are.
+        smallest: What they are at least.
 
     Raises:
         UserError: The extra is not installed.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package, "export")
-    with torch.no_grad(), converting("ONNX"):
+    with torch.no_grad(), converting("ONNX"), maps_of_one_pixel(smallest <= multiple):
         program = torch.onnx.export(
-            network, (example,), dynamo=True, dynamic_shapes=free_sides(multiple), opset_version=OPSET,
+            network, (example,), dynamo=True, dynamic_shapes=free_sides(multiple, smallest), opset_version=OPSET,
             input_names=["image"], output_names=[output], verbose=False,
         )  # fmt: skip
     model = program.model_proto
@@ -116,9 +119,22 @@ def onnx_bytes(network: nn.Module, output: str, about: dict[str, str], example: 
     return model.SerializeToString()
 
 
-def free_sides(multiple: int) -> dict[str, Any]:
-    """For torch.export: images of any batch, and of any height and width that divide by `multiple`."""
-    sides = torch.export.Dim("rows", min=2), torch.export.Dim("columns", min=2)
+@contextlib.contextmanager
+def maps_of_one_pixel(allowed: bool) -> Iterator[None]:
+    """For torch.export: a side that is free may be 1 as well, where that is allowed.
+
+    By itself it takes sides of 1 for another case, which it leaves to another export: the program of a U-Net, which
+    shrinks its smallest images to one pixel, would refuse these. Networks that pool to fixed sizes, such as DDRNet,
+    cannot be exported so.
+    """
+    with torch.fx.experimental._config.patch(backed_size_oblivious=allowed):
+        yield
+
+
+def free_sides(multiple: int, smallest: int) -> dict[str, Any]:
+    """For torch.export: images of any batch, height and width from `smallest` on; both divide by `multiple`."""
+    least = -(-smallest // multiple)
+    sides = torch.export.Dim("rows", min=least), torch.export.Dim("columns", min=least)
     height, width = (multiple * side for side in sides) if multiple > 1 else sides
     return {"image": {0: torch.export.Dim("batch"), 2: height, 3: width}}
 

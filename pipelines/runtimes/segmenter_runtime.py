@@ -159,7 +159,7 @@ def fastest_runtime(machine: Machine) -> Runtime:
 
 class _InOnnxRuntime:
     def __init__(self, coarse: CoarseSegmenter, stride: int) -> None:
-        self.session = onnx_session(onnx_bytes(coarse, "logits", {}, example_image(stride), stride))
+        self.session = onnx_session(onnx_bytes(coarse, "logits", {}, example_image(stride), stride, 2 * stride))
 
     def __call__(self, image: Tensor) -> Tensor:
         return torch.from_numpy(self.session.run(None, {"image": image.contiguous().numpy()})[0])

@@ -97,6 +97,23 @@ def test_synced_measures_bf16_in_fp32_and_gives_back_bf16():
     torch.testing.assert_close(norm.running_mean, 0.1 * image.detach().float().mean((0, 2, 3)))
 
 
+def test_synced_is_pytorchs_own_where_the_batch_lies_on_no_cpu(monkeypatch):
+    norm = synced_batch_norm(nn.BatchNorm2d(2), lambda x: pytest.fail("summed by ours"))
+    seen = []
+    monkeypatch.setattr(nn.SyncBatchNorm, "forward", lambda self, x: seen.append(x.device.type) or x)
+    norm(torch.zeros(1, 2, 4, 4, device="meta"))
+    assert isinstance(norm, nn.SyncBatchNorm) and norm.process_group is None and seen == ["meta"]
+
+
+def test_synced_is_plain_in_evaluation():
+    torch.manual_seed(0)
+    plain, image = nn.BatchNorm2d(2), torch.rand(1, 2, 4, 4)
+    plain(torch.rand(3, 2, 4, 4))
+    expected = plain.eval()(image)
+    synced = SyncedBatchNorm2d.like(plain, lambda x: pytest.fail("evaluation gathers nothing"))
+    assert torch.equal(synced(image), expected)
+
+
 def test_synced_keeps_weights_keys_and_names():
     plain = network(pooled=True)
     shared = plain[1]

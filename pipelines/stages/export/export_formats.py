@@ -25,6 +25,7 @@ from pipelines.runtimes.conversion import (
     converting,
     free_sides,
     load_openvino,
+    maps_of_one_pixel,
     onnx_bytes,
     onnx_session,
     openvino_core,
@@ -52,6 +53,7 @@ class Exportable:
         result: Name of that tensor; the input is "image".
         example: What converters watch it on; a batch of two or more.
         multiple: Of which both sides of an image are.
+        smallest: What they are at least.
         about: Metadata that the file carries.
         compare: Runs both on other images than the example, of several shapes.
     """
@@ -60,6 +62,7 @@ class Exportable:
     result: str
     example: Tensor
     multiple: int
+    smallest: int
     about: Mapping[str, str]
     compare: Callable[[Compute], Agreement]
 
@@ -91,7 +94,12 @@ def refuse_unknown_format(output: Path) -> None:
 def write_onnx(exportable: Exportable, output: Path) -> Agreement:
     """Write NAME.onnx once onnxruntime agrees with torch."""
     data = onnx_bytes(
-        exportable.network, exportable.result, dict(exportable.about), exportable.example, exportable.multiple
+        exportable.network,
+        exportable.result,
+        dict(exportable.about),
+        exportable.example,
+        exportable.multiple,
+        exportable.smallest,
     )
     session = onnx_session(data)
     agreement = exportable.compare(lambda image: session.run(None, {"image": image})[0])
@@ -125,10 +133,9 @@ def write_openvino(exportable: Exportable, output: Path) -> Agreement:
 def write_program(exportable: Exportable, output: Path) -> Agreement:
     """Write NAME.pt2 once what will be written, read again, agrees with the network; `about` lies in `about.KEY`."""
     stream = io.BytesIO()
-    with converting("a torch.export program"):
-        program = torch.export.export(
-            exportable.network, (exportable.example,), dynamic_shapes=free_sides(exportable.multiple)
-        )
+    sides = free_sides(exportable.multiple, exportable.smallest)
+    with converting("a torch.export program"), maps_of_one_pixel(exportable.smallest <= exportable.multiple):
+        program = torch.export.export(exportable.network, (exportable.example,), dynamic_shapes=sides)
         torch.export.save(program, stream, extra_files={f"about.{key}": v for key, v in exportable.about.items()})
     data = stream.getvalue()
     with warnings.catch_warnings():

@@ -91,7 +91,13 @@ def exportable(network: Segmenter, with_argmax: bool, about: dict[str, str]) -> 
     about = about | {"range": "0..1", "side_multiple": str(network.stride), "classes": ",".join(CLASS_NAMES)}
     name, example = "label_map" if with_argmax else "logits", street_like(2, network.stride, *WATCHED)
     return Exportable(
-        graph, name, example, network.stride, about, lambda other: measured_parity(network, other, with_argmax)
+        graph,
+        name,
+        example,
+        network.stride,
+        2 * network.stride,
+        about,
+        lambda other: measured_parity(network, other, with_argmax),
     )
 
 

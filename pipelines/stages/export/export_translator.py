@@ -93,6 +93,7 @@ def exportable(network: UnitGenerator, about: dict[str, str]) -> Exportable:
         "translation",
         _example(network, *WATCHED),
         network.side_multiple,
+        network.smallest_side,
         about
         | {"range": "0..1", "side_multiple": str(network.side_multiple), "smallest_side": str(network.smallest_side)},
         lambda other: measured_parity(network, other),
@@ -100,10 +101,13 @@ def exportable(network: UnitGenerator, about: dict[str, str]) -> Exportable:
 
 
 def measured_parity(network: UnitGenerator, other: Compute) -> Parity:
-    """Run both on smooth images of two sizes and batches, none of them the one that the export has seen."""
+    """Run both on smooth images of two sizes and batches, none of them the one that the export has seen, and of the
+    smallest size.
+    """
+    smallest = -(-network.smallest_side // network.side_multiple) * network.side_multiple
+    images = [_example(network, *shape) for shape in COMPARED] + [_smooth(1, smallest, smallest)]
     differences = []
-    for batch, height, width in COMPARED:
-        image = _example(network, batch, height, width)
+    for image in images:
         differences.append((torch.from_numpy(other(image.numpy())) - network(image)).abs().flatten() * 255)
     difference = torch.cat(differences)
     return Parity(difference.max().item(), difference.mean().item())
@@ -115,11 +119,15 @@ def _example(network: UnitGenerator, batch: int, height: int, width: int) -> Ten
     The shorter side has two of the network's multiples at least and the longer one three, because maps of one pixel
     make converters take what holds for one as true for all sizes.
     """
-    drawn = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     multiple = network.side_multiple
     counts = (3, 2) if height > width else (2, 3)
     sides = [
         -(-max(side, network.smallest_side, count * multiple) // multiple) * multiple
         for side, count in zip((height, width), counts, strict=True)
     ]
-    return nn.functional.interpolate(drawn, sides, mode="bilinear")
+    return _smooth(batch, *sides)
+
+
+def _smooth(batch: int, height: int, width: int) -> Tensor:
+    drawn = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    return nn.functional.interpolate(drawn, (height, width), mode="bilinear")

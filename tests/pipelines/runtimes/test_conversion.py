@@ -44,7 +44,7 @@ def test_remarks_are_kept_from_people(caplog):
 
 @pytest.mark.parametrize("multiple", [1, 8])
 def test_sides_that_are_free(multiple):
-    assert set(free_sides(multiple)["image"]) == {0, 2, 3}
+    assert set(free_sides(multiple, 2 * multiple)["image"]) == {0, 2, 3}
 
 
 GIVEN_UP = """

@@ -85,9 +85,19 @@ def test_a_generator_of_large_multiples_is_compared_on_images_of_its_own_size(tm
     written = exportable(network, {})
     measured_parity(network, lambda image: shapes.append(image.shape) or network(torch.from_numpy(image)).numpy())
     assert written.example.shape == (2, 3, 256, 384)
-    assert shapes == [(1, 3, 384, 256), (3, 3, 256, 384)]
+    assert shapes == [(1, 3, 384, 256), (3, 3, 256, 384), (1, 3, 128, 128)]
     assert write_export(written, tmp_path / "model.onnx").maximum < 0.1
     assert (tmp_path / "model.onnx").stat().st_size < 2 * 4 * sum(value.numel() for value in network.parameters())
+
+
+def test_an_exported_program_takes_images_that_a_unet_shrinks_to_one_pixel(tmp_path):
+    torch.manual_seed(0)
+    network = UnitGenerator(GENERATORS["unet128"](base_channels=2)).eval().requires_grad_(False)
+    assert write_export(exportable(network, {}), tmp_path / "model.pt2").maximum < 0.1
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    for size in ((128, 128), (128, 384), (256, 128)):
+        image = torch.rand(1, 3, *size)
+        assert (program(image) - network(image)).abs().max() < 1e-4
 
 
 def test_an_exported_program_takes_any_size(network, tmp_path):
