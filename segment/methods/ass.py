@@ -61,8 +61,9 @@ class ASS(SegmenterTraining):
     """A segmenter, a discriminator of label maps and one of features.
 
     The semantic one learns from source frames and the labelled target frames, and source features are to be taken for
-    the target's. Differs: SGD without Nesterov's correction. A map of features is the one that pixels are classified
-    by, with the label of the nearest pixel at each place.
+    the target's. Differs: SGD without Nesterov's correction; the frames that have labels are among those that the
+    adversary of label maps sees without them. A map of features is the one that pixels are classified by, with the
+    label of the nearest pixel at each place.
     """
 
     learns_from: ClassVar[LearnsFrom] = "semi_supervised"
