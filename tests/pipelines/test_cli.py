@@ -275,19 +275,3 @@ def test_our_own_bugs_keep_their_traceback(here, monkeypatch, error):
     monkeypatch.setattr("pipelines.experiment.config.read_experiment", fails)
     with pytest.raises(type(error)):
         here("config", "show", "x")
-
-
-# --- what people read -------------------------------------------------------------------------------------------------
-
-
-def test_config_show_prints_every_setting(commands, tiny_config):
-    finished = commands("config", "show", tiny_config, "--set", "segmenter.batch=5")
-    assert finished.code == 0
-    assert '"batch": 5' in finished.stdout and '"identity_weight": 0.5' in finished.stdout
-
-
-def test_toyworld_says_what_it_drew(commands, tmp_path):
-    size = ["--frames", 2, "--size", 64, 32]
-    finished = commands("data", "toyworld", "--output", tmp_path / "game", "--renderer", "game", *size)
-    assert finished.code == 0 and finished.stdout == f"2 frames in {tmp_path / 'game'}\n"
-    assert len(list((tmp_path / "game").rglob("*.png"))) == 4

@@ -6,12 +6,10 @@ checked beside each network.
 
 import copy
 import json
-from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from pipelines.data.images import read_raw, write_image
 from pipelines.errors import CheckpointError, UserError
@@ -28,44 +26,12 @@ from pipelines.pretrained.published_segmenters import (
 )
 from pipelines.pretrained.published_translators import read_published
 from segment.networks import NETWORKS
+from tests.pipelines.drawn import prefixed
 
 
 def meta_state(name, num_classes=19, auxiliary=True):
     with torch.device("meta"):
         return NETWORKS[name](num_classes=num_classes, auxiliary=auxiliary).state_dict()
-
-
-def prefixed(state, prefix):
-    return OrderedDict((f"{prefix}{key}", value) for key, value in state.items())
-
-
-@pytest.fixture(scope="module")
-def drawn():
-    """A function: network -> one of it with random weights and statistics, the same one each time."""
-    made = {}
-
-    def draw(name):
-        if name not in made:
-            torch.manual_seed(7)
-            network = NETWORKS[name]().eval()
-            for key, value in network.state_dict().items():
-                if key.endswith(("running_mean", "running_var")):
-                    value.uniform_(0.5, 1.5)
-            made[name] = network
-        return made[name]
-
-    return draw
-
-
-@pytest.fixture
-def save(tmp_path):
-    """A function: file name and content -> the file."""
-
-    def write(name, content):
-        torch.save(content, tmp_path / name)
-        return tmp_path / name
-
-    return write
 
 
 def imported(state, output, **how):
@@ -366,51 +332,6 @@ def test_import_evaluate_and_predict(drawn, save, tmp_path, commands, tiny_confi
         expected = drawn("pidnet_s")(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255).argmax(1)[0]
     predicted = read_raw(next((tmp_path / "out").rglob("labels/frame.png")))
     assert (predicted == expected.numpy()).mean() > 0.999
-
-
-def test_the_command_refuses_what_does_not_go_together(drawn, save, tmp_path, commands):
-    file = save("net.pth", drawn("ddrnet23_slim").state_dict())
-    other = save("other.pth", {"fc.weight": torch.zeros(3, 3)})
-    cases = [
-        ((file, "--direction", "target_to_source", "--clusters", other, "--labels", 35), 2,
-         f"error: {file} holds a segmenter (ddrnet23_slim); leave --direction, --clusters, --labels out"),
-        ((file, "--network", "lraspp"), 5, f"error: {file}: nothing in it fits lraspp: 0 tensors loaded, "),
-        ((file, "--network", "nonesuch"), 2, "'nonesuch' is not one of 'ddrnet23_slim'"),
-        ((other, "--height", 512, "--input", "caffe", "--align-corners"), 2,
-         "holds no segmenter that is known here; leave --height, --input, --align-corners out"),
-        ((other,), 5, "or a whole segmenter in its authors' own names"),
-    ]  # fmt: skip
-    for arguments, code, message in cases:
-        done = commands("checkpoint", "import", *arguments, "--output", tmp_path / "run")
-        assert (done.code, "Traceback" in done.stderr) == (code, False), done.stderr
-        assert message in done.stderr, done.stderr
-    assert not (tmp_path / "run").exists()
-
-
-def test_what_a_person_says_reaches_the_import(drawn, save, tmp_path, commands):
-    """A safetensors file, and one of a student, its teacher and a projection that served training."""
-    state, run = drawn("ddrnet23_slim").state_dict(), tmp_path / "run"
-    save_file(state, tmp_path / "net.safetensors")
-    done = commands("checkpoint", "import", tmp_path / "net.safetensors", "--output", run, "--input", "cityscapes")
-    assert done.code == 0, done.stderr
-    assert "346 tensors loaded, 0 missing, 0 unexpected" in done.stdout
-    assert "input RGB in 0..1 less 0.3257 0.369 0.3223 over" in done.stdout
-
-    state = state | {"projection.weight": torch.zeros(3)}
-    file = save("uda.pth", {"model": prefixed(state, "module."), "ema_model": prefixed(state, "_orig_mod.")})
-    done = commands("checkpoint", "import", file, "--leave-out", "projection", "--output", run)
-    assert done.code == 2 and "fit ddrnet23_slim: ema_model, model. Say which by --entry" in done.stderr, done.stderr
-    chosen = ("--leave-out", "projection", "--entry", "ema_model", "--no-align-corners", "--restart")
-    done = commands("checkpoint", "import", file, *chosen, "--output", run)
-    assert done.code == 0, done.stderr
-    assert f"({file}, ema_model)" in done.stdout
-
-
-def test_a_name_given_imports_as_the_name_found(drawn, save, tmp_path, commands):
-    file = save("net.pth", drawn("ddrnet23_slim").state_dict())
-    done = commands("checkpoint", "import", file, "--output", tmp_path / "run", "--network", "ddrnet23_slim")
-    assert done.code == 0, done.stderr
-    assert "network: ddrnet23_slim; 346 tensors loaded, 0 missing, 0 unexpected" in done.stdout
 
 
 def test_a_segmenter_is_unpickled_elsewhere_and_within_limits(tmp_path, save):

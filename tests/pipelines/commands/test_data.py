@@ -1,0 +1,47 @@
+"""`sim2real data`: what is said of an experiment's frames, and what is drawn of toy world."""
+
+import shutil
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pipelines.commands.data import data_check, data_toyworld
+from pipelines.data.images import image_size
+from pipelines.errors import SomeInputsFailedError
+
+
+def draw(*arguments):
+    result = CliRunner().invoke(data_toyworld, [str(word) for word in arguments], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+def test_every_set_is_read(on_tiny):
+    said = on_tiny(data_check)
+    assert [said.count(f"[{part}]") for part in ("source", "target", "validation")] == [1, 1, 1]
+    assert said.count(": ok") == 3
+
+
+def test_sets_with_problems_are_counted_after_all_were_read(tiny_config, tmp_path):
+    frames = shutil.copytree(tiny_config.parent / "frames", tmp_path / "frames")
+    (tmp_path / "tiny.toml").write_text(tiny_config.read_text().replace(str(tiny_config.parent), str(tmp_path)))
+    image = sorted((frames / "camera").rglob("*leftImg8bit*.png"))[0]
+    image.write_bytes(image.read_bytes()[:60])
+    result = CliRunner().invoke(data_check, [str(tmp_path / "tiny.toml")], standalone_mode=False)
+    assert isinstance(result.exception, SomeInputsFailedError)
+    assert str(result.exception) == "sets with problems: 1; they are listed above"
+    assert "the PNG is cut off" in result.stdout and "[validation]" in result.stdout
+
+
+def test_toy_world_is_as_large_as_it_is_asked_for(tmp_path):
+    said = draw("--output", tmp_path / "game", "--renderer", "game", "--frames", 2, "--size", 64, 32)
+    assert said == f"2 frames in {tmp_path / 'game'}\n"
+    drawn = list((tmp_path / "game").rglob("*.png"))
+    assert len(drawn) == 4 and {image_size(path) for path in drawn} == {(64, 32)}
+
+
+def test_frames_too_small_to_draw_are_refused(tmp_path):
+    with pytest.raises(click.BadParameter, match="8 is not in the range x>=16"):
+        draw("--output", tmp_path, "--renderer", "camera", "--size", 64, 8)

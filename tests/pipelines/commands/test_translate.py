@@ -1,0 +1,37 @@
+"""`sim2real translate`: its training, the translation of an experiment, and what is said of frames that failed."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.record import Failure
+from pipelines.batch_inference.work import Outcome
+from pipelines.commands.translate import translate, translate_experiment_command, translate_train
+from pipelines.errors import SomeInputsFailedError
+
+FRAME = FrameToTranslate("a", Path("a.png"), Path("a.png"), Path("a.png"))
+TRANSLATE = "pipelines.stages.translating.translate_experiment.translate_experiment"
+
+
+def test_the_translator_of_the_seed_is_trained(on_tiny, played):
+    trained = played("pipelines.stages.training.train_translator.train_translator", "runs/x")
+    assert on_tiny(translate_train, "--seed", 4) == "translator in runs/x\n"
+    ((workspace, seed, session),) = trained.given
+    assert seed == 4 and workspace.experiment.name == "tiny" and not session.restart
+
+
+def test_what_became_of_the_frames_is_told(on_tiny, played):
+    translated = played(TRANSLATE, Outcome(3, 2, ()))
+    assert on_tiny(translate_experiment_command) == "5 frames in = 5 frames out (3 translated, 2 already there)\n"
+    assert translated.given[0][1] == 0
+
+
+def test_frames_that_failed_end_the_command_with_their_number(on_tiny, played, tmp_path):
+    played(TRANSLATE, Outcome(3, 1, (Failure(FRAME, "a.png: is cut off"),)))
+    with pytest.raises(SomeInputsFailedError, match="frames failed: 1;"):
+        on_tiny(translate_experiment_command)
+
+
+def test_all_that_is_done_with_a_translator_is_found_here():
+    assert {"train", "experiment", "run", "audit", "quality"} <= translate.commands.keys()

@@ -1,0 +1,48 @@
+"""`sim2real variants`: which of the config's variants are compared, and what is said in the end."""
+
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from pipelines.commands.variants import variants
+from pipelines.errors import UserError
+
+TABLES = """
+[[variant]]
+name = "short"
+settings = { translator = { steps = 2 } }
+[[variant]]
+name = "long"
+settings = { translator = { steps = 3 } }
+"""
+
+
+@pytest.fixture
+def ask(tiny_config, tmp_path, cpu):
+    """A function: more arguments -> what the command wrote to stdout."""
+    (tmp_path / "two.toml").write_text(tiny_config.read_text() + TABLES)
+
+    def run(*arguments):
+        words = [str(tmp_path / "two.toml"), "--run", str(tmp_path / "run"), *arguments]
+        result = CliRunner().invoke(variants, words, standalone_mode=False)
+        if result.exception is not None:
+            raise result.exception
+        return result.stdout
+
+    return run
+
+
+@pytest.mark.parametrize(("only", "names"), [((), ["short", "long"]), (("--only", "long"), ["long"])])
+def test_those_that_are_asked_for_are_compared(ask, played, tmp_path, only, names):
+    compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace())
+    played("pipelines.report.variants.markdown_table", "| variant |")
+    run = tmp_path / "run"
+    assert ask(*only) == f"| variant |\ntables: {run / 'variants.md'}, page: {run / 'variants.html'}\n"
+    ((chosen, session),) = compared.given
+    assert chosen.rows() == names and session.machine.device.type == "cpu"
+
+
+def test_a_name_that_is_none_is_refused_before_anything_is_trained(ask):
+    with pytest.raises(UserError, match="middle"):
+        ask("--only", "middle")

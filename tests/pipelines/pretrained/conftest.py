@@ -1,0 +1,5 @@
+"""Fixtures of the tests of imports."""
+
+from tests.pipelines.drawn import drawn, save
+
+__all__ = ["drawn", "save"]
