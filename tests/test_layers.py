@@ -167,6 +167,17 @@ def test_every_file_has_a_noun_for_a_name(name):
     assert not nameless, f"{name}: name it after the thing in it (losses.py, image_pool.py), not {nameless.pop()}"
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith("/__init__.py")])
+def test_a_modules_test_bears_its_name(name):
+    """Whoever changes a module finds what it must do without a search, and sees what nobody has tested."""
+    folder, _, file = name.rpartition("/")
+    expected = f"tests/{folder}/test_{file}"
+    assert (ROOT / expected).is_file(), (
+        f"{name} has no {expected}. Write it, move there what other files test of it, or, where the module is too "
+        "small to be tested alone, join it with its neighbour"
+    )
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_nothing_is_left_for_later(name):
     """A note to oneself in the code is read by nobody: do it, or open an issue."""
