@@ -19,9 +19,9 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
 
-SLOWER_IN_BF16 = 14
+SLOWER_IN_BF16 = 13
 """Times as long as in fp32 that a training step of CycleGAN took in bf16 on a processor without instructions for it:
-85 s for 6.1 s (ResNet-9 of 64 channels, 128 pixels, two cores of an AMD EPYC with AVX2, torch 2.14.1)."""
+27.9 s of CPU time for 2.08 (`benchmarks/every_machine.py --bf16`; AMD EPYC with AVX2 alone; docs/results/speed.md)."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_the_gradient_of_synced_is_that_of_what_it_computes():
 def test_by_hand_over_two_processes():
     """Values 1 and 5: mean 3, variance 4, unbiased 8; the running ones move a tenth of the way from 0 and 1."""
     together = Together(2)
-    norms = [SyncedBatchNorm2d.like(nn.BatchNorm2d(1, eps=0.0), together.sum) for _ in range(2)]
+    norms = [SyncedBatchNorm2d.like(nn.BatchNorm2d(1, eps=1e-12), together.sum) for _ in range(2)]
     outputs = together.run(
         lambda part: part[0](torch.full((1, 1, 1, 1), part[1])).item(), list(zip(norms, [1.0, 5.0], strict=True))
     )
