@@ -86,6 +86,9 @@ training_options = options(
     click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that read ahead."),
     restart_option,
 )
+training_preview_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be trained and what is there already; train nothing."
+)
 seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
 seeds_option = click.option(
     "--seeds", type=click.IntRange(1), default=None, help="Use seeds 0 to N-1 instead of the config's."

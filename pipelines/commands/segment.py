@@ -2,7 +2,7 @@
 
 import click
 
-from pipelines.commands.options import Request, on_experiment, seed_option, training_options
+from pipelines.commands.options import Request, on_experiment, seed_option, training_options, training_preview_option
 from pipelines.commands.segment_bench import segment_bench
 from pipelines.commands.segment_evaluate import segment_evaluate
 from pipelines.commands.segment_features import segment_features
@@ -26,9 +26,14 @@ def segment() -> None:
 
 
 @segment.command("train")
-@on_experiment(seed_option, arm_option, training_options)
-def segment_train(request: Request, arm: str) -> None:
+@on_experiment(seed_option, arm_option, training_options, training_preview_option)
+def segment_train(request: Request, arm: str, dry_run: bool) -> None:
     """Train one arm's segmenter, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
+    if dry_run:
+        from pipelines.experiment.training_preview import preview_training
+
+        click.echo("\n".join(preview_training(request.workspace, request.seed, arm)))
+        return
     from pipelines.stages.training.train_segmenter import train_segmenter
 
     folder = train_segmenter(request.workspace, request.seed, arm, request.session)

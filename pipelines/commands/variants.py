@@ -2,7 +2,7 @@
 
 import click
 
-from pipelines.commands.options import Request, on_experiment, seeds_option, training_options
+from pipelines.commands.options import Request, on_experiment, seeds_option, training_options, training_preview_option
 
 
 @click.command()
@@ -12,18 +12,25 @@ from pipelines.commands.options import Request, on_experiment, seeds_option, tra
     ),
     seeds_option,
     training_options,
+    training_preview_option,
 )
-def variants(request: Request, only: tuple[str, ...]) -> None:
+def variants(request: Request, only: tuple[str, ...], dry_run: bool) -> None:
     """Which way of translating or adapting helps? Trains and evaluates every [[variant]], writes the tables.
 
     What is finished is used as it is. The same command on several machines with one disk shares the work.
     """
     from pipelines.experiment.config import read_variants
     from pipelines.experiment.variants import open_variants
+
+    chosen = open_variants(request.workspace, read_variants(request.config, request.overrides), only)
+    if dry_run:
+        from pipelines.experiment.training_preview import preview_variants
+
+        click.echo("\n".join(preview_variants(chosen)))
+        return
     from pipelines.report.variants import markdown_table
     from pipelines.stages.comparison.compare_variants import compare_variants
 
-    chosen = open_variants(request.workspace, read_variants(request.config, request.overrides), only)
     study = compare_variants(chosen, request.session)
     click.echo(markdown_table(study))
     click.echo(f"tables: {request.workspace.run / 'variants.md'}, page: {request.workspace.run / 'variants.html'}")

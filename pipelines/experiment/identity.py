@@ -117,14 +117,19 @@ def _trained_before(workspace: Workspace, segmenter: str, seed: int) -> Any:
 
 def _encoder_weights(workspace: Workspace, source: str | None) -> str | None:
     """The hash of the file that an encoder starts from. The names of torchvision's files hold theirs already."""
+    refuse_missing_weights(source)
     if source is None or source == "torchvision":
         return source
-    if not Path(source).is_file():
+    return workspace.sets.hash_of(Path(source))
+
+
+def refuse_missing_weights(source: str | None) -> None:
+    """UserError if `segmenter.encoder_weights` is a file that is not there; torchvision's cache is not looked into."""
+    if source not in (None, "torchvision") and not Path(source).is_file():
         raise UserError(
             f"segmenter.encoder_weights: {source} does not exist; give a file of weights, or leave it out for "
             "random ones"
         )
-    return workspace.sets.hash_of(Path(source))
 
 
 def translation_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:

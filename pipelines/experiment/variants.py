@@ -7,6 +7,7 @@ frames. What depends on the translator is a variant's own, unless an earlier one
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipelines.errors import UserError
 from pipelines.experiment.config import Experiment, VariantSettings
@@ -73,10 +74,14 @@ class Variants:
             self._workspaces[name, seed] = self._built(name, seed)
         return self._workspaces[name, seed]
 
+    def folder(self, name: str) -> Path:
+        """Where all is kept that is a variant's own."""
+        return self.base.run / "variants" / name
+
     def few_labels(self, labels: int) -> Workspace:
         """The folders of the network that learns from so many labelled target frames and from nothing else."""
         experiment = self.base.experiment.model_copy(update={"labelled_target": labels or None})
-        folder = self.base.run / "variants" / few_labels_name(labels)
+        folder = self.folder(few_labels_name(labels))
         return self.base.beside(experiment, folder, self.base.run, folder)
 
     def _built(self, name: str, seed: int) -> Workspace:
@@ -86,7 +91,7 @@ class Variants:
             translator = experiment.translator.model_copy(update={"initial": initial})
             experiment = experiment.model_copy(update={"translator": translator})
         experiment = self._with_named_segmenters(experiment, seed)
-        folder, shared = self.base.run / "variants" / name, self.base.run
+        folder, shared = self.folder(name), self.base.run
         its = self.base.beside(experiment, folder, shared)
         if not its.translates and self.named[name].settings.train_segmenter:
             return its

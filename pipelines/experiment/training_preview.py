@@ -1,0 +1,156 @@
+"""What a training would do, said before it does it: a dry run looks up frames and runs, and writes nothing.
+
+A full-scale experiment takes days; whether its folders, labels and teachers are there shows in seconds. No file's
+content is read (`sim2real data check` does so), and nothing here waits for torch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from pipelines.data.frames import AnyFrameSetSettings, FrameSet
+from pipelines.data.readers.drawn import ToyWorldSettings
+from pipelines.engine.checkpoint_files import list_checkpoints, resolve_checkpoint, step_of
+from pipelines.errors import NoInputsError
+from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels
+from pipelines.experiment.identity import refuse_missing_weights
+from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.experiment.variants import Variants, few_labels_name
+from pipelines.experiment.workspace import Workspace
+
+LAST_LINE = "dry run: nothing was trained"
+
+
+def preview_training(workspace: Workspace, seed: int, arm: str) -> list[str]:
+    """What `sim2real segment train` would do with one arm, in lines.
+
+    Raises:
+        UserError: A data set, weights or a teacher is missing, or fewer frames have labels than are asked for.
+        NoInputsError: There is nothing to learn from.
+    """
+    return [*_sets(workspace), *_trainings(workspace, seed, arm), LAST_LINE]
+
+
+def preview_variants(variants: Variants) -> list[str]:
+    """What `sim2real variants` would do, in lines: all that is compared, in the order in which it is trained.
+
+    Raises:
+        UserError: As of `preview_training`, for any of them.
+        NoInputsError: There is nothing to learn from, or nothing to evaluate on.
+    """
+    base = variants.base
+    lines = _sets(base)
+    if not _drawn(base.experiment.validation) and not any(len(sets.only_labelled()) for sets in base.validation):
+        raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
+    for seed in base.experiment.compare.seeds:
+        for arm in ("source_only", "oracle"):
+            lines += _trainings(base, seed, arm)
+        for labels in variants.budgets():
+            if labels:
+                lines += _trainings(variants.few_labels(labels), seed, "few_labels", few_labels_name(labels))
+        for name in variants.rows():
+            lines += _rows(variants, seed, name)
+    return [*dict.fromkeys(lines), LAST_LINE]  # what several build on is trained once
+
+
+def _rows(variants: Variants, seed: int, name: str) -> Iterator[str]:
+    """One variant's training, after those of what it needs."""
+    variant = variants.named[name]
+    for needed in variants.needed(name):
+        yield from _rows(variants, seed, needed)
+    if variant.settings.average:
+        yield f"{'nothing to train':<16}  {name}, seed {seed}: the mean of {', '.join(variant.settings.average)}"
+        return
+    its = variants.base.beside(variant.experiment, variants.folder(name), variants.base.run)
+    if its.translates or not variant.settings.train_segmenter:
+        translator = its.experiment.translator
+        yield (
+            f"{'stage one':<16}  {name}, seed {seed}: {translator.method}, {translator.steps} steps, unless an earlier "
+            "variant has the same translator"
+        )
+    if variant.settings.train_segmenter:
+        yield from _trainings(its, seed, "translated", name, among=tuple(variants.named))
+
+
+def _sets(workspace: Workspace) -> list[str]:
+    """A line for each data set; those of toy world are drawn when they are needed, which is not now."""
+    lines = []
+    for part in ("source", "target", "validation"):
+        for settings in getattr(workspace.experiment, part):
+            if isinstance(settings, ToyWorldSettings):
+                found = f"{settings.frames} frames, drawn when needed"
+            else:
+                (frames,) = workspace.sets.open([settings])
+                found = f"{len(frames)} frames, {len(frames.only_labelled())} with a label map"
+            lines.append(f"{part:<16}  {settings.name}: {found}")
+    return lines
+
+
+def _trainings(
+    workspace: Workspace, seed: int, arm: str, name: str | None = None, among: Sequence[str] = ()
+) -> Iterator[str]:
+    """A line for one arm's training, after those of the arms that it starts or learns from.
+
+    Args:
+        workspace: Its experiment and folders.
+        seed: Of the training.
+        arm: Key of ARMS.
+        name: What it is called; None: the arm's name.
+        among: Names that `initial` and `teachers` may have and that stand for no path.
+    """
+    settings = ARMS[arm].settings(workspace.experiment.segmenter)
+    before = [one for one in dict.fromkeys((settings.initial, *settings.teachers)) if one is not None]
+    for needed in before:
+        if needed in ARMS:
+            yield from _trainings(workspace, seed, needed)
+        elif needed not in among:
+            resolve_checkpoint(Path(needed))
+    refuse_missing_weights(settings.encoder_weights)
+    width, height = settings.crop
+    method = adaptation_title(settings.model_dump())
+    how = f"{settings.network} by {method}" if method else settings.network
+    after = f"; after {', '.join(before)}" if before else ""
+    yield (
+        f"{_state(workspace.segmenter(seed, arm)):<16}  {name or arm}, seed {seed}: {how}, {settings.steps} steps, "
+        f"batch {settings.batch} of {width}x{height}, from {', '.join(_frames(workspace, seed, arm, settings))}{after}"
+    )
+
+
+def _state(run: Path) -> str:
+    """How far a training is."""
+    if (run / "final.json").exists():
+        return "finished"
+    checkpoints = list_checkpoints(run / "checkpoints")
+    return f"at step {step_of(checkpoints[0])}" if checkpoints else "to be trained"
+
+
+def _frames(workspace: Workspace, seed: int, arm: str, settings: SegmenterSettings) -> list[str]:
+    """What an arm learns from, in words; the errors are those of training, before it."""
+    shares, experiment = ARMS[arm].shares(settings), workspace.experiment
+    used = []
+    if shares["translated"] > 0:
+        used.append("translated frames")
+    if shares["source"] > 0:
+        used.append(_counted(experiment.source, lambda: workspace.labelled_source, "labelled source frames"))
+    if shares["target"] > 0 or (settings.adaptation is not None and learns_from_labels(settings.method)):
+        used.append(
+            _counted(experiment.target, lambda: _labelled_target(workspace, seed, arm), "labelled target frames")
+        )
+    if settings.adaptation is not None:
+        used.append(_counted(experiment.target, lambda: workspace.target, "target frames"))
+    return used
+
+
+def _labelled_target(workspace: Workspace, seed: int, arm: str) -> list[FrameSet]:
+    if not workspace.labelled_target:
+        raise NoInputsError("no target frame has a label map; the segmenter has nothing to learn from")
+    return workspace.target_labels(seed, arm)
+
+
+def _counted(settings: Sequence[AnyFrameSetSettings], sets: Callable[[], list[FrameSet]], what: str) -> str:
+    """So many frames; without their number where some are still to be drawn."""
+    return what if _drawn(settings) else f"{sum(map(len, sets()))} {what}"
+
+
+def _drawn(settings: Sequence[AnyFrameSetSettings]) -> bool:
+    """Whether toy world is among the sets; all its frames have labels."""
+    return any(isinstance(one, ToyWorldSettings) for one in settings)
