@@ -29,7 +29,8 @@ class SWDSettings:
     """The authors published only their code for points of two dimensions; `projections` is from there."""
 
     discrepancy_weight: PositiveFloat = 1.0
-    """Weight of the discrepancy on target frames, in both steps that it has a part in."""
+    """Weight of the discrepancy on target frames, in both steps that it has a part in. It is a small number, being a
+    mean of squares: on toy world 0.003 and falling, beside a loss on labels of 0.8."""
     projections: PositiveInt = 128
     """Directions along which the discrepancy is measured."""
     pixels: PositiveInt = 4096
