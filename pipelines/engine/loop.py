@@ -25,7 +25,7 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import Interrupted, NumericalError, UserError
 from pipelines.progress import Progress
-from segment.guards import Collapsed
+from segment.adaptation.guards import Collapsed
 from segment.methods.method import Method
 
 

@@ -86,7 +86,7 @@ class AugmentationSettings(Settings):
 Training = model_of(settings_class("segment.methods.segmenter_training.SegmenterTrainingSettings"), "Training")
 """How a segmenter is trained, whatever the method, as it stands beside the methods."""
 
-FEATURE_NORM = settings_class("segment.feature_norm.FeatureNormSettings")
+FEATURE_NORM = settings_class("segment.adaptation.feature_norm.FeatureNormSettings")
 FeatureNorm = model_of(FEATURE_NORM, "FeatureNorm")
 """How much longer features become beside the losses of any method that adapts, as it stands beside the loss."""
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
+from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
+from segment.adaptation.guards import DiscriminatorBalance
 from segment.batches import AdaptationBatch
-from segment.guards import DiscriminatorBalance
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.freezing import frozen

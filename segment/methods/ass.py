@@ -12,22 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
-from segment.batches import AdaptationBatch
-from segment.guards import DiscriminatorBalance
-from segment.methods.method import Update
-from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
-from segment.networks.freezing import frozen
-from segment.networks.output_discriminator import OutputDiscriminator
-from segment.networks.segmenter import Segmenter, SegmenterOutput
-from segment.networks.semantic_discriminator import SemanticDiscriminator
-from segment.semantic_adversary import (
+from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
+from segment.adaptation.guards import DiscriminatorBalance
+from segment.adaptation.semantic_adversary import (
     answers,
     class_means,
     cross_entropy_of_classes,
     cross_entropy_of_locations,
     labels_at,
 )
+from segment.batches import AdaptationBatch
+from segment.methods.method import Update
+from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
+from segment.networks.freezing import frozen
+from segment.networks.output_discriminator import OutputDiscriminator
+from segment.networks.segmenter import Segmenter, SegmenterOutput
+from segment.networks.semantic_discriminator import SemanticDiscriminator
 from segment.settings import NonNegativeFloat, PositiveFloat, PositiveInt, check_settings
 
 

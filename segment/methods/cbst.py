@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from segment.adaptation.guards import PseudoLabelCollapse
+from segment.adaptation.pseudo_labels import log_of_pseudo_labels
 from segment.batches import AdaptationBatch, LabelledBatch
 from segment.classes import IGNORE_INDEX
-from segment.guards import PseudoLabelCollapse
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter
-from segment.pseudo_labels import log_of_pseudo_labels
 from segment.settings import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 
 

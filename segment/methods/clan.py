@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
+from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
+from segment.adaptation.discrepancy import cosine_distance, weight_likeness
+from segment.adaptation.guards import DiscriminatorBalance
 from segment.batches import AdaptationBatch
 from segment.counting import StepCount
-from segment.discrepancy import cosine_distance, weight_likeness
-from segment.guards import DiscriminatorBalance
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTrainingSettings
 from segment.methods.two_classifiers import TwoClassifiers, TwoViews

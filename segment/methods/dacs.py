@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from segment.adaptation.pseudo_labels import log_of_pseudo_labels
 from segment.batches import AdaptationBatch
 from segment.methods.method import Update
 from segment.methods.self_training import SelfTraining, SelfTrainingSettings
-from segment.pseudo_labels import log_of_pseudo_labels
 
 
 @dataclass(frozen=True)

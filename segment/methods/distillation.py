@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from segment.adaptation.guards import PseudoLabelCollapse, UnsureTeacher
+from segment.adaptation.mixing import half_of_the_classes, pasted
+from segment.adaptation.pseudo_labels import log_of_pseudo_labels
 from segment.batches import AdaptationBatch
-from segment.guards import PseudoLabelCollapse, UnsureTeacher
 from segment.losses import imitation, weighted_cross_entropy
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
-from segment.mixing import half_of_the_classes, pasted
 from segment.networks.segmenter import Segmenter
-from segment.pseudo_labels import log_of_pseudo_labels
 from segment.settings import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from segment.adaptation.pseudo_labels import log_of_pseudo_labels
 from segment.averaging import MovingAverage
 from segment.batches import AdaptationBatch
 from segment.losses import imitation, weighted_cross_entropy
@@ -18,7 +19,6 @@ from segment.methods.segmenter_training import SegmenterTrainingSettings, build_
 from segment.methods.self_training import Mixture, SelfTraining, SelfTrainingSettings
 from segment.networks.segmenter import Segmenter
 from segment.normalisation import synced_batch_norm
-from segment.pseudo_labels import log_of_pseudo_labels
 from segment.settings import Decay, NonNegativeFloat, PositiveFloat
 
 

@@ -12,16 +12,16 @@ import torch
 from annotated_types import Ge, Lt
 from torch import Tensor
 
+from segment.adaptation.certainty import normalised_entropy, robust_entropy
+from segment.adaptation.guards import CertaintyCollapse
+from segment.adaptation.pseudo_labels import seen_in_target
 from segment.appearance.style import transfer_amplitude
 from segment.batches import AdaptationBatch, LabelledBatch
-from segment.certainty import normalised_entropy, robust_entropy
 from segment.classes import IGNORE_INDEX
 from segment.counting import StepCount
-from segment.guards import CertaintyCollapse
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter
-from segment.pseudo_labels import seen_in_target
 from segment.settings import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 
 

@@ -10,15 +10,15 @@ from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
+from segment.adaptation.certainty import image_wise_weights, maximum_squares, self_produced_labels
+from segment.adaptation.guards import CertaintyCollapse
+from segment.adaptation.pseudo_labels import seen_in_target
 from segment.batches import AdaptationBatch
-from segment.certainty import image_wise_weights, maximum_squares, self_produced_labels
 from segment.classes import IGNORE_INDEX
-from segment.guards import CertaintyCollapse
 from segment.losses import cross_entropy
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter
-from segment.pseudo_labels import seen_in_target
 from segment.settings import Fraction, Later, NonNegativeFloat, PositiveFloat, check_settings
 
 

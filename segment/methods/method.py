@@ -77,7 +77,7 @@ class Method(nn.Module, ABC):
             logged: What `step` returned, averaged over all processes; asked each time that the engine logs.
 
         Raises:
-            Collapsed: Going on is of no use (segment.guards); the engine stops the run with its message.
+            Collapsed: Going on is of no use (segment.adaptation.guards); the engine stops the run with its message.
         """
         return []
 

@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from segment.adaptation.mixing import masked_blocks
+from segment.adaptation.pseudo_labels import log_of_pseudo_labels
 from segment.batches import AdaptationBatch
 from segment.losses import weighted_cross_entropy
 from segment.methods.method import Update
 from segment.methods.self_training import SelfTraining, SelfTrainingSettings
-from segment.mixing import masked_blocks
-from segment.pseudo_labels import log_of_pseudo_labels
 from segment.settings import Decay, Fraction, PositiveFloat, PositiveInt
 
 

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from segment.adaptation.certainty import normalised_entropy
+from segment.adaptation.guards import CertaintyCollapse
+from segment.adaptation.pseudo_labels import seen_in_target
 from segment.batches import AdaptationBatch
-from segment.certainty import normalised_entropy
-from segment.guards import CertaintyCollapse
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter, SegmenterOutput
-from segment.pseudo_labels import seen_in_target
 from segment.settings import NonNegativeFloat, PositiveFloat, check_settings
 
 

@@ -1,8 +1,8 @@
 """SAFN: features of both domains grow longer, and nothing else is asked of target frames.
 
 Xu, Li, Yang, Lin, "Larger Norm More Transferable: An Adaptive Feature Norm Approach for Unsupervised Domain
-Adaptation", ICCV 2019 (arXiv:1811.07456), stepwise, at each place of the map. `segment/feature_norm.py` has the loss,
-which any other method may have beside its own.
+Adaptation", ICCV 2019 (arXiv:1811.07456), stepwise, at each place of the map. The loss, which any other method may have
+beside its own, is in `segment/adaptation/feature_norm.py`.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from segment.adaptation.feature_norm import Domain, FeatureNorm, FeatureNormSettings
 from segment.batches import AdaptationBatch
-from segment.feature_norm import Domain, FeatureNorm, FeatureNormSettings
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter

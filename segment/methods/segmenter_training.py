@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from segment.adaptation.feature_norm import Domain, FeatureNorm, FeatureNormSettings, with_loss
+from segment.adaptation.guards import Guard
 from segment.appearance.colours import paint_classes
 from segment.averaging import MovingAverage
 from segment.batches import AdaptationBatch, BatchAugmentation, LabelledBatch
 from segment.classes import IGNORE_INDEX
-from segment.feature_norm import Domain, FeatureNorm, FeatureNormSettings, with_loss
-from segment.guards import Guard
 from segment.inference import predict
 from segment.losses import LOSSES
 from segment.methods.method import Method

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import ColorJitter, GaussianBlur
 
+from segment.adaptation.feature_distance import feature_distance, locations_of_things
+from segment.adaptation.guards import PseudoLabelCollapse, UnsureTeacher
+from segment.adaptation.mixing import MASKS, pasted
 from segment.averaging import MovingAverage
 from segment.batches import LabelledBatch
-from segment.feature_distance import feature_distance, locations_of_things
-from segment.guards import PseudoLabelCollapse, UnsureTeacher
 from segment.losses import cross_entropy, weighted_cross_entropy
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
-from segment.mixing import MASKS, pasted
 from segment.networks.segmenter import Segmenter
 from segment.settings import (
     Decay,
@@ -44,7 +44,7 @@ class SelfTrainingSettings:
 
     mixed_weight: PositiveFloat = 1.0
     """Weight of the loss on mixed frames; lambda in DACS, eq. 1."""
-    mix: Annotated[str, OneOf("segment.mixing.MASKS")] = "classes"
+    mix: Annotated[str, OneOf("segment.adaptation.mixing.MASKS")] = "classes"
     """What of a source frame is pasted over a target frame: half of its "classes" (ClassMix) or a "rectangle" of half
     its area (CutMix)."""
     teacher_decay: Decay = 0.99

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from segment.adaptation.discrepancy import sliced_wasserstein, unit_directions
 from segment.batches import AdaptationBatch
 from segment.counting import StepCount
-from segment.discrepancy import sliced_wasserstein, unit_directions
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTrainingSettings, build_optimizer
 from segment.methods.two_classifiers import TwoClassifiers

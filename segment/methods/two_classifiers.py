@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 from torch import Tensor
 
-from segment.feature_norm import Domain
+from segment.adaptation.feature_norm import Domain
 from segment.methods.segmenter_training import SegmenterTraining, SegmenterTrainingSettings, parameter_groups
 from segment.networks.second_classifier import SecondClassifier
 from segment.networks.segmenter import Segmenter, SegmenterOutput

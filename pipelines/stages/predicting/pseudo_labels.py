@@ -38,9 +38,9 @@ from pipelines.experiment.trained import TrainedSegmenter
 from pipelines.progress import Progress
 from pipelines.runtimes.divergence import refuse_diverged
 from pipelines.runtimes.frame_prediction import FramePredictor, Inference, TestTimeAugmentation, as_seen, open_predictor
+from segment.adaptation.pseudo_labels import CONFIDENCES, class_sums, class_thresholds, denoised
 from segment.classes import CLASS_NAMES, IGNORE_INDEX
 from segment.networks.segmenter import Segmenter
-from segment.pseudo_labels import CONFIDENCES, class_sums, class_thresholds, denoised
 
 SEEN, CONFIDENCE = PurePosixPath("seen"), PurePosixPath("confidence")
 CLASSES = len(CLASS_NAMES)

@@ -42,9 +42,9 @@ from pipelines.experiment.trained import (
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.predicting.pseudo_labels import Choice, with_pseudo_labels, write_pseudo_labels
 from pipelines.stages.training.training_run import TrainingJob, filled_pool, note, refuse_uneven_batches, train_run
+from segment.adaptation.feature_norm import FeatureNormSettings
 from segment.batches import BatchAugmentation
 from segment.classes import CLASS_NAMES
-from segment.feature_norm import FeatureNormSettings
 from segment.losses import inverse_log_weights
 from segment.methods import METHODS
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings

@@ -12,7 +12,7 @@ from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, headline, train
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import Interrupted, NumericalError
-from segment.guards import Collapsed
+from segment.adaptation.guards import Collapsed
 from tests.pipelines.engine.toy import Toy, at_step, batches, run_out_of_memory, run_to
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
+from segment.adaptation.guards import Collapsed
 from segment.batches import AdaptationBatch, LabelledBatch
-from segment.guards import Collapsed
 from segment.methods.segmenter_training import SegmenterTrainingSettings
 from tests.method_tester import GatheredGradients, PerformedUpdate
 

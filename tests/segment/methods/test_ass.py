@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from segment.adversarial import SOURCE, TARGET
+from segment.adaptation.adversarial import SOURCE, TARGET
 from segment.batches import LabelledBatch
 from segment.methods.ass import ASS, ASSSettings
 from segment.networks.segmenter import SegmenterOutput

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from segment.adaptation.feature_norm import FeatureNormSettings
 from segment.appearance.style import transfer_amplitude
 from segment.batches import AdaptationBatch, LabelledBatch
 from segment.classes import IGNORE_INDEX
-from segment.feature_norm import FeatureNormSettings
 from segment.methods.fda import FDA, FDASettings
 from tests.method_tester import PerformedUpdate
 from tests.segment.methods.adapting import (

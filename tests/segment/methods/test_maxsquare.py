@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segment.feature_norm import FeatureNormSettings
+from segment.adaptation.feature_norm import FeatureNormSettings
 from segment.methods.maxsquare import MaxSquare, MaxSquareSettings
 from tests.method_tester import GatheredGradients, PerformedUpdate
 from tests.segment.methods.adapting import (

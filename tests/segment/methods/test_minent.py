@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segment.feature_norm import FeatureNormSettings
+from segment.adaptation.feature_norm import FeatureNormSettings
 from segment.methods.minent import MinEnt, MinEntSettings
 from segment.networks.segmenter import SegmenterOutput
 from tests.method_tester import PerformedUpdate

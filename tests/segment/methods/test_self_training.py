@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
+from segment.adaptation.guards import Collapsed
 from segment.batches import LabelledBatch
-from segment.guards import Collapsed
 from segment.methods.dacs import DACS, DACSSettings
 from tests.method_tester import PerformedUpdate, changed, snapshot
 from tests.segment.methods.adapting import TRAINING, two_domains

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from segment.feature_norm import FeatureNorm, FeatureNormSettings
+from segment.adaptation.feature_norm import FeatureNorm, FeatureNormSettings
 from segment.methods import METHODS
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 from tests.method_tester import GatheredGradients, MethodTester, PerformedUpdate, WatchedUpdate

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segment.feature_distance import feature_distance, locations_of_things
+from segment.adaptation.feature_distance import feature_distance, locations_of_things
 
 CAR, ROAD, BUS = 13, 0, 15
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segment.adversarial import TARGET
+from segment.adaptation.adversarial import TARGET
 from segment.classes import IGNORE_INDEX
 
 NOTHING = -100

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segment.discrepancy import cosine_distance, sliced_wasserstein, unit_directions, weight_likeness
+from segment.adaptation.discrepancy import cosine_distance, sliced_wasserstein, unit_directions, weight_likeness
 
 
 def test_cosine_distance_by_hand():

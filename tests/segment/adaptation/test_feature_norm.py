@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segment.feature_norm import FeatureNorm, FeatureNormSettings, feature_norms, stepwise_norm, with_loss
+from segment.adaptation.feature_norm import FeatureNorm, FeatureNormSettings, feature_norms, stepwise_norm, with_loss
 from segment.networks.segmenter import SegmenterOutput
 
 

@@ -25,7 +25,7 @@ class DiscriminatorSettings:
     discriminator_channels: PositiveInt = 64
     discriminator_learning_rate: PositiveFloat = 1e-4
     """Initial rate of Adam with decay rates 0.9 and 0.99; it falls as the network's does."""
-    domain_loss: Annotated[str, OneOf("segment.adversarial.DOMAIN_LOSSES")] = "binary_cross_entropy"
+    domain_loss: Annotated[str, OneOf("segment.adaptation.adversarial.DOMAIN_LOSSES")] = "binary_cross_entropy"
 
 
 class DomainLoss(Protocol):

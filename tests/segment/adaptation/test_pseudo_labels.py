@@ -2,7 +2,13 @@
 
 import torch
 
-from segment.pseudo_labels import class_sums, class_thresholds, denoised, log_of_pseudo_labels, seen_in_target
+from segment.adaptation.pseudo_labels import (
+    class_sums,
+    class_thresholds,
+    denoised,
+    log_of_pseudo_labels,
+    seen_in_target,
+)
 
 
 def test_the_log_tells_the_mean_weight_and_the_shares_of_the_classes():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segment.guards import (
+from segment.adaptation.guards import (
     CertaintyCollapse,
     Collapsed,
     DiscriminatorBalance,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from segment.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, at_chance, binary_cross_entropy, least_squares
+from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, at_chance, binary_cross_entropy, least_squares
 
 
 def test_binary_cross_entropy_by_hand():

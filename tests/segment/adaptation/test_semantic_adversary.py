@@ -5,9 +5,8 @@ import math
 import pytest
 import torch
 
-from segment.adversarial import SOURCE, TARGET
-from segment.classes import IGNORE_INDEX
-from segment.semantic_adversary import (
+from segment.adaptation.adversarial import SOURCE, TARGET
+from segment.adaptation.semantic_adversary import (
     NOTHING,
     answers,
     class_means,
@@ -15,6 +14,7 @@ from segment.semantic_adversary import (
     cross_entropy_of_locations,
     labels_at,
 )
+from segment.classes import IGNORE_INDEX
 
 
 def test_labels_are_those_of_the_nearest_pixel_and_never_a_mean():

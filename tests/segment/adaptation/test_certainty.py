@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from segment.certainty import (
+from segment.adaptation.certainty import (
     image_wise_weights,
     maximum_squares,
     normalised_entropy,

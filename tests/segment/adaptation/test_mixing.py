@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from segment.adaptation.mixing import MASKS, half_of_the_classes, half_rectangle, masked_blocks, pasted
 from segment.classes import IGNORE_INDEX
-from segment.mixing import MASKS, half_of_the_classes, half_rectangle, masked_blocks, pasted
 
 
 def chosen_classes(label_map, seed):

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segment.adaptation.guards import PSEUDO_SHARE, PSEUDO_WEIGHT, TARGET_SHARE
 from segment.classes import IGNORE_INDEX, name_of_class
-from segment.guards import PSEUDO_SHARE, PSEUDO_WEIGHT, TARGET_SHARE
 
 
 @torch.no_grad()
@@ -18,7 +18,7 @@ def log_of_pseudo_labels(pseudo_label: Tensor, weight: Tensor, classes: int) -> 
         classes: How many the network tells apart.
 
     Returns:
-        Scalars on the tensors' device, under the names that `segment.guards` looks for.
+        Scalars on the tensors' device, under the names that `segment.adaptation.guards` looks for.
     """
     return {PSEUDO_WEIGHT: weight.float().mean()} | _shares(pseudo_label, classes, PSEUDO_SHARE)
 
@@ -31,7 +31,7 @@ def seen_in_target(logits: Tensor) -> dict[str, Tensor]:
         logits: (B, K, H, W), of target frames.
 
     Returns:
-        Scalars on the logits' device, under the names that `segment.guards` looks for.
+        Scalars on the logits' device, under the names that `segment.adaptation.guards` looks for.
     """
     return _shares(logits.max(dim=1).indices, logits.shape[1], TARGET_SHARE)
 
