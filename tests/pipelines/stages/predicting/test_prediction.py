@@ -26,13 +26,13 @@ def planned(folder, output):
 
 
 def test_what_would_predict_is_said(tiny_run, cpu):
-    said = describe_prediction(tiny_run / "seed-0/oracle", TORCH, cpu)
+    said = describe_prediction([tiny_run / "seed-0/oracle"], TORCH, cpu)
     assert said == f"torch on cpu (exact), at height 32, from {tiny_run / 'seed-0/oracle/checkpoints/step-00000003'}"
     assert "at height 48," in describe_prediction(
-        tiny_run / "seed-0/oracle", dataclasses.replace(TORCH, height=48), cpu
+        [tiny_run / "seed-0/oracle"], dataclasses.replace(TORCH, height=48), cpu
     )
     with pytest.raises(CheckpointError):
-        describe_prediction(tiny_run / "seed-0/translator", TORCH, cpu)
+        describe_prediction([tiny_run / "seed-0/translator"], TORCH, cpu)
 
 
 def test_the_fastest_that_is_there_is_taken_unless_one_is_named(cpu, monkeypatch):
@@ -47,7 +47,8 @@ def test_bf16_by_the_machines_precision_is_the_fast_way(cpu):
 
 def test_label_maps_are_of_the_frames_own_size_and_say_what_made_them(tiny_run, session, tmp_path, capsys):
     """What is finished is left alone, and another height is another prediction."""
-    checkpoint, plan, output = tiny_run / "seed-0/oracle", planned(tmp_path / "in", tmp_path / "out"), tmp_path / "out"
+    checkpoint, output = [tiny_run / "seed-0/oracle"], tmp_path / "out"
+    plan = planned(tmp_path / "in", output)
     outcome = run_prediction(checkpoint, plan, output, TORCH, session)
     assert outcome.count_line == "2 frames in = 2 frames out (2 predicted, 0 already there)"
     assert "predict: torch, exact, " in capsys.readouterr().err
