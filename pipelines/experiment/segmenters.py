@@ -64,9 +64,9 @@ class AugmentationSettings(Settings):
     style_from_target: Fraction = 0.0
     """Probability that a source or translated frame takes the looks of a random target frame, whose labels are not
     needed. Target frames keep theirs."""
-    style: Literal["colour", "fourier", "either"] = "colour"
-    """What it takes: the statistics of colours (Reinhard et al. 2001), the amplitudes of low frequencies (FDA, Yang and
-    Soatto, CVPR 2020), or one of both by the toss of a coin."""
+    style: Literal["colour", "histogram", "fourier", "either"] = "colour"
+    """What it takes: the statistics of colours (Reinhard et al. 2001), their histograms, the amplitudes of low
+    frequencies (FDA, Yang and Soatto, CVPR 2020), or either "colour" or "fourier" by the toss of a coin."""
     style_window: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
     """beta of FDA: which frequencies are low. 0.01, 0.05 and 0.09 there; larger changes more and shows artefacts."""
     augment_on: Literal["workers", "device"] = "workers"

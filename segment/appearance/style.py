@@ -1,8 +1,8 @@
 """The looks of one image lent to another, as augmentation: what is shown stays, colours or coarse light change.
 
-Two ways without training, cheap enough for every batch: the statistics of colours (Reinhard et al. 2001) and the
-amplitudes of low frequencies (FDA, Yang and Soatto 2020). A network that learns from synthetic frames in the light of
-real ones meets less that is new to it.
+Three ways without training, cheap enough for every batch: the statistics of colours (Reinhard et al. 2001), their whole
+histograms, and the amplitudes of low frequencies (FDA, Yang and Soatto 2020). A network that learns from synthetic
+frames in the light of real ones meets less that is new to it.
 """
 
 import torch
@@ -33,6 +33,51 @@ def transfer_colour(image: Tensor, style: Tensor, counted: Tensor | None = None)
     # An even image has no contrast that could be raised.
     gain = torch.where(deviation > 1e-3, style_deviation / deviation.clamp(min=1e-3), 1.0)
     return lab_to_rgb((lab - mean) * gain + style_mean).where(counted.unsqueeze(1), image)
+
+
+LEVELS = 256
+"""Of a channel, as files have them."""
+
+
+def transfer_histogram(image: Tensor, style: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Give each channel of each image the histogram of the style's; what the style does not show may be tinted.
+
+    Args:
+        image: (B, 3, H, W) in [0, 1].
+        style: (B, 3, h, w) in [0, 1].
+        counted: bool (B, H, W), the pixels that count and change; None: all.
+
+    Returns:
+        As `image`: the rank of a value among its channel's becomes the value of that rank in the style's, in between
+        by a straight line. Both are seen in 256 levels.
+
+    Source: Gonzalez and Woods, Digital Image Processing, sec. "Histogram matching", as scikit-image has it.
+    """
+    counted = _all_of(image) if counted is None else counted
+    levels = (image * (LEVELS - 1)).round().long().clamp(0, LEVELS - 1).flatten(2)  # (B, 3, H*W)
+    style_levels = (style * (LEVELS - 1)).round().long().clamp(0, LEVELS - 1).flatten(2)
+    weights = counted.flatten(1)[:, None].expand(levels.shape).to(image.dtype)
+    ranks = _cumulative(levels, weights)
+    style_ranks = _cumulative(style_levels, torch.ones_like(style_levels, dtype=image.dtype))
+    # The first level of the style that reaches a rank, and the one below it that the style has, too.
+    upper = torch.searchsorted(style_ranks, ranks).clamp(max=LEVELS - 1)
+    steps = torch.arange(LEVELS, device=image.device)
+    present = style_ranks.diff(dim=2, prepend=torch.zeros_like(style_ranks[..., :1])) > 0
+    below = torch.where(present, steps, -1).cummax(dim=2).values.roll(1, dims=2)
+    below[..., 0] = -1
+    lower = below.gather(2, upper)
+    first = lower < 0  # below the style's first level there is nothing to draw a line from
+    lower = lower.clamp(min=0)
+    low, high = style_ranks.gather(2, lower), style_ranks.gather(2, upper)
+    along = ((ranks - low) / (high - low).clamp(min=torch.finfo(ranks.dtype).tiny)).where(~first, 1.0)
+    values = (lower + along * (upper - lower)) / (LEVELS - 1)  # (B, 3, 256)
+    return values.gather(2, levels).view(image.shape).where(counted.unsqueeze(1), image)
+
+
+def _cumulative(levels: Tensor, weights: Tensor) -> Tensor:
+    """Share of the pixels of each channel, (B, 3, N), at each level or below: (B, 3, 256)."""
+    counts = weights.new_zeros(*levels.shape[:2], LEVELS).scatter_add_(2, levels, weights)
+    return (counts.double().cumsum(2) / counts.double().sum(2, keepdim=True).clamp(min=1)).to(weights.dtype)
 
 
 def transfer_amplitude(image: Tensor, style: Tensor, window: float = 0.01, counted: Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from pipelines.data.images import through_jpeg, to_image, to_tensor
 from segment.appearance.sensor import sensor_noise, shot_and_read
-from segment.appearance.style import transfer_amplitude, transfer_colour
+from segment.appearance.style import transfer_amplitude, transfer_colour, transfer_histogram
 from segment.classes import IGNORE_INDEX
 
 
@@ -64,7 +64,7 @@ class FrameChanges:
     style_from_target: float = 0.0
     """Probability that a frame takes the looks of the style image, where it is given one."""
     style: str = "colour"
-    """ "colour", "fourier" or "either"."""
+    """ "colour", "histogram", "fourier", or "either" the first or the last."""
     style_window: float = 0.01
     """How far "fourier" reaches; see `segment.appearance.style.transfer_amplitude`."""
 
@@ -140,6 +140,8 @@ class SegmenterAugmentation:
         self, image: torch.Tensor, shown: torch.Tensor, style: np.ndarray, random: np.random.Generator
     ) -> torch.Tensor:
         target = to_tensor(fit_style(style, self.crop))[None]
+        if self.changes.style == "histogram":
+            return transfer_histogram(image[None], target, shown[None])[0]
         if self.changes.style == "colour" or (self.changes.style == "either" and random.random() < 0.5):
             return transfer_colour(image[None], target, shown[None])[0]
         return transfer_amplitude(image[None], target, self.changes.style_window, shown[None])[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipelines.data.sampling.augment import FrameChanges
 from segment.appearance.sensor import sensor_noise, shot_and_read
-from segment.appearance.style import transfer_amplitude, transfer_colour
+from segment.appearance.style import transfer_amplitude, transfer_colour, transfer_histogram
 from segment.batches import LabelledBatch
 from segment.classes import IGNORE_INDEX
 
@@ -57,6 +57,9 @@ class DeviceAugmentation:
 
     def _styled(self, image: Tensor, label_map: Tensor, style: Tensor, styled: Tensor) -> Tensor:
         chosen = _drawn(image, self.changes.style_from_target) & styled
+        if self.changes.style == "histogram":
+            looks = transfer_histogram(image, style, (image > 0).any(1) | (label_map != IGNORE_INDEX))
+            return looks.where(chosen[:, None, None, None], image)
         by_colour = _drawn(image, {"colour": 1.0, "either": 0.5, "fourier": 0.0}[self.changes.style])
         shown = (image > 0).any(1) | (label_map != IGNORE_INDEX)  # all but what was filled up
         result = image

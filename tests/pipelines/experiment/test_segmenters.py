@@ -76,7 +76,7 @@ def test_any_method_takes_longer_features_beside_its_own_loss_but_the_one_that_i
         ({"batch": 0}, "batch: must be greater than 0, got 0"),
         ({"noise": 1.5}, "noise: must be less than or equal to 1, got 1.5"),
         ({"augment_on": "gpu"}, "augment_on: expected 'workers' or 'device', got 'gpu'"),
-        ({"style": "cyclegan"}, "style: expected 'colour', 'fourier' or 'either', got 'cyclegan'"),
+        ({"style": "cyclegan"}, "style: expected 'colour', 'histogram', 'fourier' or 'either', got 'cyclegan'"),
         ({"batch_norm": "fixed"}, "batch_norm: expected 'batch', 'frozen', 'scales_frozen' or 'synced', got 'fixed'"),
         ({"head_learning_rate": 0}, "head_learning_rate: must be greater than 0, got 0"),
         ({"adaptation": {"method": "dasc"}}, "adaptation.method: 'dasc' is unknown: did you mean dacs?"),

@@ -1,10 +1,12 @@
 """Style transfer: the looks change as the papers say, the shapes and the margin do not."""
 
+import numpy as np
 import pytest
 import torch
+from skimage.exposure import match_histograms
 
 from segment.appearance.lab import rgb_to_lab
-from segment.appearance.style import transfer_amplitude, transfer_colour
+from segment.appearance.style import transfer_amplitude, transfer_colour, transfer_histogram
 
 
 def picture(seed, low=0.2, high=0.6, size=(24, 40), number=2):
@@ -74,3 +76,38 @@ def test_a_style_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"style \(2, 3, 8, 8\); bring both to one size"):
         transfer_amplitude(picture(0), picture(0, size=(8, 8)))
     assert transfer_colour(picture(0), picture(0, size=(8, 8))).shape == (2, 3, 24, 40)
+
+
+def test_a_histogram_by_hand():
+    """Levels 0 and 100, half each, take the ranks 1/2 and 1: in a style of 51, 102, 102, 255 they become 76.5 and 255.
+
+    The style's ranks are 1/4 at 51, 3/4 at 102 and 1 at 255; a rank of 1/2 lies half way from 51 to 102.
+    """
+    image = torch.tensor([0, 100, 0, 100]).view(1, 1, 1, 4).expand(1, 3, 1, 4) / 255
+    style = torch.tensor([51, 102, 102, 255]).view(1, 1, 2, 2).expand(1, 3, 2, 2) / 255
+    matched = 255 * transfer_histogram(image, style)[0, 0, 0]
+    torch.testing.assert_close(matched, torch.tensor([76.5, 255.0, 76.5, 255.0]))
+
+
+def test_histograms_as_scikit_image_has_them():
+    random = np.random.default_rng(0)
+    image = random.integers(0, 200, (2, 24, 32, 3), np.uint8)
+    style = (random.random((2, 20, 28, 3)) ** 2 * 255).astype(np.uint8)
+    found = 255 * transfer_histogram(as_batch(image), as_batch(style))
+    for i in range(2):
+        expected = match_histograms(image[i].astype(float), style[i].astype(float), channel_axis=-1)
+        np.testing.assert_allclose(found[i].permute(1, 2, 0).numpy(), expected, atol=1e-2)
+
+
+def as_batch(images):
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
+def test_a_histogram_leaves_what_does_not_count_and_counts_it_not():
+    image = torch.rand(1, 3, 8, 8)
+    counted = torch.ones(1, 8, 8, dtype=torch.bool)
+    counted[:, :, 4:] = False
+    style = torch.rand(1, 3, 8, 8)
+    matched = transfer_histogram(image, style, counted)
+    assert torch.equal(matched[..., 4:], image[..., 4:])
+    torch.testing.assert_close(matched[..., :4], transfer_histogram(image[..., :4], style))

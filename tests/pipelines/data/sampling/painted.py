@@ -46,6 +46,7 @@ LOOKS = {
     "noise": {"noise": 1.0},
     "jpeg": {"jpeg": 1.0},
     "colour style": {"style_from_target": 1.0},
+    "histogram style": {"style_from_target": 1.0, "style": "histogram"},
     "fourier style": {"style_from_target": 1.0, "style": "fourier", "style_window": 0.05},
 }
 """Each change of a frame by itself, in full."""
