@@ -115,7 +115,8 @@ def given(parameter, name):
         return option
     if isinstance(parameter.type, click.Choice):
         return [*option, parameter.type.choices[0]]
-    return [*option, *["64"] * parameter.nargs]
+    largest = getattr(parameter.type, "max", None)
+    return [*option, *["64" if largest is None or largest >= 64 else str(largest)] * parameter.nargs]
 
 
 def run_python(code, *arguments, **options):

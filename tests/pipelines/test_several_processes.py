@@ -23,6 +23,7 @@ from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.networks import NETWORKS
 from tests.pipelines.narrow import narrow_ddrnet
 from tests.pipelines.precision import at_least_single
+from translate.styles import k_means
 
 SCRIPT = Path(__file__).with_name("launched.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
@@ -160,7 +161,10 @@ LAYOUTS = (
 
 @pytest.mark.parametrize("settings", [UNPAIRED, LAYOUTS], ids=["unpaired", "layouts"])
 def test_two_processes_learn_to_translate_as_one_does(launch, tiny_config, tmp_path, settings):
-    """Pools of past images and memories of styles, which a step fills itself, are those of one process too."""
+    """Pools of past images and memories of styles, which a step fills itself, are those of one process too.
+
+    Clusters of styles are formed on what is remembered: where two points are as far, the last bit chooses between them.
+    """
     states = []
     for count in (1, 2):
         run = tmp_path / str(count)
@@ -173,7 +177,14 @@ def test_two_processes_learn_to_translate_as_one_does(launch, tiny_config, tmp_p
     assert states[0].keys() == states[1].keys()
     assert any("pool" in key or key.startswith("styles.") for key in states[0])
     for key, value in states[0].items():
+        if key == "styles.centres":
+            continue
         torch.testing.assert_close(states[1][key], value, rtol=1e-6, atol=1e-8, msg=lambda text: f"{key}: {text}")  # noqa: B023
+    for state in states if "styles.centres" in states[0] else ():
+        for label in state["styles.seen"].nonzero().flatten().tolist():
+            remembered = state["styles.remembered"][label, : int(state["styles.seen"][label])]
+            centres = state["styles.centres"][label]
+            assert torch.equal(k_means(remembered, len(centres)), centres[: int(state["styles.found"][label])])
 
 
 def test_translators_that_cannot_be_shared_are_refused(launch, tiny_config, tmp_path):

@@ -44,7 +44,7 @@ def line(offset=0.0):
     def compare(compute):
         return Largest(float(np.abs(compute(image) - (2 * image[:, :1] + 1 + offset)).max()))
 
-    return Exportable(Line().eval(), "height", torch.rand(2, 3, 16, 24), 8, {"network": "line"}, compare)
+    return Exportable(Line().eval(), "height", torch.rand(2, 3, 16, 24), 8, 8, {"network": "line"}, compare)
 
 
 def test_a_program_computes_at_any_size_and_says_what_it_is(tmp_path):
