@@ -62,7 +62,7 @@ test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
 
 # With batch translation and the tests of OpenVINO and ONNX Runtime both halves take about as long.
 test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation and other runtimes
-	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/pipelines/batch_inference
+	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/benchmarks tests/pipelines/batch_inference
 	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
 
 lint: $(VENV)/installed ## check style
