@@ -57,12 +57,14 @@ test: $(VENV)/installed ## run the tests, in two processes at a time
 # One thread each: on two cores, threads that wait for each other's make the tests take twice as long.
 test-pipelines test-others: export OMP_NUM_THREADS = 1
 
-test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
-	$(VENV)/bin/python -m pytest -m "not runtimes" --ignore=tests/pipelines/batch_inference tests/pipelines tests/test_layers.py tests/test_makefile.py
+# Of tests/pipelines so many are the others' that both halves take about as long.
+OTHERS := $(addprefix tests/pipelines/,batch_inference pretrained)
 
-# With batch translation and the tests of OpenVINO and ONNX Runtime both halves take about as long.
-test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation and other runtimes
-	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/benchmarks tests/pipelines/batch_inference
+test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
+	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/test_layers.py tests/test_makefile.py
+
+test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation, imports, benchmarks and other runtimes
+	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/benchmarks $(OTHERS)
 	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
 
 lint: $(VENV)/installed ## check style
