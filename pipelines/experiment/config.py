@@ -23,6 +23,7 @@ from pydantic import (
 from pipelines.data.files import open_regular
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import UserError
+from pipelines.experiment.arms import ARMS
 from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings
 from pipelines.settings import Settings, explain
@@ -63,7 +64,7 @@ class VariantSettings(Settings):
     train_segmenter: bool = True
     """Whether stage two learns from its frames; without, the translator alone is measured."""
     average: tuple[str, ...] = ()
-    """Earlier variants, of whose networks the probabilities are averaged; nothing is trained."""
+    """Earlier variants that train a segmenter, of whose networks the probabilities are averaged; nothing is trained."""
     weights: tuple[PositiveFloat, ...] | None = None
     """How much each of these counts; absent: all alike."""
     flip: bool = False
@@ -91,6 +92,11 @@ class VariantSettings(Settings):
         if not self.labels:
             return {self.name: None}
         return {f"{self.name}_{labels}_labels": 0 if labels == "all" else labels for labels in self.labels}
+
+    @property
+    def leaves_a_segmenter(self) -> bool:
+        """Whether a network of its own is there afterwards, for others to start from, to learn from or to average."""
+        return self.train_segmenter and not self.average
 
     def overrides(self) -> tuple[str, ...]:
         """The settings as `--set` takes them."""
@@ -133,8 +139,12 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _variants_in_order(self) -> "Experiment":
-        earlier: list[str] = []
+        earlier: dict[str, VariantSettings] = {}
         for variant in self.variant:
+            if variant.name in ARMS or variant.name.startswith("few_labels_"):
+                raise ValueError(
+                    f"variant {variant.name} is called as a row of the table is anyway; give it another name"
+                )
             if variant.name in earlier:
                 raise ValueError(f"two variants are called {variant.name}; give each its own name")
             if variant.start_from is not None and variant.start_from not in earlier:
@@ -142,7 +152,11 @@ class Experiment(Settings):
             for averaged in variant.average:
                 if averaged not in earlier:
                     raise ValueError(f"variant {variant.name} averages {averaged}, which is none before it")
-            earlier += variant.rows
+                if not earlier[averaged].leaves_a_segmenter:
+                    raise ValueError(
+                        f"variant {variant.name} averages {averaged}, which trains no segmenter; name variants that do"
+                    )
+            earlier |= dict.fromkeys(variant.rows, variant)
         return self
 
     @model_validator(mode="after")
@@ -207,7 +221,8 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
         _apply(content, override)
     changed = f" with --set {' --set '.join(overrides)}" if overrides else ""
     experiment = _validated(content, f"config {path}{changed}")
-    variants = {}
+    variants: dict[str, tuple[VariantSettings, Experiment]] = {}
+    before: dict[str, VariantSettings] = {}
     for variant in experiment.variant:
         varied = copy.deepcopy(content)
         for override in variant.overrides():
@@ -217,8 +232,31 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
                 varied["labelled_target"] = labels
             elif labels == 0:
                 varied.pop("labelled_target", None)
-            variants[name] = variant, _validated(varied, f"config {path}{changed}: variant {name}")
+            where = f"config {path}{changed}: variant {name}"
+            variants[name] = variant, _validated(varied, where)
+            _refuse_untrained(variants[name][1], before, where)
+        before |= dict.fromkeys(variant.rows, variant)
     return experiment, variants
+
+
+def _refuse_untrained(experiment: Experiment, before: dict[str, VariantSettings], where: str) -> None:
+    """UserError where `initial` or a teacher names a variant that leaves no segmenter, or none before this one.
+
+    Whatever is no variant's name is an arm or a path.
+    """
+    segmenter = experiment.segmenter
+    named = [("initial", segmenter.initial), *(("teachers", teacher) for teacher in segmenter.teachers)]
+    for key, name in named:
+        of_family = next((one for one in experiment.variant if name in (one.name, *one.rows)), None)
+        if of_family is None or (name in before and of_family.leaves_a_segmenter):
+            continue
+        if not of_family.leaves_a_segmenter:
+            why = "which trains no segmenter; name a variant that does"
+        elif name not in of_family.rows:
+            why = f"which is repeated with several numbers of labels; name one of {', '.join(of_family.rows)}"
+        else:
+            why = "which is none before it; name an earlier variant, an arm or a run folder"
+        raise UserError(f"{where}: segmenter.{key} names variant {name}, {why}")
 
 
 def _validated(content: dict[str, Any], where: str) -> Experiment:

@@ -60,6 +60,9 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
     """
     base = variants.base
     refuse_missing_labels(base)
+    for seed in base.experiment.compare.seeds:
+        for labels in filter(None, variants.budgets()):
+            variants.few_labels(labels).labelled_subset(seed)  # before hours of training: more than there are
     wanted: dict[tuple[int, str], Measurement] = {}
     for seed in base.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):

@@ -96,3 +96,53 @@ def test_few_labels_alone_have_a_folder_for_each_number(variants):
     assert places[1] != places[2]
     assert variants.few_labels(2).experiment.labelled_target == 2
     assert few_labels_name(2) == "few_labels_2" and few_labels_name(0) == "few_labels_all"
+
+
+TRAINED = '[[variant]]\nname = "trained"\n'
+TRANSLATOR_ALONE = '[[variant]]\nname = "translator_alone"\ntrain_segmenter = false\n'
+MEAN = '[[variant]]\nname = "mean"\naverage = ["trained"]\n'
+BUDGETS = '[[variant]]\nname = "budgets"\nlabels = [1, 2]\n'
+
+
+def starting_from(other):
+    return f'[[variant]]\nname = "second"\nsettings = {{ "segmenter.initial" = "{other}" }}\n'
+
+
+def taught_by(*others, name="second"):
+    adapting = '"segmenter.adaptation" = { method = "distillation" }'
+    return f'[[variant]]\nname = "{name}"\nsettings = {{ "segmenter.teachers" = {list(others)}, {adapting} }}\n'
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (starting_from("second"), r"second: segmenter\.initial names variant second, which is none before it; name an"),
+        (starting_from("trained") + TRAINED, r"initial names variant trained, which is none before it"),
+        (taught_by("second"), r"second: segmenter\.teachers names variant second, which is none before it"),
+        (taught_by("b", name="a") + taught_by("a", name="b"), r"variant a: .*teachers names variant b, which is none"),
+        (TRANSLATOR_ALONE + starting_from("translator_alone"), "translator_alone, which trains no segmenter"),
+        (TRAINED + MEAN + taught_by("trained", "mean"), r"teachers names variant mean, which trains no segmenter"),
+        (BUDGETS + starting_from("budgets"), "name one of budgets_1_labels, budgets_2_labels"),
+        (
+            TRAINED + MEAN + MEAN.replace("mean", "again").replace("trained", "mean"),
+            "again averages mean, which trains",
+        ),
+        (TRANSLATOR_ALONE + MEAN.replace("trained", "translator_alone"), "averages translator_alone, which trains no"),
+        (TRAINED.replace("trained", "oracle"), "variant oracle is called as a row of the table is anyway"),
+        (TRAINED.replace("trained", "few_labels_2"), "variant few_labels_2 is called as a row"),
+    ],
+)
+def test_a_variant_that_could_not_be_trained_is_refused_with_the_config(tiny_config, tmp_path, tables, said):
+    """One line, before anything is trained: a circle of teachers would never end, a missing network end too late."""
+    config = tmp_path / "config.toml"
+    config.write_text(tiny_config.read_text() + tables)
+    with pytest.raises(UserError, match=said) as error:
+        read_variants(config)
+    assert "\n" not in str(error.value) and str(config) in str(error.value)
+
+
+def test_an_arm_and_an_earlier_row_may_be_named(tiny_config, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(tiny_config.read_text() + BUDGETS + taught_by("budgets_2_labels", "oracle", "elsewhere/run"))
+    _, experiment = read_variants(config)["second"]
+    assert experiment.segmenter.teachers == ("budgets_2_labels", "oracle", "elsewhere/run")

@@ -11,9 +11,10 @@ from pipelines.engine.runs import RunFolder
 from pipelines.errors import BusyError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.trained import load_segmenter
+from pipelines.experiment.variants import open_variants
 from pipelines.experiment.workspace import Workspace
 from pipelines.runtimes.frame_prediction import as_seen
-from pipelines.stages.comparison.compare_variants import SECONDS_BETWEEN_LOOKS, measured
+from pipelines.stages.comparison.compare_variants import SECONDS_BETWEEN_LOOKS, compare_variants, measured
 from pipelines.stages.evaluation.scores import read_prediction
 
 VARIANTS = """
@@ -132,6 +133,15 @@ def test_variants_that_cannot_be_are_refused(tiny_config, tmp_path, tables, said
     with pytest.raises(UserError) as refusal:
         read_variants(path)
     assert said in str(refusal.value)
+
+
+def test_more_labels_than_there_are_are_refused_before_anything_is_trained(tiny_config, tmp_path, cpu):
+    config = tmp_path / "config.toml"
+    config.write_text(tiny_config.read_text() + VARIANTS.replace('[2, "all"]', "[2, 1000]"))
+    base = Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run")
+    with pytest.raises(UserError, match=r"labelled_target is 1000, but only [0-9]+ target frames have a label map"):
+        compare_variants(open_variants(base, read_variants(config)), cpu)
+    assert not list(base.run.rglob("final.json")) and not list(base.run.rglob("config.json"))
 
 
 def test_an_average_looks_at_both_networks_and_at_mirror_images(compared, tiny_config, cpu):
