@@ -53,7 +53,7 @@ def segment_pseudo_label(request: Request, typed: TypedOptions) -> None:
     """Label the target frames by trained segmenters. Carries on after a kill.
 
     Writes labels, what they were chosen from (classes and confidences), a manifest and the thresholds of the classes.
-    Another choice of labels needs no network.
+    Another choice of labels asks no network again, but for prototypes.
     """
     target, session = request.workspace.target, request.session
 

@@ -55,6 +55,13 @@ class Choice:
     flip: bool = True
     prototype_temperature: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("kept_share", "largest_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{name} is {getattr(self, name)}; expected a number from 0 to 1")
+        if not 0 <= self.prototype_temperature < float("inf"):
+            raise UserError(f"prototype_temperature is {self.prototype_temperature}; expected a number from 0 on")
+
 
 @dataclass(frozen=True)
 class Chosen:

@@ -89,3 +89,16 @@ def test_a_frame_that_cannot_be_read_is_named(tiny_run, session, tmp_path):
     trained = load_ensemble([tiny_run / "seed-0/source_only"], session.machine)
     with pytest.raises(UserError, match=r"broken\.png.*every target frame must be readable"):
         write_pseudo_labels([frames], trained, tmp_path / "out", Choice(), session)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"kept_share": float("nan")}, "kept_share is nan; expected a number from 0 to 1"),
+        ({"largest_threshold": float("nan")}, "largest_threshold is nan; expected a number from 0 to 1"),
+        ({"prototype_temperature": float("inf")}, "prototype_temperature is inf; expected a number from 0 on"),
+    ],
+)
+def test_what_is_no_number_is_refused(choice, said):
+    with pytest.raises(UserError, match=said):
+        Choice(**choice)
