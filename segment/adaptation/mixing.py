@@ -1,10 +1,12 @@
 """Two frames made into one, and their labels with them."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from segment.batches import LabelledBatch
 from segment.classes import IGNORE_INDEX
 
 
@@ -42,6 +44,34 @@ def pasted(mask: Tensor, over: Tensor, under: Tensor) -> Tensor:
         under: Of the same shape.
     """
     return torch.where(mask if over.ndim == 3 else mask[:, None], over, under)
+
+
+class Mixture(NamedTuple):
+    """Frames pasted together from both domains."""
+
+    image: Tensor
+    """(B, 3, H, W) in [0, 1]."""
+    label_map: Tensor
+    """int64 (B, H, W): true labels of what was pasted, pseudo-labels of the rest."""
+    weights: Tensor
+    """(B, H, W): 1 for true labels, for the others how far they are believed."""
+
+
+def mixture(mask: Tensor, labelled: LabelledBatch, target: Tensor, pseudo_label: Tensor, weight: Tensor) -> Mixture:
+    """Source frames where the mask is true, with their labels, target frames elsewhere, with pseudo-labels.
+
+    Args:
+        mask: bool (B, H, W).
+        labelled: The source frames.
+        target: (B, 3, H, W), as many and of the same size.
+        pseudo_label: int64 (B, H, W), of the target.
+        weight: (B, H, W), how far each pseudo-label is believed.
+    """
+    return Mixture(
+        pasted(mask, labelled.image, target),
+        pasted(mask, labelled.label_map, pseudo_label),
+        pasted(mask, torch.ones_like(weight), weight),
+    )
 
 
 def half_rectangle(label_map: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segment.adaptation.guards import PseudoLabelCollapse, UnsureTeacher
-from segment.adaptation.mixing import half_of_the_classes, pasted
+from segment.adaptation.mixing import Mixture, half_of_the_classes, mixture
 from segment.adaptation.pseudo_labels import log_of_pseudo_labels
 from segment.batches import AdaptationBatch
 from segment.losses import imitation, weighted_cross_entropy
@@ -67,9 +67,6 @@ class Distillation(SegmenterTraining):
             settings: What of the teacher is learnt.
             teacher: In evaluation mode, on the device of the training, for images in [0, 1] and of the same classes.
             collaborators: As for every method.
-
-        Raises:
-            ValueError: It tells other classes apart.
         """
         super().__init__(network, training, settings, **collaborators)
         # In a tuple: its weights are known by the checkpoint that they come from, and belong into none of ours.
@@ -89,10 +86,8 @@ class Distillation(SegmenterTraining):
         weight = (likelihood >= self.settings.threshold).float()
         if self.settings.mixed_weight > 0:
             mask = half_of_the_classes(labelled.label_map)
-            mixed = pasted(mask, labelled.image, target)
-            label_map = pasted(mask, labelled.label_map, pseudo_label)
-            weights = pasted(mask, torch.ones_like(weight), weight)
-            learnt |= update.backward(self.mixed_losses(mixed, label_map, weights))
+            mixed = mixture(mask, labelled, target, pseudo_label, weight)
+            learnt |= update.backward(self.mixed_losses(mixed))
         update.step("network")
         self.follow()
         return learnt | log_of_pseudo_labels(pseudo_label, weight, said.shape[1])
@@ -102,7 +97,7 @@ class Distillation(SegmenterTraining):
         loss = imitation(self.output(target, "target").main, said, self.settings.temperature)
         return {"imitation": self.settings.imitation_weight * loss}
 
-    def mixed_losses(self, mixed: Tensor, label_map: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    def mixed_losses(self, mixed: Mixture) -> dict[str, Tensor]:
         """What the network pays for contradicting mixed labels, pixels weighing as given."""
-        loss = weighted_cross_entropy(self.output(mixed, "target").main, label_map, weights)
+        loss = weighted_cross_entropy(self.output(mixed.image, "target").main, mixed.label_map, mixed.weights)
         return {"mixed": self.settings.mixed_weight * loss}

@@ -10,13 +10,14 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from segment.adaptation.mixing import Mixture
 from segment.adaptation.pseudo_labels import log_of_pseudo_labels
 from segment.averaging import MovingAverage
 from segment.batches import AdaptationBatch
 from segment.losses import imitation, weighted_cross_entropy
 from segment.methods.method import Update
 from segment.methods.segmenter_training import SegmenterTrainingSettings, build_optimizer, parameter_groups
-from segment.methods.self_training import Mixture, SelfTraining, SelfTrainingSettings
+from segment.methods.self_training import SelfTraining, SelfTrainingSettings
 from segment.networks.segmenter import Segmenter
 from segment.normalisation import synced_batch_norm
 from segment.settings import Decay, NonNegativeFloat, PositiveFloat

@@ -7,7 +7,7 @@ its paper does with them.
 
 import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import ColorJitter, GaussianBlur
 
 from segment.adaptation.feature_distance import feature_distance, locations_of_things
 from segment.adaptation.guards import PseudoLabelCollapse, UnsureTeacher
-from segment.adaptation.mixing import MASKS, pasted
+from segment.adaptation.mixing import MASKS, Mixture, mixture
 from segment.averaging import MovingAverage
 from segment.batches import LabelledBatch
 from segment.losses import cross_entropy, weighted_cross_entropy
@@ -82,17 +82,6 @@ class SelfTrainingSettings:
             raise ValueError(f"largest_blur is {self.largest_blur}; it must be at least {SMALLEST_BLUR}")
         if self.ignored_top + self.ignored_bottom >= 1:
             raise ValueError("ignored_top and ignored_bottom leave nothing of a frame; they must add up to less than 1")
-
-
-class Mixture(NamedTuple):
-    """Frames pasted together from both domains."""
-
-    image: Tensor
-    """(B, 3, H, W) in [0, 1]."""
-    label_map: Tensor
-    """int64 (B, H, W): true labels of what was pasted, pseudo-labels of the rest."""
-    weights: Tensor
-    """(B, H, W): 1 for true labels, for the others how far they are believed."""
 
 
 class SelfTraining(SegmenterTraining):
@@ -221,11 +210,8 @@ class SelfTraining(SegmenterTraining):
             pseudo_label: Of the target, as `pseudo_labels` has it, with its `weight`.
         """
         mask = MASKS[self.settings.mix](labelled.label_map)
-        return Mixture(
-            self.strongly_augmented(pasted(mask, labelled.image, target)),
-            pasted(mask, labelled.label_map, pseudo_label),
-            pasted(mask, torch.ones_like(weight), weight),
-        )
+        mixed = mixture(mask, labelled, target, pseudo_label, weight)
+        return mixed._replace(image=self.strongly_augmented(mixed.image))
 
     def mixed_losses(self, mixture: Mixture) -> dict[str, Tensor]:
         """What the network pays for contradicting the mixture's labels. Tranheden et al., WACV 2021, eq. 1."""

@@ -76,11 +76,7 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
     results = measured(wanted, wait)
     study = VariantStudy(
         **origin(base, session),
-        settings={
-            name: one.experiment.model_dump(mode="json")
-            for name, one in variants.named.items()
-            if name in variants.rows()
-        },
+        settings={name: variants.named[name].experiment.model_dump(mode="json") for name in variants.rows()},
         results=[results[row] for row in wanted],
     )
     write_atomically(base.run / "variants.json", study.to_json().encode())
@@ -124,13 +120,11 @@ def _few_labels(its: Workspace, labels: int, seed: int, session: Session) -> Var
 
 def _run_variant(variants: Variants, name: str, seed: int, session: Session) -> VariantResult:
     variant = variants.named[name]
-    for needed in variants.needed(name):
-        _trained(variants, needed, seed, session)
+    _trained(variants, name, seed, session)
     if variant.settings.average:
         return _result(name, seed, _averaged(variants, name, seed, session))
     its = variants.workspace(name, seed)
     evaluation, seconds, figures = None, None, {}
-    _trained(variants, name, seed, session)
     if variant.settings.train_segmenter:
         evaluation = evaluate_checkpoint(its, its.segmenter(seed, "translated"), session)
     if _translates(variants, name, its):

@@ -76,9 +76,9 @@ def evaluate(
     with storage_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     with hold(output / ".lock", f"{output}: another process evaluates into it; wait for it"):
-        if not _is_there(output, identity, measures):  # it may have been made while we came to hold the folder
-            _write(predict_one, places, output, identity, counted, measures)
-    return read_evaluation(output)
+        if _is_there(output, identity, measures):  # made while we came to hold the folder
+            return read_evaluation(output)
+        return _written(predict_one, places, output, identity, counted, measures)
 
 
 def _is_there(output: Path, identity: dict[str, Any], measures: Measures) -> bool:
@@ -89,14 +89,14 @@ def _is_there(output: Path, identity: dict[str, Any], measures: Measures) -> boo
     return figures.get("identity") == identity and measures.within(figures)
 
 
-def _write(
+def _written(
     predict_one: Predictor,
     places: Sequence[tuple[FrameSet, int]],
     output: Path,
     identity: dict[str, Any],
     counted: Counted,
     measures: Measures,
-) -> None:
+) -> Evaluation:
     """Predict, count, and write all of it into a folder that is ours alone."""
     former = output / "evaluation.json"
     with storage_errors(former):
@@ -118,7 +118,9 @@ def _write(
             counts.append(count_frame(label_map, prediction, frames.frames[index].label, counted))
             names.append(name)
             progress.reach(done)
-    write_evaluation(gathered(names, counts, counted, sure), output, identity)
+    evaluation = gathered(names, counts, counted, sure)
+    write_evaluation(evaluation, output, identity)
+    return evaluation
 
 
 def labelled_frames(sets: Sequence[FrameSet]) -> list[tuple[FrameSet, int]]:

@@ -44,7 +44,7 @@ MOST_PIXELS = 2**25
 
 @dataclass(frozen=True)
 class SegmentingNetwork:
-    """A segmenter that is given each frame at one height, and gives a label map at the frame's own size."""
+    """A segmenter that is given each frame at one height, and answers at the frame's own size: by a label map."""
 
     predictor: "FramePredictor"
     clock: NetworkClock
@@ -56,19 +56,23 @@ class SegmentingNetwork:
         return self.predictor.height
 
     def __call__(self, batch: Sequence[np.ndarray], source: Path) -> "list[Tensor]":
-        """The label map, uint8 (H, W) on the device, of a batch of one frame."""
+        """What `answer` says of the one frame of a batch."""
         import torch
 
         (frame,) = batch
         size = (frame.shape[0], frame.shape[1])
         try:
             with torch.inference_mode(), self.clock.working():
-                return [self.predictor.label_map(frame, size)]
+                return [self.answer(frame, size)]
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"{source}: out of memory for a frame of {size[1]}x{size[0]} on {self.predictor.device}; set a smaller "
                 "--height"
             ) from error
+
+    def answer(self, frame: np.ndarray, size: tuple[int, int]) -> "Tensor":
+        """The label map of a frame, uint8 (H, W) on the device."""
+        return self.predictor.label_map(frame, size)
 
     def read(self, frame: FrameToTranslate) -> np.ndarray:
         """A frame's image; ImageError where it is damaged, or so long that the network cannot be given it."""
@@ -101,31 +105,43 @@ class PredictionWriter:
         frame, label_map = loaded.frame, result.cpu().numpy()
         data = encode_png(in_format(label_map, self.labels))
         picture = None if frame.output_overlay is None else self._overlay(loaded, label_map)
-        write_atomically(self.output / frame.output_image, data)
-        if frame.output_overlay is not None and picture is not None:
-            write_atomically(self.output / frame.output_overlay, picture)
-        height, width = loaded.size
-        return ManifestEntry(
-            frame=frame.name,
-            image=str(frame.output_image),
-            label=None,
-            label_encoding=None,
-            source=str(frame.source),
-            source_sha256=loaded.source_sha256,
-            image_sha256=hashlib.sha256(data).hexdigest(),
-            label_sha256=None,
-            checkpoint_sha256=self.checkpoint_sha256,
-            width=width,
-            height=height,
-            overlay=None if frame.output_overlay is None else str(frame.output_overlay),
-            overlay_sha256=None if picture is None else hashlib.sha256(picture).hexdigest(),
-        )
+        return write_files(self.output, loaded, data, picture, self.checkpoint_sha256)
 
     def _overlay(self, loaded: Loaded, label_map: np.ndarray) -> bytes:
         try:
             return encode_image(overlay(loaded.pixels, label_map), ".jpg")
         except ValueError as error:
             raise image_error(loaded.frame.image, str(error)) from error
+
+
+def write_files(
+    output: Path, loaded: Loaded, image: bytes, overlay: bytes | None, checkpoint_sha256: str
+) -> ManifestEntry:
+    """Write what was made of a frame, and beside it a second picture where it has a place for one; return the record.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    frame = loaded.frame
+    write_atomically(output / frame.output_image, image)
+    if frame.output_overlay is not None and overlay is not None:
+        write_atomically(output / frame.output_overlay, overlay)
+    height, width = loaded.size
+    return ManifestEntry(
+        frame=frame.name,
+        image=str(frame.output_image),
+        label=None,
+        label_encoding=None,
+        source=str(frame.source),
+        source_sha256=loaded.source_sha256,
+        image_sha256=hashlib.sha256(image).hexdigest(),
+        label_sha256=None,
+        checkpoint_sha256=checkpoint_sha256,
+        width=width,
+        height=height,
+        overlay=None if frame.output_overlay is None else str(frame.output_overlay),
+        overlay_sha256=None if overlay is None else hashlib.sha256(overlay).hexdigest(),
+    )
 
 
 def to_predict(frames: Sequence[FrameToTranslate], overlays: bool) -> list[FrameToTranslate]:

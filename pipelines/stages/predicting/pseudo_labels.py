@@ -11,8 +11,9 @@ maps that the frames may have are never read.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -33,11 +34,12 @@ from pipelines.data.readers.pseudo_labelled import CHOSEN, LABELS, finished, lab
 from pipelines.engine.launch import make_deterministic
 from pipelines.engine.runs import read_json, write_json
 from pipelines.engine.session import Session
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import Interrupted, NoInputsError, UserError
 from pipelines.experiment.trained import TrainedSegmenter
 from pipelines.progress import Progress
 from pipelines.runtimes.divergence import refuse_diverged
 from pipelines.runtimes.frame_prediction import FramePredictor, Inference, TestTimeAugmentation, as_seen, open_predictor
+from pipelines.stages.predicting.predict_frames import SegmentingNetwork, write_files
 from segment.adaptation.pseudo_labels import CONFIDENCES, class_sums, class_thresholds, denoised
 from segment.classes import CLASS_NAMES, IGNORE_INDEX
 from segment.networks.segmenter import Segmenter
@@ -104,29 +106,31 @@ def write_pseudo_labels(
     if not frames:
         raise NoInputsError(f"there are no frames to label into {output}")
     make_deterministic()
-    labeller = Labeller(
-        open_predictor(trained.network, trained.height, session.machine, _looks(choice)), NetworkClock("cpu"), choice
-    )
-    if choice.prototype_temperature > 0:
-        labeller = labeller.with_prototypes(trained, frames)
-    work = Work(
-        frames=sorted(frames, key=lambda frame: frame.name),
-        output=output,
-        plan={
-            "format": 1,
-            "checkpoint_sha256": trained.sha256,
-            "height": trained.height,
-            "precision": session.machine.precision,
-            "flip": choice.flip,
-            "prototype_temperature": choice.prototype_temperature,
-        },
-        network=labeller,
-        writer=PseudoLabelWriter(output, trained.sha256),
-        what="set of pseudo-labels",
-        action="labelled",
-    )
+    predictor = open_predictor(trained.network, trained.height, session.machine, _looks(choice))
+    clock = NetworkClock(str(session.machine.device))
     with watched("label the target", session) as control:
-        outcome = work_through(work, lambda: labeller.clock.share, control)
+        prototypes = None
+        if choice.prototype_temperature > 0:
+            prototypes = Prototypes(trained, predictor, frames, control.stop_requested)
+        labeller = Labeller(predictor, clock, temperature=choice.prototype_temperature, prototypes=prototypes)
+        work = Work(
+            frames=sorted(frames, key=lambda frame: frame.name),
+            output=output,
+            plan={
+                "format": 1,
+                "checkpoint_sha256": trained.sha256,
+                "height": trained.height,
+                "precision": session.machine.precision,
+                "flip": choice.flip,
+                "prototype_temperature": choice.prototype_temperature,
+            },
+            network=labeller,
+            writer=PseudoLabelWriter(output, trained.sha256),
+            read=labeller.read,
+            what="set of pseudo-labels",
+            action="labelled",
+        )
+        outcome = work_through(work, lambda: clock.share, control)
     if outcome.failed:
         raise UserError(f"{outcome.failures[0].reason}; every target frame must be readable to be labelled")
     return choose(output, choice)
@@ -210,62 +214,75 @@ def _looks(choice: Choice) -> Inference:
     return Inference(augmentation=TestTimeAugmentation(flip=choice.flip))
 
 
-@dataclass(frozen=True)
-class Labeller:
-    """What frames go through: a segmenter that says how sure it is."""
+class Prototypes:
+    """The classes' mean features over frames, found in one pass over these when they are first asked for.
 
-    predictor: FramePredictor
-    clock: NetworkClock
-    choice: Choice
-    sums: Tensor | None = None
-    """Sums of the features by class, and their number, (K, C + 1), where probabilities are denoised by them."""
-    network: Segmenter | None = None
-    """The network whose features are summed."""
-    batch_size: int = 1
+    Args:
+        trained: Whose features.
+        predictor: The same, ready for frames.
+        frames: Over which the means are taken.
+        stop_requested: Asked before each frame.
 
-    def __call__(self, batch: Sequence[np.ndarray], source: Path) -> list[Tensor]:
-        """Classes and confidences, uint8 (2, H, W), of a batch of one frame."""
-        (frame,) = batch
-        with torch.inference_mode(), self.clock.working():
-            logits = self.predictor.logits(frame, (frame.shape[0], frame.shape[1]))
-            refuse_diverged(logits, "logits")
-            probabilities = logits.float().softmax(dim=1)
-            if self.sums is not None:
-                features = self._features(frame)
-                probabilities = denoised(
-                    probabilities, features, self.sums.to(features.device), self.choice.prototype_temperature
-                )
-            likelihood, seen = probabilities.max(dim=1)
-            confidence = (likelihood * (CONFIDENCES - 1)).round()
-            return [torch.stack([seen[0].to(torch.uint8), confidence[0].to(torch.uint8)])]
+    Raises:
+        UserError: The networks are several, which have no features in common.
+    """
 
-    def with_prototypes(self, trained: TrainedSegmenter, frames: Sequence[FrameToTranslate]) -> "Labeller":
-        """This labeller with the classes' mean features over all frames, from one more pass over each.
-
-        Raises:
-            UserError: The networks are several, which have no features in common.
-        """
+    def __init__(
+        self,
+        trained: TrainedSegmenter,
+        predictor: FramePredictor,
+        frames: Sequence[FrameToTranslate],
+        stop_requested: Callable[[], bool],
+    ) -> None:
         if not isinstance(trained.network, Segmenter):
             raise UserError(
                 f"prototypes are means of one network's features, and {len(trained.checkpoints)} networks are to "
                 "label; name one, or set prototype_temperature to 0"
             )
-        looking = replace(self, network=trained.network)
-        sums: Tensor | None = None
-        with Progress("find the classes' prototypes", len(frames), "frame") as progress:
-            for done, frame in enumerate(frames, 1):
+        self.network, self.predictor, self.frames = trained.network, predictor, frames
+        self.stop_requested = stop_requested
+
+    def features(self, frame: np.ndarray) -> Tensor:
+        """The features of a frame that its pixels are classified by, (1, C, h, w)."""
+        return self.network.with_features(as_seen(frame, self.predictor.height, self.predictor.device))[1].float()
+
+    @cached_property
+    def sums(self) -> Tensor:
+        """Sums of the features by class, and their number, (K, C + 1); Interrupted where a stop was requested."""
+        total: Tensor | None = None
+        with Progress("find the classes' prototypes", len(self.frames), "frame") as progress:
+            for done, frame in enumerate(self.frames, 1):
+                if self.stop_requested():
+                    raise Interrupted("a signal while prototypes were sought; the same command carries on")
                 image = read_image(frame.image)
                 with torch.inference_mode():
-                    features = looking._features(image)
+                    features = self.features(image)
                     logits = self.predictor.logits(image, (features.shape[-2], features.shape[-1]))
-                    found = class_sums(features, logits.argmax(dim=1), CLASSES)
-                sums = found if sums is None else sums + found
+                    own = class_sums(features, logits.argmax(dim=1), CLASSES)
+                total = own if total is None else total + own
                 progress.reach(done)
-        return replace(looking, sums=sums)
+        return total
 
-    def _features(self, frame: np.ndarray) -> Tensor:
-        assert self.network is not None
-        return self.network.with_features(as_seen(frame, self.predictor.height, self.predictor.device))[1].float()
+
+@dataclass(frozen=True)
+class Labeller(SegmentingNetwork):
+    """What frames go through: a segmenter that says how sure it is."""
+
+    temperature: float = 0.0
+    prototypes: Prototypes | None = None
+    """By whose nearness probabilities are weighed, distances over the temperature."""
+
+    def answer(self, frame: np.ndarray, size: tuple[int, int]) -> Tensor:
+        """Classes and confidences of a frame, uint8 (2, H, W)."""
+        logits = self.predictor.logits(frame, size)
+        refuse_diverged(logits, "logits")
+        probabilities = logits.float().softmax(dim=1)
+        if self.prototypes is not None:
+            features = self.prototypes.features(frame)
+            probabilities = denoised(probabilities, features, self.prototypes.sums, self.temperature)
+        likelihood, seen = probabilities.max(dim=1)
+        confidence = (likelihood * (CONFIDENCES - 1)).round()
+        return torch.stack([seen[0].to(torch.uint8), confidence[0].to(torch.uint8)])
 
 
 @dataclass(frozen=True)
@@ -282,23 +299,5 @@ class PseudoLabelWriter:
             loaded: The frame.
             result: uint8 (2, H, W), classes and confidences.
         """
-        frame = loaded.frame
         seen, confidence = (encode_png(part) for part in result.cpu().numpy())
-        write_atomically(self.output / frame.output_image, seen)
-        write_atomically(self.output / str(frame.output_overlay), confidence)
-        height, width = loaded.size
-        return ManifestEntry(
-            frame=frame.name,
-            image=str(frame.output_image),
-            label=None,
-            label_encoding=None,
-            source=str(frame.source),
-            source_sha256=loaded.source_sha256,
-            image_sha256=hashlib.sha256(seen).hexdigest(),
-            label_sha256=None,
-            checkpoint_sha256=self.checkpoint_sha256,
-            width=width,
-            height=height,
-            overlay=str(frame.output_overlay),
-            overlay_sha256=hashlib.sha256(confidence).hexdigest(),
-        )
+        return write_files(self.output, loaded, seen, confidence, self.checkpoint_sha256)

@@ -102,3 +102,12 @@ def test_a_frame_that_cannot_be_read_is_named(tiny_run, session, tmp_path):
 def test_what_is_no_number_is_refused(choice, said):
     with pytest.raises(UserError, match=said):
         Choice(**choice)
+
+
+def test_prototypes_of_a_finished_set_are_not_sought_again(write, tmp_path, monkeypatch):
+    choice = Choice(prototype_temperature=1.0)
+    write(choice)
+    before = files(tmp_path / "out")
+    monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("a network is asked"))
+    write(choice)
+    assert files(tmp_path / "out") == before
