@@ -19,6 +19,7 @@ from pipelines.data.readers.cityscapes import CityscapesSettings
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.data.readers.gta5 import Gta5Settings
+from pipelines.data.readers.idd_lite import IddLiteSettings
 from pipelines.data.readers.layout import Frame
 from pipelines.data.readers.pseudo_labelled import PseudoLabelledSettings
 from pipelines.data.readers.synthia import SynthiaSettings
@@ -31,6 +32,7 @@ AnyFrameSetSettings = Annotated[
     | SynthiaSettings
     | CityscapesSettings
     | CamVidSettings
+    | IddLiteSettings
     | FolderSettings
     | TranslatedSettings
     | PseudoLabelledSettings

@@ -28,6 +28,13 @@ CAMVID_11_MERGED = (frozenset({6, 7}), frozenset({12, 18}))
 """CamVid's 11 classes hold traffic lights in SignSymbol, and the bicycle with its rider in Bicyclist."""
 CAMVID_32_MERGED = (frozenset({12, 18}),)
 
+IDD_LITE_GROUPS: tuple[frozenset[int], ...] = tuple(
+    map(frozenset, ({0}, {1, 9}, {11, 12}, range(13, 19), range(3, 8), {2, 8}, {10}))
+)
+"""IDD-lite's ids 0 to 6 as groups of train ids: drivable, non-drivable (pavement and verge), living things (persons,
+riders and animals), vehicles, roadside objects (walls, fences, poles, signs, lights), far objects (buildings and
+vegetation), sky: level 1 of IDD's hierarchy of labels (Varma et al., WACV 2019)."""
+
 CARLA_VERSIONS = {
     "0.8.x": "carla_0.9.0_to_0.9.9",
     "0.9.0 to 0.9.9": "carla_0.9.0_to_0.9.9",
@@ -355,12 +362,21 @@ def camvid(encoding: str = "11", order: str = "segnet") -> LabelEncoding:
     )  # fmt: skip
 
 
+@lru_cache
+def idd_lite() -> LabelEncoding:
+    """IDD-lite's seven ids, each a group of classes that counts as its lowest train id; 255 is ignored."""
+    ids = {number: min(group) for number, group in enumerate(IDD_LITE_GROUPS)} | {IGNORE: IGNORE}
+    merged = tuple(group for group in IDD_LITE_GROUPS if len(group) > 1)
+    return LabelEncoding("idd_lite7", {"reader": "idd_lite"}, _single_channel, ids, merged=merged)
+
+
 ENCODINGS: dict[str, Callable[..., LabelEncoding]] = {
     "cityscapes": cityscapes,
     "gta5": gta5,
     "synthia": synthia,
     "carla": carla,
     "camvid": camvid,
+    "idd_lite": idd_lite,
 }
 """Data set -> its encodings; the keyword arguments are what `LabelEncoding.to_json` holds beside "reader"."""
 

@@ -35,6 +35,7 @@ ALL = [
     encodings.camvid(),
     encodings.camvid(order="building_first"),
     encodings.camvid("32"),
+    encodings.idd_lite(),
 ]
 
 BY_ID = [
@@ -124,7 +125,20 @@ class TestTables:
         names = [{CLASS_NAMES[i] for i in group} for group in encodings.camvid().merged]
         assert names == [{"traffic light", "traffic sign"}, {"rider", "bicycle"}]
         assert [{CLASS_NAMES[i] for i in group} for group in encodings.camvid("32").merged] == [{"rider", "bicycle"}]
-        assert all(e.merged == () for e in ALL if not e.name.startswith("camvid"))
+        assert all(e.merged == () for e in ALL if not e.name.startswith(("camvid", "idd_lite")))
+
+    def test_idd_lites_ids_are_groups_of_all_nineteen(self, tmp_path):
+        """By the lowest train id of each: road, sidewalk + terrain, person + rider, car to bicycle, wall to sign,
+        building + vegetation, sky.
+        """
+        encoding = encodings.idd_lite()
+        decoded = encoding.decode(save(tmp_path, [[0, 1, 2, 3, 4, 5, 6, 255]]))
+        assert decoded.tolist() == [[0, 1, 11, 13, 3, 2, 10, 255]]
+        assert [sorted(group) for group in encoding.merged] == [
+            [1, 9], [11, 12], [13, 14, 15, 16, 17, 18], [3, 4, 5, 6, 7], [2, 8],
+        ]  # fmt: skip
+        with pytest.raises(ImageError, match="unknown ids 7"):
+            encoding.decode(save(tmp_path, [[7, 0]]))
 
 
 class TestForms:
@@ -373,7 +387,7 @@ class TestDescriptions:
             LabelEncoding.from_json(description)
 
     def test_the_readers(self):
-        assert sorted(ENCODINGS) == ["camvid", "carla", "cityscapes", "gta5", "synthia"]
+        assert sorted(ENCODINGS) == ["camvid", "carla", "cityscapes", "gta5", "idd_lite", "synthia"]
 
 
 def test_the_own_car_is_ignored_and_survives_the_manifest(tmp_path):

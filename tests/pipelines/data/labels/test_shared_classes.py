@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipelines.data.frames import FrameSet
-from pipelines.data.labels.encodings import LabelEncoding, camvid, cityscapes
+from pipelines.data.labels.encodings import LabelEncoding, camvid, cityscapes, idd_lite
 from pipelines.data.labels.shared_classes import encodings_of, shared_classes
 from pipelines.data.readers.layout import Frame
 from segment.classes import CLASS_NAMES
@@ -27,6 +27,13 @@ def test_cityscapes_and_camvid():
     names = {CLASS_NAMES[i] for i in shared.scored}
     assert shared.groups == [[6, 7], [12, 18]]
     assert {"sky", "rider", "traffic light"} <= names and not names & {"bicycle", "traffic sign", "terrain", "truck"}
+
+
+def test_idd_lite_scores_its_seven_groups():
+    """The two groups of one class, road and sky, need no joining; all 19 classes are in some group."""
+    shared = shared_classes([idd_lite()])
+    assert shared.scored == [0, 1, 2, 3, 10, 11, 13]
+    assert sorted(i for group in shared.groups for i in group) == [i for i in range(19) if i not in (0, 10)]
 
 
 def test_one_that_knows_all_classes_shares_them_all():
