@@ -42,7 +42,7 @@ class Code:
     remark: str = ""
 
 
-ADAPTSEGNET = Code("AdaptSegNet's and DACS's", "caffe", 512, "2 of the classifier's 4 branches summed")
+ADAPTSEGNET = Code("AdaptSegNet's, MaxSquare's and DACS's", "caffe", 512, "2 of the classifier's 4 branches summed")
 ADVENT = Code("ADVENT's and FDA's", "caffe", 512, "all 4 branches of the classifier summed")
 CLAN = Code("CLAN's", "caffe", 512, "all 4 branches summed, and its two classifiers as one that adds up their logits")
 CLAN_NETWORK = "deeplabv2_resnet101_four_branches"

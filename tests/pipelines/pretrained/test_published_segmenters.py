@@ -198,6 +198,48 @@ def test_deeplabv2_computes_what_its_authors_code_does(tmp_path, cpu, branches):
     assert (ours - theirs).abs().max() < 1e-3 * theirs.std()
 
 
+def test_maxsquares_file_is_read_whole(save, tmp_path, cpu):
+    """As its code saves it: both levels, `module.` before each name, the optimiser's momentum and a score of numpy's.
+
+    It classifies by layer6, sums two branches as AdaptSegNet does, and enlarges the logits with align_corners.
+    """
+    torch.manual_seed(3)
+    original = rough(NETWORKS["deeplabv2_resnet101_multi"]()).eval()
+    original.image_mean.zero_(), original.image_std.fill_(1)
+    file = save(
+        "best.pth",
+        {
+            "epoch": 10,
+            "iteration": 25000,
+            "state_dict": prefixed(original.state_dict(), "module."),
+            "optimizer": {
+                "state": {140001: {"momentum_buffer": torch.zeros(64, 3, 7, 7)}},
+                "param_groups": [{"lr": 2.5e-4, "momentum": 0.9, "params": [140001]}],
+            },
+            "best_MIou": np.mean([0.44, 0.46]),
+        },
+    )
+    networks = read_published(file)
+    with pytest.raises(
+        UserError, match=r"best.pth, state_dict: fits networks.*_multi \(as in AdaptSegNet's, MaxSquare's"
+    ):
+        import_segmenter(file, *find_segmenter(networks), tmp_path / "run")
+    key, match = find_segmenter(networks, "deeplabv2_resnet101_multi")
+    assert key == "state_dict"
+    line, assumed = import_segmenter(file, key, match, tmp_path / "run").lines
+    assert "0 missing, 0 unexpected" in line and "freshly drawn" not in line
+    assert "input BGR in 0..255 less 104.007 116.669 122.679" in assumed and "classes by layer6" in assumed
+    assert "logits resized with align_corners" in assumed and "frames 512 high" in assumed
+    network, settings, _ = load_segmenter(tmp_path / "run", cpu)
+    assert network.align_corners and (settings.network, settings.height) == ("deeplabv2_resnet101_multi", 512)
+    image = torch.rand(1, 3, 40, 72, generator=torch.Generator().manual_seed(1))
+    mean = torch.tensor([104.00698793, 116.66876762, 122.67891434]).view(1, 3, 1, 1)
+    with torch.no_grad():
+        theirs = original.coarse_logits(image.flip(1) * 255 - mean).main  # (1, 19, 6, 10)
+        theirs = torch.nn.functional.interpolate(theirs, size=(40, 72), mode="bilinear", align_corners=True)
+        assert (network(image) - theirs).abs().max() < 1e-3 * theirs.std()
+
+
 @pytest.mark.parametrize("name", ["bisenetv1", "bisenetv2"])
 def test_bisenet_takes_the_statistics_of_its_code(drawn, tmp_path, cpu, name):
     """CoinCheung's code takes off those of Cityscapes; under ImageNet's, 15 % of the pixels get another class."""
