@@ -20,11 +20,12 @@ from pipelines.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.engine.launch import Machine
+    from pipelines.engine.processes import Processes
     from pipelines.engine.session import Session
     from pipelines.experiment.workspace import Workspace
 
 FOR_SEVERAL_PROCESSES = (
-    *("sim2real segment train", "sim2real segment predict"),
+    *("sim2real segment train", "sim2real segment predict", "sim2real segment evaluate"),
     *("sim2real translate train", "sim2real translate run"),
 )
 """Commands that torchrun may start several times at once."""
@@ -242,6 +243,20 @@ class Request:
     def session(self) -> "Session":
         """How to compute; opened when it is first asked for, since settings are to prove good before torch is there."""
         return self.open_session()
+
+    @property
+    def processes(self) -> "Processes":
+        """Those that do this together; to be alone opens no device."""
+        if ProcessRank.of_environment().world_size > 1:
+            return self.session.machine.processes
+        from pipelines.engine.processes import ALONE
+
+        return ALONE
+
+    def say(self, text: str) -> None:
+        """A line or more on stdout; of several processes the leader says it."""
+        if self.processes.leads:
+            click.echo(text)
 
 
 def on_experiment(*more: Decorator) -> Decorator:

@@ -243,7 +243,7 @@ def _of_checkpoints(request: Request, subject: Subject, chosen: InferenceOptions
     labelled = any(frames.shows_a_class() for frames in workspace.validation)
     if labelled or submission is None:
         evaluation = evaluate_segmenter(workspace, trained, session, options)
-        click.echo(format_summary(evaluation))
+        request.say(format_summary(evaluation))
         _page(
             request,
             evaluation,
@@ -254,7 +254,7 @@ def _of_checkpoints(request: Request, subject: Subject, chosen: InferenceOptions
     if submission is not None:
         evaluated = folder if labelled else None
         count = submit_segmenter(workspace.validation, trained, evaluated, submission, session, options.inference)
-        click.echo(f"{count} files in {submission}")
+        request.say(f"{count} files in {submission}")
 
 
 def _through(request: Request, subject: Subject, chosen: InferenceOptions, report: Report) -> None:
@@ -265,7 +265,7 @@ def _through(request: Request, subject: Subject, chosen: InferenceOptions, repor
     (checkpoint,) = subject.checkpoints
     translated = evaluate_through(workspace, checkpoint, subject.through, subject.direction, session, options)
     untranslated = evaluate_checkpoint(workspace, checkpoint, session, replace(options, output=None))
-    click.echo(format_both(untranslated, translated))
+    request.say(format_both(untranslated, translated))
 
 
 def _of_predictions(request: Request, predictions: Path, predicted: Any, report: Report) -> None:
@@ -274,9 +274,15 @@ def _of_predictions(request: Request, predictions: Path, predicted: Any, report:
 
     folder = report.output or predictions / "evaluation"
     evaluation = evaluate_predictions(
-        request.workspace.validation, predictions, predicted, folder, request.workers, report.measures()
+        request.workspace.validation,
+        predictions,
+        predicted,
+        folder,
+        request.workers,
+        report.measures(),
+        request.processes,
     )
-    click.echo(format_summary(evaluation))
+    request.say(format_summary(evaluation))
     _page(request, evaluation, folder, str(predictions), [])
 
 
@@ -296,8 +302,8 @@ def _compared(request: Request, compare: tuple[Path, Path], chosen: InferenceOpt
 
     first, second = (open_evaluation(path, evaluated) for path in compare)
     comparison = compare_evaluations((str(compare[0]), str(compare[1])), first, second)
-    click.echo(format_comparison(comparison))
-    if report.output is not None:
+    request.say(format_comparison(comparison))
+    if report.output is not None and request.processes.leads:
         write_comparison(comparison, report.output)
 
 
@@ -320,6 +326,8 @@ def _page(request: Request, evaluation: "Evaluation", folder: Path, subject: str
 
     from pipelines.stages.evaluation.evaluation_report import report_evaluation
 
+    if not request.processes.leads:
+        return
     facts = [("Command", typed_command()), ("Date", date.today().isoformat()), *facts]
     sets = ", ".join(frames.name for frames in request.workspace.validation)
     click.echo(f"figures and page in {report_evaluation(evaluation, folder, subject, sets, facts).parent}")

@@ -1,9 +1,9 @@
-"""Several processes that train one network, each on its part of every batch: what they must agree on, and no more.
+"""Several processes at one job: training, each on its part of every batch, or frames, each on every n-th of them.
 
-Gradients are averaged in the open, after `backward`, instead of by a DistributedDataParallel around each network: a
-method owns several networks and calls them as its paper says, parts of them, twice in a step or not at all, and such a
-wrapper expects one forward pass and then one backward pass of one module. What is lost is the overlap of both with
-communication.
+What they must agree on, and no more. Gradients are averaged in the open, after `backward`, instead of by a
+DistributedDataParallel around each network: a method owns several networks and calls them as its paper says, parts of
+them, twice in a step or not at all, and such a wrapper expects one forward pass and then one backward pass of one
+module. What is lost is the overlap of both with communication.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,10 +23,12 @@ from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import Interrupted, UserError
 from segment.peers import Peers
 
+Item = TypeVar("Item")
+
 
 @dataclass(frozen=True)
 class Processes:
-    """This process, `rank` from 0, among `world_size` that train together. Alone, it gives back what it is given."""
+    """This process, `rank` from 0, among `world_size` at one job. Alone, it gives back what it is given."""
 
     rank: int = 0
     world_size: int = 1
@@ -94,6 +96,22 @@ class Processes:
         """The sum over all processes, in place; no gradients. Of the same bits in all of them."""
         return tensor if self.world_size == 1 else _all_reduced(tensor, dist.ReduceOp.SUM)
 
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        """What falls to this process: every `world_size`-th item from `rank` on, none where there are too few."""
+        return list(items[self.rank :: self.world_size])
+
+    def gathered(self, own: Sequence[Item]) -> list[Item]:
+        """What each process made of its `share`, in the order of the whole, in all of them. All wait here for the last.
+
+        Things that can be pickled, on the CPU: a sum over them in that order has the bits that one process gives it.
+        """
+        if self.world_size == 1:
+            return list(own)
+        parts: list[list[Item]] = [[] for _ in range(self.world_size)]
+        _hearing_of_others(lambda: dist.all_gather_object(parts, list(own)))
+        total = sum(map(len, parts))
+        return [parts[place % self.world_size][place // self.world_size] for place in range(total)]
+
     def peers(self) -> Peers:
         """What a method has to know of them."""
         return Peers(self.rank, self.world_size, self.sum) if self.world_size > 1 else Peers()
@@ -140,19 +158,24 @@ ALONE = Processes()
 
 
 def _all_reduced(tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
-    """The tensor, reduced in place.
+    """The tensor, reduced in place; see `_hearing_of_others`."""
+    _hearing_of_others(lambda: dist.all_reduce(tensor, operation))
+    return tensor
+
+
+def _hearing_of_others(exchange: Callable[[], object]) -> None:
+    """Do what all processes take part in.
 
     Raises:
         Interrupted: Another process is gone. If it told why, this is not shown (see `torchrun.tell_once`).
     """
     try:
-        dist.all_reduce(tensor, operation)
+        exchange()
     except RuntimeError as error:
         raise Interrupted(
             f"another process is gone without a word, killed perhaps ({_first_line(error)}); "
-            "the last checkpoint is kept and the same command carries on"
+            "what was saved is kept and the same command carries on"
         ) from error
-    return tensor
 
 
 def _first_line(error: Exception) -> str:

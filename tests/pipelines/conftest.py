@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed import TCPStore
 
 from pipelines.data.toyworld.write import draw_toy_world
 from pipelines.engine.launch import choose_machine
@@ -22,6 +23,7 @@ from pipelines.engine.session import Session
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.workspace import Workspace
 from segment.networks import NETWORKS
+from tests.pipelines.launching import ENVIRONMENT, SCRIPT, Ended
 from tests.pipelines.narrow import narrow_ddrnet
 
 ROOT = Path(__file__).parents[2]
@@ -157,3 +159,33 @@ def tiny_run(commands, tiny_config, tmp_path_factory):
 def copied_run(tiny_run, tmp_path):
     """A copy of `tiny_run` that may be changed."""
     return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+# --- several processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def server():
+    """`launched.py`, which forks processes from itself."""
+    with subprocess.Popen(
+        [sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def launch(server, tmp_path_factory):
+    """A function: a command, its arguments in each process, and mishaps by rank -> Ended."""
+    folder = tmp_path_factory.mktemp("launched")
+
+    def run(*commands, **mishaps):
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        commands = [[str(argument) for argument in command] for command in commands]
+        mishaps = {rank.removeprefix("rank_"): mishap for rank, mishap in mishaps.items()}
+        request = {"commands": commands, "folder": str(folder), "mishaps": mishaps, "port": store.port}
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        return Ended(json.loads(server.stdout.readline()), folder)
+
+    return run

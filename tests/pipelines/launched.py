@@ -90,6 +90,13 @@ def in_step(number, act):
     SegmenterTraining.supervised_losses = losses
 
 
+def is_killed_looking():
+    """In the middle of a pass over frames."""
+    from pipelines.runtimes.frame_prediction import FramePredictor
+
+    FramePredictor.label_map = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+
+
 def is_killed():
     in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGKILL))
 

@@ -5,76 +5,28 @@ end all the same is what a hang would look like from here.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.distributed import TCPStore
 
 from pipelines.engine.launch import choose_machine
 from pipelines.engine.session import Session
 from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.networks import NETWORKS
+from tests.pipelines.launching import ENVIRONMENT, SCRIPT
 from tests.pipelines.narrow import narrow_ddrnet
 from tests.pipelines.precision import at_least_single
 from translate.styles import k_means
 
-SCRIPT = Path(__file__).with_name("launched.py")
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 SYNCED = tuple(
     f"segmenter.{setting}"
     for setting in ("batch=4", "scale=[1.0, 1.0]", "batch_norm=synced", "ema_decay=0.9", "preview_every=3")
 )
-
-
-@pytest.fixture(scope="module")
-def server():
-    with subprocess.Popen(
-        [sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    ) as process:
-        yield process
-        process.stdin.close()
-
-
-class Ended:
-    """Exit codes of the processes, and all that they said."""
-
-    def __init__(self, codes, folder):
-        self.codes = codes
-        self.stdout, stderr = (
-            "".join((folder / f"{name}-{rank}").read_text() for rank in range(len(codes)))
-            for name in ("stdout", "stderr")
-        )
-        self.stderr = re.sub(r"(?m)^(read|train) .*\n", "", stderr)  # progress, where a machine is slow
-
-    def refused_with(self, code, line):
-        """All ended with the code, and one of them told why, in one line."""
-        assert self.codes == [code] * len(self.codes), self.stderr
-        assert re.fullmatch(rf"(error|stopped): .*{line}.*\n", self.stderr), self.stderr
-        return True
-
-
-@pytest.fixture(scope="module")
-def launch(server, tmp_path_factory):
-    """A function: a command, its arguments in each process, and mishaps by rank -> Ended."""
-    folder = tmp_path_factory.mktemp("launched")
-
-    def run(*commands, **mishaps):
-        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        commands = [[str(argument) for argument in command] for command in commands]
-        mishaps = {rank.removeprefix("rank_"): mishap for rank, mishap in mishaps.items()}
-        request = {"commands": commands, "folder": str(folder), "mishaps": mishaps, "port": store.port}
-        server.stdin.write(json.dumps(request) + "\n")
-        server.stdin.flush()
-        return Ended(json.loads(server.stdout.readline()), folder)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +161,7 @@ def test_killed_then_stopped_and_carried_on_to_the_same_bits(whole, launch, trai
     run = tmp_path / "seed-0/source_only"
     killed = launch(*commands, rank_1="is_killed")
     assert killed.codes == [75, -9]
-    assert re.fullmatch(r"stopped: another process is gone .*; the last checkpoint is kept .*\n", killed.stderr)
+    assert re.fullmatch(r"stopped: another process is gone .*; what was saved is kept .*\n", killed.stderr)
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000000"]
     stopped = launch(*commands, rank_1="is_asked_to_stop")
     assert stopped.refused_with(75, "at step 2 of 3: checkpoint saved in .*; the same command carries on")

@@ -4,9 +4,12 @@ The network sees each frame at its training height; its logits are brought up to
 down. Predictions are kept as label maps, so that pictures and other measures need no second pass.
 """
 
+import contextlib
+import functools
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import operator
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from pipelines.data.labels.instances import instance_file
 from pipelines.data.ownership import hold
 from pipelines.data.readers.cityscapes import TEST_SPLIT
 from pipelines.engine.checkpoint_files import resolve_checkpoint
+from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
@@ -35,6 +39,7 @@ from pipelines.runtimes.frame_prediction import (
 )
 from pipelines.stages.evaluation.evaluation_counts import (
     Counted,
+    FrameCounts,
     Measures,
     count_frame,
     gathered,
@@ -46,15 +51,23 @@ from pipelines.stages.evaluation.scores import (
     read_evaluation,
     write_evaluation,
 )
-from segment.metrics.calibration import reliability
+from segment.metrics.calibration import Reliability, reliability
 
 PLAIN = Measures()
 
 
 def evaluate(
-    predict_one: Predictor, sets: Sequence[FrameSet], output: Path, identity: dict[str, Any], measures: Measures = PLAIN
+    predict_one: Predictor,
+    sets: Sequence[FrameSet],
+    output: Path,
+    identity: dict[str, Any],
+    measures: Measures = PLAIN,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Predict and count every labelled frame of `sets`; keep predictions and counts under `output`.
+
+    Several processes share the frames out. Counts of each frame come together in the frames' order, so every figure has
+    the bits that one process would give it.
 
     Args:
         predict_one: The network, as `open_predictor` makes it.
@@ -62,23 +75,37 @@ def evaluate(
         output: Folder of the files that `pipelines.stages.evaluation.scores` names.
         identity: What the result depends on; a former evaluation with the same identity is read back instead.
         measures: What to measure beside the confusion matrix; calibration needs a `FramePredictor`.
+        processes: All call this alike, and see one disk; the leader writes the figures, each the predictions it made.
 
     Raises:
         NoInputsError: No frame has a label map.
+        UserError: The processes do not have the same frames or checkpoint.
         ImageError: A frame, label map or instance map cannot be read.
     """
     places = labelled_frames(sets)
     counted = what_to_count(sets, measures)
     if counted.instances:
         identity = identity | {"instances": _instances_hash(places)}
-    if _is_there(output, identity, measures):
-        return read_evaluation(output)
-    with storage_errors(output):
-        output.mkdir(parents=True, exist_ok=True)
-    with hold(output / ".lock", f"{output}: another process evaluates into it; wait for it"):
-        if _is_there(output, identity, measures):  # made while we came to hold the folder
+    names = [f"{frames.name}/{frames.frames[index].name}" for frames, index in places]
+    processes.refuse_difference([identity, names, asdict(measures)])
+    with contextlib.ExitStack() as held:
+        there = processes.leads and _is_there(output, identity, measures)
+        if processes.leads and not there:
+            with storage_errors(output):
+                output.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold(output / ".lock", f"{output}: another process evaluates into it; wait for it"))
+            there = _is_there(output, identity, measures)  # made while we came to hold the folder
+        if processes.any(there):
             return read_evaluation(output)
-        return _written(predict_one, places, output, identity, counted, measures)
+        if processes.leads:
+            _cleared(output)
+        processes.wait()
+        own = processes.share([(name, *place) for name, place in zip(names, places, strict=True)])
+        found = processes.gathered(_counted(predict_one, own, output, counted, measures, processes))
+        evaluation = gathered(names, [counts for counts, _ in found], counted, _sum_of(sure for _, sure in found))
+        if processes.leads:
+            write_evaluation(evaluation, output, identity)
+        return evaluation
 
 
 def _is_there(output: Path, identity: dict[str, Any], measures: Measures) -> bool:
@@ -89,38 +116,43 @@ def _is_there(output: Path, identity: dict[str, Any], measures: Measures) -> boo
     return figures.get("identity") == identity and measures.within(figures)
 
 
-def _written(
-    predict_one: Predictor,
-    places: Sequence[tuple[FrameSet, int]],
-    output: Path,
-    identity: dict[str, Any],
-    counted: Counted,
-    measures: Measures,
-) -> Evaluation:
-    """Predict, count, and write all of it into a folder that is ours alone."""
+def _cleared(output: Path) -> None:
+    """Take back what a former evaluation says of a folder that is ours alone: its predictions are overwritten now."""
     former = output / "evaluation.json"
     with storage_errors(former):
-        former.unlink(missing_ok=True)  # its predictions are overwritten from here on
+        former.unlink(missing_ok=True)
     remove_abandoned_parts(output)
-    names, counts, sure = [], [], None
-    with Progress("evaluate", len(places), "frame") as progress:
-        for done, (frames, index) in enumerate(places, 1):
+
+
+def _counted(
+    predict_one: Predictor,
+    places: Sequence[tuple[str, FrameSet, int]],
+    output: Path,
+    counted: Counted,
+    measures: Measures,
+    processes: Processes,
+) -> list[tuple[FrameCounts, Reliability | None]]:
+    """Predict frames, keep the predictions, and count."""
+    counts = []
+    with Progress("evaluate", len(places), "frame", stream=processes.stderr()) as progress:
+        for done, (name, frames, index) in enumerate(places, 1):
             label_map, image = frames.read_label_map(index), frames.read_image(index)
-            name = f"{frames.name}/{frames.frames[index].name}"
+            sure = None
             if measures.calibration and isinstance(predict_one, FramePredictor):
                 logits = predict_one.logits(image, label_map.shape)
-                here = reliability(logits, torch.from_numpy(label_map)[None].to(logits.device), counted.groups)
-                sure = here if sure is None else sure + here
+                sure = reliability(logits, torch.from_numpy(label_map)[None].to(logits.device), counted.groups)
                 prediction = likeliest_classes(logits)[0].cpu().numpy()
             else:
                 prediction = predict_one(image, label_map.shape)
             write_atomically(prediction_path(output, name), encode_png(prediction))
-            counts.append(count_frame(label_map, prediction, frames.frames[index].label, counted))
-            names.append(name)
+            counts.append((count_frame(label_map, prediction, frames.frames[index].label, counted), sure))
             progress.reach(done)
-    evaluation = gathered(names, counts, counted, sure)
-    write_evaluation(evaluation, output, identity)
-    return evaluation
+    return counts
+
+
+def _sum_of(parts: Iterable[Reliability | None]) -> Reliability | None:
+    known = [part for part in parts if part is not None]
+    return functools.reduce(operator.add, known) if known else None
 
 
 def labelled_frames(sets: Sequence[FrameSet]) -> list[tuple[FrameSet, int]]:
@@ -199,7 +231,8 @@ def evaluate_segmenter(
     }
     folder = evaluation_folder(trained.checkpoints[0], options)
     ready = open_predictor(trained.network, trained.height, machine, inference)
-    return evaluate(ready, workspace.validation, folder, identity | inference.identity(), options.measures)
+    sets, processes = workspace.validation, machine.processes
+    return evaluate(ready, sets, folder, identity | inference.identity(), options.measures, processes)
 
 
 def evaluation_folder(path: Path, options: EvaluationOptions) -> Path:

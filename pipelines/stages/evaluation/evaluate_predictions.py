@@ -7,7 +7,7 @@ official evaluator finds them, wherever they lie in the folder.
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_error
 from pipelines.data.labels.encodings import IGNORE, cityscapes
 from pipelines.data.readers.layout import Frame, files_below
+from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
 from pipelines.progress import Progress
 from pipelines.runtimes.acceleration import keep_freed_memory
@@ -50,6 +51,7 @@ def evaluate_predictions(
     output: Path,
     workers: int = 0,
     measures: Measures = PLAIN,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Count the predictions of every labelled frame of `sets`.
 
@@ -60,6 +62,7 @@ def evaluate_predictions(
         output: Folder of the figures; predictions are not copied there.
         workers: Processes that count; 0 for this one alone.
         measures: What to measure beside the confusion matrix. There is no calibration without a network.
+        processes: All call this alike, and share the frames out; each has workers of its own. The leader writes.
 
     Raises:
         NoInputsError: No frame has a label map.
@@ -74,14 +77,19 @@ def evaluate_predictions(
         (replace(frames, frames=[frames.frames[i]], unpaired_labels=[]), path, ids, counted)
         for (frames, i), path in zip(places, found, strict=True)
     ]
-    remove_abandoned_parts(output)
+    names = [f"{frames.name}/{frames.frames[i].name}" for frames, i in places]
+    processes.refuse_difference([names, ids, asdict(measures)])
+    if processes.leads:
+        remove_abandoned_parts(output)
+    own = processes.share(tasks)
     counts = []
-    with Progress("evaluate", len(tasks), "frame") as progress:
-        for done, one in enumerate(_counted_in_order(tasks, workers), 1):
+    with Progress("evaluate", len(own), "frame", stream=processes.stderr()) as progress:
+        for done, one in enumerate(_counted_in_order(own, workers), 1):
             counts.append(one)
             progress.reach(done)
-    evaluation = gathered([f"{frames.name}/{frames.frames[i].name}" for frames, i in places], counts, counted)
-    write_evaluation(evaluation, output, {"predictions": str(folder), "ids": ids})
+    evaluation = gathered(names, processes.gathered(counts), counted)
+    if processes.leads:
+        write_evaluation(evaluation, output, {"predictions": str(folder), "ids": ids})
     return evaluation
 
 

@@ -72,7 +72,8 @@ def evaluate_through(
     folder = options.output or checkpoint.parent.parent / "evaluation_through" / name
     translate = array_translation(method, direction, height, machine)
     ready = replace(open_predictor(network, settings.height, machine, inference), before=translate)
-    return evaluate(ready, workspace.validation, folder, identity | inference.identity(), options.measures)
+    sets, processes = workspace.validation, machine.processes
+    return evaluate(ready, sets, folder, identity | inference.identity(), options.measures, processes)
 
 
 def array_translation(method: Translator, direction: Direction, height: int, machine: Machine) -> ArrayTranslation:

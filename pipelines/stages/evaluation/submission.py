@@ -12,6 +12,7 @@ from pipelines.data.files import remove_abandoned_parts, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.labels.label_formats import in_format
+from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.trained import TrainedSegmenter
@@ -49,7 +50,13 @@ def refuse_other_names(sets: Sequence[FrameSet]) -> None:
             seen[code] = frame.name
 
 
-def write_submission(sets: Sequence[FrameSet], evaluated: Path | None, predict_one: Predictor, folder: Path) -> int:
+def write_submission(
+    sets: Sequence[FrameSet],
+    evaluated: Path | None,
+    predict_one: Predictor,
+    folder: Path,
+    processes: Processes = ALONE,
+) -> int:
     """Write a PNG of label ids for every frame.
 
     Args:
@@ -57,15 +64,19 @@ def write_submission(sets: Sequence[FrameSet], evaluated: Path | None, predict_o
         evaluated: Folder of an evaluation by the same network, whose predictions are used again; None without one.
         predict_one: Predicts the frames that the evaluation passed over, for want of labels, at their own size.
         folder: Gets CITY_SEQUENCE_FRAME_pred_labelIds.png of each frame; made if missing.
+        processes: All call this alike, and share the frames out.
 
     Returns:
-        The number of files.
+        The number of files, when all of them are written.
     """
     refuse_other_names(sets)
-    remove_abandoned_parts(folder)
+    if processes.leads:
+        remove_abandoned_parts(folder)
+    processes.wait()
     places = [(frames, i) for frames in sets for i in range(len(frames))]
-    with Progress("submission", len(places), "frame") as progress:
-        for done, (frames, i) in enumerate(places, 1):
+    own = processes.share(places)
+    with Progress("submission", len(own), "frame", stream=processes.stderr()) as progress:
+        for done, (frames, i) in enumerate(own, 1):
             name = f"{frames.name}/{frames.frames[i].name}"
             if evaluated is not None and prediction_path(evaluated, name).exists():
                 label_map = read_prediction(evaluated, name)
@@ -75,6 +86,7 @@ def write_submission(sets: Sequence[FrameSet], evaluated: Path | None, predict_o
             code = frame_code(Path(frames.frames[i].name).name)
             write_atomically(folder / f"{code}{ENDING}", encode_png(in_format(label_map, "label_ids")))
             progress.reach(done)
+    processes.wait()
     return len(places)
 
 
@@ -88,4 +100,4 @@ def submit_segmenter(
 ) -> int:
     """Write a submission of predictions by a trained segmenter, or by several as one."""
     predict_one = open_predictor(trained.network, trained.height, session.machine, inference)
-    return write_submission(sets, evaluated, predict_one, folder)
+    return write_submission(sets, evaluated, predict_one, folder, session.machine.processes)

@@ -35,6 +35,19 @@ def other_adds(monkeypatch):
     return plays
 
 
+def test_items_are_shared_out_and_come_together_in_order(monkeypatch):
+    """Of five items in two shares; the shares of three processes of which one has nothing."""
+
+    def exchanged(parts, own):
+        parts[:] = [["a", "c", "e"], own]
+
+    assert [Processes(rank, 2).share("abcde") for rank in range(2)] == [["a", "c", "e"], ["b", "d"]]
+    assert [Processes(rank, 3).share([7, 8]) for rank in range(3)] == [[7], [8], []]
+    assert ALONE.share("ab") == ALONE.gathered("ab") == ["a", "b"]
+    monkeypatch.setattr(torch.distributed, "all_gather_object", exchanged)
+    assert Processes(1, 2).gathered(["b", "d"]) == list("abcde")
+
+
 def test_numbers_of_two_are_averaged(other_adds):
     other_adds([3.0, 6.0])
     assert Processes(0, 2).mean({"main": 1.0, "auxiliary": 2.0}) == {"main": 2.0, "auxiliary": 4.0}
@@ -79,7 +92,7 @@ def test_a_peer_that_is_gone_is_told_on_one_line(monkeypatch):
         raise RuntimeError("Connection closed by peer\nException raised from here and there")
 
     monkeypatch.setattr(torch.distributed, "all_reduce", gone)
-    with pytest.raises(Interrupted, match=r"gone without a word, .* \(Connection closed by peer\); the last"):
+    with pytest.raises(Interrupted, match=r"gone without a word, .* \(Connection closed by peer\); what was saved"):
         Processes(0, 2).sum(torch.ones(1))
 
 
