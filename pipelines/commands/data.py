@@ -6,6 +6,7 @@ import click
 
 from pipelines.commands.options import A_FOLDER, Request, on_experiment
 from pipelines.errors import SomeInputsFailedError
+from segment.class_groups import Groups, class_titles
 
 
 @click.group()
@@ -22,13 +23,20 @@ def data_check(request: Request) -> None:
 
     bad = 0
     for part in ("source", "target", "validation"):
-        for frames in getattr(request.workspace, part):
+        settings = getattr(request.workspace.experiment, part)
+        for frames in request.workspace.sets.open(settings):  # as they are; training merges classes
             with Progress(f"check {frames.name}", len(frames), "frame") as progress:
                 report = check_frame_set(frames, progress=progress.reach)
             click.echo(f"[{part}] {format_report(report)}\n")
             bad += not report.ok
+    if groups := request.workspace.experiment.class_groups:
+        click.echo(f"[classes] the validation labels merge some, so all sets are learnt so: {_merged(groups)}\n")
     if bad:
         raise SomeInputsFailedError(f"sets with problems: {bad}; they are listed above")
+
+
+def _merged(groups: Groups) -> str:
+    return "; ".join(title for title in class_titles(groups).values() if " + " in title)
 
 
 @data.command("toyworld")

@@ -25,6 +25,7 @@ from pipelines.data.readers.pseudo_labelled import PseudoLabelledSettings
 from pipelines.data.readers.synthia import SynthiaSettings
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.errors import UserError
+from segment.class_groups import Groups
 
 AnyFrameSetSettings = Annotated[
     Gta5Settings
@@ -76,6 +77,19 @@ class FrameSet:
     def only_labelled(self) -> "FrameSet":
         """The frames that have a label map."""
         return replace(self, frames=[frame for frame in self.frames if frame.label is not None])
+
+    def merging(self, groups: Groups) -> "FrameSet":
+        """The same frames, whose label maps are read with each class of a group as the group's lowest."""
+        read = {encoding: encoding.merging(groups) for encoding in self.encodings}
+        if all(merging is encoding for encoding, merging in read.items()):
+            return self
+        return replace(
+            self,
+            frames=[
+                frame if frame.encoding is None else replace(frame, encoding=read[frame.encoding])
+                for frame in self.frames
+            ],
+        )
 
     def has_label_map(self, index: int) -> bool:
         """Whether the frame has a label map."""

@@ -27,6 +27,7 @@ from pipelines.experiment.arms import ARMS
 from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings
 from pipelines.settings import Settings, explain
+from segment.class_groups import Groups, joined_groups
 
 LARGEST_CONFIG = 2**20
 """Bytes; what is larger was given by mistake."""
@@ -136,6 +137,12 @@ class Experiment(Settings):
     compare: CompareSettings = CompareSettings()
     variant: tuple[VariantSettings, ...] = ()
     study: NetworkStudySettings | None = None
+
+    @property
+    def class_groups(self) -> Groups:
+        """The train ids that the validation labels cannot tell apart: each group is learnt and scored as one class."""
+        encodings = [frames.label_encoding() for frames in self.validation]
+        return joined_groups(group for encoding in encodings if encoding is not None for group in encoding.merged)
 
     @model_validator(mode="after")
     def _variants_in_order(self) -> "Experiment":

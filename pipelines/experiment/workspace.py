@@ -95,8 +95,8 @@ class Workspace:
 
     @cached_property
     def source(self) -> list[FrameSet]:
-        """All synthetic frames."""
-        return self.sets.open(self.experiment.source)
+        """All synthetic frames; their labels tell no more classes apart than those of the validation frames do."""
+        return self.merging(self.sets.open(self.experiment.source))
 
     @cached_property
     def labelled_source(self) -> list[FrameSet]:
@@ -108,8 +108,8 @@ class Workspace:
 
     @cached_property
     def target(self) -> list[FrameSet]:
-        """The real training frames."""
-        return self.sets.open(self.experiment.target)
+        """The real training frames, with the classes of `source`."""
+        return self.merging(self.sets.open(self.experiment.target))
 
     @cached_property
     def labelled_target(self) -> list[FrameSet]:
@@ -129,6 +129,11 @@ class Workspace:
     def validation(self) -> list[FrameSet]:
         """The real labelled frames for evaluation."""
         return self.sets.open(self.experiment.validation)
+
+    def merging(self, sets: Sequence[FrameSet]) -> list[FrameSet]:
+        """The sets with their labels as the experiment learns them: see `Experiment.class_groups`."""
+        groups = self.experiment.class_groups
+        return [frames.merging(groups) for frames in sets]
 
     def expert_arm(self, guidance: GuidanceSettings) -> str | None:
         """The arm that guides; None for a segmenter from elsewhere.

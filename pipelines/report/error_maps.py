@@ -14,8 +14,8 @@ import numpy as np
 from pipelines.data.images import encode_jpeg, encode_webp
 from pipelines.data.labels.label_formats import coloured
 from pipelines.report.pictures import data_uri, fitted
+from segment.class_groups import Groups, lowest_ids
 from segment.classes import IGNORE_INDEX
-from segment.metrics.merged_classes import Groups, lowest_ids
 
 WIDTH = 320
 """Pixels across of these pictures: there are many, and the page is to stay below three megabytes."""

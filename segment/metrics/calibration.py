@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from segment.class_groups import Groups
 from segment.classes import IGNORE_INDEX
-from segment.metrics.merged_classes import Groups, merge_labels, merge_log_probabilities
+from segment.metrics.merged_classes import merge_labels, merge_log_probabilities
 
 BINS = 15
 """Bins of equal width, as in Guo et al.; the upper end of a bin belongs to it."""

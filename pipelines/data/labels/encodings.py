@@ -8,7 +8,7 @@ told by its colours: image tools drop, add and re-order a palette's entries, and
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from pipelines.data.images import image_error, read_raw_and_palette
 from pipelines.errors import UserError
+from segment.class_groups import Groups, joined_groups, lowest_ids
 from segment.classes import PALETTE
 
 IGNORE = 255
@@ -98,6 +99,32 @@ class LabelEncoding:
         label_map[round(label_map.shape[0] * (1 - self.own_car)) :] = IGNORE
         return label_map
 
+    def merging(self, groups: Groups) -> "LabelEncoding":
+        """The same files, read with each class of a group as the group's lowest; itself where that changes nothing.
+
+        Args:
+            groups: Train ids of each group; no class is in two.
+
+        Raises:
+            ValueError: A class is in two groups, or twice in one.
+        """
+        lowest = lowest_ids(groups)
+        tables = (self.ids, self.colours)
+        ids, colours = ({value: lowest[train_id] for value, train_id in table.items()} for table in tables)
+        if (ids, colours) == tables:
+            return self
+        merged = _as_text(groups)
+        own = tuple(frozenset(lowest[train_id] for train_id in group) for group in self.merged)
+        return replace(
+            self,
+            name=f"{self.name}_merging_{merged.replace(' ', '_')}",
+            description={**self.description, "merging": merged},
+            ids=ids,
+            colours=colours,
+            absent=frozenset({*ids.values(), *colours.values()} - {lowest[train_id] for train_id in self.train_ids}),
+            merged=tuple(map(frozenset, joined_groups((*groups, *own)))),
+        )
+
     def to_json(self) -> dict[str, str]:
         """What `from_json` needs to find this encoding again."""
         return dict(self.description)
@@ -108,12 +135,13 @@ class LabelEncoding:
         options = dict(description)
         if not all(isinstance(value, str) for value in options.values()):
             raise UserError(f"Label encoding {options}: every value must be text")
+        groups = _as_groups(options.pop("merging", ""), description)
         reader = options.pop("reader", "")
         if reader not in ENCODINGS:
             raise UserError(f"Label encoding {dict(description)}: reader must be one of {', '.join(ENCODINGS)}")
         try:
-            return ENCODINGS[reader](**options)
-        except TypeError as error:
+            return ENCODINGS[reader](**options).merging(groups)
+        except (TypeError, ValueError) as error:
             raise UserError(f"Label encoding {dict(description)}: {error}") from error
 
     def _without_palette(self, values: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -191,6 +219,21 @@ class LabelEncoding:
             found = [(c >> 16, c >> 8 & 255, c & 255) for c in np.unique(pixels).tolist()]
             raise _unknown_colours(found, self.colours)
         return train_ids[place]
+
+
+def _as_text(groups: Groups) -> str:
+    """Groups as a description holds them: "1+9 11+12"."""
+    return " ".join("+".join(map(str, group)) for group in sorted(map(sorted, groups)))
+
+
+def _as_groups(text: str, description: Mapping[str, Any]) -> Groups:
+    """What `_as_text` wrote; UserError for anything else."""
+    if not re.fullmatch(r"(\d+(\+\d+)*( |$))*", text):
+        raise UserError(f"Label encoding {dict(description)}: merging must be groups of train ids, as in '1+9 11+12'")
+    groups = [[int(number) for number in group.split("+")] for group in text.split()]
+    if any(number >= len(PALETTE) for group in groups for number in group):
+        raise UserError(f"Label encoding {dict(description)}: merging names train ids above {len(PALETTE) - 1}")
+    return groups
 
 
 def _looked_up_wide(table: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pipelines.data.frames import FrameSet
 from pipelines.data.labels.encodings import LabelEncoding
+from segment.class_groups import counted_once, joined_groups
 from segment.classes import CLASS_NAMES
-from segment.metrics.merged_classes import counted_once, joined_groups
 
 
 @dataclass(frozen=True)

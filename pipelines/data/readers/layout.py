@@ -70,6 +70,10 @@ class LayoutSettings(Settings):
             )
         return folder
 
+    def label_encoding(self) -> LabelEncoding | None:
+        """How the labels of this set are written, as far as its settings tell; None where it has none."""
+        return None
+
     def selected(self, frames: list[Frame]) -> list[Frame]:
         """The frames that `every` and `first` leave."""
         return list(islice(frames[:: self.every], self.first))
@@ -103,10 +107,6 @@ class PatternSettings(LayoutSettings):
         if not pattern:
             raise ValueError("the pattern of the images must not be empty")
         return pattern
-
-    def label_encoding(self) -> LabelEncoding | None:
-        """How the labels of this set are written; None where it has none."""
-        return None
 
     def find(self, data: Path) -> Found:
         """All frames of the set.

@@ -20,11 +20,12 @@ import torch
 from pipelines.data.files import write_atomically
 from pipelines.data.images import read_raw
 from pipelines.engine.runs import read_json, write_json
+from segment.class_groups import class_titles, counted_once
 from segment.classes import CATEGORIES, CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.metrics.boundaries import boundary_iou
 from segment.metrics.calibration import BINS, Reliability
 from segment.metrics.instances import instance_iou, instance_iou_of_categories
-from segment.metrics.merged_classes import class_titles, counted_once, merge_classes
+from segment.metrics.merged_classes import merge_classes
 from segment.metrics.regions import (
     accuracy_per_class,
     bootstrap_interval,

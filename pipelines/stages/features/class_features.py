@@ -16,8 +16,9 @@ from pipelines.data.frames import FrameSet
 from pipelines.engine.launch import Machine
 from pipelines.runtimes.divergence import refuse_diverged
 from pipelines.runtimes.frame_prediction import as_seen
+from segment.class_groups import Groups
 from segment.classes import IGNORE_INDEX
-from segment.metrics.merged_classes import Groups, merge_labels
+from segment.metrics.merged_classes import merge_labels
 from segment.networks.segmenter import Segmenter
 
 FrameOfSet = tuple[FrameSet, int]

@@ -40,8 +40,8 @@ from pipelines.stages.comparison.origin import origin
 from pipelines.stages.features.class_features import ClassFeatures, FrameOfSet, class_features
 from pipelines.stages.features.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
 from pipelines.stages.quality.translation_quality import evenly
+from segment.class_groups import Groups, class_titles
 from segment.metrics.features import centroid_distance, domain_probe, maximum_mean_discrepancy
-from segment.metrics.merged_classes import Groups, class_titles
 from segment.networks.segmenter import Segmenter
 
 PAIRS = (("source", "target"), ("translated", "target"), ("source", "translated"))

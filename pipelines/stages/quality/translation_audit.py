@@ -29,8 +29,9 @@ from pipelines.report.pages.audit_page import Audit, AuditedFrame, AuditPicture,
 from pipelines.runtimes.frame_prediction import Predictor
 from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
 from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, load_expert, scored_classes
+from segment.class_groups import class_titles
 from segment.classes import CLASS_NAMES
-from segment.metrics.merged_classes import class_titles, merge_classes
+from segment.metrics.merged_classes import merge_classes
 from segment.metrics.regions import confusion_matrix
 from translate.quality.consistency import class_flips, label_consistency
 from translate.quality.structure import structure_score

@@ -150,7 +150,7 @@ def pseudo_labelled_batches(
     """The arm's mixture of frames, and target frames with the labels that its teachers gave them."""
     settings = workspace.experiment.segmenter
     source = labelled_batches(workspace, seed, arm, processes)
-    labelled = with_pseudo_labels(workspace.target, workspace.pseudo_labels(seed))
+    labelled = workspace.merging(with_pseudo_labels(workspace.target, workspace.pseudo_labels(seed)))
     kept_height = largest_height(settings.height, settings.scale[1])
     pool = filled_pool("pseudo-labelled target", labelled, kept_height, labels=True, processes=processes)
     target = LabelledBatches(

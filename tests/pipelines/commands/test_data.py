@@ -3,11 +3,12 @@
 import shutil
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from pipelines.commands.data import data_check, data_toyworld
-from pipelines.data.images import image_size
+from pipelines.data.images import image_size, write_image
 from pipelines.errors import SomeInputsFailedError
 
 
@@ -22,6 +23,17 @@ def test_every_set_is_read(on_tiny):
     said = on_tiny(data_check)
     assert [said.count(f"[{part}]") for part in ("source", "target", "validation")] == [1, 1, 1]
     assert said.count(": ok") == 3
+
+
+def test_classes_that_the_validation_labels_merge_are_named(on_tiny, tmp_path):
+    """And each set is shown as its files are: the sources' vegetation is counted as such."""
+    write_image(tmp_path / "idd/leftImg8bit/train/5/000001_image.jpg", np.zeros((4, 6, 3), np.uint8))
+    write_image(tmp_path / "idd/gtFine/train/5/000001_label.png", np.zeros((4, 6), np.uint8))
+    validation = f'[{{ reader = "idd_lite", root = "{tmp_path / "idd"}" }}]'
+    said = on_tiny(data_check, "--set", f"validation={validation}")
+    assert "[classes] the validation labels merge some, so all sets are learnt so: sidewalk + terrain; building" in said
+    source = said[said.index("[source]") : said.index("[target]")]
+    assert "vegetation" in source and "vegetation      0.000%" not in source
 
 
 def test_sets_with_problems_are_counted_after_all_were_read(tiny_config, tmp_path):

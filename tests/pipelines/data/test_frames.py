@@ -81,6 +81,15 @@ def test_frames_of_several_encodings_have_no_single_one(frames_of):
     assert mixed.encodings == {TRAIN_IDS, other} and mixed.encoding is None
 
 
+def test_classes_of_a_group_are_read_as_one(frames_of):
+    frames = frames_of(8, None, 2, 255)
+    merging = frames.merging([(2, 8)])
+    assert [int(merging.read_label_map(index)[0, 0]) for index in (0, 2, 3)] == [2, 2, 255]
+    assert not merging.has_label_map(1) and merging.frames[1] is frames.frames[1]
+    assert (frames.read_label_map(0) == 8).all()
+    assert frames.merging([]) is frames
+
+
 def test_whether_any_label_counts(frames_of):
     assert frames_of(255, None, 0).shows_a_class()
     assert not frames_of(255, 255).shows_a_class() and not frames_of(None).shows_a_class()

@@ -1,5 +1,6 @@
 """Where an experiment's stages put their output, and which frames serve which of them."""
 
+import numpy as np
 import pytest
 
 from pipelines.data.images import write_image
@@ -59,3 +60,22 @@ def test_of_a_set_only_the_labelled_frames_serve_the_segmenter(own_frames):
     workspace = Workspace(workspace.experiment, frames, frames.parent / "run")
     with pytest.raises(NoInputsError, match="no source frame has a label map"):
         _ = workspace.labelled_source
+
+
+def test_all_labels_are_read_with_the_classes_of_the_validation_labels(own_frames):
+    """IDD-lite tells seven groups apart: the source's and the target's vegetation (8) is learnt as building (2)."""
+    make, frames = own_frames
+    write_image(frames / "idd/leftImg8bit/train/5/000001_image.jpg", np.zeros((4, 6, 3), np.uint8))
+    write_image(frames / "idd/gtFine/train/5/000001_label.png", np.full((4, 6), 5, np.uint8))
+    content = make().experiment.model_dump(mode="json")
+    content["validation"] = [{"reader": "idd_lite", "root": str(frames / "idd")}]
+    seven = Workspace(type(make().experiment).model_validate(content), frames, frames.parent / "run")
+    kept = {0, 1, 2, 3, 10, 11, 13, 255}
+    for part in ("labelled_source", "labelled_target", "validation"):
+        sets = getattr(seven, part)
+        found = {value for one in sets for i in range(len(one)) for value in np.unique(one.read_label_map(i))}
+        assert found and found <= kept
+    apart = make()
+    vegetation = apart.labelled_source[0].read_label_map(0) == 8
+    assert vegetation.any() and (seven.labelled_source[0].read_label_map(0)[vegetation] == 2).all()
+    assert segmenter_inputs(seven, 0, "oracle")["frames"] != segmenter_inputs(apart, 0, "oracle")["frames"]

@@ -320,6 +320,58 @@ class TestSwappedChannels:
             encodings.synthia().decode(save(tmp_path, [[(0, 5, 3), (0, 0, 8)]], bits16=True))
 
 
+SEVEN = ((1, 9), (11, 12), range(13, 19), range(3, 8), (2, 8))
+"""Groups of train ids; road and sky stand alone."""
+
+
+class TestMerging:
+    def test_by_hand(self, tmp_path):
+        """Road, sidewalk, terrain, vegetation, fence, rider, truck, parking (ignored) as Cityscapes numbers them."""
+        encoding = encodings.cityscapes().merging(SEVEN)
+        decoded = encoding.decode(save(tmp_path, [[7, 8, 22, 21, 13, 25, 27, 9]]))
+        assert decoded.tolist() == [[0, 1, 1, 2, 3, 11, 13, 255]]
+        assert encoding.train_ids == {0, 1, 2, 3, 10, 11, 13} and sorted(map(sorted, encoding.merged)) == [
+            [1, 9], [2, 8], [3, 4, 5, 6, 7], [11, 12], [13, 14, 15, 16, 17, 18],
+        ]  # fmt: skip
+
+    def test_of_colours(self, tmp_path):
+        encoding = encodings.carla("0.9.12", "palette").merging(SEVEN)
+        vegetation, traffic_light = (107, 142, 35), (250, 170, 30)
+        assert encoding.decode(save(tmp_path, [[vegetation, traffic_light]])).tolist() == [[2, 3]]
+
+    def test_what_cannot_be_told_apart_already_is_joined(self):
+        """CamVid's bicyclist may be a bicycle, which is among the vehicles: persons and vehicles are not told apart."""
+        encoding = encodings.camvid().merging(SEVEN)
+        assert frozenset(range(11, 19)) in encoding.merged
+        assert encoding.train_ids == {0, 1, 2, 3, 10, 11, 13}
+
+    def test_a_class_that_no_file_holds_stays_absent_unless_its_group_has_another(self):
+        assert 9 not in encodings.synthia().train_ids
+        assert encodings.synthia().merging([(1, 9)]).train_ids == encodings.synthia().train_ids
+        assert encodings.synthia().merging([(9, 10)]).train_ids == encodings.synthia().train_ids - {10} | {9}
+
+    @pytest.mark.parametrize(("encoding", "groups"), [(encodings.idd_lite(), SEVEN), (encodings.cityscapes(), ())])
+    def test_what_changes_nothing_is_the_encoding_itself(self, encoding, groups):
+        assert encoding.merging(groups) is encoding
+
+    def test_there_and_back(self, tmp_path):
+        encoding = encodings.carla("0.9.14", own_car="0.25").merging(SEVEN)
+        again = LabelEncoding.from_json(json.loads(json.dumps(encoding.to_json())))
+        assert again == encoding != encodings.carla("0.9.14", own_car="0.25")
+        assert again.ids == encoding.ids and again.own_car == 0.25
+        assert again.to_json()["merging"] == "1+9 2+8 3+4+5+6+7 11+12 13+14+15+16+17+18"
+        assert pickle.loads(pickle.dumps(encoding)) == encoding
+
+    def test_equal_names_mean_equal_groups(self):
+        encoding = encodings.cityscapes()
+        assert encoding.merging([(9, 1)]) == encoding.merging([(1, 9)]) != encoding.merging([(1, 8)])
+
+    @pytest.mark.parametrize("merging", ["19+3", "1+9 9+2", "1-9", "a+b", "+"])
+    def test_strange_groups_are_a_user_error(self, merging):
+        with pytest.raises(UserError, match="Label encoding"):
+            LabelEncoding.from_json({"reader": "cityscapes", "merging": merging})
+
+
 class TestVersions:
     @pytest.mark.parametrize(
         ("version", "table"),
