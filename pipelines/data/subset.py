@@ -38,14 +38,19 @@ def labelled_subset(sets: Sequence[FrameSet], wanted: SubsetSize | None, seed: i
         chosen = _listed(data / wanted, names)
     else:
         count = wanted if isinstance(wanted, int) else max(round(wanted * len(names)), 1)
-        if count > len(names):
-            raise UserError(f"labelled_target is {wanted}, but only {len(names)} target frames have a label map")
+        refuse_more_than_labelled(count, len(names))
         chosen = set(sorted(names, key=lambda name: key_number(seed, "labelled_target", name))[:count])
     reduced = [
         replace(frames, frames=[frame for frame in frames.frames if f"{frames.name}/{frame.name}" in chosen])
         for frames in sets
     ]
     return [frames for frames in reduced if len(frames)]
+
+
+def refuse_more_than_labelled(wanted: int, labelled: int) -> None:
+    """UserError where more target frames are wanted than have a label map."""
+    if wanted > labelled:
+        raise UserError(f"labelled_target is {wanted}, but only {labelled} target frames have a label map")
 
 
 def _listed(path: Path, names: Sequence[str]) -> set[str]:

@@ -81,6 +81,12 @@ class VariantSettings(Settings):
             return self
         if self.settings or self.labels or self.start_from is not None or not self.train_segmenter:
             raise ValueError(f"variant {self.name} is an average of others and trains nothing; leave its settings out")
+        if len(set(self.average)) < max(len(self.average), 2):
+            named = ", ".join(self.average)
+            raise ValueError(
+                f"variant {self.name} averages {named}; name two others at least, each once (`weights` say how much "
+                "each counts)"
+            )
         if self.weights is not None and len(self.weights) != len(self.average):
             raise ValueError(
                 f"variant {self.name} has {len(self.weights)} weights for {len(self.average)} variants; give one each"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.readers.drawn import ToyWorldSettings
+from pipelines.data.subset import refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import list_checkpoints, resolve_checkpoint, step_of
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels
@@ -77,7 +78,7 @@ def _sets(workspace: Workspace) -> list[str]:
     for part in ("source", "target", "validation"):
         for settings in getattr(workspace.experiment, part):
             if isinstance(settings, ToyWorldSettings):
-                found = f"{settings.frames} frames, drawn when needed"
+                found = f"{settings.used} frames, drawn when needed"
             else:
                 (frames,) = workspace.sets.open([settings])
                 found = f"{len(frames)} frames, {len(frames.only_labelled())} with a label map"
@@ -132,12 +133,24 @@ def _frames(workspace: Workspace, seed: int, arm: str, settings: SegmenterSettin
     if shares["source"] > 0:
         used.append(_counted(experiment.source, lambda: workspace.labelled_source, "labelled source frames"))
     if shares["target"] > 0 or (settings.adaptation is not None and learns_from_labels(settings.method)):
+        _refuse_more_labels_than_drawn(workspace, arm)
         used.append(
             _counted(experiment.target, lambda: _labelled_target(workspace, seed, arm), "labelled target frames")
         )
     if settings.adaptation is not None:
         used.append(_counted(experiment.target, lambda: workspace.target, "target frames"))
     return used
+
+
+def _refuse_more_labels_than_drawn(workspace: Workspace, arm: str) -> None:
+    """UserError where more labels are wanted than there will be; how many that is, is known before they are drawn."""
+    wanted, settings = workspace.experiment.labelled_target, workspace.experiment.target
+    if ARMS[arm].sees_all_labels or not isinstance(wanted, int) or not _drawn(settings):
+        return
+    found = [one for one in settings if not isinstance(one, ToyWorldSettings)]
+    labelled = sum(len(frames.only_labelled()) for frames in workspace.sets.open(found))
+    drawn = sum(one.used for one in settings if isinstance(one, ToyWorldSettings))
+    refuse_more_than_labelled(wanted, labelled + drawn)
 
 
 def _labelled_target(workspace: Workspace, seed: int, arm: str) -> list[FrameSet]:

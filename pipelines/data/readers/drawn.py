@@ -33,6 +33,11 @@ class ToyWorldSettings(LayoutSettings):
         width, height = self.size
         return data / (self.root or f"toyworld-{self.renderer}-{width}x{height}-seed{self.seed}")
 
+    @property
+    def used(self) -> int:
+        """How many of the frames `every` and `first` leave; all have labels."""
+        return len(range(self.frames)[:: self.every][: self.first])
+
     def draw(self, data: Path, progress: Callable[[int], None] | None = None) -> None:
         """Draw the frames that are not there yet; `progress` hears how many are."""
         draw_toy_world(self.folder(data), self.renderer, self.frames, self.size, self.seed, progress=progress)

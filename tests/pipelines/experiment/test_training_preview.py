@@ -32,6 +32,7 @@ warmup_steps = 5
 """
 PHOTOS = 'name = "photos"\nreader = "folder"\nroot = "photos"'
 CAMERA = 'name = "camera"\nreader = "toyworld"\nrenderer = "camera"\nframes = 8'
+DRIVE = 'name = "drive"\nreader = "camvid"\nroot = "drive"'
 STEP = "lraspp, 30 steps, batch 4 of 64x32"
 
 
@@ -121,3 +122,19 @@ def test_variants_in_their_order_each_once(experiment, tmp_path):
     assert lines[3].endswith(f"{learner}, from labelled source frames, target frames; after once")
     assert "the mean of once, twice" in lines[4] and ": cut, " in lines[5]
     assert lines[-1] == LAST_LINE and not (tmp_path / "run").exists()
+
+
+def test_more_labels_than_will_be_drawn_are_refused_before_they_are(experiment, tmp_path):
+    """Of 8 frames every third one is used: 3 of them, and all have labels. There is no more to be known by drawing."""
+    budgets = '[[variant]]\nname = "few"\nlabels = [{}, "all"]\n'
+    every_third = f"{CAMERA}\nevery = 3"
+    lines = preview_variants(experiment(budgets.format(3), every_third))
+    assert lines[1] == f"{'target':<16}  camera: 3 frames, drawn when needed"
+    assert any("few_labels_3, seed 0" in line for line in lines)
+    with pytest.raises(UserError, match=r"^labelled_target is 4, but only 3 target frames have a label map$"):
+        preview_variants(experiment(budgets.format(4), every_third))
+    for folder in ("train", "trainannot"):
+        (tmp_path / "data/drive" / folder).mkdir(parents=True)
+        (tmp_path / "data/drive" / folder / "a.png").touch()
+    with pytest.raises(UserError, match=r"^labelled_target is 5, but only 4 "):
+        preview_variants(experiment(budgets.format(5), f"{every_third}\n[[target]]\n{DRIVE}"))

@@ -100,7 +100,8 @@ def test_few_labels_alone_have_a_folder_for_each_number(variants):
 
 TRAINED = '[[variant]]\nname = "trained"\n'
 TRANSLATOR_ALONE = '[[variant]]\nname = "translator_alone"\ntrain_segmenter = false\n'
-MEAN = '[[variant]]\nname = "mean"\naverage = ["trained"]\n'
+OTHER = '[[variant]]\nname = "other"\n'
+MEAN = OTHER + '[[variant]]\nname = "mean"\naverage = ["trained", "other"]\n'
 BUDGETS = '[[variant]]\nname = "budgets"\nlabels = [1, 2]\n'
 
 
@@ -124,9 +125,14 @@ def taught_by(*others, name="second"):
         (TRAINED + MEAN + taught_by("trained", "mean"), r"teachers names variant mean, which trains no segmenter"),
         (BUDGETS + starting_from("budgets"), "name one of budgets_1_labels, budgets_2_labels"),
         (
-            TRAINED + MEAN + MEAN.replace("mean", "again").replace("trained", "mean"),
+            TRAINED + MEAN + '[[variant]]\nname = "again"\naverage = ["other", "mean"]\n',
             "again averages mean, which trains",
         ),
+        (
+            TRAINED + MEAN.replace('"trained", ', ""),
+            r"variant mean averages other; name two others at least, each once \(`weights` say how much each counts\)$",
+        ),
+        (TRAINED + MEAN.replace("trained", "other"), "variant mean averages other, other; name two others at least"),
         (TRANSLATOR_ALONE + MEAN.replace("trained", "translator_alone"), "averages translator_alone, which trains no"),
         (TRAINED.replace("trained", "oracle"), "variant oracle is called as a row of the table is anyway"),
         (TRAINED.replace("trained", "few_labels_2"), "variant few_labels_2 is called as a row"),
