@@ -31,8 +31,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import plan_folder
 from pipelines.batch_inference.work import JobControl
 from pipelines.data.images import read_image, write_image
 from pipelines.engine.launch import choose_machine, describe_machine
@@ -82,7 +82,7 @@ def our_loop(source: Path, output: Path, channels: int, device: str, mode: str, 
     """The command's own stage with an accelerated network."""
     keep_freed_memory()
     network = accelerated(generator(channels).to(device), mode, runtime)
-    frames = plan_folder(source, output)
+    frames = plan_input(source, output)[0]
 
     def translate(image: Tensor) -> Tensor:
         return to_unit(network(to_signed(image)))

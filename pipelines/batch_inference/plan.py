@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import ENCODERS
 from pipelines.data.listing import read_listing
-from pipelines.data.readers.folder import FolderSettings
 from pipelines.data.readers.layout import Frame, distinct_names
 from pipelines.errors import UserError
 
@@ -59,36 +58,12 @@ class FrameToTranslate:
         return [*label, *((side.path, side.output) for side in self.sidecars)]
 
 
-def plan_folder(
-    input: Path, output: Path, images: str = "{name}.*", suffix: str | None = None
-) -> list[FrameToTranslate]:
-    """Every image in a folder and below it, mirrored under its own relative path. Hidden files are left out.
-
-    Images in formats that are not read are planned too: each fails when its turn comes, and is listed with its reason.
-
-    Args:
-        input: Folder that is read.
-        output: Folder that will be written; neither may hold the other.
-        images: Pattern of the images, "{name}" for the frame's name and a final ".*" for any image suffix.
-        suffix: Of the translated images, a key of ENCODERS; None: each keeps its own.
+def plan_listing(listing: Path, output: Path, suffix: str | None = None) -> list[FrameToTranslate]:
+    """The images that a list file names, mirrored under the paths that it gives; one that is missing fails when its
+    turn comes.
 
     Raises:
-        UserError: A bad pattern, folders within each other, or two images that would be written to one file.
-        NoInputsError: No image follows the pattern.
-    """
-    refuse_nested(input, output)
-    try:
-        found = FolderSettings(reader="folder", root=".", images=images).find(input)
-    except ValidationError as error:
-        raise UserError(f"images = {images!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
-    frames = [_of_file(frame, input, suffix) for frame in (*found.frames, *found.unread)]
-    refuse_collisions(frames)
-    return frames
-
-
-def plan_listing(listing: Path, output: Path, suffix: str | None = None) -> list[FrameToTranslate]:
-    """The images that a list file names, mirrored under the paths that it gives; raises as `plan_folder`, and where
-    the list is wrong. A listed file that is missing fails when its turn comes.
+        UserError: The list is wrong, or two images would be written to one file.
     """
     sources = read_listing(listing)
     names = distinct_names([(str(source.with_suffix("")), str(source)) for source in sources])
@@ -111,10 +86,19 @@ def _of_file(frame: Frame, root: Path, suffix: str | None) -> FrameToTranslate:
 
 
 def plan_set(frame_set: FrameSet, output: Path, suffix: str | None = None) -> list[FrameToTranslate]:
-    """Every frame of one data set, images and label maps under their own paths relative to its root; raises as
-    `plan_folder`, and plans images that are not read likewise.
+    """Every frame of one data set, images and label maps mirrored under their own paths relative to its root.
+
+    Images in formats that are not read are planned too: each fails when its turn comes, and is listed with its reason.
+
+    Args:
+        frame_set: The set.
+        output: Folder that will be written; neither it nor the set's may hold the other.
+        suffix: Of the translated images, a key of ENCODERS; None: each keeps its own.
+
+    Raises:
+        UserError: Folders within each other, or two images that would be written to one file.
     """
-    refuse_nested(frame_set.root, output)
+    _refuse_nested_set(frame_set, output)
     frames = [_planned(frame_set, index, suffix, PurePosixPath()) for index in range(len(frame_set))]
     frames += [_of_file(frame, frame_set.root, suffix) for frame in frame_set.unread]
     refuse_collisions(frames)
@@ -125,11 +109,11 @@ def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str | None = ".png
     """Every frame of data sets, each set in a folder of its name, images and label maps under their own relative paths.
 
     Raises:
-        UserError: As `plan_folder`; also two sets of one name, or a name that cannot be a folder's.
+        UserError: As `plan_set`; also two sets of one name, or a name that cannot be a folder's.
     """
     frames: list[FrameToTranslate] = []
     for frame_set in sets:
-        refuse_nested(frame_set.root, output)
+        _refuse_nested_set(frame_set, output)
         if not frame_set.name or "/" in frame_set.name or frame_set.name.startswith("."):
             raise UserError(
                 f"Data set {frame_set.name!r}: a folder gets its name; choose one without '/' and leading '.'"
@@ -210,6 +194,13 @@ def refuse_nested(input: Path, output: Path) -> None:
     if read == written or read in written.parents or written in read.parents:
         how = "are the same folder" if read == written else "lie within each other"
         raise UserError(f"Input {input} and output {output} {how}; choose an --output beside the input")
+
+
+def _refuse_nested_set(frame_set: FrameSet, output: Path) -> None:
+    """Refuse what `refuse_nested` does, of the set's folder and of every one in it: it may be a link to elsewhere."""
+    images = [frame.image.relative_to(frame_set.root) for frame in (*frame_set.frames, *frame_set.unread)]
+    for folder in sorted({Path()}.union(*(image.parents for image in images))):
+        refuse_nested(frame_set.root / folder, output)
 
 
 def refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:

@@ -2,9 +2,9 @@ import os
 
 import pytest
 
+from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.plan import (
     FrameToTranslate,
-    plan_folder,
     plan_listing,
     plan_sets,
     refuse_touching_inputs,
@@ -19,6 +19,10 @@ def touch(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"")
+
+
+def plan_folder(source, output, suffix=None, images="{name}.*"):
+    return plan_input(source, output, reader_settings=[f"images={images}"], suffix=suffix)[0]
 
 
 def outputs(frames):
@@ -85,12 +89,26 @@ def test_input_and_output_must_not_overlap(tmp_path):
             plan_folder(tmp_path / "in", tmp_path / output)
 
 
+@pytest.mark.parametrize("output", ["elsewhere/deep/out", "elsewhere"])
+def test_a_link_inside_the_input_must_not_lead_to_the_output(tmp_path, output):
+    """What a first run writes, a second one would take for input; both are refused, and in the same words."""
+    touch(tmp_path / "in", "a.png")
+    touch(tmp_path / "elsewhere", "deep/b.png")
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"in/linked(/deep)? and output .*(same folder|within each other)"):
+            plan_folder(tmp_path / "in", tmp_path / output)
+        touch(tmp_path / output, "a.png", "linked/deep/b.png")
+    frames = plan_folder(tmp_path / "in", tmp_path / "beside")
+    assert {"a.png", "linked/deep/b.png"} < set(outputs(frames))
+
+
 def test_nothing_to_translate(tmp_path):
     touch(tmp_path / "in", "readme.txt", ".a.png")
     with pytest.raises(NoInputsError, match="no image"):
         plan_folder(tmp_path / "in", tmp_path / "out")
-    with pytest.raises(UserError, match="does not exist"):
-        plan_folder(tmp_path / "nowhere", tmp_path / "out")
+    with pytest.raises(UserError, match="nowhere is not a folder"):
+        plan_input(tmp_path / "nowhere", tmp_path / "out")
 
 
 def frame_set(root, name="carla"):

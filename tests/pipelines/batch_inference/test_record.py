@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import plan_folder
 from pipelines.data.images import write_image
 from pipelines.data.manifest import JOURNAL, Journal, read_manifest
 from pipelines.errors import Interrupted, StorageError, UserError
@@ -97,13 +97,13 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import plan_folder
+from pipelines.batch_inference.inputs import plan_input
 from pipelines.stages.translating.translate_frames import translate_frames
 def slow(image):
     time.sleep(0.05)
     return 1 - image
 source, output = Path(sys.argv[1]), Path(sys.argv[2])
-translate_frames(plan_folder(source, output), output, Network(slow, 2), {"checkpoint_sha256": "c" * 64})
+translate_frames(plan_input(source, output)[0], output, Network(slow, 2), {"checkpoint_sha256": "c" * 64})
 """
 
 
@@ -111,7 +111,7 @@ def test_killed_from_outside_in_an_interpreter_of_its_own(tmp_path):
     for index in range(12):
         write_image(tmp_path / f"in/{index:02}.png", paint(index))
     identity = {"checkpoint_sha256": "c" * 64}
-    frames = plan_folder(tmp_path / "in", tmp_path / "out")
+    frames = plan_input(tmp_path / "in", tmp_path / "out")[0]
     translate_frames(frames, tmp_path / "undisturbed", Network(negative, 2), identity)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in"), str(tmp_path / "out")]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[3])

@@ -281,7 +281,7 @@ def test_the_leftovers_of_a_killed_part_are_swept_up(source, tmp_path, undisturb
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from pipelines.batch_inference.plan import plan_folder
+from pipelines.batch_inference.inputs import plan_input
 from pipelines.stages.translating.translate_frames import translate_frames
 from pipelines.batch_inference.work import JobControl
 from pipelines.batch_inference.network import Network
@@ -289,7 +289,7 @@ from pipelines.batch_inference.shards import Part
 source, output = Path(sys.argv[1]), Path(sys.argv[2])
 part = Part.of_environment()
 identity = {"checkpoint_sha256": "c" * 64}
-frames, network, control = plan_folder(source, output), Network(lambda x: 1 - x), JobControl(part=part)
+frames, network, control = plan_input(source, output)[0], Network(lambda x: 1 - x), JobControl(part=part)
 summary = translate_frames(frames, output, network, identity, control=control)
 print(json.dumps([str(part), summary.part is None]))
 """

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import plan_folder
 from pipelines.data.images import encode_png, write_image
 from pipelines.errors import UserError
 from pipelines.stages.translating.translate_frames import translate_frames
@@ -51,7 +51,7 @@ def test_what_a_format_cannot_hold_costs_one_frame(tmp_path):
     (tmp_path / "in").mkdir()
     cv2.imwrite(str(tmp_path / "in/wide.png"), np.zeros((1, 17000, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "in/small.png"), np.zeros((1, 17, 3), np.uint8))
-    plan = plan_folder(tmp_path / "in", tmp_path / "out", suffix=".webp")
+    plan = plan_input(tmp_path / "in", tmp_path / "out", suffix=".webp")[0]
     summary = translate_frames(plan, tmp_path / "out", Network(negative), IDENTITY)
     assert summary.made == 1 and "17000x1 pixels do not fit into .webp" in summary.failures[0].reason
 

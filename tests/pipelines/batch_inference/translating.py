@@ -9,8 +9,9 @@ from dataclasses import fields
 import numpy as np
 import torch
 
+from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import plan_folder, plan_sets
+from pipelines.batch_inference.plan import plan_sets
 from pipelines.batch_inference.translation_options import QUALITY
 from pipelines.batch_inference.work import JobControl
 from pipelines.data.frames import FrameSet
@@ -61,7 +62,7 @@ def run(source, output, translate=negative, identity=IDENTITY, **options):
 
 
 def run_folder(source, output, translate=negative, **options):
-    return run_plan(plan_folder(source, output), output, translate, **options)
+    return run_plan(plan_input(source, output)[0], output, translate, **options)
 
 
 def run_plan(plan, output, translate=negative, identity=IDENTITY, read=None, quality=QUALITY, **options):
