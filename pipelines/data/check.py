@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.data.files import sha256_of
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
 from pipelines.data.labels.encodings import CARLA_VERSIONS, IGNORE, LabelEncoding, carla, packed
 from pipelines.data.readers.layout import Frame
-from pipelines.errors import ImageError
+from pipelines.errors import ImageError, StorageError
 from segment.classes import CLASS_NAMES
 
 ROAD, CAR = CLASS_NAMES.index("road"), CLASS_NAMES.index("car")
@@ -36,6 +37,7 @@ class SetReport:
     unreadable: list[str] = field(default_factory=list)
     unknown_values: list[str] = field(default_factory=list)
     size_mismatches: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
     version_doubts: list[str] = field(default_factory=list)
     images_without_labels: list[str] = field(default_factory=list)
     labels_without_images: list[str] = field(default_factory=list)
@@ -46,8 +48,8 @@ class SetReport:
     @property
     def ok(self) -> bool:
         """Whether every file can be used and the labels make sense. What is merely unpaired or odd is reported only."""
-        troubles = self.unreadable or self.unknown_values or self.size_mismatches or self.version_doubts
-        return not (troubles or self.without_class)
+        of_files = self.unreadable or self.unknown_values or self.size_mismatches or self.changed
+        return not (of_files or self.version_doubts or self.without_class)
 
     @property
     def without_class(self) -> bool:
@@ -82,6 +84,7 @@ def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None 
             report.images_without_labels.append(frame.name)
         else:
             _check_label(frame, frame.label, frame.encoding, size, seen, report)
+        _check_hashes(frame, report)
         if progress:
             progress(done)
     for encoding, values in seen.items():
@@ -144,6 +147,18 @@ def _check_label(
     report.class_pixels += np.bincount(label_map.ravel(), minlength=256)
     if (label_map == IGNORE).all():
         report.all_ignored.append(str(label))
+
+
+def _check_hashes(frame: Frame, report: SetReport) -> None:
+    """Whether the files are those that the set's manifest speaks of, where it has one."""
+    for file, noted in ((frame.image, frame.image_sha256), (frame.label, frame.label_sha256)):
+        if file is None or noted is None:
+            continue
+        try:
+            if sha256_of(file) != noted:
+                report.changed.append(str(file))
+        except StorageError:
+            report.changed.append(f"{file} is not there or cannot be read")
 
 
 # --- CARLA releases ----------------------------------------------------------------------------------
@@ -219,6 +234,7 @@ def format_report(report: SetReport) -> str:
     lines += _section("cannot be read", report.unreadable)
     lines += _section("hold unknown values", report.unknown_values)
     lines += _section("differ in size from their image", report.size_mismatches)
+    lines += _section("are not what the set's manifest was written of", report.changed)
     lines += _section("CARLA version in doubt", report.version_doubts)
     if labels:
         lines += _section("images without label", report.images_without_labels)

@@ -34,6 +34,9 @@ class Frame:
     image: Path
     label: Path | None = None
     encoding: LabelEncoding | None = None
+    image_sha256: str | None = None
+    """As the set's manifest has it; None where there is none. `label_sha256` likewise."""
+    label_sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -36,5 +36,6 @@ class TranslatedSettings(LayoutSettings):
 def _frame(root: Path, entry: ManifestEntry) -> Frame:
     image = root / entry.image
     if entry.label is None or entry.label_encoding is None:
-        return Frame(entry.frame, image)
-    return Frame(entry.frame, image, root / entry.label, LabelEncoding.from_json(entry.label_encoding))
+        return Frame(entry.frame, image, image_sha256=entry.image_sha256)
+    encoding = LabelEncoding.from_json(entry.label_encoding)
+    return Frame(entry.frame, image, root / entry.label, encoding, entry.image_sha256, entry.label_sha256)

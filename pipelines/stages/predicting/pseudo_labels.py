@@ -4,7 +4,7 @@ OUT/seen/SET/NAME.png        the likeliest class of every pixel, as train ids
 OUT/confidence/SET/NAME.png  how likely it is, 255 for certainty
 OUT/manifest.jsonl           both of every frame, with hashes, as of every prediction
 OUT/labels/SET/NAME.png      of these what counts: train ids, 255 below the class's threshold
-OUT/pseudo_labels.json       thresholds and counts of the classes; written last
+OUT/pseudo_labels.json       thresholds and counts of the classes, and the hashes of these maps; written last
 
 Networks look at each frame once (twice where prototypes are asked for); another choice of thresholds takes none. Label
 maps that the frames may have are never read.
@@ -146,7 +146,8 @@ def choose(output: Path, choice: Choice) -> Chosen:
     with hold(output / ".choice.lock", f"{output}: another process chooses labels in it; wait for it"):
         manifest = (output / MANIFEST).read_bytes()
         identity = {"manifest_sha256": hashlib.sha256(manifest).hexdigest(), "choice": asdict(choice)}
-        if (output / CHOSEN).is_file() and (former := read_json(output / CHOSEN))["identity"] == identity:
+        former = read_json(output / CHOSEN) if (output / CHOSEN).is_file() else {}
+        if former.get("identity") == identity and "labels_sha256" in former:
             return Chosen(**former["classes"])
         (output / CHOSEN).unlink(missing_ok=True)
         entries = read_manifest(output / MANIFEST)
@@ -158,18 +159,21 @@ def choose(output: Path, choice: Choice) -> Chosen:
                 counts += np.bincount(flat.ravel(), minlength=counts.size).reshape(counts.shape)
                 progress.reach(done)
         thresholds = class_thresholds(torch.from_numpy(counts), choice.kept_share, choice.largest_threshold).numpy()
+        hashes = {}
         with Progress("write pseudo-labels", len(entries), "frame") as progress:
             for done, entry in enumerate(entries, 1):
                 seen, confidence = _read(output, entry)
                 label_map = np.where(confidence >= thresholds[seen], seen, IGNORE_INDEX).astype(np.uint8)
-                write_atomically(output / LABELS / f"{entry.frame}.png", encode_png(label_map))
+                data = encode_png(label_map)
+                write_atomically(output / LABELS / f"{entry.frame}.png", data)
+                hashes[entry.frame] = hashlib.sha256(data).hexdigest()
                 progress.reach(done)
         chosen = Chosen(
             [threshold / (CONFIDENCES - 1) for threshold in thresholds.tolist()],
             counts.sum(1).tolist(),
             [int(counts[k, thresholds[k] :].sum()) for k in range(CLASSES)],
         )
-        write_json(output / CHOSEN, {"identity": identity, "classes": asdict(chosen)})
+        write_json(output / CHOSEN, {"identity": identity, "classes": asdict(chosen), "labels_sha256": hashes})
         return chosen
 
 
@@ -179,7 +183,7 @@ def with_pseudo_labels(sets: Sequence[FrameSet], root: Path) -> list[FrameSet]:
     Raises:
         UserError: A frame was not labelled: they are other frames than then.
     """
-    known = {entry.frame for entry in finished(root)}
+    known = {entry.frame for entry, _ in finished(root)}
     relabelled = []
     for frames in sets:
         found = []

@@ -39,6 +39,7 @@ class TestTranslated:
         write_manifest(tmp_path / "manifest.jsonl", [self.entry("b", carla), self.entry("a", city), self.entry("c")])
         frame_set = opened(tmp_path, reader="translated")
         assert [(frame.name, frame.encoding) for frame in frame_set.frames] == [("a", city), ("b", carla), ("c", None)]
+        assert {(frame.image_sha256, frame.label_sha256) for frame in frame_set.frames} == {(HASH, HASH), (HASH, None)}
         assert frame_set.encoding is None and not frame_set.labelled and frame_set.only_labelled().labelled
         assert (frame_set.read_label_map(0) == 0).all() and (frame_set.read_label_map(1) == 0).all()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.data.files import sha256_of
 from pipelines.data.frames import open_frame_set
 from pipelines.data.images import encode_png, read_raw, write_image
 from pipelines.data.manifest import MANIFEST
@@ -50,6 +51,8 @@ def test_labels_are_the_surest_share_of_each_class(write, tmp_path):
         assert np.array_equal(label[seen == k] == k, own >= threshold)
         assert chosen.pixels[k] == own.size and chosen.kept[k] == (own >= threshold).sum()
     assert set(np.unique(label)) <= {*np.unique(seen), IGNORE_INDEX}
+    hashes = json.loads((tmp_path / "out" / CHOSEN).read_text())["labels_sha256"]
+    assert hashes == {entry["frame"]: sha256_of(tmp_path / f"out/labels/{entry['frame']}.png") for entry in entries}
     assert "all" in chosen.table() and "%" in chosen.table()
 
 
