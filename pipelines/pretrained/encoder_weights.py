@@ -1,7 +1,7 @@
 """Weights of an encoder that was trained elsewhere, mostly on ImageNet, to start a segmenter from; when asked for.
 
-They come from a file, or from the cache in which torchvision keeps what it has downloaded. Nothing is downloaded here:
-a run on a machine without a network must not differ from the same run on one with.
+They come from a file, from an installed package, or from the cache in which torchvision keeps what it has downloaded.
+Nothing is downloaded here: a run on a machine without a network must not differ from the same run on one with.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,13 +16,14 @@ from torchvision import models
 
 from pipelines.data.files import open_regular, sha256_of
 from pipelines.errors import CheckpointError, UserError
+from pipelines.experiment.segmenters import PACKAGE, TORCHVISION
+from pipelines.pretrained.inputs import NetworkInput
+from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
 from pipelines.pretrained.published_translators import read_published
 from segment.networks.deeplabv2 import with_our_input
+from segment.networks.efficientnet_lite import EfficientNetLiteClassifier
 from segment.networks.encoder_weights import EncoderMatch, match_encoder, unwrapped
-from segment.networks.segmenter import Segmenter
-
-TORCHVISION = "torchvision"
-"""The source that is no file."""
+from segment.networks.segmenter import IMAGENET_MEAN, IMAGENET_STD, Segmenter
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,19 @@ def load_encoder(network: Segmenter, source: str) -> str:
     Args:
         network: On any device.
         source: Path of a file, .safetensors or a state dict of torch.save, which is unpickled where it can do no harm;
-            or "torchvision" for that library's ImageNet weights of this encoder, from its cache.
+            "torchvision" for that library's ImageNet weights of this encoder, from its cache; or "package" for those
+            that an installed package carries.
 
     Returns:
         One line for the run's record: the file, its hash, and how many tensors were loaded, missing and unexpected.
 
     Raises:
-        UserError: The file is not there, cannot be read safely, or not one of its tensors fits.
+        UserError: The file or package is not there, cannot be read safely, or not one of its tensors fits.
     """
-    path = torchvision_file(network) if source == TORCHVISION else Path(source)
+    files = {TORCHVISION: torchvision_file, PACKAGE: package_file}
+    path = files[source](network) if source in files else Path(source)
     weights = read_weights(path)
-    taken = "taken for red-first input by ImageNet's statistics"
+    taken = f"taken for {_input(network)}"
     if _is_blue_first(weights):
         weights = with_our_input(_plain(weights))
         taken = "made for blue-first input in 0..255, rewritten for ours"
@@ -106,13 +109,52 @@ def torchvision_encoder(network: Segmenter) -> str | None:
     for name, published in ENCODERS.items():
         with torch.device("meta"):
             weights = published.build(weights=None).state_dict()
-        try:
-            match = match_encoder(network, weights)
-        except ValueError:
-            continue
-        if all(key.startswith(published.classifier) for key in match.unexpected):
+        if _fits(network, weights, published.classifier):
             return name
     return None
+
+
+def package_file(network: Segmenter) -> Path:
+    """The file of ImageNet weights of the network's encoder that a package brought along.
+
+    Raises:
+        UserError: No package carries such an encoder, or it is not installed.
+        CheckpointError: Its file is damaged.
+    """
+    name = packaged_encoder(network)
+    if name is None:
+        raise UserError(
+            f"encoder_weights is {PACKAGE!r}, and no package has any for {type(network).__name__}, only for networks "
+            f"with {', '.join(PACKAGES)}; give the path of a file, or leave encoder_weights out"
+        )
+    return packaged_file(name)
+
+
+def packaged_encoder(network: Segmenter) -> str | None:
+    """Key of PACKAGES: the one of which everything but the head fits into the network; None if there is none."""
+    for name, package in PACKAGES.items():
+        with torch.device("meta"):
+            weights = EfficientNetLiteClassifier(package.variant).state_dict()
+        if _fits(network, weights, package.head):
+            return name
+    return None
+
+
+def _fits(network: Segmenter, weights: Mapping[str, Tensor], classifier: str | tuple[str, ...]) -> bool:
+    """Whether the network has a place for everything but what belongs to the classifier."""
+    try:
+        match = match_encoder(network, weights)
+    except ValueError:
+        return False
+    return all(key.startswith(classifier) for key in match.unexpected)
+
+
+def _input(network: Segmenter) -> str:
+    """What the network is given of an image, in the words of a run's record."""
+    mean, std = (values.flatten().cpu() for values in (network.image_mean, network.image_std))
+    if torch.allclose(mean, torch.tensor(IMAGENET_MEAN)) and torch.allclose(std, torch.tensor(IMAGENET_STD)):
+        return "red-first input by ImageNet's statistics"
+    return str(NetworkInput(tuple((255 * mean).tolist()), tuple((255 * std).tolist()), 255))
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

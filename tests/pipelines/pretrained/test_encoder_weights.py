@@ -11,10 +11,12 @@ from torch import nn
 from torchvision import models
 
 from pipelines.errors import CheckpointError, UserError
-from pipelines.pretrained.encoder_weights import ENCODERS, load_encoder, torchvision_encoder
+from pipelines.pretrained.encoder_weights import ENCODERS, load_encoder, packaged_encoder, torchvision_encoder
+from pipelines.pretrained.packaged_encoders import packaged_file, packaged_weights
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
 from segment.networks.deeplabv2 import DeepLabV2, with_our_input
+from segment.networks.efficientnet_lite import EfficientNetLite
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 
 
@@ -172,3 +174,41 @@ def test_a_network_that_torchvision_has_nothing_for_is_told_so(cache):
     network = DDRNet(5, planes=8, pooling_planes=8, head_planes=8)
     with pytest.raises(UserError, match=r"none for DDRNet, only for networks with resnet18, resnet101, mobilenet_v3_l"):
         load_encoder(network, "torchvision")
+
+
+class OnEfficientNet(Segmenter):
+    """An EfficientNet-Lite whose deepest features stand for logits."""
+
+    stride, encoder, classifier, encoder_keys = 32, "backbone", "backbone", ("backbone.",)
+
+    def __init__(self, variant):
+        super().__init__()
+        self.backbone = EfficientNetLite(variant)
+        self.normalise_by(EfficientNetLite.mean, EfficientNetLite.std)
+
+    def coarse_logits(self, normalised):
+        return SegmenterOutput(self.backbone(normalised)[-1])
+
+
+@pytest.mark.parametrize("variant", [0, 1, 2])
+def test_each_variant_is_found_among_the_packages(variant):
+    with torch.device("meta"):
+        assert packaged_encoder(OnEfficientNet(variant)) == f"efficientnet_lite{variant}"
+
+
+def test_a_packages_weights_fill_the_encoder_and_the_line_says_what_they_were_made_for():
+    network, weights = OnEfficientNet(0), packaged_weights("efficientnet_lite0")
+    line = load_encoder(network, "package")
+    digest = hashlib.sha256(packaged_file("efficientnet_lite0").read_bytes()).hexdigest()
+    # The head: a convolution, a normalisation (four and its counter, which is not spoken of), a linear layer of two.
+    assert line == (
+        f"encoder starts from efficientnet-lite0-57934424.pth (sha256 {digest}): {len(weights) - 8} tensors loaded, "
+        "0 missing, 7 unexpected (first _bn1.bias); taken for RGB in 0..255 less 127 127 127 over 128 128 128"
+    )
+    assert torch.equal(network.backbone._blocks[15]._project_conv.weight, weights["_blocks.15._project_conv.weight"])
+
+
+def test_a_network_that_no_package_has_weights_for_is_told_which_have():
+    network = DDRNet(5, planes=8, pooling_planes=8, head_planes=8)
+    with pytest.raises(UserError, match="'package', and no package has any for DDRNet, only for networks with efficie"):
+        load_encoder(network, "package")
