@@ -12,13 +12,17 @@ from click.exceptions import NoArgsIsHelpError
 
 from pipelines.commands.checkpoint import checkpoint
 from pipelines.commands.compare import compare
+from pipelines.commands.completion import completion
 from pipelines.commands.config import config
 from pipelines.commands.data import data
+from pipelines.commands.doctor import doctor
 from pipelines.commands.export import export
 from pipelines.commands.options import refuse_several_processes
+from pipelines.commands.runs import runs
 from pipelines.commands.segment import segment
 from pipelines.commands.translate import translate
 from pipelines.commands.variants import variants
+from pipelines.commands.verify import verify
 from pipelines.engine.torchrun import ProcessRank, tell_once
 from pipelines.errors import Interrupted, StorageError, UserError
 
@@ -96,6 +100,9 @@ def cli() -> None:
     """Close the gap between simulated and real driving scenes, and measure how much of it was closed."""
 
 
-for command in (data, config, translate, segment, compare, variants, checkpoint, export):
+for command in (
+    *(data, config, translate, segment, compare, variants, checkpoint, export),
+    *(runs, verify, doctor, completion),
+):
     cli.add_command(command)
 refuse_several_processes(cli, "sim2real")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
 from pipelines.batch_inference.shards import Part, candidates
+from pipelines.data.files import size_in_words
 from pipelines.data.headers import Header
 from pipelines.data.images import LOSSY, read_file_header
 from pipelines.data.video import VideoFacts, encoder_of, read_facts
@@ -48,7 +49,7 @@ class Preview:
             f"{self.frames} frames{whose}: {formats}; {self.listed_as_finished} of them listed as finished",
             f"sizes: {sizes or 'none could be read'}" + (f" and {more} more sizes" if more > 0 else ""),
             f"carried along: {self.labels} label maps, {self.sidecars} other files",
-            f"disk: about {_amount(self.bytes_needed)} more, {_amount(self.bytes_free)} free",
+            f"disk: about {size_in_words(self.bytes_needed)} more, {size_in_words(self.bytes_free)} free",
         ]
         lines += [f"would fail: {reason}" for reason in self.unreadable[:MOST_LISTED]]
         if (hidden := len(self.unreadable) - MOST_LISTED) > 0:
@@ -98,14 +99,6 @@ def _header(frame: FrameToTranslate) -> Header | str:
 def _existing(path: Path) -> Path:
     """The path itself or the nearest folder above it that is there."""
     return next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
-
-
-def _amount(size: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def describe_video(source: Path, output: Path) -> Sequence[str]:

@@ -11,6 +11,9 @@ from typing import Any
 from pipelines.data.files import sha256_of
 from pipelines.errors import CheckpointError
 
+MANIFEST = "manifest.json"
+FILES = ("method.safetensors", "optimizers.safetensors", "state.json")
+"""What every checkpoint is made of; the manifest has a hash of each."""
 FORMAT = 1
 """The format of `state.json`; raised when a reader of an older version could go wrong."""
 
@@ -54,17 +57,7 @@ def verify_checkpoint(checkpoint: Path) -> dict[str, str]:
     Raises:
         CheckpointError: Not a checkpoint of ours, or a file is missing or changed.
     """
-    manifest_path = checkpoint / "manifest.json"
-    if not checkpoint.is_dir() or not manifest_path.is_file():
-        raise CheckpointError(
-            f"{checkpoint} is not a checkpoint of sim2real: expected a folder with manifest.json, "
-            "such as RUN/checkpoints/step-00001000, or the run folder itself"
-        )
-    try:
-        manifest = json.loads(manifest_path.read_text())
-        hashes = {str(name): str(value) for name, value in manifest.items()}
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{manifest_path} is damaged ({error}); use an older checkpoint") from error
+    hashes = read_hashes(checkpoint)
     for name, expected in hashes.items():
         file = checkpoint / name
         if not file.is_file():
@@ -73,6 +66,32 @@ def verify_checkpoint(checkpoint: Path) -> dict[str, str]:
             raise CheckpointError(
                 f"{checkpoint}: {name} has changed since it was written; use an older one or copy it again"
             )
+    return hashes
+
+
+def read_hashes(checkpoint: Path) -> dict[str, str]:
+    """File -> SHA-256, as the manifest has it; nothing is compared yet.
+
+    Raises:
+        CheckpointError: Not a checkpoint of ours, its manifest is damaged, or it leaves out a file that we read.
+    """
+    path = checkpoint / MANIFEST
+    if not checkpoint.is_dir() or not path.is_file():
+        raise CheckpointError(
+            f"{checkpoint} is not a checkpoint of sim2real: expected a folder with manifest.json, "
+            "such as RUN/checkpoints/step-00001000, or the run folder itself"
+        )
+    try:
+        manifest = json.loads(path.read_bytes())
+        hashes = {str(name): str(value) for name, value in manifest.items()}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); use an older checkpoint") from error
+    for name in hashes:
+        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+            raise CheckpointError(f"{path} is damaged (it names {name!r}, no file beside it); use an older checkpoint")
+    for name in FILES:
+        if name not in hashes:
+            raise CheckpointError(f"{path} is damaged (it leaves out {name}); use an older checkpoint")
     return hashes
 
 

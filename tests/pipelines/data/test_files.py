@@ -6,7 +6,14 @@ import socket
 
 import pytest
 
-from pipelines.data.files import open_regular, remove_abandoned_parts, sha256_of, storage_errors, write_atomically
+from pipelines.data.files import (
+    open_regular,
+    remove_abandoned_parts,
+    sha256_of,
+    size_in_words,
+    storage_errors,
+    write_atomically,
+)
 from pipelines.errors import StorageError
 
 
@@ -108,3 +115,11 @@ def test_what_killed_processes_were_writing_is_swept_up(tmp_path):
     remove_abandoned_parts(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([*kept, "sub"]) and not os.listdir(tmp_path / "sub")
     remove_abandoned_parts(tmp_path / "not-there")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (3_700_000, "3.7 MB"), (2.5e12, "2.5 TB"), (4e15, "4000.0 TB")],
+)
+def test_sizes_are_said_as_people_say_them(size, words):
+    assert size_in_words(size) == words

@@ -11,6 +11,7 @@ from pipelines.engine.checkpoint_files import (
     checkpoint_hash,
     list_checkpoints,
     newest_checkpoint,
+    read_hashes,
     read_state,
     resolve_checkpoint,
     verify_checkpoint,
@@ -69,6 +70,30 @@ def test_a_flipped_bit_is_noticed(saved, name):
 def test_a_missing_file_is_noticed(saved):
     (saved / "state.json").unlink()
     with pytest.raises(CheckpointError, match=r"state\.json is missing"):
+        verify_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"../../secret": "0" * 64}, r"it names '../../secret', no file beside it"),
+        ({"/etc/passwd": "0" * 64}, "no file beside it"),
+        ({"..": "0" * 64}, "no file beside it"),
+        ({"state.json": None}, r"it leaves out state\.json"),
+    ],
+)
+def test_a_manifest_speaks_of_the_files_beside_it_and_of_all_that_are_read(saved, change, message):
+    """Else a manifest from elsewhere would have any file of this machine read, or vouch for one that it never saw."""
+    hashes = json.loads((saved / "manifest.json").read_text()) | change
+    (saved / "manifest.json").write_text(json.dumps({name: value for name, value in hashes.items() if value}))
+    with pytest.raises(CheckpointError, match=message):
+        read_hashes(saved)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000, b"3"])
+def test_a_manifest_that_is_none(saved, content):
+    (saved / "manifest.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged \("):
         verify_checkpoint(saved)
 
 

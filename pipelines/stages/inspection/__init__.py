@@ -1,0 +1,1 @@
+"""What is there: run folders, whether files are as they were written, what this machine can do."""
