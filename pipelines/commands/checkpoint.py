@@ -146,7 +146,7 @@ def checkpoint_import(
 ) -> None:
     """Make a run folder of a published FILE: .pth, .pt, .safetensors.
 
-    Translators: CycleGAN, pix2pix, CUT, pix2pixHD, TLlib. Segmenters: DDRNet, PIDNet and whatever else
+    Translators: CycleGAN, pix2pix, CUT, pix2pixHD, TLlib, HyPER-GAN. Segmenters: DDRNet, PIDNet and whatever else
     `segmenter.network` may name, in their authors' own names.
 
     What the file holds is found out from the names and shapes of its tensors. It is unpickled in a process of its own,

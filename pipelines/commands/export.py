@@ -11,7 +11,11 @@ from pipelines.errors import UserError
 @click.command("export")
 @checkpoint_option
 @click.option(
-    "--output", type=A_PATH, required=True, help="NAME.onnx, or NAME.xml for OpenVINO, or NAME.pt2 for torch.export."
+    "--output",
+    type=A_PATH,
+    required=True,
+    help="NAME.onnx, or NAME.xml for OpenVINO, or NAME.pt2 for torch.export; of a translator also NAME.pth, its "
+    "generator's weights as its authors publish theirs.",
 )
 @click.option(
     "--direction",
@@ -23,6 +27,7 @@ from pipelines.errors import UserError
 def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool) -> None:
     """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
     from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint
+    from pipelines.stages.export.export_plain import SUFFIX, export_plain
     from pipelines.stages.export.export_segmenter import export_segmenter
     from pipelines.stages.export.export_translator import export_translator
 
@@ -33,4 +38,7 @@ def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: b
         return
     if with_argmax:
         raise UserError(f"--with-argmax: {checkpoint} is a translator; leave it out")
+    if output.suffix == SUFFIX:
+        click.echo(f"{output}: {export_plain(checkpoint, output, direction or 'source_to_target')} tensors")
+        return
     click.echo(f"{output}: {export_translator(checkpoint, output, direction or 'source_to_target')}")

@@ -1,7 +1,7 @@
 """What a published state dict is: its architecture, read off the names and shapes of its tensors.
 
-Covers pytorch-CycleGAN-and-pix2pix and CUT (Zhu, Park), pix2pixHD (Wang) and whatever was built on their networks
-without renaming them, such as TLlib's CycleGAN. The files themselves say nothing about what they hold.
+Covers pytorch-CycleGAN-and-pix2pix and CUT (Zhu, Park), pix2pixHD (Wang), HyPER-GAN (Pasios) and whatever was built on
+their networks without renaming them, such as TLlib's CycleGAN. The files themselves say nothing about what they hold.
 """
 
 import re
@@ -21,6 +21,7 @@ State = dict[str, Tensor]
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 BLOCKS = {6: "resnet6", 9: "resnet9"}
+LIGHT_BLOCKS = 4
 HALVINGS = {7: "unet128", 8: "unet256"}
 AUTHORS_LABELS = 35
 """Cityscapes' labelIds, which the published pix2pixHD networks were trained on."""
@@ -64,7 +65,7 @@ def recognise(state: Mapping[str, Tensor], labels: int | None = None) -> Recogni
     shown = ", ".join(sorted(plain)[:3])
     raise CheckpointError(
         f"no architecture that is known here (tensors called {shown}, …); expected a generator or discriminator "
-        "of pytorch-CycleGAN-and-pix2pix, CUT or pix2pixHD, or a whole segmenter in its authors' own names"
+        "of pytorch-CycleGAN-and-pix2pix, CUT, pix2pixHD or HyPER-GAN, or a whole segmenter in its authors' own names"
     )
 
 
@@ -96,10 +97,8 @@ def _resnet(state: State, stale: tuple[str, ...], labels: int | None) -> Recogni
     if inputs != 3 and not antialias and (halvings != 2 or labels is not None or inputs in LABEL_MAP_CHANNELS):
         sizes = {"generator": "global", "halvings": halvings, "blocks": len(blocks), "generator_channels": channels}
         return _of_label_maps("pix2pixHD's global generator", sizes, inputs, norm, state, stale, labels)
-    if inputs == 3 and labels is not None:
-        raise CheckpointError(
-            "a generator with 3 channels in, which are an image's and not those of labels; leave --labels out"
-        )
+    if inputs == 3:
+        _refuse_labels(labels)
     if inputs == 3 and halvings != 2 and not antialias:
         return _of_images("pix2pixHD's global generator", halvings, len(blocks), channels, norm, state, stale)
     if len(blocks) not in BLOCKS or halvings != 2 or inputs != 3:
@@ -131,6 +130,14 @@ def _refuse_grey(title: str, inputs: int, outputs: int) -> None:
         )
 
 
+def _refuse_labels(labels: int | None) -> None:
+    """Refuse --labels for a generator of images, whose 3 channels are no labels."""
+    if labels is not None:
+        raise CheckpointError(
+            "a generator with 3 channels in, which are an image's and not those of labels; leave --labels out"
+        )
+
+
 def _of_images(
     title: str, halvings: int, blocks: int, channels: int, norm: str, state: State, stale: tuple[str, ...]
 ) -> Recognised:
@@ -152,9 +159,27 @@ def _unet(state: State, stale: tuple[str, ...], labels: int | None) -> Recognise
             f"a U-Net with {halvings} halvings and {inputs} channels in; expected 7 or 8 halvings and 3 channels"
         )
     _refuse_grey("a U-Net", inputs, _weight(state, "model.model.3.weight").shape[1])
+    _refuse_labels(labels)
     norm = "batch" if any(key.endswith("running_mean") for key in state) else "instance"
     settings = {"generator": HALVINGS[halvings], "generator_channels": channels, "norm": norm, "antialias": False}
     title = f"U-Net generator for {2**halvings} pixels, {channels} channels, {norm} norm"
+    return Recognised("generator", title, settings, state, stale)
+
+
+def _light(state: State, stale: tuple[str, ...], labels: int | None) -> Recognised:
+    """HyPER-GAN's generator, and those of its kind that were trained here."""
+    channels, inputs = _weight(state, "enc1.0.weight").shape[:2]
+    _refuse_grey("HyPER-GAN's generator", inputs, _weight(state, "dec1.0.weight").shape[1])
+    _refuse_labels(labels)
+    blocks = _numbers(state, r"middle\.(\d+)\.block\.")
+    if inputs != 3 or len(blocks) != LIGHT_BLOCKS:
+        raise CheckpointError(
+            f"HyPER-GAN's generator with {len(blocks)} blocks and {inputs} channels in; expected {LIGHT_BLOCKS} blocks "
+            "and 3 channels"
+        )
+    norm = "batch" if any(key.endswith("running_mean") for key in state) else "instance"
+    settings = {"generator": "unet_light", "generator_channels": channels, "norm": norm, "antialias": False}
+    title = f"HyPER-GAN's generator, {channels} channels, {norm} norm"
     return Recognised("generator", title, settings, state, stale)
 
 
@@ -295,6 +320,7 @@ def _projection(state: State, stale: tuple[str, ...], labels: int | None) -> Rec
 
 
 READERS: tuple[tuple[str, Callable[[State, tuple[str, ...], int | None], Recognised]], ...] = (
+    (r"enc1\.0\.", _light),
     (r"model1_1\.", _enhancer),
     (r"scale0_layer0\.|layer0\.", _multiscale),
     (r"model\.model\.", _unet),

@@ -99,6 +99,19 @@ def antialiased_resnet(width=4, blocks=9, down=True, up=True):
     return shapes | convolution(f"model.{place + 1}", 3, width, 7)
 
 
+def unet_light(width=4, blocks=4, ins=3, outs=3):
+    """HyPER-GAN's generator: enc1 to enc3, four blocks, dec3 to dec1; decoders take the encoders' features too."""
+    shapes = convolution("enc1.0", width, ins, 4) | convolution("enc2.0", 2 * width, width, 4)
+    shapes |= convolution("enc3.0", 4 * width, 2 * width, 4)
+    for block in range(blocks):
+        for place in (0, 3):
+            shapes |= convolution(f"middle.{block}.block.{place}", 4 * width, 4 * width, 3)
+    decoders = {"dec3": (4 * width, 2 * width), "dec2": (4 * width, width), "dec1": (2 * width, outs)}
+    for name, (inside, outside) in decoders.items():
+        shapes |= {f"{name}.0.weight": (inside, outside, 4, 4), f"{name}.0.bias": (outside,)}
+    return shapes
+
+
 def unet(width=2, halvings=8, norm="batch", ins=3, outs=3):
     """pix2pix's generator: model.model.0, model.model.1.model.1, model.model.1.model.3.model.1, and so on inwards."""
     bias = norm == "instance"
@@ -251,6 +264,19 @@ def of_antialiased_resnet(state, image, blocks=9):
             x = doubled(state, f"model.{place}", x, padding=1, output_padding=1)
         x, place = functional.relu(functional.instance_norm(x)), place + (4 if up else 3)
     return torch.tanh(convolved(state, f"model.{place + 1}", mirrored(x, 3)))
+
+
+def of_unet_light(state, image):
+    """HyPER-GAN's generator: (B, 3, H, W) to (B, 3, H, W)."""
+    first = functional.relu(convolved(state, "enc1.0", image, stride=2, padding=1))
+    second = functional.relu(functional.instance_norm(convolved(state, "enc2.0", first, stride=2, padding=1)))
+    x = functional.relu(functional.instance_norm(convolved(state, "enc3.0", second, stride=2, padding=1)))
+    for name in (f"middle.{block}.block" for block in range(4)):
+        inner = functional.relu(functional.instance_norm(convolved(state, f"{name}.0", x, padding=1)))
+        x = x + functional.instance_norm(convolved(state, f"{name}.3", inner, padding=1))
+    x = functional.relu(functional.instance_norm(doubled(state, "dec3.0", x, padding=1)))
+    x = functional.relu(functional.instance_norm(doubled(state, "dec2.0", torch.cat([x, second], 1), padding=1)))
+    return torch.tanh(doubled(state, "dec1.0", torch.cat([x, first], 1), padding=1))
 
 
 def of_unet(state, image, halvings=8):

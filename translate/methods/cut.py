@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
-from torch import Tensor, nn
+from torch import Tensor
 
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
@@ -22,9 +22,8 @@ from translate.methods.batches import UnpairedBatch
 from translate.methods.one_way_training import OneWayTraining
 from translate.methods.translator_training import LearnsFrom, adam
 from translate.methods.unpaired_training import UnpairedTrainingSettings, make_discriminator, make_generator
-from translate.networks import RESNETS
+from translate.networks import ENCODING_GENERATORS
 from translate.networks.patch_projection import PatchProjection
-from translate.networks.residual_block import ResidualBlock
 from translate.schedules import LearningRate
 from translate.translator import ImageTranslator, evaluating
 from translate.value_range import to_signed, to_unit
@@ -37,7 +36,7 @@ class CUTSettings(UnpairedTrainingSettings):
     FastCUT: contrast_weight = 10, contrast_identity = false, flip_equivariance = true.
     """
 
-    generator: Annotated[str, OneOf("translate.networks.RESNETS")] = "resnet9"
+    generator: Annotated[str, OneOf("translate.networks.ENCODING_GENERATORS")] = "resnet9"
     """Name of the generator's network; its encoder is also what patches are compared by."""
     initialisation: Annotated[str, OneOf("translate.networks.initialisation.INITIALISATIONS")] = "xavier"
     antialias: bool = True
@@ -67,15 +66,15 @@ class CUT(OneWayTraining, ImageTranslator):
         """Draw all weights.
 
         Raises:
-            ValueError: A network, loss or schedule has an unknown name, or the generator is no ResNet.
+            ValueError: A network, loss or schedule has an unknown name, or the generator has no encoder to compare by.
         """
-        chosen(RESNETS, settings.generator)
+        chosen(ENCODING_GENERATORS, settings.generator)
         super().__init__({"source_to_target": make_generator(settings)})
         self.settings = settings
         self.learning_rate = LearningRate(settings.steps, settings.decay_fraction, settings.schedule)
         self.gan_loss = chosen(GAN_LOSSES, settings.gan_loss, "GAN loss")
         self.target_discriminator = make_discriminator(settings)
-        compared = compared_layers(self.source_to_target)
+        compared = self.source_to_target.compared_layers()
         self.layers = tuple(compared)
         self.projection = PatchProjection(tuple(compared.values()), settings.projection_features)
         self.average = self.fresh_average()
@@ -121,8 +120,7 @@ class CUT(OneWayTraining, ImageTranslator):
             with torch.no_grad():
                 keys = self.source_to_target.features(originals, self.layers)
             return self.source_to_target(originals.flip(3)), keys
-        features: list[Tensor] = []
-        translated = _walk(self.source_to_target.model, originals, self.layers, features)
+        translated, features = self.source_to_target.with_features(originals, self.layers)
         return translated, [one.detach() for one in features]
 
     def discriminator_losses(self, target: Tensor, fake_target: Tensor) -> dict[str, Tensor]:
@@ -179,32 +177,3 @@ class CUT(OneWayTraining, ImageTranslator):
             "target": batch.target,
             "same_target": to_unit(same_target),
         }
-
-
-def compared_layers(generator: nn.Module) -> dict[int, int]:
-    """The layers of a ResNet generator whose features are compared: position in `generator.model`, and channels.
-
-    Pixels, both halving convolutions, the first and the fifth residual block (Park et al., app. C.1): 0, 4, 8, 12, 16
-    with antialiasing, 0, 4, 7, 10, 14 without.
-    """
-    layers = list(enumerate(generator.model))
-    convolutions = [(place, layer) for place, layer in layers if isinstance(layer, nn.Conv2d)]
-    blocks = [place for place, layer in layers if isinstance(layer, ResidualBlock)]
-    opening, first, second = (layer for _, layer in convolutions[:3])
-    widest = second.out_channels
-    return {
-        0: opening.in_channels,
-        convolutions[1][0]: first.out_channels,
-        convolutions[2][0]: widest,
-        blocks[0]: widest,
-        blocks[4]: widest,
-    }
-
-
-def _walk(model: nn.Sequential, image: Tensor, wanted: Sequence[int], features: list[Tensor]) -> Tensor:
-    """Through the whole model; what the `wanted` layers put out is appended to `features`."""
-    for place, layer in enumerate(model):
-        image = layer(image)
-        if place in wanted:
-            features.append(image)
-    return image

@@ -38,10 +38,12 @@ class UnpairedTrainingSettings(TranslatorTrainingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.antialias and not self.generator.startswith("resnet"):
-            raise ValueError(f"antialias is for resnet6 and resnet9; the generator is {self.generator}")
+            raise ValueError(
+                f"antialias is for resnet6 and resnet9; the generator is {self.generator}. Set antialias to false"
+            )
 
     def check_crop(self, width: int, height: int) -> None:
-        multiple = {"unet128": 128, "unet256": 256}.get(self.generator, 4)
+        multiple = {"unet128": 128, "unet256": 256, "unet_light": 8, "pyramid": 8}.get(self.generator, 4)
         least = 3 * 2**self.discriminator_layers if self.discriminator == "patch" else 0
         for side in (width, height):
             if side % multiple:

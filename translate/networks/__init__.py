@@ -11,16 +11,21 @@ from torch import nn
 
 from translate.networks.patch_discriminator import PatchDiscriminator
 from translate.networks.pixel_discriminator import PixelDiscriminator
+from translate.networks.pyramid_generator import PyramidGenerator
 from translate.networks.resnet_generator import ResnetGenerator
 from translate.networks.unet_generator import UnetGenerator
+from translate.networks.unet_light import UnetLightGenerator
 
-RESNETS: dict[str, Callable[..., nn.Module]] = {
+ENCODING_GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "resnet6": partial(ResnetGenerator, blocks=6),
     "resnet9": partial(ResnetGenerator, blocks=9),
+    "unet_light": UnetLightGenerator,
+    "pyramid": PyramidGenerator,
 }
-"""Generators with an encoder that can be asked for its features, as CUT does."""
+"""Generators with an encoder that can be asked for its features, as CUT does: by `compared_layers`, `features` and
+`with_features`. The last two are light enough for live frames."""
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
-    **RESNETS,
+    **ENCODING_GENERATORS,
     "unet128": partial(UnetGenerator, halvings=7),
     "unet256": partial(UnetGenerator, halvings=8),
 }

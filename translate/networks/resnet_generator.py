@@ -133,6 +133,37 @@ class ResnetGenerator(nn.Module):
                 found.append(image)
         return found
 
+    def with_features(self, image: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """The translation, and what the given layers of `model` put out on the way, as far as nothing after them works
+        in place.
+        """
+        self._check_sides(image)
+        found = []
+        for place, layer in enumerate(self.model):
+            image = layer(image)
+            if place in layers:
+                found.append(image)
+        return image, found
+
+    def compared_layers(self) -> dict[int, int]:
+        """The layers whose features CUT compares: position in `model`, and channels.
+
+        Pixels, both halving convolutions, the first and the fifth residual block (Park et al., ECCV 2020, app. C.1): 0,
+        4, 8, 12, 16 with antialiasing, 0, 4, 7, 10, 14 without.
+        """
+        layers = list(enumerate(self.model))
+        convolutions = [(place, layer) for place, layer in layers if isinstance(layer, nn.Conv2d)]
+        blocks = [place for place, layer in layers if isinstance(layer, ResidualBlock)]
+        opening, first, second = (layer for _, layer in convolutions[:3])
+        widest = second.out_channels
+        return {
+            0: opening.in_channels,
+            convolutions[1][0]: first.out_channels,
+            convolutions[2][0]: widest,
+            blocks[0]: widest,
+            blocks[4]: widest,
+        }
+
     def _check_sides(self, image: Tensor) -> None:
         height, width = image.shape[-2:]
         if height % self.side_multiple or width % self.side_multiple or min(height, width) < self.smallest_side:

@@ -21,6 +21,12 @@ def test_a_translator(commands, translator, tmp_path):
     assert done.stdout.startswith(f"{tmp_path / 'm.pt2'}: largest difference 0.0")
 
 
+def test_a_translators_plain_weights(commands, translator, tmp_path):
+    done = commands("export", "--checkpoint", translator, "--output", tmp_path / "G.pth")
+    assert done.code == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'G.pth'}: 36 tensors\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--with-argmax",)])
 def test_a_segmenter(commands, segmenter, tmp_path, options):

@@ -103,7 +103,10 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
         ({"generator": "unet128", "antialias": True}, "antialias is for resnet6 and resnet9; the generator is unet128"),
         ({"generator": "unet256", "crop": 128}, "crop is 128; unet256 takes multiples of 256"),
         ({"discriminator_layers": 5, "crop": 92}, "crop is 92; a discriminator of 5 layers needs 96 or more"),
-        ({"method": "cut", "generator": "unet128"}, "generator: expected 'resnet6' or 'resnet9', got 'unet128'"),
+        (
+            {"method": "cut", "generator": "unet128"},
+            "expected 'resnet6', 'resnet9', 'unet_light' or 'pyramid', got 'une",
+        ),
         ({"method": "cut", "discriminator_layers": 5, "crop": 92}, "a discriminator of 5 layers needs 96 or more"),
         ({"method": "cut", "discriminator": "pxiel"}, "discriminator: expected 'patch' or 'pixel', got 'pxiel'"),
         ({"gan_loss": "x"}, "gan_loss: expected 'least_squares', 'vanilla' or 'hinge', got 'x'"),

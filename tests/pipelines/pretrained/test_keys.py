@@ -30,6 +30,7 @@ def compiled(state):
         (published.antialiased_resnet(blocks=6), ("resnet6", "instance", True)),
         (published.unet(4), ("unet256", "batch", False)),
         (published.unet(4, 7, norm="instance"), ("unet128", "instance", False)),
+        (published.unet_light(), ("unet_light", "instance", False)),
     ],
 )
 @pytest.mark.parametrize("wrap", [dict, wrapped, compiled])
@@ -114,6 +115,8 @@ def test_multiscale_discriminators_are_recognised(features):
         (drawn(published.unet(2, ins=1)), "U-Net with 8 halvings and 1 channels in"),
         (drawn(published.unet(2, outs=1)), "a U-Net from 3 to 1 channels, of grey"),
         (drawn(published.resnet(ins=5)), "9 blocks, 2 halvings and 5 channels in"),
+        (drawn(published.unet_light(blocks=6)), "HyPER-GAN's generator with 6 blocks and 3 channels in; expected 4"),
+        (drawn(published.unet_light(outs=1)), "HyPER-GAN's generator from 3 to 1 channels, of grey"),
         ({"mlp_0.0.weight": torch.zeros(4, 3)}, "projection of patches"),
         ({"model.0.weight": torch.zeros(1, 3, 4, 4), "model.2.filt": torch.zeros(1)}, "CUT's antialiased discrimina"),
         ({"model.10.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}, "no weights model.1.weight"),
@@ -126,8 +129,9 @@ def test_what_this_project_has_not_got_is_named(state, message):
 
 def test_channels_of_an_image_are_not_taken_for_labels():
     """As many labels as an image has channels say nothing against its being one."""
-    with pytest.raises(CheckpointError, match=r"3 channels in, which are an image's .*leave --labels out"):
-        recognise(drawn(published.pix2pixhd_global(ins=3)), labels=3)
+    for shapes in (published.pix2pixhd_global(ins=3), published.resnet(), published.unet(), published.unet_light()):
+        with pytest.raises(CheckpointError, match=r"3 channels in, which are an image's .*leave --labels out"):
+            recognise(drawn(shapes), labels=3)
     with pytest.raises(CheckpointError, match="from 1 to 3 channels, of grey"):
         recognise(drawn(published.resnet(ins=1)), labels=1)
     with pytest.raises(CheckpointError, match=r"from 3 labels, as --labels says, which no label space has here; expec"):

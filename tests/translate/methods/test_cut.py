@@ -10,7 +10,7 @@ from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate
 from tests.translate.methods.translator_tester import TranslatorTester
 from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
-from translate.methods.cut import CUT, CUTSettings, compared_layers
+from translate.methods.cut import CUT, CUTSettings
 from translate.networks import GENERATORS
 
 FAST = {"contrast_weight": 10.0, "contrast_identity": False, "flip_equivariance": True}
@@ -43,6 +43,22 @@ class TestFastCUT(TranslatorTester):
         return batch()
 
 
+class TestLightCUT(TranslatorTester):
+    def method(self):
+        return tiny(generator="unet_light", antialias=False)
+
+    def batch(self):
+        return batch()
+
+
+class TestPyramidCUT(TranslatorTester):
+    def method(self):
+        return tiny(generator="pyramid", antialias=False, generator_channels=4)
+
+    def batch(self):
+        return batch()
+
+
 class TestAveragedCUT(TranslatorTester):
     def method(self):
         return tiny(ema_decay=0.9)
@@ -67,7 +83,7 @@ def test_has_the_authors_number_of_parameters():
 @pytest.mark.parametrize(("antialias", "layers"), [(True, (0, 4, 8, 12, 16)), (False, (0, 4, 7, 10, 14))])
 def test_layers_follow_from_the_generator(generator, antialias, layers):
     network = GENERATORS[generator](base_channels=2, antialias=antialias)
-    found = compared_layers(network)
+    found = network.compared_layers()
     assert tuple(found) == layers
     assert tuple(found.values()) == (3, 4, 8, 8, 8)
     maps = network.features(torch.zeros(1, 3, 16, 16), tuple(found))
@@ -278,7 +294,7 @@ def test_second_half_decays():
         ({"temperature": 0}, "temperature is 0; it must be above 0"),
         ({"patches": 1}, "patches is 1"),
         ({"generator": "resnet5"}, "no network 'resnet5'"),
-        ({"generator": "unet128", "antialias": False}, "no network 'unet128'; the valid names are resnet6, resnet9"),
+        ({"generator": "unet128", "antialias": False}, "no network 'unet128'; the valid names are pyramid, resnet6"),
         ({"discriminator": "none"}, "no network 'none'"),
         ({"schedule": "none"}, "no schedule 'none'; the valid names are constant, cosine, linear, step"),
         ({"gan_loss": "none"}, "no GAN loss 'none'; the valid names are hinge"),

@@ -14,7 +14,10 @@ def test_both_are_told_the_same_by_the_same_words():
     assert not CycleGANSettings().antialias and CycleGANSettings().initialisation == "normal"
 
 
-@pytest.mark.parametrize("changes", [{}, {"antialias": True}, {"generator": "unet128"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"antialias": True}, {"generator": "unet128"}, {"generator": "unet_light"}, {"generator": "pyramid"}],
+)
 def test_generators_keep_the_size(changes):
     settings = UnpairedTrainingSettings(**{"generator": "resnet6", "generator_channels": 1} | changes)
     assert make_generator(settings)(torch.rand(1, 3, 128, 128)).shape == (1, 3, 128, 128)
@@ -31,6 +34,8 @@ def test_discriminators_judge_as_finely_as_they_are_told_to(changes, side):
     [
         ({"generator": "unet256"}, (256, 128), "crop is 128; unet256 takes multiples of 256"),
         ({"discriminator_layers": 5}, (96, 92), "crop is 92; a discriminator of 5 layers needs 96 or more"),
+        ({"generator": "unet_light"}, (100, 96), "crop is 100; unet_light takes multiples of 8"),
+        ({"generator": "pyramid"}, (96, 100), "crop is 100; pyramid takes multiples of 8"),
         ({}, (26, 26), "crop is 26; resnet9 takes multiples of 4"),
     ],
 )

@@ -100,6 +100,16 @@ def test_an_exported_program_takes_images_that_a_unet_shrinks_to_one_pixel(tmp_p
         assert (program(image) - network(image)).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("name", ["unet_light", "pyramid"])
+@pytest.mark.parametrize(
+    "output", ["model.pt2", pytest.param("model.onnx", marks=with_onnx), pytest.param("model.xml", marks=with_openvino)]
+)
+def test_light_generators_are_exported(name, output, tmp_path):
+    torch.manual_seed(0)
+    network = UnitGenerator(GENERATORS[name](base_channels=4)).eval().requires_grad_(False)
+    assert write_export(exportable(network, {}), tmp_path / output).maximum < 0.1
+
+
 def test_an_exported_program_takes_any_size(network, tmp_path):
     output = tmp_path / "model.pt2"
     assert write_export(exportable(network, {"direction": "source_to_target"}), output).maximum < 0.1
