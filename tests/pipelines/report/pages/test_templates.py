@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 from jinja2 import DictLoader, UndefinedError
@@ -44,3 +45,13 @@ def test_the_policys_hash_is_that_of_the_script(page):
     script, named = re.fullmatch(r"(.*)HASH(.*)", page("{{ script }}HASH{{ script_hash }}"), re.DOTALL).groups()
     assert "document" in script and "&quot;" not in script
     assert base64.b64decode(named) == hashlib.sha256(script.encode()).digest()
+
+
+def test_every_page_stands_on_the_one_base():
+    """Its head holds the policy that lets nothing be loaded: a page with a head of its own would do without."""
+    folder = Path(templates.__file__).parent
+    parts = {"base.html", "script.html", "style.html", "features_parts.html"}
+    pages = {path.name: path.read_text() for path in folder.glob("*.html") if path.name not in parts}
+    assert "template.html" in pages and "Content-Security-Policy" in (folder / "base.html").read_text()
+    for name, text in pages.items():
+        assert text.startswith('{% extends "base.html" %}\n') and "<head>" not in text, f"{name}: extend base.html"
