@@ -3,9 +3,8 @@
 The frames of an experiment, or whatever a person names: a folder tree, a list file, a data set, an image.
 """
 
-import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,16 +24,12 @@ from pipelines.errors import UserError
 from pipelines.experiment.trained import finished_translator, is_published, load_translator
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.keys import AUTHORS_LABELS
-from pipelines.runtimes.acceleration import accelerated
+from pipelines.runtimes.frame_translation import Translate, open_translation, refuse_unlearnt
 from pipelines.stages.translating.layouts import layout_reader, translate_layout
 from pipelines.stages.translating.translate_frames import translate_frames
 from pipelines.stages.translating.translate_video import translate_video
 from translate.layout_translator import LayoutTranslator
-from translate.tiling import translate_tiled
-from translate.translator import Translator, translate_padded
-from translate.value_range import to_signed, to_unit
-
-Translate = Callable[[torch.Tensor], torch.Tensor]
+from translate.translator import Translator
 
 
 def translate_experiment(workspace: Workspace, seed: int, session: Session) -> Outcome:
@@ -133,30 +128,12 @@ def prepared(method: Translator, options: TranslationOptions, machine: Machine) 
     Raises:
         UserError: The translator cannot be used with these options, or does not learn this direction.
     """
-    if options.direction not in method.directions:
-        learnt = ", ".join(method.directions)
-        raise UserError(
-            f"--direction {options.direction}: this translator does not go that way; it has learnt {learnt}"
-        )
+    refuse_unlearnt(method, options.direction)
     if options.style_seed:
         _refuse_without_styles(method, options.style_seed)
     if method.takes == "label_map":
         return _of_label_maps(method, options, machine)
-    generator = method.generator(options.direction)
-    if options.fast or machine.precision == "fp32":  # else autocast chooses what is computed in bf16
-        generator = accelerated(generator, "fast" if options.fast else "exact", options.runtime)
-    elif options.runtime != "torch":
-        raise UserError(f"--runtime {options.runtime}: choose --fast or --precision fp32 with it")
-
-    def translate(image: torch.Tensor) -> torch.Tensor:
-        """As `ImageTranslator.translate`, by the accelerated generator."""
-        image = image.contiguous(memory_format=torch.channels_last)
-        with contextlib.nullcontext() if options.fast else machine.autocast():
-            if options.tile is not None:
-                return to_unit(translate_tiled(generator, to_signed(image), options.tile))
-            return translate_padded(generator, image)
-
-    return translate
+    return open_translation(method, machine, options.direction, options.fast, options.runtime, options.tile)
 
 
 def _refuse_without_styles(method: Translator, style_seed: int) -> None:
