@@ -1,12 +1,16 @@
 """`sim2real data`: look at data sets; draw toy world."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.commands.options import A_FOLDER, Request, on_experiment
 from pipelines.errors import SomeInputsFailedError
-from segment.class_groups import Groups, class_titles
+
+if TYPE_CHECKING:
+    from pipelines.data.frames import FrameSet
+    from pipelines.experiment.workspace import Workspace
 
 
 @click.group()
@@ -20,23 +24,33 @@ def data_check(request: Request) -> None:
     """Read every frame of an experiment and say what is there and what is wrong."""
     from pipelines.data.check import check_frame_set, format_report
     from pipelines.progress import Progress
+    from segment.class_groups import class_titles
 
     bad = 0
     for part in ("source", "target", "validation"):
         settings = getattr(request.workspace.experiment, part)
-        for frames in request.workspace.sets.open(settings):  # as they are; training merges classes
+        for frames in request.workspace.sets.open(settings):  # as they are: `workspace` merges classes
             with Progress(f"check {frames.name}", len(frames), "frame") as progress:
                 report = check_frame_set(frames, progress=progress.reach)
-            click.echo(f"[{part}] {format_report(report)}\n")
+            click.echo(f"[{part}] {format_report(report)}")
+            if part == "validation":
+                _warn_of_shared_drives(request.workspace, frames)
+            click.echo()
             bad += not report.ok
     if groups := request.workspace.experiment.class_groups:
-        click.echo(f"[classes] the validation labels merge some, so all sets are learnt so: {_merged(groups)}\n")
+        merged = "; ".join(title for title in class_titles(groups).values() if " + " in title)
+        click.echo(f"[classes] the validation labels merge some, so all sets are learnt so: {merged}\n")
     if bad:
         raise SomeInputsFailedError(f"sets with problems: {bad}; they are listed above")
 
 
-def _merged(groups: Groups) -> str:
-    return "; ".join(title for title in class_titles(groups).values() if " + " in title)
+def _warn_of_shared_drives(workspace: "Workspace", validation: "FrameSet") -> None:
+    from pipelines.data.check import describe_shared_drives
+
+    for part in ("source", "target"):
+        for training in getattr(workspace, part):
+            if warning := describe_shared_drives(validation, training, part):
+                click.echo(f"  {warning}")
 
 
 @data.command("toyworld")

@@ -21,6 +21,7 @@ from segment.classes import CLASS_NAMES
 
 ROAD, CAR = CLASS_NAMES.index("road"), CLASS_NAMES.index("car")
 
+SHOWN_DRIVES = 5
 LISTED = 20
 """Lines shown of each kind of trouble; the count is of all."""
 
@@ -44,6 +45,11 @@ class SetReport:
     single_colour: list[str] = field(default_factory=list)
     all_ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    drives: int = 0
+    drives_known: bool = False
+    """Whether the names of all frames tell their drives; else consecutive frames are taken to be of one."""
+    left_out: int = 0
+    """Frames that the settings pass over."""
 
     @property
     def ok(self) -> bool:
@@ -76,6 +82,8 @@ def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None 
         progress: Called with the number of frames done.
     """
     report = SetReport(frame_set.name, frame_set.root, len(frame_set), notes=list(frame_set.notes))
+    report.drives, report.left_out = len(set(frame_set.drives)), frame_set.left_out
+    report.drives_known = all(frame.drive is not None for frame in frame_set.frames)
     report.labels_without_images = [str(path) for path in frame_set.unpaired_labels]
     seen: dict[LabelEncoding, StoredValues] = {}
     for done, frame in enumerate(frame_set.frames, 1):
@@ -91,6 +99,35 @@ def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None 
         if encoding.description["reader"] == "carla":
             _check_carla_version(encoding, values, report)
     return report
+
+
+def shared_drives(validation: FrameSet, training: FrameSet) -> list[str]:
+    """The drives that both sets have frames of, as far as names tell; and the frames that are in both.
+
+    A network that is scored on neighbours of what it learnt from is scored too high.
+    """
+    learnt = {key for frame in training.frames for key in _origins(training, frame)}
+    shared = {frame.drive or frame.name: None for frame in validation.frames if learnt & _origins(validation, frame)}
+    return list(shared)
+
+
+def _origins(frames: FrameSet, frame: Frame) -> set[tuple[Path, str]]:
+    """What a frame has in common with its neighbours, and with itself in another set."""
+    origins = {(frame.image.parent.resolve(), frame.image.name)}
+    return origins if frame.drive is None else origins | {(frames.root.resolve(), f"drive {frame.drive}")}
+
+
+def describe_shared_drives(validation: FrameSet, training: FrameSet, part: str) -> str | None:
+    """A warning of `shared_drives`, in one line; None where there are none."""
+    shared = shared_drives(validation, training)
+    if not shared:
+        return None
+    more = f" and {len(shared) - SHOWN_DRIVES} more" if len(shared) > SHOWN_DRIVES else ""
+    return (
+        f"WARNING: {validation.name} shares {len(shared)} {'drive' if len(shared) == 1 else 'drives'} with {part} "
+        f"{training.name} ({', '.join(shared[:SHOWN_DRIVES])}{more}): scores on what is learnt from are too high; "
+        "choose frames of other drives for one of the two"
+    )
 
 
 @dataclass
@@ -228,7 +265,8 @@ def format_report(report: SetReport) -> str:
     lines = [
         f"{report.name}: {'ok' if report.ok else 'NOT OK'}",
         f"  folder  {report.root}",
-        f"  frames  {report.frames}, of which {labels} with labels",
+        f"  frames  {report.frames}, of which {labels} with labels{_left_out(report)}",
+        f"  drives  {report.drives}{'' if report.drives_known else ' (stretches of consecutive frames)'}",
         "  sizes   " + ", ".join(f"{w}x{h} ({count})" for (w, h), count in report.sizes.most_common(LISTED)),
     ]
     lines += _section("cannot be read", report.unreadable)
@@ -252,6 +290,10 @@ def format_report(report: SetReport) -> str:
         lines += [f"    {name:<14}{share:9.3%}" for name, share in report.class_shares.items()]
         lines.append(f"    ignored, of all pixels: {report.ignored_share:.3%}")
     return "\n".join(lines)
+
+
+def _left_out(report: SetReport) -> str:
+    return f"; {report.left_out} left out by every, frames_per_drive or first" if report.left_out else ""
 
 
 def _section(title: str, items: Iterable[str]) -> list[str]:

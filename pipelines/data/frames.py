@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from pipelines.data.drives import drives_of
 from pipelines.data.images import image_error, image_size, read_image
 from pipelines.data.labels.encodings import IGNORE, LabelEncoding
 from pipelines.data.readers.camvid import CamVidSettings
@@ -54,6 +55,8 @@ class FrameSet:
     notes: tuple[str, ...] = ()
     unread: tuple[Frame, ...] = ()
     """Images among the others whose formats are not read."""
+    left_out: int = 0
+    """Frames that the settings pass over: `every`, `frames_per_drive`, `first`."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -73,6 +76,11 @@ class FrameSet:
         """The one way in which all label maps are written; None without labels, or where frames differ."""
         encodings = self.encodings
         return encodings.pop() if len(encodings) == 1 else None
+
+    @property
+    def drives(self) -> list[str]:
+        """The drive of each frame, as its name tells, or else the stretch of consecutive frames that it is in."""
+        return drives_of([frame.name for frame in self.frames], [frame.drive for frame in self.frames])
 
     def only_labelled(self) -> "FrameSet":
         """The frames that have a label map."""
@@ -141,6 +149,7 @@ def open_frame_set(settings: AnyFrameSetSettings, data: Path) -> FrameSet:
         NoInputsError: It holds no frame.
     """
     found = settings.find(data)
-    frames = settings.selected(found.frames)
-    unread = found.unread if frames == found.frames else ()  # a selection is a selection of what can be read
-    return FrameSet(settings.name, settings.folder(data), frames, found.unpaired_labels, found.notes, unread)
+    frames = settings.selected([replace(frame, drive=settings.drive_of(frame.name)) for frame in found.frames])
+    left_out = len(found.frames) - len(frames)
+    unread = () if left_out else found.unread  # a selection is a selection of what can be read
+    return FrameSet(settings.name, settings.folder(data), frames, found.unpaired_labels, found.notes, unread, left_out)

@@ -33,6 +33,11 @@ class CamVidSettings(PatternSettings):
             return values
         return PATTERNS.get(values.get("encoding", "11"), {}) | values
 
+    def drive_of(self, name: str) -> str | None:
+        """What stands before the frame's number: "0016E5" of 0016E5_07959, "Seq05VD" of Seq05VD_f00000."""
+        drive, separator, _ = name.rpartition("/")[2].partition("_")
+        return drive if separator else None
+
     def label_encoding(self) -> LabelEncoding:
         """Ids in the chosen order, or colours."""
         return camvid(self.encoding, self.order)

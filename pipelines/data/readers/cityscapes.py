@@ -33,6 +33,10 @@ class CityscapesSettings(PatternSettings):
             return found
         return replace(found, notes=(*found.notes, TEST_SPLIT))
 
+    def drive_of(self, name: str) -> str | None:
+        """City and sequence: "aachen_000000" of aachen/aachen_000000_000019."""
+        return name.rpartition("/")[2].rpartition("_")[0] or None
+
     def label_encoding(self) -> LabelEncoding:
         """The ids of the chosen kind."""
         return cityscapes(self.labels_kind)

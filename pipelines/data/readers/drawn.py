@@ -42,6 +42,10 @@ class ToyWorldSettings(LayoutSettings):
         """Draw the frames that are not there yet; `progress` hears how many are."""
         draw_toy_world(self.folder(data), self.renderer, self.frames, self.size, self.seed, progress=progress)
 
+    def drive_of(self, name: str) -> str:
+        """Every frame is one of its own, for each shows another street."""
+        return name
+
     def find(self, data: Path) -> Found:
         """The drawn frames, the first `frames` of them."""
         root = str(self.folder(data))  # `data` is in it already

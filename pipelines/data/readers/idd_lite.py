@@ -36,13 +36,22 @@ class IddLiteSettings(PatternSettings):
         """The seven ids."""
         return idd_lite()
 
+    def drive_of(self, name: str) -> str:
+        """The folder."""
+        return drive_in(name)
+
     def _matches(self, root: Path, pattern: str) -> list[tuple[str, Path]]:
         # NNNNNN_inst_label.png, where a release has it, ends as a label map does and numbers instances.
         found = [(name, path) for name, path in super()._matches(root, pattern) if not name.endswith("_inst")]
         if self.split is None:
             return found
         drives = drives_of_split(root / self.splits, self.split)
-        return [(name, path) for name, path in found if name.split("/")[0] in drives]
+        return [(name, path) for name, path in found if drive_in(name) in drives]
+
+
+def drive_in(name: str) -> str:
+    """The drive of a frame called DRIVE/FRAME."""
+    return name.split("/")[0]
 
 
 def drives_of_split(table: Path, split: str) -> set[str]:

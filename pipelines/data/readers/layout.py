@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import PositiveInt, field_validator
 
+from pipelines.data.drives import drives_of, evenly_of_drives
 from pipelines.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.errors import NoInputsError, UserError
@@ -27,7 +28,8 @@ class Frame:
     """An image on disk with its label map, if any.
 
     `name` is unique in its set, with "/" between folders ("aachen/aachen_000000_000019"). It has no suffix, but where
-    images differ in nothing else ("a.jpg", "a.png").
+    images differ in nothing else ("a.jpg", "a.png"). `drive` is the recording that it is of, None where names do not
+    tell (`pipelines.data.drives`).
     """
 
     name: str
@@ -37,6 +39,7 @@ class Frame:
     image_sha256: str | None = None
     """As the set's manifest has it; None where there is none. `label_sha256` likewise."""
     label_sha256: str | None = None
+    drive: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,11 @@ class LayoutSettings(Settings):
     root: str
     """Folder of the set, relative to --data, or absolute."""
     first: PositiveInt | None = None
-    """Use only so many frames, the first in name order (counted after `every`)."""
+    """Use only so many frames, the first in name order (counted after `every` and `frames_per_drive`)."""
     every: PositiveInt = 1
     """Use every n-th frame in name order: neighbours in a drive are alike."""
+    frames_per_drive: PositiveInt | None = None
+    """Use at most so many frames of each drive, evenly spread (counted after `every`)."""
 
     def folder(self, data: Path) -> Path:
         """The set's folder; UserError where it is missing."""
@@ -77,9 +82,17 @@ class LayoutSettings(Settings):
         """How the labels of this set are written, as far as its settings tell; None where it has none."""
         return None
 
+    def drive_of(self, name: str) -> str | None:
+        """The drive that a frame is of, as its name tells; None where names of this set do not tell."""
+        return None
+
     def selected(self, frames: list[Frame]) -> list[Frame]:
-        """The frames that `every` and `first` leave."""
-        return list(islice(frames[:: self.every], self.first))
+        """The frames that `every`, `frames_per_drive` and `first` leave."""
+        kept = frames[:: self.every]
+        if self.frames_per_drive is not None:
+            drives = drives_of([frame.name for frame in kept], [frame.drive for frame in kept])
+            kept = [kept[place] for place in evenly_of_drives(drives, self.frames_per_drive)]
+        return list(islice(kept, self.first))
 
 
 class PatternSettings(LayoutSettings):

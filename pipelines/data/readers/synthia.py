@@ -19,6 +19,10 @@ class SynthiaSettings(PatternSettings):
     images: str = "RGB/{name}.png"
     labels: str = "GT/LABELS/{name}.png"
 
+    def drive_of(self, name: str) -> str:
+        """Every frame is one of its own: RAND says that each was rendered from another place."""
+        return name
+
     def label_encoding(self) -> LabelEncoding:
         """The 16-bit class channel."""
         return synthia(self.lane_marking)

@@ -36,6 +36,15 @@ def test_classes_that_the_validation_labels_merge_are_named(on_tiny, tmp_path):
     assert "vegetation" in source and "vegetation      0.000%" not in source
 
 
+def test_a_validation_set_of_frames_that_are_learnt_from_is_warned_of(on_tiny, tiny_config):
+    assert "WARNING" not in on_tiny(data_check)
+    said = on_tiny(
+        data_check, "--set", f"validation.0.root={tiny_config.parent / 'frames/camera'}", "--set", "validation.0.seed=2"
+    )
+    validation = said[said.index("[validation]") :]
+    assert "  WARNING: camera_val shares 4 drives with target camera (toyworld/toyworld_000000_000019, " in validation
+
+
 def test_sets_with_problems_are_counted_after_all_were_read(tiny_config, tmp_path):
     frames = shutil.copytree(tiny_config.parent / "frames", tmp_path / "frames")
     (tmp_path / "tiny.toml").write_text(tiny_config.read_text().replace(str(tiny_config.parent), str(tmp_path)))

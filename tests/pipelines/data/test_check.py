@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from pipelines.data.check import check_frame_set, format_report
+from pipelines.data.check import check_frame_set, describe_shared_drives, format_report, shared_drives
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
 from pipelines.data.images import write_image
 
@@ -113,6 +113,51 @@ def test_unlabelled_set_is_ok(tmp_path):
     report = checked(tmp_path, reader="folder", root="train")
     assert report.ok and report.images_without_labels == ["a"]
     assert "0 with labels" in format_report(report) and "without label (" not in format_report(report)
+
+
+class TestDrives:
+    @pytest.fixture
+    def opened(self, tmp_path):
+        """A function: settings of CamVid's layout -> its set; frames 1 to 4 of drive A and 5 of drive B are there."""
+        for name in ("A_1", "A_2", "A_3", "A_4", "B_5"):
+            pair(tmp_path, name, [[3]])
+        for name in ("A_9", "C_1"):
+            write_image(tmp_path / f"val/{name}.png", np.zeros((2, 2, 3), np.uint8))
+        return lambda **settings: open_frame_set(
+            SETTINGS.validate_python({"reader": "camvid", "root": "."} | settings), tmp_path
+        )
+
+    def test_drives_are_counted_and_so_is_what_is_left_out(self, opened):
+        text = format_report(check_frame_set(opened(frames_per_drive=1)))
+        assert "  frames  2, of which 2 with labels; 3 left out by every, frames_per_drive or first" in text
+        assert "  drives  2\n" in text
+
+    def test_stretches_are_said_to_be_such(self, opened):
+        text = format_report(check_frame_set(opened(reader="folder", root="train")))
+        assert "  frames  5, of which 0 with labels\n  drives  2 (stretches of consecutive frames)" in text
+
+    def test_a_drive_in_both_sets_is_warned_of(self, opened):
+        """A_9 is of drive A, of which the training set has four frames; C_1 is of no drive there."""
+        training, validation = opened(name="train"), opened(name="val", split="val")
+        assert shared_drives(validation, training) == ["A"]
+        assert describe_shared_drives(validation, training, "target") == (
+            "WARNING: val shares 1 drive with target train (A): scores on what is learnt from are too high; choose "
+            "frames of other drives for one of the two"
+        )
+        assert describe_shared_drives(opened(split="val", every=2, first=1), opened(every=4), "target") is not None
+
+    def test_the_same_files_in_both_sets_are_warned_of_whoever_reads_them(self, opened):
+        as_folder = opened(reader="folder", root="train")
+        assert shared_drives(as_folder, opened()) == ["A_1", "A_2", "A_3", "A_4", "B_5"]
+        assert "5 drives with source camvid (A_1" in describe_shared_drives(as_folder, opened(), "source")
+
+    def test_other_drives_are_not(self, opened, tmp_path):
+        (tmp_path / "val/A_9.png").unlink()
+        assert describe_shared_drives(opened(split="val"), opened(), "target") is None
+
+    def test_equal_numbers_in_other_folders_mean_nothing(self, opened, tmp_path):
+        write_image(tmp_path / "other/A_1.png", np.zeros((2, 2, 3), np.uint8))
+        assert shared_drives(opened(reader="folder", root="other"), opened(reader="folder", root="train")) == []
 
 
 class TestCarlaVersion:

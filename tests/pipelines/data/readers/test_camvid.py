@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tests.pipelines.data.readers.every_reader import EveryReader, opened
+from tests.pipelines.data.readers.every_reader import EveryReader, opened, photo
 
 
 class TestCamVid11(EveryReader):
@@ -24,3 +24,17 @@ class TestCamVid32(EveryReader):
     settings: ClassVar = {"reader": "camvid", "encoding": "32"}
     image, label = "701_StillsRaw_full/{name}.png", "LabeledApproved_full/{name}_L.png"
     road = (128, 0, 192)
+
+
+def test_a_drive_is_what_stands_before_the_number(tmp_path):
+    frames = [f"train/{name}.png" for name in ("0001TP_006690", "0016E5_00390", "Seq05VD_f00000", "b")]
+    photo(tmp_path, *frames)
+    assert [frame.drive for frame in opened(tmp_path, reader="camvid").frames] == ["0001TP", "0016E5", "Seq05VD", None]
+
+
+def test_few_frames_of_each_drive(tmp_path):
+    photo(tmp_path, *(f"train/0001TP_{i}.png" for i in range(6)), "train/0006R0_7.png")
+    found = opened(tmp_path, reader="camvid", frames_per_drive=2)
+    assert [frame.name for frame in found.frames] == ["0001TP_1", "0001TP_4", "0006R0_7"] and found.left_out == 4
+    thinner = opened(tmp_path, reader="camvid", every=2, frames_per_drive=2, first=2)
+    assert [frame.name for frame in thinner.frames] == ["0001TP_0", "0001TP_4"] and thinner.left_out == 5

@@ -35,6 +35,12 @@ class TestCityscapes(EveryReader):
         frames = opened(tmp_path, **self.settings, split="test", images=images)
         assert [frame.name for frame in frames.unread] == ["y"] and len(frames.notes) == 2
 
+    def test_a_drive_is_a_city_and_a_sequence(self, tmp_path):
+        photo(
+            tmp_path, "leftImg8bit/train/ulm/ulm_000003_000019_leftImg8bit.png", "leftImg8bit/train/x_leftImg8bit.png"
+        )
+        assert [frame.drive for frame in opened(tmp_path, **self.settings).frames] == ["ulm_000003", None]
+
     def test_another_kind_of_labels_is_refused(self, tmp_path):
         with pytest.raises(ValidationError, match="labelIds"):
             opened(tmp_path, **self.settings, labels_kind="instanceIds")

@@ -28,6 +28,7 @@ def test_what_is_read_is_what_was_drawn(tmp_path, renderer):
         image, label_map = draw_frame(renderer, 4, index, (32, 16))
         assert np.array_equal(frames.read_image(index), image)
         assert np.array_equal(frames.read_label_map(index), label_map)
+    assert frames.drives == [frame.name for frame in frames.frames]  # each another street
 
 
 def test_only_missing_frames_are_drawn(tmp_path):

@@ -29,6 +29,11 @@ class TestIddLite(EveryReader):
         assert [frame.name for frame in frames.frames] == names and frames.labelled
         assert frames.unpaired_labels == []  # the labels of other drives are not missed
 
+    def test_a_drive_is_a_folder(self, tmp_path):
+        self.parted(tmp_path)
+        frames = opened(tmp_path, **self.settings, split="train", frames_per_drive=1)
+        assert [(frame.name, frame.drive) for frame in frames.frames] == [("10/000002", "10")]
+
     def test_without_a_split_all_drives_of_the_folder(self, tmp_path):
         self.make(tmp_path, "1/000001")
         photo(tmp_path, "leftImg8bit/val/8/000001_image.jpg")

@@ -15,6 +15,10 @@ class TestSynthia(EveryReader):
     def label_pixels(self):
         return super().label_pixels().astype(np.uint16)
 
+    def test_every_frame_is_a_drive_of_its_own(self, tmp_path):
+        self.make(tmp_path, "0000001", "0000002")
+        assert [frame.drive for frame in opened(tmp_path, **self.settings).frames] == ["0000001", "0000002"]
+
     def test_lane_markings_are_road_or_ignored(self, tmp_path):
         photo(tmp_path, "RGB/a.png")
         write_image(tmp_path / "GT/LABELS/a.png", np.full((4, 6, 3), (22, 0, 0), np.uint16))
