@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 FOR_SEVERAL_PROCESSES = (
     *("sim2real segment train", "sim2real segment predict", "sim2real segment evaluate"),
-    *("sim2real translate train", "sim2real translate run"),
+    "sim2real segment features",
+    *("sim2real translate train", "sim2real translate run", "sim2real translate audit", "sim2real translate quality"),
 )
 """Commands that torchrun may start several times at once."""
 
@@ -185,10 +186,18 @@ class MachineOptions:
 
         return Session(open_machine(self.device, self.precision, self.threads), command=typed_command())
 
+    @contextlib.contextmanager
+    def joined_session(self) -> Iterator["Session"]:
+        """The same, together with the other processes that torchrun started, if it started any."""
+        from pipelines.engine.session import Session
+
+        with joined_machine(self.device, self.precision, self.threads) as machine:
+            yield Session(machine, command=typed_command())
+
 
 @contextlib.contextmanager
 def joined_machine(device: str, precision: str, threads: int | None) -> Iterator[Any]:
-    """The machine to train on, together with the other processes that torchrun started, if it started any."""
+    """The machine to compute on, together with the other processes that torchrun started, if it started any."""
     from pipelines.engine.launch import choose_machine, use_threads
     from pipelines.engine.processes import Processes
 

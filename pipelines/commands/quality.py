@@ -21,6 +21,7 @@ from pipelines.errors import UserError
 if TYPE_CHECKING:
     from pipelines.stages.quality.quality_inputs import QualityInputs
 
+NO_EXTRACTOR = "no KID and FID: name a segmenter with --expert, or Inception's weights with --inception"
 TOLD = 8
 """Flips that the terminal is told about."""
 
@@ -119,20 +120,22 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
     from pipelines.stages.quality.translation_quality import evenly, format_quality, measure_quality, write_quality
 
     inputs = of.inputs(measured.target)
-    session = on.open_session()
-    networks = inputs.networks(session, measured.inception)
-    if not networks.extractors:
-        click.echo("no KID and FID: name a segmenter with --expert, or Inception's weights with --inception", err=True)
-    sequence, most = measured.sequence, measured.most
-    frames = inputs.frames[:most] if sequence else evenly(inputs.frames, most)  # a sequence must have no gaps
-    real = evenly(inputs.target_images(), most)
-    figures = measure_quality(frames, real, session, networks, sequence, measured.height)
-    about = {
-        "command": session.command,
-        "translated": str(inputs.folder),
-        "frames": {"translated": len(frames), "target": len(real)},
-        "environment": environment(session.machine),
-    }
+    with on.joined_session() as session:
+        networks = inputs.networks(session, measured.inception)
+        if not networks.extractors and session.machine.processes.leads:
+            click.echo(NO_EXTRACTOR, err=True)
+        sequence, most = measured.sequence, measured.most
+        frames = inputs.frames[:most] if sequence else evenly(inputs.frames, most)  # a sequence must have no gaps
+        real = evenly(inputs.target_images(), most)
+        figures = measure_quality(frames, real, session, networks, sequence, measured.height)
+        about = {
+            "command": session.command,
+            "translated": str(inputs.folder),
+            "frames": {"translated": len(frames), "target": len(real)},
+            "environment": environment(session.machine),
+        }
+    if not session.machine.processes.leads:
+        return
     path = output or inputs.folder / "quality.json"
     write_quality(path, figures, about)
     click.echo(format_quality(figures))
@@ -154,11 +157,15 @@ def translate_audit(of: Translation, shown: int, output: Path | None, on: Machin
     from pipelines.stages.quality.translation_audit import audit_translation
 
     inputs = of.inputs()
-    session = on.open_session()
-    expert = inputs.networks(session).expert
-    if expert is None:
-        raise UserError("no expert to look at the frames; name a segmenter with --expert (a run folder or checkpoint)")
-    audit, page = audit_translation(inputs, expert, session, shown, output)
+    with on.joined_session() as session:
+        expert = inputs.networks(session).expert
+        if expert is None:
+            raise UserError(
+                "no expert to look at the frames; name a segmenter with --expert (a run folder or checkpoint)"
+            )
+        audit, page = audit_translation(inputs, expert, session, shown, output)
+    if not session.machine.processes.leads:
+        return
     for flip in audit.flips[:TOLD]:
         click.echo(
             f"{audit.titles[flip.label]} seen as {audit.titles[flip.seen_as]}: {flip.translated:.1%} of its pixels, "

@@ -60,6 +60,8 @@ def segment_features(request: Request, typed: TypedOptions) -> None:
 
     options = FeatureStudyOptions(typed.frames, typed.per_class, typed.points, typed.perplexity)
     study = study_features(request.workspace, request.seed, named, options, request.session, page)
+    if study is None:
+        return
     for one in study.checkpoints:
         for pair in one.pairs:
             click.echo(

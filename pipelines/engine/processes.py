@@ -23,6 +23,10 @@ from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import Interrupted, UserError
 from segment.peers import Peers
 
+MEETING = 4
+"""Items after which processes that share a list out wait for each other: a frame may take seconds, and one whose
+neighbour died would else do its whole share, for hours, before it heard of it."""
+
 Item = TypeVar("Item")
 
 
@@ -99,6 +103,18 @@ class Processes:
     def share(self, items: Sequence[Item]) -> list[Item]:
         """What falls to this process: every `world_size`-th item from `rank` on, none where there are too few."""
         return list(items[self.rank :: self.world_size])
+
+    def walk(self, items: Sequence[Item]) -> Iterator[Item]:
+        """This process's `share`, item by item; who is left alone hears of it at the next meeting.
+
+        Raises:
+            Interrupted: Another process is gone.
+        """
+        fewest = len(items) // self.world_size
+        for done, item in enumerate(self.share(items)):
+            if 0 < done < fewest and done % MEETING == 0:
+                self.wait()
+            yield item
 
     def gathered(self, own: Sequence[Item]) -> list[Item]:
         """What each process made of its `share`, in the order of the whole, in all of them. All wait here for the last.

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 
@@ -36,6 +37,8 @@ def fork(request, rank):
         os.environ.update({key: str(value) for key, value in (places | store).items()})
         run(request["commands"][rank], request["mishaps"].get(str(rank)))
         code = 0
+    except Exception:
+        traceback.print_exc()
     except SystemExit as stopped:
         code = stopped.code or 0
     finally:
@@ -45,32 +48,35 @@ def fork(request, rank):
 
 
 def run(arguments, mishap):
-    """The command, with what is to happen in it.
-
-    With a narrow network, and in fp64: else rounding would hide whether several processes learn what one does.
-    """
-    import torch
-
+    """The command, with what is to happen in it; a training in fp64."""
     from pipelines import cli
-    from pipelines.data.images import to_tensor
-    from pipelines.data.sampling import batches, paired_batches
     from segment.networks import NETWORKS
     from tests.pipelines.narrow import narrow_ddrnet
+
+    NETWORKS["ddrnet23_slim"] = narrow_ddrnet
+    if "train" in arguments[:2]:
+        train_in_double()
+    if mishap:
+        globals()[mishap]()
+    sys.argv = ["sim2real", *arguments]
+    cli.main()
+
+
+def train_in_double():
+    """Else rounding would hide whether several processes learn what one does."""
+    import torch
+
+    from pipelines.data.images import to_tensor
+    from pipelines.data.sampling import batches, paired_batches
     from tests.pipelines.precision import at_least_single
     from translate.methods.pix2pixhd import Pix2pixHD
 
-    NETWORKS["ddrnet23_slim"] = narrow_ddrnet
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = at_least_single
     for module in (batches, paired_batches):  # a translator computes in the precision of its images
         module.to_tensor = lambda image: to_tensor(image).double()
     layout = Pix2pixHD.layout
     Pix2pixHD.layout = lambda self, *given: layout(self, *given).double()
-
-    if mishap:
-        globals()[mishap]()
-    sys.argv = ["sim2real", *arguments]
-    cli.main()
 
 
 # --- mishaps ----------------------------------------------------------------------------------------------------------
@@ -95,6 +101,19 @@ def is_killed_looking():
     from pipelines.runtimes.frame_prediction import FramePredictor
 
     FramePredictor.label_map = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def counts_two_frames():
+    """An audit does, and would fail at a third."""
+    from pipelines.stages.quality import translation_audit
+
+    original, left = translation_audit._count, [1, 2]
+
+    def count(*given):
+        left.pop()
+        return original(*given)
+
+    translation_audit._count = count
 
 
 def is_killed():

@@ -169,6 +169,25 @@ def test_killed_then_stopped_and_carried_on_to_the_same_bits(whole, launch, trai
     assert content(run) == content(whole)
 
 
+def test_two_then_one_then_two_processes_learn_what_one_learns_undisturbed(launch, training, tmp_path):
+    """Stopped after two of six steps, and after four. Equal but for rounding, in fp64; the log has each step once."""
+    settings = (*SYNCED, "segmenter.steps=6")
+    whole, split = (training(tmp_path / name, *settings) for name in ("whole", "split"))
+    assert launch(whole).codes == [0]
+    assert launch(split, split, rank_1="is_asked_to_stop").refused_with(75, "at step 2 of 6")
+    assert launch(split, rank_0="is_asked_to_stop").refused_with(75, "at step 4 of 6")
+    assert launch(split, split).codes == [0, 0]
+    runs = [tmp_path / name / "seed-0/source_only" for name in ("whole", "split")]
+    expected, found = (load_file(run / "checkpoints/step-00000006/method.safetensors") for run in runs)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-8, msg=lambda text: f"{key}: {text}")  # noqa: B023
+    logs = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in runs]
+    assert len(logs[0]) == len(logs[1])
+    for ours, theirs in zip(*logs, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-6)
+
+
 @pytest.mark.slow
 def test_torchrun_itself_is_stopped(training, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]

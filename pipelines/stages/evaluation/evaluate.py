@@ -100,8 +100,8 @@ def evaluate(
         if processes.leads:
             _cleared(output)
         processes.wait()
-        own = processes.share([(name, *place) for name, place in zip(names, places, strict=True)])
-        found = processes.gathered(_counted(predict_one, own, output, counted, measures, processes))
+        named = [(name, *place) for name, place in zip(names, places, strict=True)]
+        found = processes.gathered(_counted(predict_one, named, output, counted, measures, processes))
         evaluation = gathered(names, [counts for counts, _ in found], counted, _sum_of(sure for _, sure in found))
         if processes.leads:
             write_evaluation(evaluation, output, identity)
@@ -132,10 +132,10 @@ def _counted(
     measures: Measures,
     processes: Processes,
 ) -> list[tuple[FrameCounts, Reliability | None]]:
-    """Predict frames, keep the predictions, and count."""
+    """Predict this process's frames, keep the predictions, and count."""
     counts = []
-    with Progress("evaluate", len(places), "frame", stream=processes.stderr()) as progress:
-        for done, (name, frames, index) in enumerate(places, 1):
+    with Progress("evaluate", len(processes.share(places)), "frame", stream=processes.stderr()) as progress:
+        for done, (name, frames, index) in enumerate(processes.walk(places), 1):
             label_map, image = frames.read_label_map(index), frames.read_image(index)
             sure = None
             if measures.calibration and isinstance(predict_one, FramePredictor):

@@ -84,9 +84,9 @@ def evaluate_predictions(
     own = processes.share(tasks)
     counts = []
     with Progress("evaluate", len(own), "frame", stream=processes.stderr()) as progress:
-        for done, one in enumerate(_counted_in_order(own, workers), 1):
+        for _, one in zip(processes.walk(tasks), _counted_in_order(own, workers), strict=True):
             counts.append(one)
-            progress.reach(done)
+            progress.reach(len(counts))
     evaluation = gathered(names, processes.gathered(counts), counted)
     if processes.leads:
         write_evaluation(evaluation, output, {"predictions": str(folder), "ids": ids})

@@ -74,9 +74,8 @@ def write_submission(
         remove_abandoned_parts(folder)
     processes.wait()
     places = [(frames, i) for frames in sets for i in range(len(frames))]
-    own = processes.share(places)
-    with Progress("submission", len(own), "frame", stream=processes.stderr()) as progress:
-        for done, (frames, i) in enumerate(own, 1):
+    with Progress("submission", len(processes.share(places)), "frame", stream=processes.stderr()) as progress:
+        for done, (frames, i) in enumerate(processes.walk(places), 1):
             name = f"{frames.name}/{frames.frames[i].name}"
             if evaluated is not None and prediction_path(evaluated, name).exists():
                 label_map = read_prediction(evaluated, name)

@@ -4,7 +4,7 @@ The features are those that pixels are classified by, the input of the network's
 for a class only where all labelled pixels under it are of that class: at a border it would be half of each.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ from segment.networks.segmenter import Segmenter
 
 FrameOfSet = tuple[FrameSet, int]
 """A set of frames and the number of one of them."""
+Drawn = Mapping[int, tuple[np.ndarray, ...]]
+"""Of each class the keys, features, frames and cells of what is drawn."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ def class_features(
     machine: Machine,
     most: int,
     seed: int,
-) -> Iterator[ClassFeatures]:
-    """Draw at most `most` cells of every class; yields what is drawn so far after every frame, last of all the result.
+    told: Callable[[], None] = lambda: None,
+) -> ClassFeatures:
+    """Draw at most `most` cells of every class. Several processes share the frames out, and all get the same cells.
 
     Args:
         network: In evaluation mode, on the machine.
@@ -89,12 +92,14 @@ def class_features(
         most: Of a class; more are drawn from, and every cell is as likely as any other of its class.
         seed: Of the draw. It depends on the seed, a frame's place and a cell's number alone: networks whose maps are of
             one size are looked at in the same cells, and so are frames and their translations.
+        told: Called after every frame that is looked at here.
 
     Raises:
         NumericalError: A feature is no number.
     """
-    kept: dict[int, tuple[np.ndarray, ...]] = {}
-    for number, (frames, index) in enumerate(places):
+    kept: Drawn = {}
+    dimensions = 0
+    for number, (frames, index) in machine.processes.walk(list(enumerate(places))):
         image = as_seen(frames.read_image(index), height, machine.device)
         features = classified_features(network, image, machine)[0]
         refuse_diverged(features, "features")
@@ -104,17 +109,29 @@ def class_features(
         )
         keys = np.random.default_rng([seed, number]).random(len(classes))
         rows = features.flatten(1).T.numpy()
-        for train_id in np.unique(classes[classes != IGNORE_INDEX]).tolist():
-            cells = np.flatnonzero(classes == train_id)
-            drawn = keys[cells], rows[cells], np.full(len(cells), number), cells
-            former = kept.get(train_id, tuple(part[:0] for part in drawn))
-            joined = tuple(np.concatenate(parts) for parts in zip(former, drawn, strict=True))
-            order = np.argsort(joined[0], kind="stable")[:most]
-            kept[train_id] = tuple(part[order] for part in joined)
-        yield _together(kept, len(rows[0]))
+        dimensions = rows.shape[1]
+        here = {i: np.flatnonzero(classes == i) for i in np.unique(classes[classes != IGNORE_INDEX]).tolist()}
+        drawn = {i: (keys[cells], rows[cells], np.full(len(cells), number), cells) for i, cells in here.items()}
+        kept = _lowest_keys([kept, drawn], most)
+        told()
+    shares = machine.processes.gathered([(kept, dimensions)])
+    return _together(_lowest_keys([drawn for drawn, _ in shares], most), max(width for _, width in shares))
 
 
-def _together(kept: dict[int, tuple[np.ndarray, ...]], dimensions: int) -> ClassFeatures:
+def _lowest_keys(parts: Sequence[Drawn], most: int) -> Drawn:
+    """Of every class the cells with the lowest keys; of two alike that of the earlier frame, whoever drew it."""
+    kept: dict[int, tuple[np.ndarray, ...]] = {}
+    for train_id in {train_id: None for part in parts for train_id in part}:
+        joined = tuple(
+            np.concatenate(arrays) for arrays in zip(*(p[train_id] for p in parts if train_id in p), strict=True)
+        )
+        keys, _, frames, cells = joined
+        order = np.lexsort((cells, frames, keys))[:most]
+        kept[train_id] = tuple(array[order] for array in joined)
+    return kept
+
+
+def _together(kept: Drawn, dimensions: int) -> ClassFeatures:
     if not kept:
         nothing = np.zeros(0, np.int64)
         return ClassFeatures(torch.zeros(0, dimensions), nothing, nothing, nothing)

@@ -6,7 +6,7 @@ Several segmenters look at frames of every domain; their features become numbers
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import names, titles
+from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import load_segmenter
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
@@ -68,7 +69,7 @@ def study_features_of_arms(workspace: Workspace, seed: int, session: Session) ->
     """
     page = workspace.run / "features.html"
     kept = _kept(workspace, seed, session.machine, page)
-    return study_features(workspace, seed, {}, REPORTED, session, page) if kept is None else kept
+    return _study(_look(workspace, seed, {}, REPORTED, session), page) if kept is None else kept
 
 
 def study_features(
@@ -78,8 +79,10 @@ def study_features(
     options: FeatureStudyOptions,
     session: Session,
     page: Path,
-) -> FeatureStudy:
+) -> FeatureStudy | None:
     """Compare the features of segmenters between domains; write the page, and the record as JSON beside it.
+
+    Several processes share the frames out; the leader draws and writes.
 
     Args:
         workspace: The experiment, for its frames.
@@ -89,16 +92,46 @@ def study_features(
         session: How to compute, and the command for the page.
         page: Where the page goes.
 
+    Returns:
+        The record; None in a process that only helped to look.
+
     Raises:
-        UserError: No arm is trained and none is named, or the figures asked for do not fit.
+        UserError: No arm is trained and none is named, the figures asked for do not fit, or the processes have
+            different frames or checkpoints.
         NoInputsError: A domain has no labelled frame, or the domains have nothing in common.
     """
+    look = _look(workspace, seed, checkpoints, options, session)
+    return _study(look, page) if session.machine.processes.leads else None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was drawn of which segmenters and frames."""
+
+    workspace: Workspace
+    seed: int
+    options: FeatureStudyOptions
+    session: Session
+    opened: Mapping[str, tuple[Segmenter, SegmenterSettings, Path]]
+    domains: Domains
+    groups: Groups
+    drawn: Mapping[str, Mapping[str, ClassFeatures]]
+    notes: list[str]
+    identity: Identity
+
+
+def _look(
+    workspace: Workspace, seed: int, checkpoints: Mapping[str, Path], options: FeatureStudyOptions, session: Session
+) -> _Look:
     make_deterministic()
     machine = session.machine
     named = dict(checkpoints) or trained_arms(workspace, seed)
     domains = domain_frames(workspace, seed, options.frames)
     groups = merged_groups(domains)
     opened = {title: load_segmenter(path, machine) for title, path in named.items()}
+    used = {title: checkpoint for title, (*_, checkpoint) in opened.items()}
+    identity = _identity(workspace, seed, machine, options, used, domains)
+    machine.processes.refuse_difference([asdict(identity)])
     drawn = _draw(
         {title: (network, settings.height) for title, (network, settings, _) in opened.items()},
         domains,
@@ -108,6 +141,13 @@ def study_features(
         machine,
     )
     _refuse_nothing_in_common(drawn)
+    notes = _notes(workspace, seed, domains, named if not checkpoints else None)
+    return _Look(workspace, seed, options, session, opened, domains, groups, drawn, notes, identity)
+
+
+def _study(look: _Look, page: Path) -> FeatureStudy:
+    """Draw and measure what was looked at, and write it."""
+    workspace, seed, options, drawn, domains = look.workspace, look.seed, look.options, look.drawn, look.domains
     shown = {title: shown_cells(of, options.points // len(drawn)) for title, of in drawn.items()}
     joint = one_embedding_holds(shown)
     perplexity = _fitting_perplexity(shown, joint, options)
@@ -126,27 +166,20 @@ def study_features(
                 points=pictures[title][0],
                 pca_shares=pictures[title][1],
             )
-            for place, (title, (_, settings, checkpoint)) in enumerate(opened.items())
+            for place, (title, (_, settings, checkpoint)) in enumerate(look.opened.items())
         ]
     study = FeatureStudy(
-        **origin(workspace, session),
+        **origin(workspace, look.session),
         settings=workspace.experiment.model_dump(mode="json"),
         seed=seed,
         perplexity=perplexity,
         most_per_class=options.most_per_class,
         joint=joint,
         domains={domain: len(places) for domain, places in domains.items()},
-        titles=class_titles(groups),
+        titles=class_titles(look.groups),
         checkpoints=found,
-        notes=_notes(workspace, seed, domains, named if not checkpoints else None),
-        identity=_identity(
-            workspace,
-            seed,
-            machine,
-            options,
-            {title: checkpoint for title, (*_, checkpoint) in opened.items()},
-            domains,
-        ),
+        notes=look.notes,
+        identity=look.identity,
     )
     write_features_page(study, page)
     write_atomically(page.with_suffix(".json"), study.to_json().encode())  # last: it says that the page is whole
@@ -202,12 +235,16 @@ def _draw(
 ) -> dict[str, dict[str, ClassFeatures]]:
     """Cells by title and domain of networks and the heights at which they see frames."""
     drawn: dict[str, dict[str, ClassFeatures]] = {title: {} for title in networks}
-    with Progress("features", len(networks) * sum(map(len, domains.values())), "frame") as progress:
+    processes = machine.processes
+    own = sum(len(processes.share(places)) for places in domains.values())
+    with Progress("features", len(networks) * own, "frame", stream=processes.stderr()) as progress:
+
+        def told() -> None:
+            progress.reach(progress.done + 1)
+
         for title, (network, height) in networks.items():
             for domain, places in domains.items():
-                for features in class_features(network, height, places, groups, machine, most, seed):
-                    drawn[title][domain] = features
-                    progress.reach(progress.done + 1)
+                drawn[title][domain] = class_features(network, height, places, groups, machine, most, seed, told)
     return drawn
 
 

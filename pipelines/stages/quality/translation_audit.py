@@ -1,9 +1,11 @@
 """The audit of a translated set: what an expert still recognises, frame by frame, beside what it saw in the sources.
 
 Translation itself stays free of experts; this is a second pass over its output. It may be killed: `audit.jsonl` keeps
-what was counted, and the scores enter the manifest in one piece at the end.
+what was counted, and the scores enter the manifest in one piece at the end. Several processes share the frames out:
+each keeps what it counted in a file of its own until all is together.
 """
 
+import contextlib
 import datetime
 import json
 import math
@@ -21,6 +23,7 @@ from pipelines.data.images import to_batch
 from pipelines.data.labels.shared_classes import SharedClasses
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
+from pipelines.engine.processes import Processes
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.workspace import Workspace
@@ -37,6 +40,7 @@ from translate.quality.consistency import class_flips, label_consistency
 from translate.quality.structure import structure_score
 
 RECORDS = "audit.jsonl"
+RECORDS_OF_PARTS = "audit.*-of-*.jsonl"
 PAGE = "audit.html"
 SECONDS_BETWEEN_WRITES = 60.0
 FLAGGED = 0.05
@@ -83,10 +87,13 @@ def audit_translation(
         output: The page; None for `audit.html` in the folder.
 
     Returns:
-        The audit, and where its page is.
+        The audit, and where its page is. In processes that only help, without pictures: the leader writes the page.
     """
+    page = output or inputs.folder / PAGE
     with StopRequest().listening() as stop:
         audit = audit_frames(inputs, expert, session, lambda: bool(stop))
+    if not session.machine.processes.leads:
+        return audit, page
     by_name = {frame.name: frame for frame in inputs.frames}
     lowest, lost = (
         [audit_picture(by_name[audited.name], audited, expert.predict) for audited in some]
@@ -100,7 +107,6 @@ def audit_translation(
         lowest=lowest,
         lost=lost,
     )
-    page = output or inputs.folder / PAGE
     write_audit(audit, page)
     return audit, page
 
@@ -129,7 +135,10 @@ def audit_frames(
     folder, frames = inputs.folder, inputs.frames
     if not (folder / MANIFEST).exists():
         raise UserError(f"{folder}: has no {MANIFEST}: no translated set, or not finished; translate first")
-    with _locked(folder) as journal:
+    processes = session.machine.processes
+    with contextlib.ExitStack() as held:
+        journal = held.enter_context(_locked(folder)) if processes.leads else None
+        processes.refuse_difference([expert.sha256, [[frame.name, frame.source is not None] for frame in frames]])
         entries = {entry.frame: entry for entry in read_manifest(folder / MANIFEST)}
         if entries.keys() != {frame.name for frame in frames}:
             raise UserError(f"{folder}: other frames were translated into it just now; run the audit again")
@@ -146,7 +155,8 @@ def audit_frames(
             )
             for frame in audited
         ]
-        _write_scores(folder, entries, scored_entries, journal)
+        if journal is not None:
+            _write_scores(folder, entries, scored_entries, journal)
     total = [_total([r.translated for r in records]), _total([r.source for r in records])]
     after, before = (None if counts is None else merge_classes(counts, classes.groups) for counts in total)
     return Audit(
@@ -195,27 +205,53 @@ def _counted(
     stop_requested: Callable[[], bool],
 ) -> list[Record]:
     """A record of every frame, in name order; those of an earlier audit by the same expert are taken over."""
-    known = _read_records(folder / RECORDS)
+    processes = machine.processes
+    known, place = _known_records(folder), folder / _records_of(processes)
+    total = len(processes.share(frames))
     records: list[Record] = []
     new, last_write = 0, time.monotonic()
-    with Progress("audit", len(frames), "frame") as progress:
-        for done, frame in enumerate(frames, 1):
+    with Progress("audit", total, "frame", stream=processes.stderr()) as progress:
+        for done, frame in enumerate(processes.walk(frames), 1):
             record = known.get(frame.name)
             if record is None or not _still_holds(record, frame, entries[frame.name], expert):
                 if stop_requested():
-                    write_atomically(folder / RECORDS, b"".join(map(_line, records)))
-                    place = f"{done - 1} of {len(frames)} frames"
-                    raise Interrupted(f"{folder}: audit stopped at {place}; the same command carries on")
+                    _write_records(place, records)
+                    at = f"{done - 1} of {total} frames"
+                    raise Interrupted(f"{folder}: audit stopped at {at}; the same command carries on")
                 record = _count(frame, entries[frame.name], expert, machine)
                 new += 1
             records.append(record)
             if new and time.monotonic() - last_write > SECONDS_BETWEEN_WRITES:
-                write_atomically(folder / RECORDS, b"".join(map(_line, records)))
+                _write_records(place, records)
                 last_write = time.monotonic()
             progress.reach(done)
-    if new or len(known) != len(records):
-        write_atomically(folder / RECORDS, b"".join(map(_line, records)))
-    return records
+    if new and processes.world_size > 1:
+        _write_records(place, records)  # before it waits for others, which may be gone
+    together = processes.gathered(records)
+    if processes.any(new > 0) or len(known) != len(together):
+        _join_records(folder, together, processes)
+    return together
+
+
+def _records_of(processes: Processes) -> str:
+    """Name of the file of what this process counted."""
+    if processes.world_size == 1:
+        return RECORDS
+    return f"audit.{processes.rank + 1}-of-{processes.world_size}.jsonl"
+
+
+def _write_records(path: Path, records: Sequence[Record]) -> None:
+    write_atomically(path, b"".join(map(_line, records)))
+
+
+def _join_records(folder: Path, records: Sequence[Record], processes: Processes) -> None:
+    """Write all of them into one file, and drop the files of parts, also those of an audit that was killed."""
+    if not processes.leads:
+        return
+    _write_records(folder / RECORDS, records)
+    for path in folder.glob(RECORDS_OF_PARTS):
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
 
 
 def _still_holds(record: Record, frame: TranslatedFrame, entry: ManifestEntry, expert: Expert) -> bool:
@@ -308,6 +344,14 @@ def _write_scores(
         journal.append(changed.values())
     if changed:
         write_manifest(folder / MANIFEST, scored.values())
+
+
+def _known_records(folder: Path) -> dict[str, Record]:
+    """Earlier counts by frame, of all processes."""
+    known = _read_records(folder / RECORDS)
+    for path in sorted(folder.glob(RECORDS_OF_PARTS)):
+        known |= _read_records(path)
+    return known
 
 
 def _read_records(path: Path) -> dict[str, Record]:

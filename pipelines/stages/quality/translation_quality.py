@@ -5,8 +5,8 @@ a perfect translation could be measured to come. Figures over learnt features be
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import compress
+from dataclasses import asdict, dataclass, field, fields
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ import torch
 
 from pipelines.data.images import image_size, read_image, to_batch
 from pipelines.data.labels.shared_classes import SharedClasses
+from pipelines.engine.processes import Processes
 from pipelines.engine.runs import write_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
@@ -60,56 +61,68 @@ class Figure:
     """Standard deviation of the translated frames' value over random subsets (KID)."""
 
 
-@dataclass
-class SetMeasurement:
-    """What is kept of each image of a set: rows by image, in order."""
+@dataclass(frozen=True)
+class ImageMeasurement:
+    """What is kept of one image; patches by level, features by extractor."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+    spectrum: torch.Tensor
+    patches: list[torch.Tensor]
+    features: list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How the images of a set are measured."""
 
     height: int
     patches_per_image: int
     extractors: Sequence[Extractor]
     device: torch.device
-    means: list[torch.Tensor] = field(default_factory=list)
-    deviations: list[torch.Tensor] = field(default_factory=list)
-    spectra: list[torch.Tensor] = field(default_factory=list)
-    patches: list[list[torch.Tensor]] = field(default_factory=list)
-    features: list[list[torch.Tensor]] = field(default_factory=list)
 
-    def add(self, image: np.ndarray) -> None:
-        """Measure one image, uint8 (H, W, 3)."""
+    def measure(self, image: np.ndarray, number: int) -> ImageMeasurement:
+        """Measure one image, uint8 (H, W, 3), that is the set's `number`-th: by this its patches are drawn."""
         tensor = as_seen(image, self.height, self.device)
         mean, deviation = lab_statistics(tensor)
-        self.means.append(mean[0].cpu())
-        self.deviations.append(deviation[0].cpu())
-        self.spectra.append(radial_log_power(tensor)[0].cpu())
-        generator = torch.Generator().manual_seed(len(self.patches))
+        generator = torch.Generator().manual_seed(number)
         levels = laplacian_pyramid(tensor, len(level_heights(self.height)))
-        self.patches.append([draw_patches(level[0], self.patches_per_image, generator).cpu() for level in levels])
-        self.features.append([extractor.extract(image) for extractor in self.extractors])
+        return ImageMeasurement(
+            mean[0].cpu(),
+            deviation[0].cpu(),
+            radial_log_power(tensor)[0].cpu(),
+            [draw_patches(level[0], self.patches_per_image, generator).cpu() for level in levels],
+            [extractor.extract(image) for extractor in self.extractors],
+        )
 
-    def halves(self) -> tuple["SetMeasurement", "SetMeasurement"]:
-        """Every other of eight runs of neighbours: neighbours are alike, and the ends of a drive need not be."""
-        run = max(1, len(self.means) // 8)
-        second = [index // run % 2 == 1 for index in range(len(self.means))]
-        return self._part([not chosen for chosen in second]), self._part(second)
 
-    def _part(self, chosen: Sequence[bool]) -> "SetMeasurement":
-        rows = (self.means, self.deviations, self.spectra, self.patches, self.features)
-        parts = (list(compress(row, chosen)) for row in rows)
-        return SetMeasurement(self.height, self.patches_per_image, self.extractors, self.device, *parts)
+def halves(images: Sequence[ImageMeasurement]) -> tuple[list[ImageMeasurement], list[ImageMeasurement]]:
+    """Every other of eight runs of neighbours: neighbours are alike, and the ends of a drive need not be."""
+    run = max(1, len(images) // 8)
+    second = [index // run % 2 == 1 for index in range(len(images))]
+    return list(compress(images, [not chosen for chosen in second])), list(compress(images, second))
 
 
 @dataclass
 class PairMeasurement:
-    """What is only known of a translated frame and its source together."""
+    """What is only known of translated frames and their sources together."""
 
     structure: list[float] = field(default_factory=list)
     consistency: list[float] = field(default_factory=list)
     source_consistency: list[float] = field(default_factory=list)
-    scored: list[int] = field(default_factory=list)
     confusions: list[torch.Tensor] = field(default_factory=list)
     source_confusions: list[torch.Tensor] = field(default_factory=list)
     flicker: list[float] = field(default_factory=list)
     source_flicker: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of_all(cls, parts: Sequence["PairMeasurement"]) -> "PairMeasurement":
+        """Those of several frames, one after the other."""
+        return cls(*(list(chain.from_iterable(getattr(part, one.name) for part in parts)) for one in fields(cls)))
+
+
+FrameMeasurement = tuple[ImageMeasurement, ImageMeasurement | None, PairMeasurement]
+"""Of a translated frame, of its source where it is known, and of both together."""
 
 
 def measure_quality(
@@ -121,6 +134,8 @@ def measure_quality(
     height: int | None = None,
 ) -> list[Figure]:
     """Compare translated frames with target images, and with their own sources where these are known.
+
+    Several processes share the images out, and find the figures of one, all of them.
 
     Args:
         frames: Translated frames in name order.
@@ -135,7 +150,7 @@ def measure_quality(
 
     Raises:
         NoInputsError: A set has fewer than two images (four for the halves).
-        UserError: A sequence is to be measured and the sources are not known.
+        UserError: A sequence is to be measured and the sources are not known, or the processes have different frames.
         ImageError: A file cannot be used.
     """
     with_source = all(frame.source is not None for frame in frames)
@@ -146,23 +161,28 @@ def measure_quality(
     files = [*(frame.image for frame in frames), *target]
     height = height or min(HIGHEST, min(image_size(path)[1] for path in files))
 
-    def empty(count: int) -> SetMeasurement:
-        patches = min(PATCHES_PER_IMAGE, MOST_PATCHES // count)
-        return SetMeasurement(height, patches, networks.extractors, session.machine.device)
+    processes, names = session.machine.processes, [extractor.name for extractor in networks.extractors]
+    processes.refuse_difference([[frame.name for frame in frames], list(map(str, target)), names, sequence, height])
 
-    translated, source, real = empty(len(frames)), empty(len(frames)), empty(len(target))
-    pairs = _measure_frames(frames, translated, source, networks, sequence)
-    with Progress("measure target frames", len(target), "frame") as progress:
-        for done, path in enumerate(target, 1):
-            real.add(read_image(path))
-            progress.reach(done)
-    distances = [_distances(one, other) for one, other in ((translated, real), real.halves())]
-    of_source = _distances(source, real) if with_source else {}
+    def measuring(count: int) -> Measuring:
+        patches = min(PATCHES_PER_IMAGE, MOST_PATCHES // count)
+        return Measuring(height, patches, networks.extractors, session.machine.device)
+
+    classes = scored_classes(frames, networks.expert_encodings)
+    found = _measure_frames(frames, measuring(len(frames)), networks, classes, sequence, processes)
+    real = _measure_targets(target, measuring(len(target)), processes)
+    translated, sources = [one for one, _, _ in found], [one for _, one, _ in found if one is not None]
+    pairs = PairMeasurement.of_all([pair for _, _, pair in found])
+    if sequence and not pairs.flicker:
+        raise NoInputsError("no two frames lie in one folder, so there is no sequence")
+    levels = level_heights(height)
+    distances = [_distances(one, other, names, levels) for one, other in ((translated, real), halves(real))]
+    of_source = _distances(sources, real, names, levels) if with_source else {}
     rows = [
         Figure(name, better, value, of_source.get(name, (None,) * 3)[1], distances[1][name][1], deviation)
         for name, (better, value, deviation) in distances[0].items()
     ]
-    return rows + _pair_figures(pairs, networks.expert)
+    return rows + _pair_figures(pairs, networks.expert, classes.scored)
 
 
 def evenly(items: Sequence[Item], most: int | None) -> list[Item]:
@@ -208,33 +228,45 @@ def _shown(value: float | None) -> str:
 
 def _measure_frames(
     frames: Sequence[TranslatedFrame],
-    translated: SetMeasurement,
-    source: SetMeasurement,
+    measuring: Measuring,
     networks: QualityNetworks,
+    classes: SharedClasses,
     sequence: bool,
-) -> PairMeasurement:
-    """Fill both measurements; return what belongs to pairs."""
-    classes = scored_classes(frames, networks.expert_encodings)
-    pairs = PairMeasurement(scored=classes.scored)
-    before: tuple[TranslatedFrame, np.ndarray, np.ndarray] | None = None
-    with Progress("measure translated frames", len(frames), "frame") as progress:
-        for done, frame in enumerate(frames, 1):
+    processes: Processes,
+) -> list[FrameMeasurement]:
+    """What is found of every frame, in their order; of a sequence each is held beside the one before it."""
+    found: list[FrameMeasurement] = []
+    numbered = list(enumerate(frames))
+    before: tuple[int, tuple[np.ndarray, np.ndarray | None]] | None = None
+    own = len(processes.share(numbered))
+    with Progress("measure translated frames", own, "frame", stream=processes.stderr()) as progress:
+        for done, (number, frame) in enumerate(processes.walk(numbered), 1):
             image, original = frame.read()
-            translated.add(image)
+            pair, source = PairMeasurement(), None
             if original is not None:
-                source.add(original)
-                both = (to_batch([one], str(translated.device)) for one in (original, image))
-                pairs.structure.append(float(structure_score(*both)))
+                source = measuring.measure(original, number)
+                both = (to_batch([one], str(measuring.device)) for one in (original, image))
+                pair.structure.append(float(structure_score(*both)))
             if networks.expert is not None and frame.label is not None and frame.encoding is not None:
-                _add_consistency(pairs, frame, image, original, networks.expert, classes)
-            if sequence and original is not None:
-                if before is not None and Path(before[0].name).parent == Path(frame.name).parent:
-                    _add_flicker(pairs, before[1:], (image, original))
-                before = frame, image, original
+                _add_consistency(pair, frame, image, original, networks.expert, classes)
+            if sequence and number and Path(frames[number - 1].name).parent == Path(frame.name).parent:
+                near = before is not None and before[0] == number - 1
+                _add_flicker(pair, before[1] if near else frames[number - 1].read(), (image, original))
+            before = number, (image, original)
+            found.append((measuring.measure(image, number), source, pair))
             progress.reach(done)
-    if sequence and not pairs.flicker:
-        raise NoInputsError("no two frames lie in one folder, so there is no sequence")
-    return pairs
+    return processes.gathered(found)
+
+
+def _measure_targets(target: Sequence[Path], measuring: Measuring, processes: Processes) -> list[ImageMeasurement]:
+    found, numbered = [], list(enumerate(target))
+    with Progress(
+        "measure target frames", len(processes.share(numbered)), "frame", stream=processes.stderr()
+    ) as progress:
+        for done, (number, path) in enumerate(processes.walk(numbered), 1):
+            found.append(measuring.measure(read_image(path), number))
+            progress.reach(done)
+    return processes.gathered(found)
 
 
 def _add_consistency(
@@ -283,38 +315,43 @@ def optical_flow(image: np.ndarray, other: np.ndarray) -> torch.Tensor:
 # ------------------------------------------------------------------------------------------------------------- figures
 
 
-def _distances(first: SetMeasurement, second: SetMeasurement) -> dict[str, tuple[str, float, float | None]]:
+def _distances(
+    first: Sequence[ImageMeasurement],
+    second: Sequence[ImageMeasurement],
+    extractors: Sequence[str],
+    levels: Sequence[int],
+) -> dict[str, tuple[str, float, float | None]]:
     """Name of each distance between two sets: (which is better, value, deviation)."""
     rows: dict[str, tuple[str, float, float | None]] = {}
-    for place, extractor in enumerate(first.extractors):
-        features = [torch.stack([row[place] for row in one.features]) for one in (first, second)]
+    for place, extractor in enumerate(extractors):
+        features = [torch.stack([image.features[place] for image in one]) for one in (first, second)]
         mean, deviation = kernel_distance(*features)
-        rows[f"KID-{extractor.name}"] = ("lower", mean, deviation)
-        rows[f"FID-{extractor.name}"] = ("lower", frechet_distance(*features), None)
-    levels = level_heights(first.height)
+        rows[f"KID-{extractor}"] = ("lower", mean, deviation)
+        rows[f"FID-{extractor}"] = ("lower", frechet_distance(*features), None)
     for level, height in enumerate(levels):
-        patches = (descriptors(torch.cat([row[level] for row in one.patches])) for one in (first, second))
+        patches = (descriptors(torch.cat([image.patches[level] for image in one])) for one in (first, second))
         name = f"sliced Wasserstein x{SWD_SCALE}, {height} px"
         rows[name] = ("lower", SWD_SCALE * sliced_wasserstein(*patches), None)
     (mean1, spread1), (mean2, spread2) = (
-        pooled_statistics(torch.stack(one.means), torch.stack(one.deviations)) for one in (first, second)
+        pooled_statistics(torch.stack([image.mean for image in one]), torch.stack([image.deviation for image in one]))
+        for one in (first, second)
     )
     rows["mean colour (Lab), Delta E"] = ("lower", colour_difference(mean1, mean2), None)
     rows["spread of colour (Lab), Delta E"] = ("lower", colour_difference(spread1, spread2), None)
-    absolute, upper = log_power_difference(torch.stack(first.spectra), torch.stack(second.spectra))
+    absolute, upper = log_power_difference(*(torch.stack([image.spectrum for image in one]) for one in (first, second)))
     rows["log power spectrum, dB"] = ("lower", absolute, None)
     rows["fine structure (upper half), dB"] = ("near 0", upper, None)
     return rows
 
 
-def _pair_figures(pairs: PairMeasurement, expert: Expert | None) -> list[Figure]:
+def _pair_figures(pairs: PairMeasurement, expert: Expert | None, scored: Sequence[int]) -> list[Figure]:
     rows = []
     if pairs.structure:
         rows.append(Figure("edges kept (gradient SSIM)", "higher", float(np.mean(pairs.structure)), 1.0))
         rows.append(Figure("edges kept, worst 5 %", "higher", float(np.quantile(pairs.structure, 0.05)), 1.0))
     if pairs.confusions and expert is not None:
         both = [
-            (_mean(scores), float(mean_iou(torch.stack(counts).sum(0), pairs.scored))) if counts else (None, None)
+            (_mean(scores), float(mean_iou(torch.stack(counts).sum(0), scored))) if counts else (None, None)
             for scores, counts in (
                 (pairs.consistency, pairs.confusions),
                 (pairs.source_consistency, pairs.source_confusions),

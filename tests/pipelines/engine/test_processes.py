@@ -48,6 +48,16 @@ def test_items_are_shared_out_and_come_together_in_order(monkeypatch):
     assert Processes(1, 2).gathered(["b", "d"]) == list("abcde")
 
 
+@pytest.mark.parametrize(("items", "meetings"), [(8, 0), (9, 0), (10, 1), (11, 1), (18, 2)])
+def test_processes_meet_after_every_fourth_item_that_all_have(monkeypatch, items, meetings):
+    """Of 9 the first has five and the second four: a meeting before the fifth would be one for the first alone."""
+    met = []
+    monkeypatch.setattr(Processes, "wait", lambda self: met.append(self.rank))
+    walks = [list(Processes(rank, 2).walk(range(items))) for rank in range(2)]
+    assert walks == [list(range(0, items, 2)), list(range(1, items, 2))]
+    assert met == [0] * meetings + [1] * meetings
+
+
 def test_numbers_of_two_are_averaged(other_adds):
     other_adds([3.0, 6.0])
     assert Processes(0, 2).mean({"main": 1.0, "auxiliary": 2.0}) == {"main": 2.0, "auxiliary": 4.0}

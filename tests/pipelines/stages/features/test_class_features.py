@@ -22,10 +22,6 @@ def network():
     return NETWORKS["ddrnet23_slim"](auxiliary=False).eval()
 
 
-def last(walk):
-    return list(walk)[-1]
-
-
 class TestCellClasses:
     def test_by_hand(self):
         """2x2 cells of 2x2 labels: pure, mixed, with an ignored pixel, all ignored."""
@@ -71,7 +67,7 @@ class TestClassFeatures:
     def test_the_draw(self, network, make_workspace, cpu):
         frames = make_workspace().labelled_source[0]
         places = [(frames, i) for i in range(len(frames))]
-        features = last(class_features(network, 32, places, [], cpu, 12, seed=0))
+        features = class_features(network, 32, places, [], cpu, 12, seed=0)
         assert max(features.counts().values()) == 12 and min(features.counts()) >= 0
         assert IGNORE_INDEX not in features.counts() and features.values.dtype == torch.float32
         assert list(features.classes) == sorted(features.classes)
@@ -85,34 +81,34 @@ class TestClassFeatures:
         with torch.no_grad():
             network.conv1[0].weight.fill_(1e38)
         with pytest.raises(NumericalError, match=r"features are no numbers.*train it again with a lower learning rate"):
-            last(class_features(network, 32, [(make_workspace().labelled_source[0], 0)], [], cpu, 12, seed=0))
+            class_features(network, 32, [(make_workspace().labelled_source[0], 0)], [], cpu, 12, seed=0)
 
     def test_it_depends_on_the_seed_alone(self, network, make_workspace, cpu):
         frames = make_workspace().labelled_source[0]
         places = [(frames, i) for i in range(len(frames))]
-        first, again = (last(class_features(network, 32, places, [], cpu, 5, seed=0)) for _ in range(2))
+        first, again = (class_features(network, 32, places, [], cpu, 5, seed=0) for _ in range(2))
         assert first.same_cells(again) and torch.equal(first.values, again.values)
         torch.manual_seed(1)
         other_network = NETWORKS["ddrnet23_slim"](auxiliary=False).eval()
-        assert first.same_cells(last(class_features(other_network, 32, places, [], cpu, 5, seed=0)))
-        assert not first.same_cells(last(class_features(network, 32, places, [], cpu, 5, seed=1)))
+        assert first.same_cells(class_features(other_network, 32, places, [], cpu, 5, seed=0))
+        assert not first.same_cells(class_features(network, 32, places, [], cpu, 5, seed=1))
 
     def test_fewer_is_a_part_of_more(self, network, make_workspace, cpu):
         frames = make_workspace().labelled_source[0]
         places = [(frames, i) for i in range(len(frames))]
-        few, many = (last(class_features(network, 32, places, [], cpu, most, seed=0)) for most in (4, 20))
+        few, many = (class_features(network, 32, places, [], cpu, most, seed=0) for most in (4, 20))
         assert few.same_cells(many.first_of_each(4))
 
     def test_merged_classes_count_as_one(self, network, make_workspace, cpu):
         frames = make_workspace().labelled_source[0]
         group = [frozenset({0, 1}), frozenset({2, 8, 10})]
-        features = last(class_features(network, 32, [(frames, 0)], group, cpu, 50, seed=0))
+        features = class_features(network, 32, [(frames, 0)], group, cpu, 50, seed=0)
         assert not {1, 8, 10} & set(features.counts()) and {0, 2} & set(features.counts())
 
     def test_frames_without_any_pure_cell(self, network, make_workspace, cpu, monkeypatch):
         frames = make_workspace().labelled_source[0]
         monkeypatch.setattr(type(frames), "read_label_map", lambda self, index: np.full((32, 64), 255, np.uint8))
-        features = last(class_features(network, 32, [(frames, 0)], [], cpu, 5, seed=0))
+        features = class_features(network, 32, [(frames, 0)], [], cpu, 5, seed=0)
         assert len(features) == 0 and features.counts() == {} and len(features.first_of_each(3)) == 0
 
 
