@@ -70,6 +70,11 @@ def _reader_settings(settings: dict[str, str], more: dict[str, str]) -> AnyFrame
     for key, option in (("reader", "--reader"), ("root", "--input")):
         if key in more:
             raise UserError(f"--frames {key}={more[key]}: give it as {option}")
+    if "bad_frames" in more:
+        raise UserError(
+            f"--frames bad_frames={more['bad_frames']}: frames that cannot be used are left out and listed here anyway "
+            "(exit code 3); leave it out"
+        )
     try:
         return TypeAdapter(AnyFrameSetSettings).validate_python(settings | more)
     except ValidationError as error:

@@ -29,7 +29,7 @@ def data_check(request: Request) -> None:
     bad = 0
     for part in ("source", "target", "validation"):
         settings = getattr(request.workspace.experiment, part)
-        for frames in request.workspace.sets.open(settings):  # as they are: `workspace` merges classes
+        for frames in request.workspace.sets.find(settings):  # as they are: `workspace` merges classes
             with Progress(f"check {frames.name}", len(frames), "frame") as progress:
                 report = check_frame_set(frames, progress=progress.reach)
             click.echo(f"[{part}] {format_report(report)}")

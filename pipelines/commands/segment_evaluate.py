@@ -324,10 +324,13 @@ def _facts_of_network(machine: "Machine", inference: "Inference") -> list[tuple[
 def _page(request: Request, evaluation: "Evaluation", folder: Path, subject: str, facts: list[tuple[str, str]]) -> None:
     from datetime import date
 
+    from pipelines.report.record import unusable_in_words
     from pipelines.stages.evaluation.evaluation_report import report_evaluation
 
     if not request.processes.leads:
         return
     facts = [("Command", typed_command()), ("Date", date.today().isoformat()), *facts]
+    if unusable := request.workspace.sets.unusable:
+        facts.append(("Left out", unusable_in_words(unusable)))
     sets = ", ".join(frames.name for frames in request.workspace.validation)
     click.echo(f"figures and page in {report_evaluation(evaluation, folder, subject, sets, facts).parent}")

@@ -50,12 +50,18 @@ class SetReport:
     """Whether the names of all frames tell their drives; else consecutive frames are taken to be of one."""
     left_out: int = 0
     """Frames that the settings pass over."""
+    leaves_out: bool = False
+    """Whether frames that cannot be used are left out (the set's `bad_frames`)."""
+    bad_frames: set[str] = field(default_factory=set)
+    """The names of those that cannot."""
 
     @property
     def ok(self) -> bool:
-        """Whether every file can be used and the labels make sense. What is merely unpaired or odd is reported only."""
-        of_files = self.unreadable or self.unknown_values or self.size_mismatches or self.changed
-        return not (of_files or self.version_doubts or self.without_class)
+        """Whether every frame can be used, or is to be left out, and the labels make sense. What is merely unpaired or
+        odd is reported only.
+        """
+        usable = len(self.bad_frames) < self.frames if self.leaves_out else not self.bad_frames
+        return usable and not (self.changed or self.version_doubts or self.without_class)
 
     @property
     def without_class(self) -> bool:
@@ -81,7 +87,13 @@ def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None 
         frame_set: The set.
         progress: Called with the number of frames done.
     """
-    report = SetReport(frame_set.name, frame_set.root, len(frame_set), notes=list(frame_set.notes))
+    report = SetReport(
+        frame_set.name,
+        frame_set.root,
+        len(frame_set),
+        notes=list(frame_set.notes),
+        leaves_out=frame_set.bad_frames == "leave_out",
+    )
     report.drives, report.left_out = len(set(frame_set.drives)), frame_set.left_out
     report.drives_known = all(frame.drive is not None for frame in frame_set.frames)
     report.labels_without_images = [str(path) for path in frame_set.unpaired_labels]
@@ -151,6 +163,7 @@ def _check_image(frame: Frame, report: SetReport) -> tuple[int, int] | None:
         image = read_image(frame.image)
     except ImageError as error:
         report.unreadable.append(str(error))
+        report.bad_frames.add(frame.name)
         return None
     size = image.shape[1], image.shape[0]
     report.sizes[size] += 1
@@ -171,15 +184,18 @@ def _check_label(
         stored = encoding.stored(label)
     except ImageError as error:
         report.unreadable.append(str(error))
+        report.bad_frames.add(frame.name)
         return
     seen.setdefault(encoding, StoredValues()).add(stored)
     height, width = stored.shape[:2]
     if size is not None and size != (width, height):
+        report.bad_frames.add(frame.name)
         report.size_mismatches.append(f"{label}: {width}x{height}, its image {frame.image} is {size[0]}x{size[1]}")
     try:
         label_map = encoding.to_train_ids(stored, label)
     except ImageError as error:
         report.unknown_values.append(str(error))
+        report.bad_frames.add(frame.name)
         return
     report.class_pixels += np.bincount(label_map.ravel(), minlength=256)
     if (label_map == IGNORE).all():
@@ -284,6 +300,13 @@ def format_report(report: SetReport) -> str:
             "  no label map shows a class: there is nothing to learn from or to score by",
             '    (labels = "" uses the images alone)',
         ]
+    if report.bad_frames and report.leaves_out:
+        lines.append(f"  frames that are left out (bad_frames): {len(report.bad_frames)}, as said above")
+    elif report.bad_frames:
+        lines.append(
+            f"  frames that cannot be used: {len(report.bad_frames)}; the set is refused with them "
+            '(bad_frames = "leave_out" leaves them out)'
+        )
     lines += _section("notes", report.notes)
     if report.class_pixels.any():
         lines.append("  classes, as shares of the labelled pixels")

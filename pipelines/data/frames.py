@@ -4,7 +4,8 @@ All that the stages know of data sets is in `FrameSet`. A new data set is one re
 `AnyFrameSetSettings`.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.data.readers.gta5 import Gta5Settings
 from pipelines.data.readers.idd_lite import IddLiteSettings
-from pipelines.data.readers.layout import Frame
+from pipelines.data.readers.layout import BadFrames, Frame
 from pipelines.data.readers.pseudo_labelled import PseudoLabelledSettings
 from pipelines.data.readers.synthia import SynthiaSettings
 from pipelines.data.readers.translated import TranslatedSettings
@@ -57,6 +58,10 @@ class FrameSet:
     """Images among the others whose formats are not read."""
     left_out: int = 0
     """Frames that the settings pass over: `every`, `frames_per_drive`, `first`."""
+    bad_frames: BadFrames = "refuse"
+    """What happens with frames that cannot be used."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Those that were left out as such, by name, with what is wrong on one line."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -152,4 +157,13 @@ def open_frame_set(settings: AnyFrameSetSettings, data: Path) -> FrameSet:
     frames = settings.selected([replace(frame, drive=settings.drive_of(frame.name)) for frame in found.frames])
     left_out = len(found.frames) - len(frames)
     unread = () if left_out else found.unread  # a selection is a selection of what can be read
-    return FrameSet(settings.name, settings.folder(data), frames, found.unpaired_labels, found.notes, unread, left_out)
+    return FrameSet(
+        settings.name,
+        settings.folder(data),
+        frames,
+        found.unpaired_labels,
+        found.notes,
+        unread,
+        left_out,
+        settings.bad_frames,
+    )

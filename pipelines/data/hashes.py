@@ -45,6 +45,10 @@ class HashCache:
         entries = known.items() if isinstance(known, dict) else ()
         return {file: entry for file, entry in entries if isinstance(entry, list) and len(entry) == 5}
 
+    def refresh(self) -> None:
+        """Take over what other processes have computed meanwhile."""
+        self._known |= self._read()
+
     def save(self) -> None:
         """Keep what was computed, if anything was."""
         if self._changed:

@@ -6,10 +6,11 @@ The lock is the kernel's: however its process ends, nothing is left that someone
 was writing is swept up by the next one.
 """
 
+import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +39,22 @@ def hold(lock: Path, busy: str) -> BinaryIO:
         if is_still(lock, stream):
             return stream
         stream.close()  # its owner finished and removed it between our opening and our locking
+
+
+@contextlib.contextmanager
+def in_turn(lock: Path) -> Iterator[None]:
+    """Have a block to ourselves once whoever has it now is done: for work that others then find done.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    with storage_errors(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        stream = open(lock, "ab")  # noqa: SIM115 (closed below)
+    with stream:
+        with storage_errors(lock):
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def try_lock(stream: BinaryIO, together: bool = False) -> bool:

@@ -4,9 +4,11 @@ Settings, frames by content, the seed, and what the stage builds on by what that
 differ is refused, so what is found here stays the same for ever: a setting added later leaves its default out.
 """
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.data.frames import FrameSet
 from pipelines.data.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
@@ -14,6 +16,9 @@ from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
 from pipelines.experiment.segmenters import NO_FILES
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
+
+OF_TARGET = {"target", "labelled_target", "style", "adaptation"}
+"""The frames of a stage that come from the target's sets."""
 
 
 def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
@@ -31,7 +36,7 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
         inputs["settings"]["initial"] = checkpoint_hash(resolve_checkpoint(Path(settings.initial)))
     if settings.guided_by is not None:
         inputs |= _guidance_inputs(workspace, settings.guided_by, seed, inputs)
-    return inputs
+    return inputs | _unusable(workspace, inputs["frames"])
 
 
 def _translator_frames(workspace: Workspace, seed: int) -> dict[str, str]:
@@ -40,6 +45,24 @@ def _translator_frames(workspace: Workspace, seed: int) -> dict[str, str]:
     if workspace.experiment.translator.learns_from == "paired":
         return {"labelled_target": fingerprint(workspace.labelled_subset(seed))}
     return {"source": fingerprint(workspace.source), "target": fingerprint(workspace.target)}
+
+
+def _unusable(workspace: Workspace, used: Collection[str]) -> dict[str, Any]:
+    """The frames that are missing of the sets that a stage uses, where any is; by part of the experiment and set."""
+    return unusable(
+        source=workspace.source if "source" in used else (),
+        target=workspace.target if {*used} & OF_TARGET else (),
+    )
+
+
+def unusable(**sets: Sequence[FrameSet]) -> dict[str, Any]:
+    """The names of the frames that are missing of sets, by part of the experiment and set; empty where none is."""
+    found = {
+        part: {frames.name: sorted(frames.unusable) for frames in of_part if frames.unusable}
+        for part, of_part in sets.items()
+    }
+    found = {part: names for part, names in found.items() if names}
+    return {"unusable": found} if found else {}
 
 
 def _guidance_inputs(
@@ -85,7 +108,7 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
     settings["encoder_weights"] = _encoder_weights(workspace, segmenter.encoder_weights)
     if shares["translated"] == 0:  # what only concerns translated frames
         settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}
-    return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used}
+    return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used} | _unusable(workspace, used)
 
 
 def segmenter_run_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:

@@ -7,13 +7,16 @@ hundred thousand frames on a network's disk every look through them takes minute
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pipelines.data.bad_frames import GoodFrames, unusable_in_words, without_bad_frames
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet, open_frame_set
 from pipelines.data.hashes import HashCache
+from pipelines.data.ownership import in_turn
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.readers.layout import Frame
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.progress import Progress
 
 
@@ -24,23 +27,57 @@ class OpenedSets:
 
     Args:
         data: Folder that the sets' roots start from.
-        run: Folder of the experiment; gets what toy world draws (`frames/`) and the hashes of files (`.hashes.json`).
+        run: Folder of the experiment; gets what toy world draws (`frames/`), the hashes of files (`.hashes.json`) and
+            which frames can be used (`.good_frames.json`).
+        by_name: Only names are looked at, as a preview does: nothing is read, so bad frames are among the others.
     """
 
-    def __init__(self, data: Path, run: Path) -> None:
-        self.data, self.drawn = data, run / "frames"
+    def __init__(self, data: Path, run: Path, by_name: bool = False) -> None:
+        self.data, self.drawn, self._by_name = data, run / "frames", by_name
+        self._lock = run / ".frames.lock"
         self._hashes = HashCache(run / ".hashes.json")
+        self._good = GoodFrames(run / ".good_frames.json", self._hash_once)
+        self._found: dict[AnyFrameSetSettings, FrameSet] = {}
         self._opened: dict[AnyFrameSetSettings, FrameSet] = {}
+        self._known: dict[Path, str] = {}
         self._fingerprints: dict[tuple[tuple[str, tuple[Frame, ...]], ...], str] = {}
 
-    def open(self, settings: Sequence[AnyFrameSetSettings]) -> list[FrameSet]:
-        """The sets, in order; errors as of `open_frame_set`. What is left out as not readable is named on stderr."""
+    def find(self, settings: Sequence[AnyFrameSetSettings]) -> list[FrameSet]:
+        """The sets, in order, bad frames among them; errors as of `open_frame_set`. What has a format that is not read
+        is named on stderr.
+        """
         for one in settings:
+            if one not in self._found:
+                self._found[one] = found = open_frame_set(one, self._root(one))
+                _say(f"{found.name}: left out, its format is not read: {frame.image}" for frame in found.unread)
+        return [self._found[one] for one in settings]
+
+    def open(self, settings: Sequence[AnyFrameSetSettings]) -> list[FrameSet]:
+        """The sets, in order, of which every frame can be used; what is left out is named on stderr.
+
+        Raises:
+            UserError: As `open_frame_set`.
+            ImageError: A frame cannot be used, and its set's `bad_frames` is "refuse".
+            NoInputsError: No frame of a set is there or can be used.
+        """
+        if self._by_name:
+            return self.find(settings)
+        for one, found in zip(settings, self.find(settings), strict=True):
             if one not in self._opened:
-                self._opened[one] = found = open_frame_set(one, self._root(one))
-                for frame in found.unread:
-                    print(f"{found.name}: left out, its format is not read: {frame.image}", file=sys.stderr)
+                self._opened[one] = opened = without_bad_frames(found, self._troubles(found))
+                _say(unusable_in_words(opened))
         return [self._opened[one] for one in settings]
+
+    def _troubles(self, frames: FrameSet) -> dict[str, str]:
+        """What is wrong with which frames. Of several processes one looks, and the others then know."""
+        with in_turn(self._lock):
+            self._hashes.refresh()
+            self._good.refresh()
+            with Progress(f"check {frames.name}", len(frames), "frame") as progress:
+                troubles = self._good.troubles(frames, progress.reach)
+            self._hashes.save()
+            self._good.save()
+        return troubles
 
     def _root(self, settings: AnyFrameSetSettings) -> Path:
         """Where a set's root is looked up: the data folder, or the run folder for what toy world draws."""
@@ -64,13 +101,35 @@ class OpenedSets:
         digest = hashlib.sha256()
         for frames in sets:
             for frame in frames.frames:
-                parts = [frames.name, frame.name, self._hashes.of(frame.image)]
-                parts.append(self._hashes.of(frame.label) if frame.label else "")
+                parts = [frames.name, frame.name, self._hash_once(frame.image)]
+                parts.append(self._hash_once(frame.label) if frame.label else "")
                 parts.append(frame.encoding.name if frame.encoding else "")
                 digest.update(json.dumps(parts).encode())
         self._hashes.save()
         return digest.hexdigest()
 
+    def _hash_once(self, file: Path) -> str:
+        """The hash of a frame's file, looked at once a command."""
+        if file not in self._known:
+            self._known[file] = self._hashes.of(file)
+        return self._known[file]
+
+    @property
+    def unusable(self) -> dict[str, dict[str, str]]:
+        """The frames that were left out as not usable, with what is wrong, by the names of the sets opened so far."""
+        found: dict[str, dict[str, str]] = {}
+        for frames in self._opened.values():
+            if frames.unusable:
+                found.setdefault(frames.name, {}).update(frames.unusable)
+        return found
+
     def hash_of(self, file: Path) -> str:
         """The hash of a single file, as it is now."""
         return self._hashes.of(file)
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Once, however many processes open the set."""
+    if ProcessRank.of_environment().rank == 0:
+        for line in lines:
+            print(line, file=sys.stderr)

@@ -5,6 +5,7 @@ content is read (`sim2real data check` does so), and nothing here waits for torc
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
@@ -28,6 +29,7 @@ def preview_training(workspace: Workspace, seed: int, arm: str) -> list[str]:
         UserError: A data set, weights or a teacher is missing, or fewer frames have labels than are asked for.
         NoInputsError: There is nothing to learn from.
     """
+    workspace = workspace.by_name()
     return [*_sets(workspace), *_trainings(workspace, seed, arm), LAST_LINE]
 
 
@@ -38,6 +40,7 @@ def preview_variants(variants: Variants) -> list[str]:
         UserError: As of `preview_training`, for any of them.
         NoInputsError: There is nothing to learn from, or nothing to evaluate on.
     """
+    variants = replace(variants, base=variants.base.by_name())
     base = variants.base
     lines = _sets(base)
     if not _drawn(base.experiment.validation) and not any(len(sets.only_labelled()) for sets in base.validation):
@@ -82,6 +85,7 @@ def _sets(workspace: Workspace) -> list[str]:
             else:
                 (frames,) = workspace.sets.open([settings])
                 found = f"{len(frames)} frames, {len(frames.only_labelled())} with a label map"
+                found += "; those that cannot be used will be left out" * (settings.bad_frames == "leave_out")
             lines.append(f"{part:<16}  {settings.name}: {found}")
     return lines
 

@@ -56,6 +56,11 @@ class Workspace:
         """Another experiment on the same data: what is opened and known of it already serves both."""
         return Workspace(experiment, self.data, run, shared, stage_one, self.sets)
 
+    def by_name(self) -> "Workspace":
+        """The same, for a look ahead: of data sets only names are looked at, and nothing is written."""
+        sets = OpenedSets(self.data, self.shared, by_name=True)
+        return Workspace(self.experiment, self.data, self.run, self.shared, self.stage_one, sets)
+
     def translator(self, seed: int) -> Path:
         """Run folder of the translator that serves `seed`."""
         return self.stage_one / f"seed-{self.translator_seed(seed)}" / "translator"

@@ -2,10 +2,14 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+
+SHOWN = 5
+"""Frames of a set that are named in a sentence; a record's JSON has all."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +23,30 @@ class Record:
     versions: dict[str, str]
     validation: str
     settings: dict[str, Any]
+    unusable: dict[str, dict[str, str]] = field(default_factory=dict, kw_only=True)
+    """Frames that could not be used and were left out, with what is wrong, by data set and name."""
 
     def to_json(self) -> str:
         """The record as indented ASCII JSON; NaN and infinities become null."""
         return json.dumps(plain(asdict(self)), indent=1, allow_nan=False) + "\n"
 
     def origin(self) -> str:
-        """A sentence to stand below a table."""
-        return f"Command: `{self.command}`; machine: {self.machine}; date: {self.date}."
+        """A sentence to stand below a table, and another one where frames were left out."""
+        said = f"Command: `{self.command}`; machine: {self.machine}; date: {self.date}."
+        return f"{said} {self.unusable_in_words()}" if self.unusable else said
+
+    def unusable_in_words(self) -> str:
+        """How many frames of which sets were left out, and the first of them, as a sentence."""
+        return unusable_in_words(self.unusable)
+
+
+def unusable_in_words(unusable: Mapping[str, Mapping[str, str]]) -> str:
+    """How many frames of which sets were left out, and the first of them, as a sentence."""
+    told = []
+    for name, troubles in unusable.items():
+        shown = ", ".join(list(troubles)[:SHOWN]) + (", …" if len(troubles) > SHOWN else "")
+        told.append(f"{len(troubles)} of {name} ({shown})")
+    return f"Frames left out because they cannot be used: {'; '.join(told)}."
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from pydantic import PositiveInt, field_validator
 
@@ -21,6 +22,8 @@ from pipelines.errors import NoInputsError, UserError
 from pipelines.settings import Settings
 
 IMAGE_SUFFIX = "|".join(re.escape(suffix) for suffix in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES))
+
+BadFrames = Literal["refuse", "leave_out"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class LayoutSettings(Settings):
     """Use every n-th frame in name order: neighbours in a drive are alike."""
     frames_per_drive: PositiveInt | None = None
     """Use at most so many frames of each drive, evenly spread (counted after `every`)."""
+    bad_frames: BadFrames = "refuse"
+    """What happens with frames whose image or label map cannot be used (damaged, unknown ids, two sizes): "refuse" all
+    before anything is computed, or "leave_out" those, counted and named in records. They are counted by `first`."""
 
     def folder(self, data: Path) -> Path:
         """The set's folder; UserError where it is missing."""

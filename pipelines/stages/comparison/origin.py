@@ -19,4 +19,5 @@ def origin(workspace: Workspace, session: Session) -> dict[str, Any]:
         "machine": describe_machine(session.machine),
         "versions": {"python": facts["python"], **facts["packages"]},
         "validation": ", ".join(f"{one.name} ({len(one.only_labelled())} frames)" for one in workspace.validation),
+        "unusable": workspace.sets.unusable,
     }

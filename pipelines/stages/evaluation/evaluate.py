@@ -26,6 +26,7 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
+from pipelines.experiment.identity import unusable
 from pipelines.experiment.trained import TrainedSegmenter, load_ensemble
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
@@ -228,6 +229,7 @@ def evaluate_segmenter(
         "validation": workspace.sets.fingerprint(workspace.validation),
         "height": trained.height,
         "precision": machine.precision,
+        **unusable(validation=workspace.validation),
     }
     folder = evaluation_folder(trained.checkpoints[0], options)
     ready = open_predictor(trained.network, trained.height, machine, inference)

@@ -15,6 +15,7 @@ from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
+from pipelines.experiment.identity import unusable
 from pipelines.experiment.trained import load_segmenter, load_translator
 from pipelines.experiment.workspace import Workspace
 from pipelines.runtimes.frame_prediction import as_seen, open_predictor
@@ -67,6 +68,7 @@ def evaluate_through(
         "validation": workspace.sets.fingerprint(workspace.validation),
         "height": settings.height,
         "precision": machine.precision,
+        **unusable(validation=workspace.validation),
     }
     name = "_".join(filter(None, (f"{direction}-{identity['translator'][:12]}", inference.name)))
     folder = options.output or checkpoint.parent.parent / "evaluation_through" / name

@@ -44,6 +44,11 @@ def test_what_is_no_input(photos, tmp_path):
         plan(photos / "empty.txt", output)
 
 
+def test_bad_frames_are_listed_anyway(photos, tmp_path):
+    with pytest.raises(UserError, match=r"--frames bad_frames=leave_out: frames that cannot be used are left out"):
+        plan(photos, tmp_path / "out", reader_settings=["bad_frames=leave_out"])
+
+
 def test_a_list_may_lie_beside_its_output_and_must_not_be_written_over(photos):
     translate_frames(plan(photos / "some.txt", photos / "out"), photos / "out", Network(negative), IDENTITY)
     assert set(tree(photos / "out")) == {"rgb/a/1.png", "rgb/b/0.png", "manifest.jsonl", "translation.json"}

@@ -56,6 +56,18 @@ def test_sets_with_problems_are_counted_after_all_were_read(tiny_config, tmp_pat
     assert "the PNG is cut off" in result.stdout and "[validation]" in result.stdout
 
 
+def test_bad_frames_that_are_left_out_are_no_problem(tiny_config, tmp_path):
+    frames = shutil.copytree(tiny_config.parent / "frames", tmp_path / "frames")
+    (tmp_path / "tiny.toml").write_text(tiny_config.read_text().replace(str(tiny_config.parent), str(tmp_path)))
+    image = sorted((frames / "game/rgb").iterdir())[0]
+    image.write_bytes(image.read_bytes()[:60])
+    command = [str(tmp_path / "tiny.toml"), "--set", "source.0.bad_frames=leave_out"]
+    result = CliRunner().invoke(data_check, command, standalone_mode=False)
+    assert result.exception is None and result.stdout.count(": ok") == 3
+    assert "the PNG is cut off" in result.stdout
+    assert "frames that are left out (bad_frames): 1, as said above" in result.stdout
+
+
 def test_toy_world_is_as_large_as_it_is_asked_for(tmp_path):
     said = draw("--output", tmp_path / "game", "--renderer", "game", "--frames", 2, "--size", 64, 32)
     assert said == f"2 frames in {tmp_path / 'game'}\n"

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
-from pipelines.data.ownership import as_json, differing, hold, is_still, read_plan, set_aside, sweep, try_lock
+from pipelines.data.ownership import as_json, differing, hold, in_turn, is_still, read_plan, set_aside, sweep, try_lock
 from pipelines.errors import StorageError, UserError
 
 
@@ -67,6 +68,36 @@ class TestLock:
     def test_a_missing_folder_is_a_matter_of_storage(self, tmp_path):
         with pytest.raises(StorageError, match="No such file"):
             hold(tmp_path / "missing/lock", "busy")
+
+
+class TestTurn:
+    def test_others_are_kept_out_until_it_is_over(self, tmp_path):
+        lock = tmp_path / "new/lock"
+        with in_turn(lock), open(lock, "ab") as other:
+            assert not try_lock(other)
+        with open(lock, "ab") as other:
+            assert try_lock(other)
+
+    def test_who_comes_meanwhile_waits(self, tmp_path):
+        order, begun = [], threading.Event()
+
+        def second():
+            begun.set()
+            with in_turn(tmp_path / "lock"):
+                order.append("second")
+
+        waiting = threading.Thread(target=second)
+        with in_turn(tmp_path / "lock"):
+            waiting.start()
+            begun.wait()
+            order.append("first")
+        waiting.join()
+        assert order == ["first", "second"]
+
+    def test_a_place_where_no_lock_can_be_made(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(StorageError, match="file/lock"), in_turn(tmp_path / "file/lock"):
+            pass
 
 
 def test_only_files_that_were_being_written_are_swept_up(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,22 @@ def test_a_record_as_json():
         "versions": {"torch": "2.11"},
         "validation": "4 frames",
         "settings": {"weight": 0.5, "levels": [1, 2], "low": None},
+        "unusable": {},
     }
 
 
 def test_where_it_comes_from():
     assert record().origin() == "Command: `sim2real x`; machine: two cores; date: 2026-11-28."
+
+
+def test_frames_that_were_left_out_are_said_beside_it():
+    unusable = {"gta5": {"00003": "cut off"}, "camvid": {f"f{number}": "unknown id" for number in range(7)}}
+    of_six = replace(record(), unusable=unusable)
+    assert of_six.origin().endswith(
+        "date: 2026-11-28. Frames left out because they cannot be used: 1 of gta5 (00003); "
+        "7 of camvid (f0, f1, f2, f3, f4, …)."
+    )
+    assert json.loads(of_six.to_json())["unusable"] == unusable
 
 
 @pytest.mark.parametrize(
