@@ -1,0 +1,208 @@
+"""Every command of README and docs: its options and settings exist, what it names is there, and toy world runs it.
+
+A page that tells of an option which was renamed is worse than none. A new line is checked without anything to be done;
+it is run, too, unless NOT_RUN says why not.
+"""
+
+import re
+import shlex
+import shutil
+from collections import OrderedDict
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+
+from pipelines.cli import cli
+from pipelines.data.images import write_image
+from pipelines.experiment.config import read_experiment
+from tests.pipelines.published import drawn, resnet
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+LAUNCHERS = re.compile(r"^(torchrun|srun)\b.*?(?=sim2real|\$\(which sim2real\))")
+IN_REPOSITORY = re.compile(r"(?:docs|pipelines|segment|translate|tests|benchmarks)/[\w./-]*\w")
+LEFT_OUT = "…"
+
+
+def lines_of_code(text):
+    """Every line of an indented or fenced block, lines that end in a backslash joined; comments are cut off."""
+    joined = re.sub(r"\\\n\s*", " ", text)
+    blocks = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```$", joined, re.MULTILINE | re.DOTALL)
+    indented = re.findall(
+        r"^    (?! )(.*)$", re.sub(r"^```.*?^```$", "", joined, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    lines = [line for block in blocks for line in block.splitlines()] + indented
+    return [re.sub(r"\s+#.*$", "", line).strip() for line in lines]
+
+
+def commands_in(text):
+    """(words after `sim2real`, whether it is a whole command) of each one in blocks and in the running text."""
+    parts = [(part.strip(), True) for line in lines_of_code(text) for part in line.split(" &")]
+    parts += [(span, False) for span in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)]
+    for part, is_block in parts:
+        command = LAUNCHERS.sub("", part).replace("$(which sim2real)", "sim2real").removeprefix(".venv/bin/")
+        if re.match(r"sim2real (?!\+)\S", command):
+            words = shlex.split(command)[1:]
+            yield words, is_block and LEFT_OUT not in words
+
+
+COMMANDS = [(page, tuple(words), whole) for page, text in TEXTS.items() for words, whole in commands_in(text)]
+DISTINCT = list(OrderedDict.fromkeys((words, whole) for _, words, whole in COMMANDS))
+WHOLE = [words for words, whole in DISTINCT if whole]
+
+
+def found(words):
+    """The command that words name, and the rest of them."""
+    command, rest = cli, list(words)
+    while isinstance(command, click.Group) and rest and rest[0] in command.commands:
+        command = command.commands[rest.pop(0)]
+    return command, rest
+
+
+def test_commands_are_found_on_the_pages():
+    """The tests below are only as good as the reading of the pages."""
+    assert len(COMMANDS) > 50 and len(WHOLE) > 30
+    assert ("segment", "predict", "--checkpoint", "RUN", "--input", "frames/", "--output", "predictions/") in WHOLE
+    text = (
+        "Say `sim2real runs show RUN`:\n\n    sim2real a --b \\\n        c   # why\n\n    torchrun -- sim2real d … &\n"
+    )
+    whole, begun, spoken = commands_in(text)
+    assert (whole, begun) == ((["a", "--b", "c"], True), (["d", "…"], False))
+    assert spoken == (["runs", "show", "RUN"], False)
+
+
+@pytest.mark.parametrize(
+    ("words", "whole"), DISTINCT, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_the_command_and_its_options_exist(words, whole):
+    command, rest = found(words)
+    assert not (isinstance(command, click.Group) and rest and not rest[0].startswith("-")), f"no command {rest[0]!r}"
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    for word in rest:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in {*known, "--help"}, f"{command.name} has no option {word}"
+    if whole and not isinstance(command, click.Group):
+        command.make_context(command.name, rest)  # raises where a value is none or something is missing
+
+
+@pytest.mark.parametrize("words", [w for w, _ in DISTINCT if any(word.endswith(".toml") for word in w)], ids=" ".join)
+def test_the_settings_that_a_command_changes_exist(words):
+    config = next(word for word in words if word.endswith(".toml"))
+    changes = tuple(value for option, value in pairwise(words) if option == "--set")
+    bundled = config if config.startswith("pipelines/") else "pipelines/configs/toyworld.toml"
+    read_experiment(ROOT / bundled, changes)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_what_a_page_names_is_there(page):
+    text, folder = TEXTS[page], (ROOT / page).parent
+    linked = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    missing = [target for target in linked if target and not (folder / target).exists()]
+    code = " ".join([*lines_of_code(text), *re.findall(r"`([^`\n]+)`", text)])
+    new = {"segment/methods/bnm.py", "tests/segment/methods/test_bnm.py"}  # the page tells to write them
+    missing += [path for path in IN_REPOSITORY.findall(code) if not (ROOT / path).exists() and path not in new]
+    assert not missing, f"{page} names {missing[0]}, which is not there"
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_headings_that_links_lead_to_are_there(page):
+    folder = (ROOT / page).parent
+    for target, heading in re.findall(r"\]\(([^)\s#]*)#([^)\s]+)\)", TEXTS[page]):
+        text = (folder / target).read_text(encoding="utf-8") if target else TEXTS[page]
+        titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        assert heading in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+MADE = sorted(
+    {m for text in TEXTS.values() for m in re.findall(r"(?:^    |`)(make(?: [^`#\n]*)?)", text, re.MULTILINE)}
+)
+
+
+@pytest.mark.parametrize("line", MADE)
+def test_the_target_and_its_variables_are_the_makefiles(line):
+    for word in shlex.split(line)[1:]:
+        variable = word.partition("=")[0]
+        pattern = rf"^{variable} *\?=" if "=" in word else rf"^{word}(?: [\w-]+)*:"
+        assert re.search(pattern, MAKEFILE, re.MULTILINE), f"the Makefile has no {word}"
+
+
+SCRIPTS = sorted(
+    {s for text in TEXTS.values() for s in re.findall(r"`python ((?:benchmarks|docs)/\S+\.py[^`\n]*)`", text)}
+)
+
+
+@pytest.mark.parametrize("line", SCRIPTS)
+def test_the_options_of_a_script_are_its_own(line):
+    script, *rest = shlex.split(line)
+    source = (ROOT / script).read_text(encoding="utf-8")
+    for option in (word for word in rest if word.startswith("--")):
+        assert f'"{option}"' in source, f"{script} has no option {option}"
+
+
+# --- run on toy world -------------------------------------------------------------------------------------------------
+
+NOT_RUN = {
+    "segment bench": "minutes: every runtime; tests/pipelines/commands/test_segment_bench.py runs it",
+    "segment study": "trains networks of full width; tests/pipelines/stages/comparison/test_study_networks.py runs it",
+    "variants": "trains every method; tests/pipelines/stages/comparison/test_compare_variants.py runs it",
+    "export": "half a minute each; tests/pipelines/commands/test_export.py runs it",
+    "segment train experiment.toml": "of a cluster; tests/pipelines/commands/test_segment.py trains",
+    "compare": "minutes; the fixture of these tests is one",
+    "checkpoint import FILE": "the same as latest_net_G.pth",
+    "checkpoint import latest_net_G.pth --clusters": "of pix2pixHD; tests/pipelines/pretrained has one",
+    'segment train CONFIG --set segmenter.adaptation={method = "bnm"}': "of a method that the page tells to write",
+}
+"""Beginning of a command -> why it is not run here."""
+
+
+def is_run(words):
+    return not any(" ".join(words).startswith(start) for start in NOT_RUN)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, tiny_run, tiny_config):
+    """What the pages call CONFIG, RUN and so on, in a folder of its own."""
+    here = tmp_path_factory.mktemp("documented")
+    run = Path(shutil.copytree(tiny_run, here / "runs/mine"))
+    for number in range(2):
+        photo = np.random.default_rng(number).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+        write_image(here / f"frames/{number}.png", photo)
+    torch.save(drawn(resnet()), here / "latest_net_G.pth")
+    shutil.copytree(tiny_config.parent / "frames/camera", here / "cityscapes")
+    predicted = here / "FOLDER"
+    shutil.copytree(run / "seed-0/oracle/evaluation/predictions", predicted)
+    seed = run / "seed-0"
+    return here, {
+        "CONFIG": tiny_config, "NET": seed / "translated_net", "TRANSLATOR": seed / "translator",
+        "A": seed / "source_only", "B": seed / "oracle", "FOLDER": predicted,
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [words for words in WHOLE if is_run(words)], ids=" ".join)
+def test_toy_world_runs_it(words, commands, places):
+    here, named = places
+    experiment = here / "runs/mine"
+    run = "translator" if words[0] == "translate" else "translated_net"
+    meant = named | {"RUN": experiment / "seed-0" / run}
+    if words[:2] == ("checkpoint", "import"):
+        meant["RUN"] = here / "imported"
+    there = {word for word in words if ("/" in word or "." in word) and (here / word.partition("/")[0]).exists()}
+    typed = [str(meant.get(word, here / word if word in there else word)) for word in words]
+    for option in ("--output", "--submission"):
+        if option in words and words[words.index(option) + 1] not in meant:
+            place = typed.index(option) + 1
+            typed[place] = str(here / f"made-{abs(hash(words))}" / words[place])
+    command, _ = found(words)
+    options = {name for parameter in command.params for name in parameter.opts}
+    typed += ["--run", str(experiment)] if "--run" in options and "CONFIG" in words else []
+    typed += [str(here / "runs")] if words == ("runs", "list") else []
+    typed += ["--threads", "1"] if "--threads" in options else []
+    finished = commands(*typed)
+    assert finished.code == 0, finished.stderr
