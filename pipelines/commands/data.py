@@ -26,18 +26,18 @@ def data_check(request: Request) -> None:
     from pipelines.progress import Progress
     from segment.class_groups import class_titles
 
-    bad = 0
+    bad, workspace = 0, request.workspace.by_name()
     for part in ("source", "target", "validation"):
-        settings = getattr(request.workspace.experiment, part)
-        for frames in request.workspace.sets.find(settings):  # as they are: `workspace` merges classes
+        settings = getattr(workspace.experiment, part)
+        for frames in workspace.sets.find(settings):  # as they are: `workspace` merges classes
             with Progress(f"check {frames.name}", len(frames), "frame") as progress:
                 report = check_frame_set(frames, progress=progress.reach)
             click.echo(f"[{part}] {format_report(report)}")
             if part == "validation":
-                _warn_of_shared_drives(request.workspace, frames)
+                _warn_of_shared_drives(workspace, frames)
             click.echo()
             bad += not report.ok
-    if groups := request.workspace.experiment.class_groups:
+    if groups := workspace.experiment.class_groups:
         merged = "; ".join(title for title in class_titles(groups).values() if " + " in title)
         click.echo(f"[classes] the validation labels merge some, so all sets are learnt so: {merged}\n")
     if bad:
