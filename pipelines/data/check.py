@@ -316,7 +316,7 @@ def format_report(report: SetReport) -> str:
 
 
 def _left_out(report: SetReport) -> str:
-    return f"; {report.left_out} left out by every, frames_per_drive or first" if report.left_out else ""
+    return f"; {report.left_out} left out by the settings" if report.left_out else ""
 
 
 def _section(title: str, items: Iterable[str]) -> list[str]:

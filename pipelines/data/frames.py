@@ -57,7 +57,7 @@ class FrameSet:
     unread: tuple[Frame, ...] = ()
     """Images among the others whose formats are not read."""
     left_out: int = 0
-    """Frames that the settings pass over: `every`, `frames_per_drive`, `first`."""
+    """Frames that the settings pass over: `frames`, `exclude`, `every`, `frames_per_drive`, `first`."""
     bad_frames: BadFrames = "refuse"
     """What happens with frames that cannot be used."""
     unusable: Mapping[str, str] = field(default_factory=dict)
@@ -153,13 +153,14 @@ def open_frame_set(settings: AnyFrameSetSettings, data: Path) -> FrameSet:
         UserError: The folder is missing, or its contents contradict the settings.
         NoInputsError: It holds no frame.
     """
-    found = settings.find(data)
-    frames = settings.selected([replace(frame, drive=settings.drive_of(frame.name)) for frame in found.frames])
+    found, root = settings.find(data), settings.folder(data)
+    meant = settings.meant(found.frames, root)
+    frames = settings.selected([replace(frame, drive=settings.drive_of(frame.name)) for frame in meant])
     left_out = len(found.frames) - len(frames)
     unread = () if left_out else found.unread  # a selection is a selection of what can be read
     return FrameSet(
         settings.name,
-        settings.folder(data),
+        root,
         frames,
         found.unpaired_labels,
         found.notes,

@@ -18,6 +18,7 @@ from pydantic import PositiveInt, field_validator
 from pipelines.data.drives import drives_of, evenly_of_drives
 from pipelines.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from pipelines.data.labels.encodings import LabelEncoding
+from pipelines.data.readers.frame_names import named, read_frame_list
 from pipelines.errors import NoInputsError, UserError
 from pipelines.settings import Settings
 
@@ -71,6 +72,9 @@ class LayoutSettings(Settings):
     """Use every n-th frame in name order: neighbours in a drive are alike."""
     frames_per_drive: PositiveInt | None = None
     """Use at most so many frames of each drive, evenly spread (counted after `every`)."""
+    exclude: tuple[str, ...] = ()
+    """Frames that are not used: names, paths of images in the set, or globs; see `frame_names`. One that means no frame
+    is an error."""
     bad_frames: BadFrames = "refuse"
     """What happens with frames whose image or label map cannot be used (damaged, unknown ids, two sizes): "refuse" all
     before anything is computed, or "leave_out" those, counted and named in records. They are counted by `first`."""
@@ -92,6 +96,23 @@ class LayoutSettings(Settings):
         """The drive that a frame is of, as its name tells; None where names of this set do not tell."""
         return None
 
+    def meant(self, frames: list[Frame], root: Path) -> list[Frame]:
+        """The frames that the settings mean by name: all but `exclude`.
+
+        Args:
+            frames: All that were found.
+            root: The set's folder.
+
+        Raises:
+            UserError: The settings name a frame that is not there.
+            NoInputsError: None is left.
+        """
+        unwanted = named(_images(frames), self.exclude, root, f"data set {self.name!r}, exclude")
+        kept = [frame for frame in frames if frame.name not in unwanted]
+        if frames and not kept:
+            raise NoInputsError(f"data set {self.name!r}: exclude leaves none of its {len(frames)} frames")
+        return kept
+
     def selected(self, frames: list[Frame]) -> list[Frame]:
         """The frames that `every`, `frames_per_drive` and `first` leave."""
         kept = frames[:: self.every]
@@ -101,7 +122,27 @@ class LayoutSettings(Settings):
         return list(islice(kept, self.first))
 
 
-class PatternSettings(LayoutSettings):
+class ListedSettings(LayoutSettings):
+    """A set of which a list file may choose frames."""
+
+    frames: str | None = None
+    """File that lists the frames to use, as `exclude` names them, one a line; relative to the root, or absolute. What
+    it chooses decides an outcome, not the file's place."""
+
+    def meant(self, frames: list[Frame], root: Path) -> list[Frame]:
+        """The frames that `frames` lists, or all, but `exclude`; errors as of `LayoutSettings`, and of the list."""
+        if self.frames is not None:
+            path = root / Path(self.frames).expanduser()
+            wanted = named(_images(frames), read_frame_list(path), root, f"{path} of data set {self.name!r}")
+            frames = [frame for frame in frames if frame.name in wanted]
+        return super().meant(frames, root)
+
+
+def _images(frames: Sequence[Frame]) -> dict[str, Path]:
+    return {frame.name: frame.image for frame in frames}
+
+
+class PatternSettings(ListedSettings):
     """A set whose images and labels follow two patterns.
 
     A pattern is a path relative to the root. "{name}" stands for the frame's name and may span folders; a final ".*"

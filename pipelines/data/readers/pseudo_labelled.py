@@ -12,7 +12,7 @@ from typing import Literal
 from pipelines.data.files import sha256_of
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
-from pipelines.data.readers.layout import Found, Frame, LayoutSettings
+from pipelines.data.readers.layout import Found, Frame, ListedSettings
 from pipelines.errors import NoInputsError, UserError
 
 LABELS, CHOSEN = PurePosixPath("labels"), "pseudo_labels.json"
@@ -20,7 +20,7 @@ LABELS, CHOSEN = PurePosixPath("labels"), "pseudo_labels.json"
 WAY_OUT = "write it by `sim2real segment pseudo-label`"
 
 
-class PseudoLabelledSettings(LayoutSettings):
+class PseudoLabelledSettings(ListedSettings):
     """Settings of a set of pseudo-labels."""
 
     reader: Literal["pseudo_labelled"]

@@ -8,11 +8,11 @@ from typing import Literal
 
 from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
-from pipelines.data.readers.layout import Found, Frame, LayoutSettings
+from pipelines.data.readers.layout import Found, Frame, ListedSettings
 from pipelines.errors import NoInputsError
 
 
-class TranslatedSettings(LayoutSettings):
+class TranslatedSettings(ListedSettings):
     """Settings of a translated set."""
 
     reader: Literal["translated"]

@@ -129,7 +129,7 @@ class TestDrives:
 
     def test_drives_are_counted_and_so_is_what_is_left_out(self, opened):
         text = format_report(check_frame_set(opened(frames_per_drive=1)))
-        assert "  frames  2, of which 2 with labels; 3 left out by every, frames_per_drive or first" in text
+        assert "  frames  2, of which 2 with labels; 3 left out by the settings" in text
         assert "  drives  2\n" in text
 
     def test_stretches_are_said_to_be_such(self, opened):
