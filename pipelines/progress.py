@@ -13,10 +13,13 @@ class Progress:
     """Count work done towards a total; use as a context manager.
 
     On a terminal this is tqdm's bar. Elsewhere (a log, CI) a line appears every ten seconds and at the end, so that a
-    log stays readable. Nothing is drawn for work that ends within two seconds.
+    log stays readable. Nothing is drawn for work that ends within two seconds. A total of None is not known: no time
+    left is told.
     """
 
-    def __init__(self, what: str, total: int, unit: str = "it", done: int = 0, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, what: str, total: int | None, unit: str = "it", done: int = 0, stream: TextIO | None = None
+    ) -> None:
         self.what, self.total, self.unit, self.done = what, total, unit, done
         self.stream = stream if stream is not None else sys.stderr
         self._first = done
@@ -61,11 +64,15 @@ class Progress:
         self._last_line = time.monotonic()
         elapsed = max(self._last_line - self._start, 1e-9)
         rate = (self.done - self._first) / elapsed
-        left = (self.total - self.done) / rate if rate > 0 else float("inf")
-        ending = f"{duration(left)} left" if self.done < self.total else f"took {duration(elapsed)}"
+        if self.total is None:
+            count, ending = str(self.done), f"in {duration(elapsed)}"
+        else:
+            left = (self.total - self.done) / rate if rate > 0 else float("inf")
+            count = f"{self.done}/{self.total}"
+            ending = f"{duration(left)} left" if self.done < self.total else f"took {duration(elapsed)}"
         speed = f"{rate:.1f} {self.unit}/s" if rate >= 1 or rate == 0 else f"{1 / rate:.1f} s/{self.unit}"
         note = f", {self._note}" if self._note else ""
-        print(f"{self.what}: {self.done}/{self.total}, {speed}, {ending}{note}", file=self.stream, flush=True)
+        print(f"{self.what}: {count}, {speed}, {ending}{note}", file=self.stream, flush=True)
 
 
 def duration(seconds: float) -> str:

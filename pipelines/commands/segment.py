@@ -9,6 +9,7 @@ from pipelines.commands.segment_features import segment_features
 from pipelines.commands.segment_predict import segment_predict
 from pipelines.commands.segment_pseudo_label import segment_pseudo_label
 from pipelines.commands.segment_study import study
+from pipelines.commands.stream import segment_stream
 from pipelines.declared import names_in
 
 arm_option = click.option(
@@ -46,4 +47,5 @@ segment.add_command(segment_features)
 segment.add_command(segment_bench)
 segment.add_command(segment_predict)
 segment.add_command(segment_pseudo_label)
+segment.add_command(segment_stream)
 segment.add_command(study)

@@ -5,6 +5,7 @@ import click
 from pipelines.commands.frame_by_frame import complain
 from pipelines.commands.options import Request, on_experiment, seed_option, training_options
 from pipelines.commands.quality import translate_audit, translate_quality
+from pipelines.commands.stream import translate_stream
 from pipelines.commands.translate_run import translate_run
 
 
@@ -35,5 +36,5 @@ def translate_experiment_command(request: Request) -> None:
     complain(summary, request.workspace.translated(request.seed))
 
 
-for command in (translate_run, translate_audit, translate_quality):
+for command in (translate_run, translate_stream, translate_audit, translate_quality):
     translate.add_command(command)

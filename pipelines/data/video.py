@@ -179,7 +179,7 @@ def write_piece(
                 picture.pts, picture.time_base = time, facts.time_base
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
-        _settle(part, path)
+        settle(part, path)
 
 
 def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: VideoFacts) -> None:
@@ -216,7 +216,7 @@ def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: Video
             for _, packet in heapq.merge(*streams, key=lambda timed: timed[0]):
                 container.mux(packet)
         _check(part, facts, container_name)
-        _settle(part, joined)
+        settle(part, joined)
 
 
 def pixel_format(facts: VideoFacts) -> str:
@@ -270,12 +270,21 @@ def _check(part: Path, facts: VideoFacts, container_name: str) -> None:
         raise RuntimeError(f"wrote {len(times)} frames for {len(expected)}, {len(wrong)} at another time")
 
 
-def _settle(part: Path, path: Path) -> None:
+def settle(part: Path, path: Path) -> None:
     """A file that a library has written gets its name, once it is on the disk."""
     with open(part, "rb") as stream:
         os.fsync(stream.fileno())
     os.replace(part, path)
     sync_folder(path.parent)
+
+
+def load_av() -> Any:
+    """PyAV; UserError where the extra `video` is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        raise UserError("videos need PyAV: pip install 'sim2real[video]'") from error
+    return av
 
 
 @contextlib.contextmanager
@@ -289,10 +298,7 @@ def _storing(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _opened(path: Path, container_name: str | None = None) -> Iterator[Any]:
     """An open video with at least one picture stream; whatever FFmpeg throws becomes one line that names the file."""
-    try:
-        import av
-    except ImportError as error:
-        raise UserError("videos need PyAV: pip install 'sim2real[video]'") from error
+    av = load_av()
     try:
         with av.open(str(path), format=container_name, options={"err_detect": "explode"}) as container:
             if not container.streams.video:

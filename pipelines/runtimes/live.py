@@ -7,7 +7,7 @@ What they print, write and set for the whole process (deterministic algorithms, 
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
@@ -24,7 +24,7 @@ from pipelines.experiment.trained import load_ensemble, load_translator
 from pipelines.runtimes import acceleration, segmenter_runtime
 from pipelines.runtimes.frame_prediction import FramePredictor, Inference, TestTimeAugmentation, open_predictor
 from pipelines.runtimes.frame_translation import FrameTranslator, open_translation, refuse_unlearnt
-from pipelines.runtimes.overlap import overlapped
+from pipelines.runtimes.overlap import Overlapped, overlapped
 from pipelines.runtimes.segmenter_runtime import fastest_runtime, mode_on
 from translate.choices import Direction
 
@@ -68,7 +68,7 @@ class OnFrames(ABC, Generic[Network]):
 
     def overlapped(
         self, frames: Iterable[np.ndarray], ahead: int = 2, drop: bool = False
-    ) -> AbstractContextManager[Iterator[np.ndarray]]:
+    ) -> AbstractContextManager[Overlapped[np.ndarray]]:
         """Frames through the network while the next are read and the last results are used, a thread each.
 
         Args:
@@ -77,7 +77,8 @@ class OnFrames(ABC, Generic[Network]):
             drop: Where a frame comes and no place is free, leave out the oldest that waits; else reading waits.
 
         Returns:
-            A context whose value gives the results in order. An error of a frame or of `frames` is raised there.
+            A context whose value gives the results in order, and as `dropped` the number of frames left out. An error
+            of a frame or of `frames` is raised there.
         """
         return overlapped(frames, self, ahead, drop)
 
@@ -144,8 +145,20 @@ def open_translator(
         CheckpointError: Damaged, or not a translator.
         UserError: It translates label maps, or an argument does not fit it or the machine.
     """
+    return translator_on(_machine(device, precision), path, size, height, direction, fast, runtime)
+
+
+def translator_on(
+    machine: Machine,
+    path: str | PathLike[str],
+    size: tuple[int, int] | None = None,
+    height: int | None = None,
+    direction: Direction = "source_to_target",
+    fast: bool = False,
+    runtime: acceleration.Runtime = "torch",
+) -> LiveTranslator:
+    """As `open_translator`, on a machine that was chosen before."""
     _refuse_odd_sizes(size, height)
-    machine = _machine(device, precision)
     method, found = load_translator(Path(path), machine)
     if method.takes == "label_map":
         raise UserError(f"{found} translates label maps, not frames; use `sim2real translate run --reader …`")
@@ -181,8 +194,20 @@ def open_segmenter(
         CheckpointError: Damaged, or not a segmenter.
         UserError: An argument does not fit it or the machine.
     """
+    return segmenter_on(_machine(device, precision), path, height, fast, runtime, flip, weights)
+
+
+def segmenter_on(
+    machine: Machine,
+    path: str | PathLike[str] | Sequence[str | PathLike[str]],
+    height: int | None = None,
+    fast: bool = False,
+    runtime: segmenter_runtime.Runtime | None = None,
+    flip: bool = False,
+    weights: Sequence[float] | None = None,
+) -> LiveSegmenter:
+    """As `open_segmenter`, on a machine that was chosen before."""
     _refuse_odd_sizes(None, height)
-    machine = _machine(device, precision)
     paths = [path] if isinstance(path, (str, PathLike)) else list(path)
     trained = load_ensemble([Path(one) for one in paths], machine, weights)
     inference = Inference(runtime or fastest_runtime(machine), mode_on(machine, fast), TestTimeAugmentation(flip=flip))

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SECONDS_TO_LISTEN = 0.1
-"""How long a thread sleeps before it lets a signal's handler run; locks keep Python from doing so by itself."""
+"""How long a thread sleeps at most before it looks whether it is to stop; no signal wakes it."""
 
 
 class Handover(Generic[Item]):
@@ -39,22 +39,24 @@ class Handover(Generic[Item]):
         self._error: BaseException | None = None
 
     def give(self, item: Item) -> bool:
-        """Hand an item over; False where nobody will take it any more."""
+        """Hand an item over; False where no more are taken."""
         with self._changed:
-            if self._drop and len(self._waiting) == self._places:
+            if self._drop and len(self._waiting) == self._places and not self._ended:
                 self._waiting.popleft()
                 self.dropped += 1
-            while len(self._waiting) == self._places and not self._closed:
+            while len(self._waiting) == self._places and not self._ended:
                 self._changed.wait()
-            if not self._closed:
-                self._waiting.append(item)
+            if self._ended:
+                return False
+            self._waiting.append(item)
             self._changed.notify_all()
-            return not self._closed
+            return True
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Say that no more will come, and if that is why, by which error."""
+        """Say that no more will come, and if that is why, by which error. What waits is still taken."""
         with self._changed:
-            self._finished, self._error = True, error
+            if not self._ended:
+                self._finished, self._error = True, error
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -64,12 +66,22 @@ class Handover(Generic[Item]):
             self._waiting.clear()
             self._changed.notify_all()
 
-    def __iter__(self) -> Iterator[Item]:
-        """Take what comes until no more does; then the giver's error is raised, if there was one."""
+    @property
+    def _ended(self) -> bool:
+        return self._finished or self._closed
+
+    def taken(self, meanwhile: Callable[[], object] = lambda: None) -> Iterator[Item]:
+        """Take what comes until no more does; then the giver's error is raised, if there was one.
+
+        Args:
+            meanwhile: Called before each item and every tenth of a second while there is none.
+        """
         while True:
+            meanwhile()
             with self._changed:
-                while not (self._waiting or self._finished or self._closed):
+                if not (self._waiting or self._ended):
                     self._changed.wait(SECONDS_TO_LISTEN)
+                    continue
                 if not self._waiting:
                     if self._error is not None and not self._closed:
                         raise self._error
@@ -79,14 +91,29 @@ class Handover(Generic[Item]):
             yield item
 
 
+class Overlapped(Iterator[Result]):
+    """Results as they come."""
+
+    def __init__(self, results: Iterator[Result], given: Handover[Any]) -> None:
+        self._results, self._given = results, given
+
+    def __next__(self) -> Result:
+        return next(self._results)
+
+    @property
+    def dropped(self) -> int:
+        """Items left out so far."""
+        return self._given.dropped
+
+
 @contextmanager
 def overlapped(
     items: Iterable[Item],
     compute: Callable[[Item], Result],
     ahead: int = 2,
     drop: bool = False,
-    waiting: Handover[Item] | None = None,
-) -> Iterator[Iterator[Result]]:
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Iterator["Overlapped[Result]"]:
     """The results of items, in order: made in a thread of their own while the next are read and the last are used.
 
     Args:
@@ -94,13 +121,14 @@ def overlapped(
         compute: Item to result, called in another thread, one at a time.
         ahead: Items that wait for `compute`, and results that wait to be taken.
         drop: Leave out the oldest of the items that wait where another comes, instead of having it wait.
-        waiting: Where the items wait, for who counts those left out or closes it early; in place of `ahead` and `drop`.
+        stop_requested: Asked before each result and while there is none; once true no more is read, and the results of
+            what has been read are the last.
 
     Yields:
         An iterator of the results. An error of `items` or `compute` is raised where its result would be.
     """
-    given: Handover[Item] = Handover(ahead, drop) if waiting is None else waiting
-    taken: Handover[Result] = Handover(ahead)
+    given: Handover[Item] = Handover(ahead, drop)
+    made: Handover[Result] = Handover(ahead)
     threads = torch.get_num_threads()
 
     def read() -> None:
@@ -109,17 +137,21 @@ def overlapped(
     def work() -> None:
         # A fresh thread computes with OpenMP's number of threads until it is told: other sums, other last bits.
         torch.set_num_threads(threads)
-        _hand_over(map(compute, given), taken)
+        _hand_over(map(compute, given.taken()), made)
+
+    def listen() -> None:
+        if stop_requested():
+            given.finish()
 
     # A source such as a camera may never answer: nobody waits for the reader, not even Python when it ends.
     threading.Thread(target=read, name="read frames", daemon=True).start()
     worker = threading.Thread(target=work, name="compute frames", daemon=True)
     worker.start()
     try:
-        yield iter(taken)
+        yield Overlapped(made.taken(listen), given)
     finally:
         given.close()
-        taken.close()
+        made.close()
         worker.join()
 
 

@@ -50,6 +50,20 @@ def test_short_work_says_nothing(clock):
     assert stream.getvalue() == ""
 
 
+def test_work_without_end_is_told_without_the_time_left(clock):
+    stream = io.StringIO()
+    with Progress("translate", None, "frame", stream=stream) as shown:
+        clock.now += 10
+        shown.reach(250, "latency 40 ms")
+        clock.now += 2
+        shown.reach(300)
+    # On paper: 250 in 10 s are 25 a second, and so are 300 in 12 s.
+    assert stream.getvalue().splitlines() == [
+        "translate: 250, 25.0 frame/s, in 10 s, latency 40 ms",
+        "translate: 300, 25.0 frame/s, in 12 s",
+    ]
+
+
 def test_slow_work_is_told_in_seconds_per_piece(clock):
     stream = io.StringIO()
     with Progress("read", 3, "frame", stream=stream) as shown:

@@ -53,7 +53,7 @@ def test_an_item_waits_for_a_place():
     assert handover.give("a")
     giver = threading.Thread(target=lambda: handover.give("b") and handover.finish())
     giver.start()
-    assert list(handover) == ["a", "b"] and handover.dropped == 0
+    assert list(handover.taken()) == ["a", "b"] and handover.dropped == 0
     giver.join()
 
 
@@ -62,14 +62,48 @@ def test_the_oldest_that_waits_is_left_out_where_dropping_is_the_rule():
     for item in "abcde":
         assert handover.give(item)
     handover.finish()
-    assert list(handover) == ["d", "e"] and handover.dropped == 3
+    assert list(handover.taken()) == ["d", "e"] and handover.dropped == 3
 
 
 def test_a_giver_whose_taker_has_gone_is_told_and_does_not_wait():
     handover = Handover(1)
     handover.give("a")
     handover.close()
-    assert not handover.give("b") and list(handover) == []
+    assert not handover.give("b") and list(handover.taken()) == []
+
+
+def test_a_stop_ends_reading_while_the_source_is_silent_and_what_was_read_is_still_computed():
+    silent, stop = threading.Event(), []
+
+    def source():
+        yield from "ab"
+        stop.append(True)
+        silent.wait()
+
+    with overlapped(source(), str.upper, stop_requested=lambda: bool(stop)) as results:
+        assert list(results) == ["A", "B"]
+    silent.set()
+
+
+def test_what_is_left_out_is_counted():
+    """The first is computed until all have come; of the others one waits, the newest."""
+    all_read = threading.Event()
+
+    def source():
+        yield 0
+        begun.wait()
+        yield from (1, 2, 3)
+        all_read.set()
+
+    begun = threading.Event()
+
+    def compute(number):
+        begun.set()
+        all_read.wait()
+        return number
+
+    with overlapped(source(), compute, ahead=1, drop=True) as results:
+        assert list(results) == [0, 3] and results.dropped == 2
 
 
 def test_no_place_is_a_mistake():

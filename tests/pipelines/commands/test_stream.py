@@ -1,0 +1,194 @@
+"""`translate stream` and `segment stream` with real pipes and films: results of the batch commands, and all endings."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.data.images import read_image, read_raw, write_image
+from tests.pipelines.data.films import FRAMES, film, frames_of, picture, seconds
+
+ROOT = Path(__file__).parents[3]
+SIZE = (48, 32)
+BYTES = 48 * 32 * 3
+ENDING = re.compile(
+    r"(?m)^4 frames in, 4 out, 0 dropped, 0 lost\n"
+    r"\d+\.\d frames/s; latency from read to written: p50 \d+\.\d, p90 \d+\.\d, p99 \d+\.\d ms$"
+)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """A file of four raw frames, and the same as images in a folder."""
+    pictures = [picture(number) for number in range(4)]
+    (tmp_path / "raw").write_bytes(b"".join(one.tobytes() for one in pictures))
+    for number, one in enumerate(pictures):
+        write_image(tmp_path / f"in/{number}.png", one)
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def translator(tiny_run):
+    return ("--checkpoint", tiny_run / "seed-0/translator", "--device", "cpu", "--threads", 1)
+
+
+@pytest.fixture
+def segmenter(tiny_run):
+    return ("--checkpoint", tiny_run / "seed-0/translated_net", "--device", "cpu", "--threads", 1)
+
+
+def batch(commands, stage, command, arguments, tmp_path):
+    finished = commands(stage, command, *arguments, "--input", tmp_path / "in", "--output", tmp_path / "batch")
+    assert finished.code == 0, finished.stderr
+
+
+def test_pipes_carry_what_translate_run_makes(commands, translator, raw, tmp_path):
+    """Two named pipes, a giver and a taker of their own; blue first on both sides."""
+    batch(commands, "translate", "run", translator, tmp_path)
+    expected = b"".join(read_image(tmp_path / f"batch/{number}.png")[..., ::-1].tobytes() for number in range(4))
+    frames = b"".join(picture(number)[..., ::-1].tobytes() for number in range(4))
+    got = []
+    for name in ("in.pipe", "out.pipe"):
+        os.mkfifo(tmp_path / name)
+    threads = [
+        threading.Thread(target=lambda: (tmp_path / "in.pipe").write_bytes(frames)),
+        threading.Thread(target=lambda: got.append((tmp_path / "out.pipe").read_bytes())),
+    ]
+    for thread in threads:
+        thread.start()
+    pipes = ("--input", tmp_path / "in.pipe", "--output", tmp_path / "out.pipe")
+    finished = commands("translate", "stream", *translator, *pipes, "--size", *SIZE, "--pixels", "bgr24")
+    for thread in threads:
+        thread.join()
+    assert finished.code == 0 and finished.stdout == "", finished.stderr
+    assert got == [expected]
+    assert finished.stderr.startswith("translate: torch, exact, ") and ENDING.search(finished.stderr)
+
+
+def test_label_maps_are_those_of_segment_predict(commands, segmenter, raw, tmp_path):
+    batch(commands, "segment", "predict", segmenter, tmp_path)
+    pipes = ("--input", raw, "--output", tmp_path / "ids", "--size", *SIZE, "--labels", "train_ids")
+    finished = commands("segment", "stream", *segmenter, *pipes)
+    assert finished.code == 0, finished.stderr
+    expected = b"".join(read_raw(tmp_path / f"batch/labels/{number}.png").tobytes() for number in range(4))
+    assert (tmp_path / "ids").read_bytes() == expected and len(expected) == 4 * 48 * 32
+    assert finished.stderr.startswith("predict: ") and ENDING.search(finished.stderr)
+
+
+@pytest.mark.parametrize("stage", ["translate", "segment"])
+def test_a_film_becomes_a_film_of_the_same_times(request, commands, tmp_path, stage):
+    source = film(tmp_path / "a.mkv", times=[512 * number for number in (*range(9), 12)])
+    options = request.getfixturevalue({"translate": "translator", "segment": "segmenter"}[stage])
+    finished = commands(stage, "stream", *options, "--input", source, "--output", tmp_path / "b.mp4")
+    assert finished.code == 0, finished.stderr
+    assert seconds(tmp_path / "b.mp4") == pytest.approx(seconds(source), abs=0.001)
+    assert len(frames_of(tmp_path / "b.mp4")) == FRAMES
+    assert f"{FRAMES} frames in, {FRAMES} out" in finished.stderr
+
+
+def test_a_frame_that_is_cut_off_costs_itself_and_exit_code_3(commands, translator, raw, tmp_path):
+    raw.write_bytes(raw.read_bytes()[:-100])
+    finished = commands(
+        "translate", "stream", *translator, "--input", raw, "--output", tmp_path / "out", "--size", *SIZE
+    )
+    assert finished.code == 3 and (tmp_path / "out").stat().st_size == 3 * BYTES
+    assert "frame 4 is cut off: 4508 of its 4608 bytes came\n" in finished.stderr
+    assert "4 frames in, 3 out, 0 dropped, 1 lost\n" in finished.stderr
+    assert finished.stderr.endswith("error: frames lost: 1 of 4; see above\n")
+
+
+def test_a_signal_ends_it_with_what_was_read(commands, translator, raw, tmp_path):
+    """SIGTERM while the second picture is written to a film: the film is whole."""
+    trap = {"call": "pipelines.data.live_video.VideoSink.write", "at": 2, "signal_name": "SIGTERM"}
+    pipes = ("--input", raw, "--output", tmp_path / "out.mp4", "--size", *SIZE)
+    finished = commands("translate", "stream", *translator, *pipes, trap=trap)
+    assert finished.code == 0, finished.stderr
+    written = len(frames_of(tmp_path / "out.mp4"))
+    assert written >= 2 and f"{written} out, 0 dropped, 0 lost" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--size", 48, 32, "--input-format", "mjpeg"], 2, "--size is for raw frames and --input-format for all else"),
+        (["--size", 48], 2, "Option '--size' requires 2 arguments"),
+        (["--when-behind", "panic"], 2, "'panic' is not one of 'queue', 'drop'"),
+        ([], 2, "cannot be opened: Invalid data found when processing input. Expected a video, an address"),
+    ],
+)
+def test_what_cannot_be_streamed_is_refused(commands, translator, raw, tmp_path, arguments, code, message):
+    finished = commands("translate", "stream", *translator, "--input", raw, "--output", tmp_path / "out", *arguments)
+    assert finished.code == code and message in finished.stderr and "Traceback" not in finished.stderr
+
+
+def test_no_frames_and_an_output_that_exists(commands, translator, segmenter, raw, tmp_path):
+    pipes = ("--input", raw, "--size", *SIZE)
+    finished = commands("translate", "stream", *translator, *pipes, "--output", raw)
+    assert finished.code == 2 and "raw exists; choose another name" in finished.stderr
+    finished = commands("segment", "stream", *segmenter, *pipes, "--output", "o.mp4", "--labels", "label_ids")
+    assert finished.code == 2 and "--labels label_ids: a video would change ids at every border" in finished.stderr
+    raw.write_bytes(b"")
+    finished = commands("translate", "stream", *translator, *pipes, "--output", tmp_path / "none.mp4")
+    assert finished.code == 4 and f"no frame came from --input {raw}" in finished.stderr
+    assert not (tmp_path / "none.mp4").exists()
+
+
+@pytest.fixture
+def started(translator):
+    """A function: more arguments -> the command on standard input and output, in a process of its own."""
+    processes = []
+
+    def start(*more):
+        code = "from pipelines.cli import main; main()"
+        arguments = [*translator, "--input", "-", "--output", "-", "--size", *SIZE, *more]
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "translate", "stream", *map(str, arguments)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_ctrl_c_while_the_source_is_silent_is_an_ordinary_end(started):
+    process = started("--when-behind", "drop")
+    for number in range(3):
+        process.stdin.write(picture(number).tobytes())
+        process.stdin.flush()
+        assert len(process.stdout.read(BYTES)) == BYTES, "a picture comes before the next frame is asked for"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    errors = process.stderr.read().decode()
+    assert "3 frames in, 3 out, 0 dropped, 0 lost\n" in errors and "Traceback" not in errors
+
+
+def test_whoever_closes_the_output_ends_it(started):
+    process = started()
+    giver = threading.Thread(target=give_without_end, args=[process.stdin])
+    giver.start()
+    assert len(process.stdout.read(BYTES)) == BYTES
+    process.stdout.close()
+    assert process.wait(60) == 0
+    giver.join()
+    errors = process.stderr.read().decode()
+    assert "the output was closed\n" in errors and "Traceback" not in errors and "Exception" not in errors
+
+
+def give_without_end(pipe):
+    frame = np.zeros(BYTES, np.uint8).tobytes()
+    try:
+        while True:
+            pipe.write(frame)
+    except BrokenPipeError:
+        return
