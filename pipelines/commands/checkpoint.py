@@ -89,8 +89,8 @@ segmenter_options = gathered(
         "expected_input",
         metavar="INPUT",
         default=None,
-        help="What a segmenter is given of an image: imagenet, cityscapes, caffe, half, or mean and deviation of red, "
-        'green and blue as six numbers; "bgr:" before it for blue, green, red.  '
+        help="What a segmenter is given of an image: imagenet, cityscapes, caffe, half, efficientnet_lite, or mean and "
+        'deviation of red, green and blue as six numbers; "bgr:" before it for blue, green, red.  '
         "[default: as the network's known code]",
     ),
     click.option(

@@ -43,6 +43,7 @@ class Published:
 
 ENCODERS = {
     "resnet18": Published(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1.url, "fc."),
+    "resnet50": Published(models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1.url, "fc."),
     "resnet101": Published(models.resnet101, models.ResNet101_Weights.IMAGENET1K_V1.url, "fc."),
     "mobilenet_v3_large": Published(
         models.mobilenet_v3_large, models.MobileNet_V3_Large_Weights.IMAGENET1K_V1.url, "classifier."
@@ -141,12 +142,12 @@ def packaged_encoder(network: Segmenter) -> str | None:
 
 
 def _fits(network: Segmenter, weights: Mapping[str, Tensor], classifier: str | tuple[str, ...]) -> bool:
-    """Whether the network has a place for everything but what belongs to the classifier."""
+    """Whether the network's encoder is filled by everything but what belongs to the classifier."""
     try:
         match = match_encoder(network, weights)
     except ValueError:
         return False
-    return all(key.startswith(classifier) for key in match.unexpected)
+    return not match.missing and all(key.startswith(classifier) for key in match.unexpected)
 
 
 def _input(network: Segmenter) -> str:

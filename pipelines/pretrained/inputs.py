@@ -49,9 +49,10 @@ INPUTS = {
     "cityscapes": NetworkInput((0.3257, 0.3690, 0.3223), (0.2112, 0.2148, 0.2115)),
     "caffe": NetworkInput((122.67891434, 116.66876762, 104.00698793), (1, 1, 1), 255, blue_first=True),
     "half": NetworkInput((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "efficientnet_lite": NetworkInput((127, 127, 127), (128, 128, 128), 255),
 }
 """By the names that `--input` takes: ImageNet's statistics; those that CoinCheung's BiSeNet takes; what Caffe's
-networks took and DeepLabV2's code still does; -1 to 1."""
+networks took and DeepLabV2's code still does; -1 to 1; and EfficientNet-Lite's, which is nearly that."""
 
 
 def parse_input(text: str) -> NetworkInput:

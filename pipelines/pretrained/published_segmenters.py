@@ -47,6 +47,7 @@ ADVENT = Code("ADVENT's and FDA's", "caffe", 512, "all 4 branches of the classif
 CLAN = Code("CLAN's", "caffe", 512, "all 4 branches summed, and its two classifiers as one that adds up their logits")
 CLAN_NETWORK = "deeplabv2_resnet101_four_branches"
 STDC_SEG = Code("its authors'", remark="STDC-Seg50 and 75 were evaluated with --height 512 and 768")
+OURS_ON_LITE = Code("ours", "efficientnet_lite")
 CODES = {
     "bisenetv1": Code("CoinCheung's", "cityscapes"),
     "bisenetv2": Code("CoinCheung's", "cityscapes"),
@@ -60,6 +61,9 @@ CODES = {
     "deeplabv2_resnet101_multi_four_branches": ADVENT,
     "deeplabv3_resnet101": Code("torchvision's"),
     "lraspp": Code("torchvision's"),
+    "fpn_efficientnet_lite0": OURS_ON_LITE,
+    "fpn_efficientnet_lite1": OURS_ON_LITE,
+    "fpn_efficientnet_lite2": OURS_ON_LITE,
     "hierarchical_deeplabv3plus_wrn38": Code("its authors'", remark="scales 0.5 and 1 (the authors add 2)"),
 }
 """By network; those that are not here have one known code, their authors'."""

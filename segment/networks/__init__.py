@@ -11,6 +11,7 @@ from segment.networks.bisenetv2 import bisenetv2
 from segment.networks.ddrnet import ddrnet23, ddrnet23_slim, ddrnet39
 from segment.networks.deeplabv2 import deeplabv2_resnet101, deeplabv2_resnet101_multi
 from segment.networks.deeplabv3plus import deeplabv3plus_wrn38
+from segment.networks.fpn import fpn
 from segment.networks.multiscale_attention import hierarchical_deeplabv3plus_wrn38
 from segment.networks.pidnet import pidnet_l, pidnet_m, pidnet_s
 from segment.networks.ppliteseg import ppliteseg_b, ppliteseg_t
@@ -38,6 +39,14 @@ NETWORKS: dict[str, Callable[..., Segmenter]] = {
     "deeplabv2_resnet101_multi_four_branches": partial(deeplabv2_resnet101_multi, aspp_branches=4),
     "deeplabv3_resnet101": deeplabv3_resnet101,
     "lraspp": lraspp,
+    "fpn_efficientnet_lite0": partial(fpn, "efficientnet_lite0"),
+    "fpn_efficientnet_lite1": partial(fpn, "efficientnet_lite1"),
+    "fpn_efficientnet_lite2": partial(fpn, "efficientnet_lite2"),
+    "fpn_resnet18": partial(fpn, "resnet18"),
+    "fpn_resnet50": partial(fpn, "resnet50"),
+    "fpn_resnet101": partial(fpn, "resnet101"),
+    "fpn_stdc1": partial(fpn, "stdc1"),
+    "fpn_stdc2": partial(fpn, "stdc2"),
     "deeplabv3plus_wrn38": deeplabv3plus_wrn38,
     "hierarchical_deeplabv3plus_wrn38": hierarchical_deeplabv3plus_wrn38,
 }

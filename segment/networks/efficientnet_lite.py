@@ -29,25 +29,26 @@ def norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
-class SameConv2d(nn.Conv2d):
-    """A convolution without bias that pads as TensorFlow's "same": the smaller half left and above.
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A convolution without bias for `same_convolution`, which pads what this one, strided, leaves to it."""
+    # With stride 1 and an odd kernel both halves of the padding are the same.
+    padding = kernel // 2 if stride == 1 else 0
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
 
-    At stride 2 and an even side a kernel of 3 sees none before and one behind. PyTorch's padding is alike on both
-    sides, which shifts what trained weights see by half a pixel in every strided layer.
+
+def same_convolution(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """Convolve, padded as TensorFlow's "same": the smaller half left and above.
+
+    At stride 2 and an even side a kernel of 3 sees no zero before and one behind. PyTorch's padding is alike on both
+    sides, which shifts what trained weights see by half a pixel in every strided layer. The padding stands beside the
+    convolution, not within, so that it remains a plain one to what folds and converts networks.
     """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        # With stride 1 and an odd kernel both halves are the same, and nothing has to be padded beforehand.
-        padding = kernel // 2 if stride == 1 else 0
-        super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.stride != (1, 1):
-            height, width = x.shape[-2:]
-            top, bottom = same_padding(height, self.kernel_size[0], self.stride[0])
-            left, right = same_padding(width, self.kernel_size[1], self.stride[1])
-            x = F.pad(x, (left, right, top, bottom))
-        return super().forward(x)
+    if convolution.stride != (1, 1):
+        height, width = x.shape[-2:]
+        top, bottom = same_padding(height, convolution.kernel_size[0], convolution.stride[0])
+        left, right = same_padding(width, convolution.kernel_size[1], convolution.stride[1])
+        x = F.pad(x, (left, right, top, bottom))
+    return convolution(x)
 
 
 def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -64,16 +65,16 @@ class InvertedResidual(nn.Module):
         wide = expansion * inputs
         self.widens, self.has_identity = expansion > 1, stride == 1 and inputs == outputs
         if self.widens:
-            self._expand_conv = SameConv2d(inputs, wide, 1)
+            self._expand_conv = conv(inputs, wide, 1)
             self._bn0 = norm(wide)
-        self._depthwise_conv = SameConv2d(wide, wide, kernel, stride, groups=wide)
+        self._depthwise_conv = conv(wide, wide, kernel, stride, groups=wide)
         self._bn1 = norm(wide)
-        self._project_conv = SameConv2d(wide, outputs, 1)
+        self._project_conv = conv(wide, outputs, 1)
         self._bn2 = norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         wide = F.relu6(self._bn0(self._expand_conv(x))) if self.widens else x
-        wide = F.relu6(self._bn1(self._depthwise_conv(wide)))
+        wide = F.relu6(self._bn1(same_convolution(self._depthwise_conv, wide)))
         narrow = self._bn2(self._project_conv(wide))
         return x + narrow if self.has_identity else narrow
 
@@ -107,7 +108,7 @@ class EfficientNetLite(Encoder):
             raise ValueError(f"variant is {variant}; expected one of {', '.join(map(str, MULTIPLIERS))}")
         wider, deeper = MULTIPLIERS[variant]
         inputs, stride, last_blocks, widths = scaled_width(STEM, width), 2, {}, {}
-        self._conv_stem = SameConv2d(3, inputs, 3, stride=2)
+        self._conv_stem = conv(3, inputs, 3, stride=2)
         self._bn0 = norm(inputs)
         self._blocks = nn.ModuleList()
         for stage, (expansion, stage_width, kernel, first_stride, repeats) in enumerate(STAGES):
@@ -130,7 +131,7 @@ class EfficientNetLite(Encoder):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
     def forward(self, normalised: Tensor) -> Maps:
-        x = F.relu6(self._bn0(self._conv_stem(normalised)))
+        x = F.relu6(self._bn0(same_convolution(self._conv_stem, normalised)))
         maps = []
         for number, block in enumerate(self._blocks):
             x = block(x)
@@ -148,7 +149,7 @@ class EfficientNetLiteClassifier(EfficientNetLite):
 
     def __init__(self, variant: Variant = 0, num_classes: int = 1000) -> None:
         super().__init__(variant)
-        self._conv_head = SameConv2d(self.channels[-1], HEAD, 1)
+        self._conv_head = conv(self.channels[-1], HEAD, 1)
         self._bn1 = norm(HEAD)
         self._fc = nn.Linear(HEAD, num_classes)
 

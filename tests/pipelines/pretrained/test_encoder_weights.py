@@ -16,7 +16,6 @@ from pipelines.pretrained.packaged_encoders import packaged_file, packaged_weigh
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
 from segment.networks.deeplabv2 import DeepLabV2, with_our_input
-from segment.networks.efficientnet_lite import EfficientNetLite
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 
 
@@ -136,6 +135,9 @@ def test_torchvisions_cache_is_used_if_the_file_is_there(cache):
         ("deeplabv2_resnet101", "resnet101", "resnet101-63fe2227.pth"),
         ("deeplabv3_resnet101", "resnet101", "resnet101-63fe2227.pth"),
         ("lraspp", "mobilenet_v3_large", "mobilenet_v3_large-8738ca79.pth"),
+        ("fpn_resnet18", "resnet18", "resnet18-f37072fd.pth"),
+        ("fpn_resnet50", "resnet50", "resnet50-0676ba61.pth"),
+        ("fpn_resnet101", "resnet101", "resnet101-63fe2227.pth"),
     ],
 )
 def test_a_file_that_is_not_in_the_cache_is_named_with_its_address(cache, name, encoder, file):
@@ -172,32 +174,18 @@ def test_bisenets_context_path_is_a_resnet_of_torchvision():
 
 def test_a_network_that_torchvision_has_nothing_for_is_told_so(cache):
     network = DDRNet(5, planes=8, pooling_planes=8, head_planes=8)
-    with pytest.raises(UserError, match=r"none for DDRNet, only for networks with resnet18, resnet101, mobilenet_v3_l"):
+    with pytest.raises(UserError, match=r"none for DDRNet, only for networks with resnet18, resnet50, resnet101, m"):
         load_encoder(network, "torchvision")
-
-
-class OnEfficientNet(Segmenter):
-    """An EfficientNet-Lite whose deepest features stand for logits."""
-
-    stride, encoder, classifier, encoder_keys = 32, "backbone", "backbone", ("backbone.",)
-
-    def __init__(self, variant):
-        super().__init__()
-        self.backbone = EfficientNetLite(variant)
-        self.normalise_by(EfficientNetLite.mean, EfficientNetLite.std)
-
-    def coarse_logits(self, normalised):
-        return SegmenterOutput(self.backbone(normalised)[-1])
 
 
 @pytest.mark.parametrize("variant", [0, 1, 2])
 def test_each_variant_is_found_among_the_packages(variant):
     with torch.device("meta"):
-        assert packaged_encoder(OnEfficientNet(variant)) == f"efficientnet_lite{variant}"
+        assert packaged_encoder(NETWORKS[f"fpn_efficientnet_lite{variant}"]()) == f"efficientnet_lite{variant}"
 
 
 def test_a_packages_weights_fill_the_encoder_and_the_line_says_what_they_were_made_for():
-    network, weights = OnEfficientNet(0), packaged_weights("efficientnet_lite0")
+    network, weights = NETWORKS["fpn_efficientnet_lite0"](num_classes=5), packaged_weights("efficientnet_lite0")
     line = load_encoder(network, "package")
     digest = hashlib.sha256(packaged_file("efficientnet_lite0").read_bytes()).hexdigest()
     # The head: a convolution, a normalisation (four and its counter, which is not spoken of), a linear layer of two.

@@ -30,7 +30,9 @@ def test_numbers_are_those_of_red_green_and_blue():
     "text", ["", "grey", "1,2,3", "0,0,0,1,1,0", "0,0,0,1,1,x", "300,0,0,1,1,1", "nan,0,0,1,1,nan"]
 )
 def test_what_says_nothing_is_refused(text):
-    with pytest.raises(UserError, match="expected imagenet, cityscapes, caffe, half, or mean and deviation of red"):
+    with pytest.raises(
+        UserError, match="expected imagenet, cityscapes, caffe, half, efficientnet_lite, or mean and dev"
+    ):
         parse_input(text)
 
 

@@ -84,7 +84,7 @@ def test_the_networks_own_corner_convention():
     assert (actual - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
-@pytest.mark.parametrize("name", ["pidnet_s", "lraspp"])
+@pytest.mark.parametrize("name", ["pidnet_s", "lraspp", "fpn_efficientnet_lite0"])
 @pytest.mark.parametrize("mode", ["exact", "fast"])
 def test_networks_of_other_kinds(name, mode):
     torch.manual_seed(0)

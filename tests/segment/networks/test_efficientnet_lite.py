@@ -8,7 +8,8 @@ from segment.networks.efficientnet_lite import (
     EfficientNetLite,
     EfficientNetLiteClassifier,
     InvertedResidual,
-    SameConv2d,
+    conv,
+    same_convolution,
     same_padding,
     scaled_width,
 )
@@ -69,11 +70,11 @@ def test_padding_is_that_of_tensorflow(side, kernel, stride, expected):
 
 
 def test_a_strided_convolution_begins_at_the_first_pixel_of_an_even_side():
-    conv = SameConv2d(1, 1, 3, stride=2)
-    torch.nn.init.ones_(conv.weight)
+    summing = conv(1, 1, 3, stride=2)
+    torch.nn.init.ones_(summing.weight)
     ramp = torch.arange(4.0).expand(1, 1, 4, 4)
     # Columns 0 to 2, then 2, 3 and a zero; three rows above, two and a zero below: (0+1+2)*3, (2+3)*3, and times 2.
-    assert conv(ramp)[0, 0].tolist() == [[9, 15], [6, 10]]
+    assert same_convolution(summing, ramp)[0, 0].tolist() == [[9, 15], [6, 10]]
 
 
 def test_the_input_is_red_green_blue_in_0_to_255_less_127_over_128():

