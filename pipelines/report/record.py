@@ -14,7 +14,10 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Record:
-    """Where numbers come from; a subclass adds the numbers. `settings` is the resolved config, or several by name."""
+    """Where numbers come from; a subclass adds the numbers. `settings` is the resolved config, or several by name.
+
+    `interval_over` says what intervals were drawn over: "26 drives".
+    """
 
     name: str
     command: str
@@ -25,6 +28,7 @@ class Record:
     settings: dict[str, Any]
     unusable: dict[str, dict[str, str]] = field(default_factory=dict, kw_only=True)
     """Frames that could not be used and were left out, with what is wrong, by data set and name."""
+    interval_over: str = field(default="frames", kw_only=True)
 
     def to_json(self) -> str:
         """The record as indented ASCII JSON; NaN and infinities become null."""

@@ -35,7 +35,8 @@ class ArmResult:
 
     `iou` has one entry per train id, in 0..1, None where the class is not counted; the IoU of merged classes stands at
     the first train id of their group. `confusion` has a row per true class and a column per predicted class, in pixels;
-    the last column counts pixels predicted as void. `interval` is the 95 % bootstrap over frames.
+    the last column counts pixels predicted as void. `interval` is the 95 % bootstrap over
+    the record's `interval_over`.
     """
 
     arm: Literal[COMPARED]

@@ -15,7 +15,7 @@ def format_table(study: Study) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
     lines.insert(-1, lines[1])
-    title = f"{study.validation}: mean IoU [95 % interval over frames]"
+    title = f"{study.validation}: mean IoU [95 % interval over {study.interval_over}]"
     return printable("\n".join([headline(study), "", title, *lines, "", gap_in_words(study), _latency(study), ""]))
 
 
@@ -25,7 +25,8 @@ def markdown_table(study: Study) -> str:
     lines = ["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in rows]
     lines.insert(1, "|" + " --- |" * len(rows[0]))
     origin = [
-        "Mean IoU on " + _markdown(study.validation) + ", in brackets the 95 % bootstrap interval over frames.",
+        f"Mean IoU on {_markdown(study.validation)}, in brackets the 95 % bootstrap interval over "
+        f"{study.interval_over}.",
         _markdown(_latency(study)),
         f"Command: `{study.command.replace('`', chr(39))}`; machine: {_markdown(study.machine)}; date: {study.date}.",
     ]

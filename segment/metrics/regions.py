@@ -165,17 +165,18 @@ def bootstrap_interval(
     samples: int = 1000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """How far the mean IoU could have moved with other images of the same kind: a percentile bootstrap over images.
+    """How far the mean IoU could have moved with other images of the same kind: a percentile bootstrap.
 
     Args:
-        confusions: (N, K, K + 1) int64, one matrix per image.
+        confusions: (N, K, K + 1) int64, one matrix for each unit that is drawn: an image, or all of a drive
+            (`segment.metrics.resampling`).
         seed: Of the resampling; the same seed gives the same interval.
         train_ids: As in `mean_iou`.
-        samples: Number of resampled sets of N images.
+        samples: Number of resampled sets of N units.
         level: Share of them that lie inside the interval.
 
     Returns:
-        (low, high); NaN for fewer than two images, which say nothing about other images.
+        (low, high); NaN for fewer than two units, which say nothing about others.
     """
     if confusions.shape[0] < 2:
         return math.nan, math.nan
@@ -206,15 +207,15 @@ def paired_differences(
 ) -> Differences:
     """How far one network is ahead of another, and how far that could have moved with other images of the same kind.
 
-    Both are resampled by the same draws. What makes an image hard is so for both and leaves the difference, which is
-    why this interval is far narrower than the two of `bootstrap_interval`, and overlapping ones prove nothing.
+    Both are resampled by the same draws of units. What makes an image hard is so for both and leaves the difference,
+    which is why this interval is far narrower than the two of `bootstrap_interval`, and overlapping ones prove nothing.
 
     Args:
-        confusions: (N, K, K + 1) int64, one matrix per image.
-        reference: Of the network that is subtracted, on the same images in the same order.
+        confusions: (N, K, K + 1) int64, one matrix for each unit, as in `bootstrap_interval`.
+        reference: Of the network that is subtracted, on the same units in the same order.
         seed: Of the resampling.
         train_ids: Of the mean, as in `mean_iou`.
-        samples: Number of resampled sets of N images.
+        samples: Number of resampled sets of N units.
         level: Share of them that lie inside each interval.
 
     Raises:
@@ -236,12 +237,12 @@ def paired_differences(
 
 
 def _resampled(confusions: Tensor, seed: int, samples: int) -> Tensor:
-    """(samples, K, K + 1) float64: matrices of sets of images drawn with replacement; the seed tells the draws."""
-    images = confusions.shape[0]
+    """(samples, K, K + 1) float64: matrices of sets of units drawn with replacement; the seed tells the draws."""
+    units = confusions.shape[0]
     generator = torch.Generator().manual_seed(seed)
-    draws = torch.randint(images, (samples, images), generator=generator)
-    times_drawn = torch.zeros(samples, images, dtype=torch.float64).scatter_add_(
-        1, draws, torch.ones(samples, images, dtype=torch.float64)
+    draws = torch.randint(units, (samples, units), generator=generator)
+    times_drawn = torch.zeros(samples, units, dtype=torch.float64).scatter_add_(
+        1, draws, torch.ones(samples, units, dtype=torch.float64)
     )
     # Counts up to 2 ** 53 are exact in float64, for which, unlike for int64, matrix products are fast.
     resampled = times_drawn @ confusions.cpu().flatten(1).double()

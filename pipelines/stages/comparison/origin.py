@@ -7,6 +7,8 @@ from pipelines.engine.launch import describe_machine
 from pipelines.engine.runs import environment
 from pipelines.engine.session import Session
 from pipelines.experiment.workspace import Workspace
+from pipelines.stages.evaluation.evaluation_counts import labelled_drives
+from segment.metrics.resampling import units_of
 
 
 def origin(workspace: Workspace, session: Session) -> dict[str, Any]:
@@ -20,4 +22,5 @@ def origin(workspace: Workspace, session: Session) -> dict[str, Any]:
         "versions": {"python": facts["python"], **facts["packages"]},
         "validation": ", ".join(f"{one.name} ({len(one.only_labelled())} frames)" for one in workspace.validation),
         "unusable": workspace.sets.unusable,
+        "interval_over": units_of(labelled_drives(workspace.validation)).title,
     }

@@ -16,6 +16,7 @@ from pipelines.errors import UserError
 from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation, read_evaluation
 from segment.classes import CLASS_NAMES
 from segment.metrics.regions import Differences, paired_differences
+from segment.metrics.resampling import Units
 
 SEED = 0
 
@@ -28,6 +29,8 @@ class EvaluationComparison:
     first: Evaluation
     second: Evaluation
     differences: Differences
+    units: Units
+    """What the bootstrap drew."""
 
     def rows(self) -> list[tuple[str, float | None, float | None, float | None, float | None, float | None]]:
         """(title, first, second, difference, low, high) of each scored class, then of the mean."""
@@ -50,7 +53,7 @@ class EvaluationComparison:
             "first": self.names[0],
             "second": self.names[1],
             "frames": len(self.first.names),
-            "interval": "95 % of the difference, paired bootstrap over frames",
+            "interval": f"95 % of the difference, paired bootstrap over {self.units.title}",
             "iou": {title: dict(zip(keys, values, strict=True)) for title, *values in self.rows()},
         }
 
@@ -87,8 +90,9 @@ def compare_evaluations(names: tuple[str, str], first: Evaluation, second: Evalu
             f"--compare: {names[0]} and {names[1]} are evaluations of different frames: the label map of {changed!r} "
             "is another"
         )
-    differences = paired_differences(first.merged, second.merged, SEED, first.scored(ALL_CLASSES))
-    return EvaluationComparison(names, first, second, differences)
+    units = (second if first.drives is None else first).units  # one made before drives were known lacks them
+    pair = (units.summed(evaluation.merged) for evaluation in (first, second))
+    return EvaluationComparison(names, first, second, paired_differences(*pair, SEED, first.scored(ALL_CLASSES)), units)
 
 
 def write_comparison(comparison: EvaluationComparison, output: Path) -> None:
@@ -105,9 +109,7 @@ def format_comparison(comparison: EvaluationComparison) -> str:
         sure = low is not None and high is not None and (low > 0 or high < 0)
         interval = f"{_signed(low)} to {_signed(high)}{'  *' if sure else ''}"
         lines.append(f"{title:<{width}} {_plain(first):>7} {_plain(second):>7} {_signed(change):>7}   {interval}")
-    return "\n".join(
-        [*lines, f"* zero lies outside; paired bootstrap over frames, {len(comparison.first.names)} frames"]
-    )
+    return "\n".join([*lines, f"* zero lies outside; paired bootstrap over {comparison.units.title}"])
 
 
 def _plain(value: float | None) -> str:

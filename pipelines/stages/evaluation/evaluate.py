@@ -9,7 +9,7 @@ import functools
 import hashlib
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from pipelines.stages.evaluation.evaluation_counts import (
     Measures,
     count_frame,
     gathered,
+    labelled_drives,
     what_to_count,
 )
 from pipelines.stages.evaluation.scores import (
@@ -97,13 +98,14 @@ def evaluate(
             held.enter_context(hold(output / ".lock", f"{output}: another process evaluates into it; wait for it"))
             there = _is_there(output, identity, measures)  # made while we came to hold the folder
         if processes.any(there):
-            return read_evaluation(output)
+            return _with_drives(read_evaluation(output), labelled_drives(sets), output, identity, processes)
         if processes.leads:
             _cleared(output)
         processes.wait()
         named = [(name, *place) for name, place in zip(names, places, strict=True)]
         found = processes.gathered(_counted(predict_one, named, output, counted, measures, processes))
-        evaluation = gathered(names, [counts for counts, _ in found], counted, _sum_of(sure for _, sure in found))
+        counts, reliability = [one for one, _ in found], _sum_of(sure for _, sure in found)
+        evaluation = gathered(names, labelled_drives(sets), counts, counted, reliability)
         if processes.leads:
             write_evaluation(evaluation, output, identity)
         return evaluation
@@ -115,6 +117,18 @@ def _is_there(output: Path, identity: dict[str, Any], measures: Measures) -> boo
         return False
     figures = read_json(former)
     return figures.get("identity") == identity and measures.within(figures)
+
+
+def _with_drives(
+    former: Evaluation, drives: list[str], output: Path, identity: dict[str, Any], processes: Processes
+) -> Evaluation:
+    """A former evaluation whose intervals draw the drives as they are known now; one made before lacks them."""
+    if former.drives == drives:
+        return former
+    evaluation = replace(former, drives=drives)
+    if processes.leads:
+        write_evaluation(evaluation, output, identity)
+    return evaluation
 
 
 def _cleared(output: Path) -> None:

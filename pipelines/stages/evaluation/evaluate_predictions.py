@@ -31,6 +31,7 @@ from pipelines.stages.evaluation.evaluation_counts import (
     Measures,
     count_frame,
     gathered,
+    labelled_drives,
     what_to_count,
 )
 from pipelines.stages.evaluation.scores import Evaluation, write_evaluation
@@ -87,7 +88,7 @@ def evaluate_predictions(
         for _, one in zip(processes.walk(tasks), _counted_in_order(own, workers), strict=True):
             counts.append(one)
             progress.reach(len(counts))
-    evaluation = gathered(names, processes.gathered(counts), counted)
+    evaluation = gathered(names, labelled_drives(sets), processes.gathered(counts), counted)
     if processes.leads:
         write_evaluation(evaluation, output, {"predictions": str(folder), "ids": ids})
     return evaluation

@@ -105,10 +105,24 @@ def count_frame(label_map: np.ndarray, prediction: np.ndarray, label: Path | Non
     return FrameCounts(confusion_matrix(truth, seen).numpy(), instances, boundaries)
 
 
+def labelled_drives(sets: Sequence[FrameSet]) -> list[str]:
+    """The drive of each labelled frame, in order, as SET/DRIVE."""
+    return [
+        f"{frames.name}/{drive}"
+        for frames in sets
+        for frame, drive in zip(frames.frames, frames.drives, strict=True)
+        if frame.label is not None
+    ]
+
+
 def gathered(
-    names: list[str], frames: Sequence[FrameCounts], counted: Counted, reliability: Reliability | None = None
+    names: list[str],
+    drives: list[str],
+    frames: Sequence[FrameCounts],
+    counted: Counted,
+    reliability: Reliability | None = None,
 ) -> Evaluation:
-    """The evaluation that the counts of all frames, in the order of `names`, make."""
+    """The evaluation that the counts of all frames, in the order of `names` and `drives`, make."""
     instances, boundaries = [one.instances for one in frames], [one.boundaries for one in frames]
     return Evaluation(
         names,
@@ -119,4 +133,5 @@ def gathered(
         torch.from_numpy(np.stack(boundaries)) if counted.boundary_ratio is not None else None,
         counted.boundary_ratio,
         reliability,
+        drives,
     )

@@ -26,7 +26,8 @@ def format_summary(evaluation: Evaluation) -> str:
             lines.append(f"{evaluation.title(train_id):<{WIDTH}}{cells}")
     lines += ["", *(f"{name:<{WIDTH}} {_three(value):>6}" for name, value in means(summary))]
     low, high = (_three(value) for value in summary["interval_95"])
-    return "\n".join([*lines, f"95 % of mIoU over images: {low} to {high}", f"{len(evaluation.names)} frames"])
+    interval = f"95 % of mIoU over {summary['interval_over']}: {low} to {high}"
+    return "\n".join([*lines, interval, f"{len(evaluation.names)} frames"])
 
 
 def means(summary: dict[str, Any]) -> list[tuple[str, float | None]]:

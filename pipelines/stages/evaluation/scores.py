@@ -38,6 +38,7 @@ from segment.metrics.regions import (
     pixel_accuracy,
     precision_per_class,
 )
+from segment.metrics.resampling import Units, units_of
 
 ALL_CLASSES = range(len(CLASS_NAMES))
 
@@ -56,6 +57,7 @@ class Evaluation:
         boundaries: (N, 19, 3) int64 as `boundary_counts` returns; None if not asked for.
         boundary_ratio: Width of the band that they were counted in.
         reliability: Of all frames; None if not asked for.
+        drives: The drive of each frame; None where it is not known, then each frame is taken for one of its own.
     """
 
     names: list[str]
@@ -66,6 +68,12 @@ class Evaluation:
     boundaries: torch.Tensor | None = None
     boundary_ratio: float | None = None
     reliability: Reliability | None = None
+    drives: list[str] | None = None
+
+    @property
+    def units(self) -> Units:
+        """What intervals draw anew."""
+        return units_of(self.names if self.drives is None else self.drives)
 
     @property
     def merged(self) -> torch.Tensor:
@@ -94,8 +102,8 @@ class Evaluation:
         return float(mean_iou(self.merged.sum(0), self.scored(among)))
 
     def interval(self) -> tuple[float, float]:
-        """95 % bootstrap interval of the mean IoU over images."""
-        return bootstrap_interval(self.merged, seed=0, train_ids=self.scored(ALL_CLASSES))
+        """95 % bootstrap interval of the mean IoU over `units`."""
+        return bootstrap_interval(self.units.summed(self.merged), seed=0, train_ids=self.scored(ALL_CLASSES))
 
     def frame_scores(self) -> list[float]:
         """Mean IoU of each frame over the classes in its labels."""
@@ -129,6 +137,7 @@ class Evaluation:
             "mean_iou_16": _number(self.mean_iou(TRAIN_IDS_16)),
             "mean_iou_13": _number(self.mean_iou(TRAIN_IDS_13)),
             "interval_95": [_number(low), _number(high)],
+            "interval_over": self.units.title,
             "pixel_accuracy": _number(float(pixel_accuracy(total))),
             "mean_accuracy": _number(float(mean_accuracy(total))),
             "frequency_weighted_iou": _number(float(frequency_weighted_iou(total))),
@@ -211,6 +220,7 @@ def write_evaluation(evaluation: Evaluation, output: Path, identity: dict[str, A
         "groups": evaluation.groups,
         "labelled_ids": evaluation.labelled_ids,
         "boundary_ratio": evaluation.boundary_ratio,
+        "drives": evaluation.drives,
     }
     for name in ("instances", "boundaries"):
         values = getattr(evaluation, name)
@@ -242,6 +252,7 @@ def read_evaluation(output: Path) -> Evaluation:
         None if boundaries is None else torch.tensor(boundaries, dtype=torch.int64),
         counts.get("boundary_ratio"),
         kept,
+        counts.get("drives"),
     )
 
 

@@ -27,6 +27,7 @@ def test_a_record_as_json():
         "validation": "4 frames",
         "settings": {"weight": 0.5, "levels": [1, 2], "low": None},
         "unusable": {},
+        "interval_over": "frames",
     }
 
 

@@ -37,6 +37,13 @@ def test_format_table_says_headline_and_speed(two_seeds):
     assert text.endswith("\n")
 
 
+def test_both_tables_say_what_intervals_were_drawn_over(two_seeds):
+    drawn = replace(two_seeds, interval_over="26 drives")
+    assert "mean IoU [95 % interval over 26 drives]" in format_table(drawn)
+    assert "in brackets the 95 % bootstrap interval over 26 drives." in markdown_table(drawn)
+    assert "interval over frames" in format_table(two_seeds)  # records of former versions do not say
+
+
 def test_terminal_is_not_steered_by_names(two_seeds):
     text = format_table(replace(two_seeds, validation="red\x1b[31m"))
     assert "\x1b" not in text and "red\ufffd[31m" in text

@@ -101,6 +101,10 @@ def test_the_page_holds_all_of_it_and_nothing_hostile(study, tmp_path):
         assert said in text
 
 
+def test_the_chart_says_what_intervals_were_drawn_over(study):
+    assert "95 % interval over 26 drives;" in render_variants(replace(study, interval_over="26 drives"))
+
+
 def test_without_numbers_of_labels_the_section_is_left_out(study):
     plain = replace(study, results=[one for one in study.results if one.labels is None])
     assert 'id="labels"' not in render_variants(plain)

@@ -16,14 +16,15 @@ CITYSCAPES_ID = {ROAD: 7, CAR: 26, TRUCK: 27, VOID: 0}
 CAMVID_ID = {ROAD: 3, CAR: 8, SIGN: 6, BICYCLE: 10, VOID: 11}
 
 
-def frame_set(folder, encoding, ids, *label_maps, name="val"):
-    """A set on disk whose label maps show these train ids; frame i is of grey i."""
+def frame_set(folder, encoding, ids, *label_maps, name="val", drives=None):
+    """A set on disk whose label maps show these train ids; frame i is of grey i, and of a drive of its own."""
     frames = []
     for index, label_map in enumerate(label_maps):
         image, label = folder / f"{name}/{index}.png", folder / f"{name}/{index}_ids.png"
         write_image(image, np.full((*np.shape(label_map), 3), index, np.uint8))
         write_image(label, np.vectorize(ids.get)(label_map).astype(np.uint8))
-        frames.append(Frame(f"city/{index}", image, label, encoding))
+        drive = f"{index}" if drives is None else drives[index]
+        frames.append(Frame(f"city/{index}", image, label, encoding, drive=drive))
     return FrameSet(name, folder, frames, [])
 
 

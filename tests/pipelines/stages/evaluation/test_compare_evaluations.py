@@ -1,5 +1,6 @@
 """Two evaluations of the same frames, by hand; and what cannot be compared."""
 
+import dataclasses
 import json
 
 import pytest
@@ -53,6 +54,17 @@ def test_the_figures_are_written(tmp_path):
     kept = json.loads((tmp_path / "comparison.json").read_text())
     assert kept["first"] == "a" and kept["frames"] == 2
     assert kept["iou"]["car"] == {"first": 1, "second": 0.5, "difference": 0.5, "low": 0.5, "high": 0.5}
+
+
+def test_frames_of_a_drive_are_drawn_together():
+    """One evaluation knows the drives, the other was made before they were known: the first's are drawn."""
+    known = dataclasses.replace(evaluation(*BETTER), drives=["val/a", "val/a"])
+    for pair in ((known, evaluation(*WORSE)), (evaluation(*WORSE), known)):
+        comparison = compare_evaluations(("a", "b"), *pair)
+        over = "1 block of consecutive frames (1 drive)"
+        assert comparison.summary()["interval"] == f"95 % of the difference, paired bootstrap over {over}"
+        assert format_comparison(comparison).endswith(f"paired bootstrap over {over}")
+        assert comparison.rows()[-1][4:] == (None, None)
 
 
 def test_one_frame_gives_no_interval():

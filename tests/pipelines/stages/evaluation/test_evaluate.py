@@ -63,6 +63,21 @@ def test_one_wrong_pixel_worked_out_by_hand(tmp_path):
     assert summary["interval_95"] == [None, None]  # one image says nothing about others
 
 
+def test_the_interval_is_over_drives(tmp_path):
+    """Two frames of each of six drives: the summary says so, and what a former version wrote comes to say so."""
+    drives = [f"{number // 2}" for number in range(12)]
+    maps = [[[ROAD, CAR]]] * 12
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, *maps, drives=drives)]
+    evaluation = evaluate(answering(*maps), sets, tmp_path / "out", {})
+    assert evaluation.summary()["interval_over"] == "6 drives" and evaluation.drives[:3] == ["val/0", "val/0", "val/1"]
+    counts = json.loads((tmp_path / "out/confusions.json").read_text())
+    (tmp_path / "out/confusions.json").write_text(json.dumps({k: v for k, v in counts.items() if k != "drives"}))
+    assert read_evaluation(tmp_path / "out").summary()["interval_over"] == "12 frames"
+    again = evaluate(answering(), sets, tmp_path / "out", {})  # predicts nothing anew
+    assert again.drives == evaluation.drives == read_evaluation(tmp_path / "out").drives
+    assert json.loads((tmp_path / "out/evaluation.json").read_text())["interval_over"] == "6 drives"
+
+
 def test_pixels_are_counted_over_the_whole_set_before_dividing(tmp_path):
     """Car: 1 of 1 in the first frame, 0 of 3 in the second. IoU 1/4 and not the mean of 1 and 0; road 4/7."""
     sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[CAR, ROAD]], [[CAR, CAR, CAR, ROAD, ROAD, ROAD]])]

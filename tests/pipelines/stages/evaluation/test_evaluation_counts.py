@@ -53,6 +53,6 @@ def test_a_frame_is_counted_by_hand():
 def test_the_counts_of_frames_stay_apart_in_the_order_of_their_names():
     counted = Counted([], list(range(19)), False, None)
     maps = [np.full((1, pixels), ROAD, np.uint8) for pixels in (1, 3)]
-    evaluation = gathered(["a", "b"], [count_frame(one, one, None, counted) for one in maps], counted)
+    evaluation = gathered(["a", "b"], ["a", "b"], [count_frame(one, one, None, counted) for one in maps], counted)
     assert evaluation.confusions.shape == (2, 19, 20) and evaluation.confusions.sum((1, 2)).tolist() == [1, 3]
     assert evaluation.instances is None and evaluation.boundaries is None and evaluation.names == ["a", "b"]
