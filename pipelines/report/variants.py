@@ -1,16 +1,24 @@
 """What a comparison of variants found, and its table: a variant per row, every seed shown, the gap closed beside it."""
 
+import json
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
 
-from pipelines.report.record import Record
+from pipelines.report.record import Record, plain
 from pipelines.report.study import average, deviation, gap_closed
 from pipelines.report.tables import spread
-from pipelines.report.wording import percent, score
+from pipelines.report.wording import change, percent, score
 from segment.classes import CLASS_NAMES
+from segment.metrics.power import SeedSpread, seed_spread
 
 REFERENCES = ("source_only", "oracle")
 """The nets that no variant changes; the gap is the one between them."""
+BELOW = "°"
+"""Marks a difference that is smaller than the experiment can show."""
+ENOUGH_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,63 @@ class VariantStudy(Record):
         both = [(low[seed], own[seed], high[seed]) for seed in own if seed in low.keys() & high]
         return gap_closed(*map(average, zip(*both, strict=True))) if both else None
 
+    @cached_property
+    def seed_spread(self) -> SeedSpread | None:
+        """How far seeds differ, by all rows that have every seed; None with one seed."""
+        rows = ([result.mean_iou for result in self.of(name)] for name in self.names())
+        whole = [row for row in rows if len(row) == len(self.seeds())]
+        return seed_spread([row for row in whole if all(mean is not None and math.isfinite(mean) for mean in row)])
+
+    def detectable(self, seeds: int | None = None) -> float | None:
+        """The smallest difference of two rows' means over so many seeds (all) that this experiment can show.
+
+        80 % power, two-sided at 5 %; None where the spread over seeds is not known.
+        """
+        return None if self.seed_spread is None else self.seed_spread.detectable(seeds or len(self.seeds()))
+
+    def difference(self, name: str) -> tuple[float, int] | None:
+        """How far a row is ahead of source-only, mean over the seeds that both have; and how many these are."""
+        low = {result.seed: result.mean_iou for result in self.of("source_only")}
+        own = {result.seed: result.mean_iou for result in self.of(name) if result.mean_iou is not None}
+        both = [own[seed] - low[seed] for seed in own if low.get(seed) is not None]
+        return (average(both), len(both)) if both else None
+
+    def is_shown(self, name: str) -> bool | None:
+        """Whether a row differs from source-only by as much as can be shown here; None where that is not known."""
+        difference = self.difference(name)
+        if difference is None or self.seed_spread is None:
+            return None
+        return abs(difference[0]) >= self.detectable(difference[1])
+
+    def power_in_words(self) -> str:
+        """What differences the experiment can show, as a sentence to stand below its tables."""
+        seeds, least = len(self.seeds()), self.detectable()
+        if least is None:
+            return (
+                "One seed does not tell how far seeds differ, so no difference here can be told from chance; "
+                f"{ENOUGH_SEEDS} or more seeds (--seeds {ENOUGH_SEEDS}) can."
+            )
+        few = f" Two seeds are a first guess: claim nothing with fewer than {ENOUGH_SEEDS}."
+        how = f"paired by seed, two-sided t-test at 5 %, power 80 %, {self.seed_spread.freedom} degrees of freedom"
+        return (
+            f"Differences from {score(least)} on can be shown with these {seeds} seeds ({how}); {BELOW} marks smaller "
+            f"ones, which may be chance.{few if seeds < ENOUGH_SEEDS else ''}"
+        )
+
+    def to_json(self) -> str:
+        """The record as JSON; with what it can show, and each row's difference to source-only, under "power"."""
+        rows = {name: self.difference(name) for name in self.names() if name != "source_only"}
+        power: dict[str, Any] = {
+            "seeds": len(self.seeds()),
+            "detectable_difference": self.detectable(),
+            "rows": {
+                name: {"difference": found[0], "seeds": found[1], "shown": self.is_shown(name)}
+                for name, found in rows.items()
+                if found is not None
+            },
+        }
+        return json.dumps(plain(asdict(self) | {"power": power}), indent=1, allow_nan=False) + "\n"
+
     def budgets(self) -> list[int]:
         """The numbers of labelled target frames that were tried, ascending; all (0) last."""
         found = {result.labels for result in self.results if result.labels is not None}
@@ -100,12 +165,12 @@ def markdown_table(study: VariantStudy) -> str:
     """Two tables in Markdown: scores with a variant per row, figures of the translated frames with a variant per
     column; then the command, machine and date that they come from.
     """
-    scores = [["", *(f"seed {seed}" for seed in study.seeds()), "mean ± std", "gap closed"]]
+    scores = [["", *(f"seed {seed}" for seed in study.seeds()), "mean ± std", "over source-only", "gap closed"]]
     scores += [score_row(study, name) for name in study.names() if study.has_scores(name)]
     variants = [name for name in study.names() if name not in REFERENCES]
     figures = [["", *map(title_of, variants)]]
     figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
-    parts = [f"Mean IoU on {study.validation}:", _table(scores)]
+    parts = [f"Mean IoU on {study.validation}:", _table(scores), study.power_in_words()]
     parts += ["IoU of each class in percent, mean over seeds:", _table(class_table(study))]
     if study.budgets():
         parts += [
@@ -128,12 +193,19 @@ def title_of(name: str) -> str:
 
 
 def score_row(study: VariantStudy, name: str) -> list[str]:
-    """Title, mean IoU of every seed, mean and deviation over them, share of the gap."""
+    """Title, mean IoU of every seed, mean and deviation over them, what is won over source-only, share of the gap."""
     results = {result.seed: result.mean_iou for result in study.of(name) if result.mean_iou is not None}
     scores = [score(results[seed]) if seed in results else "not run" for seed in study.seeds()]
     gap = study.gap(name) if name not in REFERENCES else None
     mean = spread(list(results.values()))
-    return [title_of(name), *scores, mean, "" if gap is None else percent(gap)]
+    return [title_of(name), *scores, mean, _won(study, name), "" if gap is None else percent(gap)]
+
+
+def _won(study: VariantStudy, name: str) -> str:
+    difference = None if name == "source_only" else study.difference(name)
+    if difference is None:
+        return ""
+    return change(difference[0]) + (f" {BELOW}" if study.is_shown(name) is False else "")
 
 
 def class_table(study: VariantStudy) -> list[list[str]]:

@@ -45,7 +45,11 @@ def headline(study: VariantStudy) -> str:
     best = max(closed, key=closed.__getitem__)
     worse = sum(gap < 0 for gap in closed.values())
     below = f"; {worse} of {len(closed)} ended below source-only" if worse else ""
-    return f"{title_of(best)} closed {percent(closed[best])} of the gap, the most of {len(closed)} variants{below}."
+    doubt = {None: "; one seed tells nothing from chance", False: "; its difference may be chance", True: ""}
+    return (
+        f"{title_of(best)} closed {percent(closed[best])} of the gap, the most of {len(closed)} variants"
+        f"{below}{doubt[study.is_shown(best)]}."
+    )
 
 
 def scored(study: VariantStudy, name: str) -> Scored:

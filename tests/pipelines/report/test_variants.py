@@ -1,5 +1,6 @@
 """The table of variants: means, spreads and gaps worked out by hand; nothing shown that was not run."""
 
+import dataclasses
 import json
 import math
 
@@ -41,11 +42,48 @@ def test_the_gap_is_that_of_the_means_over_common_seeds(study):
 def test_rows_are_in_order_and_say_what_was_not_run(study):
     lines = markdown_table(study).splitlines()
     assert lines[0] == "Mean IoU on val (9 frames):"
-    assert lines[2] == "|  | seed 0 | seed 1 | mean ± std | gap closed |"
-    assert lines[4] == "| source-only | 0.100 | 0.200 | 0.150 ± 0.071 |  |"
-    assert lines[5] == "| plain | 0.200 | 0.400 | 0.300 ± 0.141 | 38 % |"
-    assert lines[6] == "| guided-label | 0.450 | not run | 0.450 | 87 % |"
-    assert lines[7] == "| oracle | 0.500 | 0.600 | 0.550 ± 0.071 |  |"
+    assert lines[2] == "|  | seed 0 | seed 1 | mean ± std | over source-only | gap closed |"
+    assert lines[4] == "| source-only | 0.100 | 0.200 | 0.150 ± 0.071 |  |  |"
+    assert lines[5] == "| plain | 0.200 | 0.400 | 0.300 ± 0.141 | +0.150 ° | 38 % |"
+    assert lines[6] == "| guided-label | 0.450 | not run | 0.450 | +0.350 | 87 % |"
+    assert lines[7] == "| oracle | 0.500 | 0.600 | 0.550 ± 0.071 | +0.400 |  |"
+
+
+def test_what_can_be_shown_by_hand(study):
+    """Three rows have both seeds: 0.1 0.2, 0.2 0.4, 0.5 0.6, which rise by 0.1, 0.2, 0.1 and on the mean by 0.4 / 3.
+
+    What is left of a row is half of how its rise differs, twice: 1/60, 2/60, 1/60. Squares: 2 (1 + 4 + 1) / 3600, over
+    two degrees of freedom: s = 0.0408. With two degrees the noncentrality is 5.653: 5.653 * 0.0408 * sqrt(2 / 2) is
+    0.231 with both seeds, 0.326 with one.
+    """
+    assert study.seed_spread.deviation == pytest.approx(math.sqrt(1 / 600)) and study.seed_spread.freedom == 2
+    assert study.detectable() == pytest.approx(0.231, abs=1e-3)
+    assert study.detectable(1) == pytest.approx(0.326, abs=1e-3)
+    assert study.difference("plain") == (pytest.approx(0.15), 2) and study.is_shown("plain") is False
+    assert study.difference("guided_label") == (pytest.approx(0.35), 1) and study.is_shown("guided_label") is True
+    table = markdown_table(study)
+    assert "Differences from 0.231 on can be shown with these 2 seeds (paired by seed, " in table
+    assert "° marks smaller ones, which may be chance. Two seeds are a first guess: claim nothing with fewer" in table
+    power = json.loads(study.to_json())["power"]
+    assert power["seeds"] == 2 and power["detectable_difference"] == pytest.approx(0.231, abs=1e-3)
+    assert power["rows"]["plain"] == {"difference": pytest.approx(0.15), "seeds": 2, "shown": False}
+    assert set(power["rows"]) == {"plain", "guided_label", "oracle"}
+
+
+def test_three_seeds_need_no_excuse(study):
+    for name, mean in (("source_only", 0.15), ("oracle", 0.57), ("plain", 0.29)):
+        study.results.append(result(name, 2, mean))
+    assert study.power_in_words().endswith("which may be chance.")
+
+
+def test_one_seed_shows_nothing(study):
+    one = dataclasses.replace(study, results=[result for result in study.results if result.seed == 0])
+    assert one.detectable() is None and one.is_shown("plain") is None
+    lines = markdown_table(one).splitlines()
+    assert lines[5] == "| plain | 0.200 | 0.200 | +0.100 | 25 % |"
+    said = "One seed does not tell how far seeds differ, so no difference here can be told from chance; 3 or more seeds"
+    assert any(line.startswith(said) for line in lines)
+    assert json.loads(one.to_json())["power"]["detectable_difference"] is None
 
 
 def test_figures_have_a_variant_per_column(study):

@@ -44,7 +44,8 @@ def study():
 def test_the_sentence_names_the_best_and_counts_those_below(study):
     """(0.58 - 0.2) / 0.4 is 95 %; SWD lies below source-only, the three others do not."""
     assert headline(study) == (
-        "ass-all-labels closed 95 % of the gap, the most of 4 variants; 1 of 4 ended below source-only."
+        "ass-all-labels closed 95 % of the gap, the most of 4 variants; 1 of 4 ended below source-only; one seed tells "
+        "nothing from chance."
     )
 
 
@@ -99,6 +100,21 @@ def test_the_page_holds_all_of_it_and_nothing_hostile(study, tmp_path):
     assert tags.open.count("svg") >= 2
     for said in ("ass-all-labels", "0.400", "50 %", "not run", "a machine"):
         assert said in text
+
+
+def test_the_sentence_doubts_what_may_be_chance(study):
+    """A second seed like the first leaves no spread at all, and one that turns the best round leaves no winner."""
+
+    def with_second(**changed):
+        again = [replace(one, seed=1, mean_iou=changed.get(one.name, one.mean_iou)) for one in study.results]
+        return replace(study, results=[*study.results, *again])
+
+    assert headline(with_second()).endswith("ended below source-only.")
+    doubted = with_second(ass_all_labels=0.3, dacs=0.1, ass_5_labels=0.1)
+    assert headline(doubted).endswith(
+        "of the gap, the most of 4 variants; 1 of 4 ended below source-only; its difference may be chance."
+    )
+    assert "° marks smaller ones" in render_variants(doubted)
 
 
 def test_the_chart_says_what_intervals_were_drawn_over(study):
