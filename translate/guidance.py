@@ -19,7 +19,7 @@ from segment.settings import Fraction, NonNegativeFloat, NonNegativeInt, check_s
 from translate.value_range import to_unit
 
 if TYPE_CHECKING:  # the methods, in whose package it is, import this file
-    from translate.methods.batches import UnpairedBatch
+    from translate.methods.batches import TranslatedBatch, UnpairedBatch
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Guidance:
         return _needed(batch.labelled_target, "task", "target")
 
     def losses(
-        self, batch: "UnpairedBatch", domain: str, fake: Tensor, labelled_fake: Tensor | None
+        self, batch: "UnpairedBatch | TranslatedBatch", domain: str, fake: Tensor, labelled_fake: Tensor | None
     ) -> dict[str, Tensor]:
         """What the generator that translates from `domain` pays for images that the expert cannot read.
 
@@ -101,7 +101,7 @@ class Guidance:
         return {term: weight * cross_entropy(seen[id(image)], truth) for term, image, truth, weight in wanted}
 
     def _wanted(
-        self, batch: "UnpairedBatch", domain: str, fake: Tensor, labelled_fake: Tensor | None
+        self, batch: "UnpairedBatch | TranslatedBatch", domain: str, fake: Tensor, labelled_fake: Tensor | None
     ) -> list[tuple[str, Tensor, Tensor, float]]:
         """Per term: its name, the translation that it judges, what the expert ought to see there, and the weight."""
         wanted = []

@@ -121,6 +121,21 @@ def identity(unchanged: Tensor, original: Tensor) -> Tensor:
     return _mean_absolute_difference(unchanged, original)
 
 
+def reconstruction(fake: Tensor, translated: Tensor) -> Tensor:
+    """Mean L1 distance between a student's translation and its teacher's.
+
+    Args:
+        fake: (B, 3, H, W) in [-1, 1]; gradients flow.
+        translated: Same shape and range.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    Source: Pasios and Nikolaidis, arXiv:2603.10604 (2026), with the weight 10; as Isola et al., CVPR 2017, eq. 3.
+    """
+    return _mean_absolute_difference(fake, translated)
+
+
 def _mean_absolute_difference(image: Tensor, reference: Tensor) -> Tensor:
     # Broadcasting would silently compare every image with every other.
     if image.shape != reference.shape:

@@ -11,6 +11,7 @@ from translate.losses import (
     identity,
     least_squares_discriminator,
     least_squares_gan,
+    reconstruction,
     vanilla_discriminator,
     vanilla_gan,
 )
@@ -115,3 +116,11 @@ def test_values_keep_their_precision_in_bfloat16():
     loss = least_squares_gan(judgement, real=False)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(1 + (2 * 2**-7 + 2**-14) / 256, rel=1e-7)
+
+
+def test_reconstruction_by_hand():
+    # Distances 0.5 and 1.5 on halves of the image.
+    fake = torch.tensor([0.5, -0.5]).view(1, 1, 1, 2)
+    assert reconstruction(fake, torch.tensor([1.0, 1.0]).view(1, 1, 1, 2)).item() == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="must be equal"):
+        reconstruction(torch.zeros(1, 3, 4, 4), torch.zeros(2, 3, 4, 4))

@@ -50,6 +50,23 @@ class PairedBatch(Batch):
             )
 
 
+@dataclass(frozen=True)
+class TranslatedBatch(Batch):
+    """Source images with their translations by a teacher, pixel by pixel, and the labels that guidance may want."""
+
+    source: Tensor
+    translated: Tensor
+    source_label_map: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.source.shape != self.translated.shape:
+            raise ValueError(
+                f"Source images have shape {tuple(self.source.shape)}, their translations "
+                f"{tuple(self.translated.shape)}. Crop both at one place."
+            )
+        _check_labels("source", self.source, self.source_label_map)
+
+
 def _check_labels(domain: str, image: Tensor | None, label_map: Tensor | None) -> None:
     if label_map is None:
         return

@@ -20,7 +20,7 @@ from segment.settings import Decay, Fraction, PositiveFloat, PositiveInt, check_
 from translate.schedules import LearningRate
 from translate.translator import Translator
 
-LearnsFrom = Literal["unpaired", "paired"]
+LearnsFrom = Literal["unpaired", "paired", "translated"]
 BETAS = (0.5, 0.999)
 """Decay rates of Adam's two moments, in CycleGAN's code and all that came after it."""
 
@@ -47,7 +47,8 @@ class TranslatorTraining(Method, Translator):
     """Networks that learn to translate; a subclass is one paper."""
 
     learns_from: ClassVar[LearnsFrom]
-    """Source and target frames that have nothing to do with each other, or labelled target frames alone."""
+    """Source and target frames that have nothing to do with each other; labelled target frames alone; or source frames
+    with their translations by a teacher."""
 
     Settings: ClassVar[type[TranslatorTrainingSettings]]
     """Dataclass of all that the method is told, beside what it works with (guidance, a perceptual loss)."""

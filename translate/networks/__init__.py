@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import nn
 
+from translate.networks.crop_discriminator import CropDiscriminator
 from translate.networks.patch_discriminator import PatchDiscriminator
 from translate.networks.pixel_discriminator import PixelDiscriminator
 from translate.networks.pyramid_generator import PyramidGenerator
@@ -32,4 +33,5 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "patch": PatchDiscriminator,
     "pixel": PixelDiscriminator,
+    "crop": CropDiscriminator,
 }

@@ -3,12 +3,19 @@
 import pytest
 import torch
 
-from translate.methods.batches import PairedBatch, UnpairedBatch
+from translate.methods.batches import PairedBatch, TranslatedBatch, UnpairedBatch
 
 
 def test_refuses_domains_of_different_size():
     with pytest.raises(ValueError, match=r"\(1, 3, 8, 8\).*\(1, 3, 16, 8\).*Crop both domains to one size"):
         UnpairedBatch(source=torch.zeros(1, 3, 8, 8), target=torch.zeros(1, 3, 16, 8))
+
+
+def test_refuses_translations_of_other_images():
+    with pytest.raises(ValueError, match=r"\(1, 3, 8, 8\), their translations \(1, 3, 8, 16\). Crop both at one place"):
+        TranslatedBatch(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 16))
+    with pytest.raises(ValueError, match=r"The source label maps have shape \(1, 8, 16\)"):
+        TranslatedBatch(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), zeros(1, 8, 16))
 
 
 def zeros(*shape):

@@ -1,0 +1,183 @@
+"""A student of a finished translator: a light generator learns, pair by pair, what a heavy one made of the same frames.
+
+Pairs by REGEN (Pasios and Nikolaidis, IEEE Trans. on Games 2026, arXiv:2508.17061), networks and losses by HyPER-GAN
+(the same, arXiv:2603.10604, 2026): patches of the student are judged beside the teacher's and real ones of like content.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from segment.methods.method import Update
+from segment.networks.freezing import frozen
+from segment.settings import Fraction, NonNegativeFloat, OneOf, PositiveFloat, PositiveInt
+from translate.choices import chosen
+from translate.guidance import Guidance
+from translate.losses import GAN_LOSSES, reconstruction
+from translate.methods.batches import TranslatedBatch
+from translate.methods.one_way_training import OneWayTraining
+from translate.methods.translator_training import LearnsFrom, TranslatorTrainingSettings, adam
+from translate.networks import GENERATORS
+from translate.networks.crop_discriminator import CropDiscriminator
+from translate.patch_matching import RealPatches, grid_patches
+from translate.schedules import LearningRate
+from translate.translator import ImageTranslator, evaluating
+from translate.value_range import to_signed, to_unit
+
+LEAST_PATCH = 16
+"""Side of the smallest patch that the discriminator judges."""
+
+
+@dataclass(frozen=True)
+class StudentSettings(TranslatorTrainingSettings):
+    """HyPER-GAN, arXiv:2603.10604: a light network in the place of a finished translator."""
+
+    generator: Annotated[str, OneOf("translate.networks.GENERATORS")] = "unet_light"
+    """unet_light and pyramid are made for live frames; any other learns as well."""
+    generator_channels: PositiveInt = 64
+    """Width of the generator; 32 needs a quarter of the products."""
+    discriminator_channels: PositiveInt = 64
+    initialisation: Annotated[str, OneOf("translate.networks.initialisation.INITIALISATIONS")] = "normal"
+    gan_loss: Annotated[str, OneOf("translate.losses.GAN_LOSSES")] = "least_squares"
+    decay_fraction: Fraction = 0.0
+    """Last part of the steps in which the learning rate falls linearly; none in the authors' code."""
+    reconstruction_weight: PositiveFloat = 10.0
+    """Weight of the mean distance to the teacher's translation."""
+    adversarial_weight: NonNegativeFloat = 1.0
+    """Weight of what the discriminator recognises; 0 leaves it, its training and real patches out."""
+    patch: PositiveInt = 196
+    """Side of the patches that are judged and matched, in pixels; at most that of the crops."""
+    patches: PositiveInt = 64
+    """Patches of the student that are judged in a step, at most; as many of the teacher's, and as many real ones."""
+    real_patches: PositiveInt = 2048
+    """Real patches to choose from, at most, spread evenly over the target frames."""
+
+    def check_crop(self, width: int, height: int) -> None:
+        multiple = {"unet128": 128, "unet256": 256, "resnet6": 4, "resnet9": 4}.get(self.generator, 8)
+        for side in (width, height):
+            if side % multiple:
+                raise ValueError(f"crop is {side}; {self.generator} takes multiples of {multiple}")
+            if side < self.patch:
+                raise ValueError(f"crop is {side} and patch {self.patch}; set patch to {side} or less, or enlarge crop")
+        if self.patch < LEAST_PATCH:
+            raise ValueError(f"patch is {self.patch}; the discriminator needs {LEAST_PATCH} or more")
+
+
+class Student(OneWayTraining, ImageTranslator):
+    """A generator and a discriminator of patches; optionally real patches to be matched, and an expert that guides.
+
+    Differs from the authors' code: frames are cropped, not squeezed into squares; both kinds of real examples are
+    for the same patches of the student; weights start, and the discriminator's loss is halved (which Adam does not
+    notice), as in all methods here.
+    """
+
+    learns_from: ClassVar[LearnsFrom] = "translated"
+    directions = ("source_to_target",)
+    Settings = StudentSettings
+
+    def __init__(
+        self, settings: StudentSettings, real: RealPatches | None = None, guidance: Guidance | None = None
+    ) -> None:
+        """Draw all weights.
+
+        Args:
+            settings: All that the paper leaves to choose.
+            real: The second kind of real examples; None learns from the teacher's patches alone.
+            guidance: Adds an expert's losses to the generator's objective.
+
+        Raises:
+            ValueError: A network or loss has an unknown name, or the real patches have another size.
+        """
+        super().__init__({"source_to_target": _generator(settings)})
+        if real is not None and real.side != settings.patch:
+            raise ValueError(f"Real patches have {real.side} pixels a side; the setting patch is {settings.patch}.")
+        self.settings, self.real, self.guidance = settings, real, guidance
+        self.learning_rate = LearningRate(settings.steps, settings.decay_fraction)
+        self.gan_loss = chosen(GAN_LOSSES, settings.gan_loss, "GAN loss")
+        self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
+        self.discriminator = None
+        if settings.adversarial_weight > 0:
+            self.discriminator = CropDiscriminator(
+                base_channels=settings.discriminator_channels, initialisation=settings.initialisation
+            )
+        self.average = self.fresh_average()
+
+        self._optimizers = {"generator": adam(self.source_to_target.parameters(), settings.learning_rate)}
+        if self.discriminator is not None:
+            self._optimizers["discriminator"] = adam(self.discriminator.parameters(), settings.learning_rate)
+
+    @classmethod
+    def translator(cls, settings: StudentSettings) -> ImageTranslator:
+        return ImageTranslator({"source_to_target": _generator(settings)})
+
+    @classmethod
+    def kept(cls, settings: StudentSettings) -> dict[str, str]:
+        return {"source_to_target": cls.kept_generator(settings)}
+
+    def step(self, batch: TranslatedBatch, update: Update) -> dict[str, Tensor]:
+        """Translate as the teacher did, let the discriminator tell patches apart, then the generator learn. Sec. 3."""
+        fake, translated = self.source_to_target(to_signed(batch.source)), to_signed(batch.translated)
+        learnt: dict[str, Tensor] = {}
+        losses = {"reconstruction": self.settings.reconstruction_weight * reconstruction(fake, translated)}
+
+        if self.discriminator is not None:
+            judged, real = self.examples(fake, translated)
+            learnt = update("discriminator", self.discriminator_losses(judged.detach(), real))
+            losses |= self.adversarial_losses(judged)
+
+        learnt |= update("generator", self._guided(losses, batch, fake))
+
+        self.follow_with_average()
+        self.steps_taken += 1
+        return learnt
+
+    def examples(self, fake: Tensor, translated: Tensor) -> tuple[Tensor, Tensor]:
+        """Patches to be judged, and the real ones beside them: the teacher's at the same places, then the nearest real.
+
+        Args:
+            fake: (B, 3, H, W) in [-1, 1]; gradients flow.
+            translated: The teacher's, of the same shape.
+
+        Returns:
+            (P, 3, S, S), and (P, 3, S, S) or (2 P, 3, S, S), both in [-1, 1].
+        """
+        patches, real = (grid_patches(image, self.settings.patch) for image in (fake, translated))
+        if len(patches) > self.settings.patches:
+            drawn = torch.randperm(len(patches))[: self.settings.patches].to(fake.device)
+            patches, real = patches[drawn], real[drawn]
+        if self.real is not None:
+            real = torch.cat([real, to_signed(self.real.nearest(to_unit(patches)))])
+        return patches, real
+
+    def discriminator_losses(self, judged: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """What the discriminator pays for mistaking the student's patches and real ones for each other."""
+        return {"discriminator": self.gan_loss.discriminator(self.discriminator(real), self.discriminator(judged))}
+
+    def adversarial_losses(self, judged: Tensor) -> dict[str, Tensor]:
+        """What the generator pays for every patch that is recognised."""
+        with frozen(self.discriminator):
+            loss = self.gan_loss.generator(self.discriminator(judged))
+        return {"adversarial": self.settings.adversarial_weight * loss}
+
+    def _guided(self, losses: dict[str, Tensor], batch: TranslatedBatch, fake: Tensor) -> dict[str, Tensor]:
+        """The generator's objective with what the expert says, once the guidance has begun."""
+        guidance = self.guidance
+        if guidance is None or int(self.steps_taken) < guidance.settings.start_step:
+            return losses
+        return guidance.mixed_with(losses, guidance.losses(batch, "source", fake, None))
+
+    @torch.no_grad()
+    def preview(self, batch: TranslatedBatch) -> dict[str, Tensor]:
+        """A source image, what the student makes of it, and what the teacher did: (B, 3, H, W) in [0, 1] by name."""
+        generator = self.generator()
+        with evaluating(generator):
+            fake = generator(to_signed(batch.source))
+        return {"source": batch.source, "fake_target": to_unit(fake), "teacher": batch.translated}
+
+
+def _generator(settings: StudentSettings) -> nn.Module:
+    return chosen(GENERATORS, settings.generator)(
+        base_channels=settings.generator_channels, initialisation=settings.initialisation
+    )
