@@ -55,7 +55,7 @@ class RealPatches:
             raise ValueError("There are no real patches to choose from.")
         self.patches = torch.stack(list(patches))
         self._encode = encode
-        parts = [self.features(part.float() / 255) for part in self.patches.split(AT_ONCE)]
+        parts = [self.features(part.to(torch.get_default_dtype()) / 255) for part in self.patches.split(AT_ONCE)]
         self._known = torch.cat(parts)
 
     def __len__(self) -> int:
@@ -78,4 +78,4 @@ class RealPatches:
         Of equally similar ones the first is taken. Between unit vectors, the largest product is the least distance.
         """
         places = (self.features(patches.detach()) @ self._known.T).argmax(dim=1)
-        return self.patches[places].to(patches.device).float() / 255
+        return self.patches[places].to(patches) / 255

@@ -25,7 +25,7 @@ from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
-from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings
+from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings, StudentSettings
 from pipelines.settings import Settings, explain
 from segment.class_groups import Groups, joined_groups
 
@@ -139,6 +139,8 @@ class Experiment(Settings):
     lists frames, relative to --data. A smaller number's frames are among a larger's. Absent: all."""
     translator: AnyTranslatorSettings = CycleGANSettings()
     translation: TranslationSettings = TranslationSettings()
+    student: StudentSettings | None = None
+    """A light translator that learns from this one's frames: `sim2real translate distill`. Absent: none."""
     segmenter: SegmenterSettings = SegmenterSettings()
     compare: CompareSettings = CompareSettings()
     variant: tuple[VariantSettings, ...] = ()
@@ -170,6 +172,17 @@ class Experiment(Settings):
                         f"variant {variant.name} averages {averaged}, which trains no segmenter; name variants that do"
                     )
             earlier |= dict.fromkeys(variant.rows, variant)
+        return self
+
+    @model_validator(mode="after")
+    def _students_teacher_is_the_translator(self) -> "Experiment":
+        if self.student is not None and self.student.teacher:
+            raise ValueError(
+                f"student.teacher is {self.student.teacher}; the teacher of [student] is the experiment's translator. "
+                'Leave it out, or set translator.method to "student" and translator.teacher'
+            )
+        if self.student is not None and self.translator.method == "student":
+            raise ValueError("the translator is a student itself; leave [student] out, or choose another method")
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,8 @@ from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoin
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
 from pipelines.experiment.segmenters import NO_FILES
-from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
+from pipelines.experiment.teachers import teachers_checkpoint, teachers_pairs
+from pipelines.experiment.translators import PACKAGED, UNGUIDED, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
 
 OF_TARGET = {"target", "labelled_target", "style", "adaptation"}
@@ -34,6 +35,8 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
         inputs["initial"] = translator_inputs(workspace.unguided(), seed)
     elif settings.initial is not None:
         inputs["settings"]["initial"] = checkpoint_hash(resolve_checkpoint(Path(settings.initial)))
+    if settings.learns_from == "translated":
+        inputs |= _teacher_inputs(workspace, seed, inputs)
     if settings.guided_by is not None:
         inputs |= _guidance_inputs(workspace, settings.guided_by, seed, inputs)
     return inputs | _unusable(workspace, inputs["frames"])
@@ -42,8 +45,11 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
 def _translator_frames(workspace: Workspace, seed: int) -> dict[str, str]:
     """The frames that a translator learns from, by part."""
     fingerprint = workspace.sets.fingerprint
-    if workspace.experiment.translator.learns_from == "paired":
+    translator = workspace.experiment.translator
+    if translator.learns_from == "paired":
         return {"labelled_target": fingerprint(workspace.labelled_subset(seed))}
+    if translator.learns_from == "translated" and not translator.finds_real_patches:
+        return {"source": fingerprint(workspace.source)}
     return {"source": fingerprint(workspace.source), "target": fingerprint(workspace.target)}
 
 
@@ -63,6 +69,27 @@ def unusable(**sets: Sequence[FrameSet]) -> dict[str, Any]:
     }
     found = {part: names for part, names in found.items() if names}
     return {"unusable": found} if found else {}
+
+
+def _teacher_inputs(workspace: Workspace, seed: int, inputs: dict[str, Any]) -> dict[str, Any]:
+    """What a student adds to a translator's inputs: its teacher, and the segmenter by which real patches are found.
+
+    A teacher that is a translator counts by its checkpoint and how it translates; its frames follow from these.
+    """
+    settings, added = workspace.experiment.translator, {}
+    checkpoint = teachers_checkpoint(workspace)
+    if checkpoint is None:
+        inputs["settings"]["teacher"] = workspace.sets.fingerprint(teachers_pairs(workspace, seed).translated)
+    else:
+        inputs["settings"]["teacher"] = checkpoint_hash(checkpoint)
+        added["translation"] = workspace.experiment.translation.model_dump(mode="json")
+    if settings.finds_real_patches and settings.encoder != PACKAGED:
+        arm = workspace.named_segmenter("translator.encoder", settings.encoder)
+        if arm is None:
+            inputs["settings"]["encoder"] = checkpoint_hash(resolve_checkpoint(Path(settings.encoder)))
+        else:
+            added["encoder"] = segmenter_inputs(workspace, seed, arm)
+    return added
 
 
 def _guidance_inputs(

@@ -17,6 +17,9 @@ UNGUIDED = "unguided"
 Guidance = model_of(settings_class("translate.guidance.GuidanceSettings"), "Guidance")
 """How an expert guides, as it stands beside the guidance."""
 
+PACKAGED = "package"
+"""Value of a student's `encoder`: ImageNet's, from an installed package."""
+
 Training = model_of(settings_class("translate.methods.translator_training.TranslatorTrainingSettings"), "Training")
 """How a translator is trained, whatever the method, as it stands beside the methods."""
 
@@ -130,7 +133,56 @@ class Pix2pixHDSettings(_model("pix2pixhd")):
         return (crop, crop) if isinstance(crop, int) else crop
 
 
-OF_THEIR_OWN = {"cyclegan": CycleGANSettings, "pix2pixhd": Pix2pixHDSettings}
+class StudentSettings(_model("student")):
+    """A student's, and whom it learns from: a finished translator's frames, pair by pair."""
+
+    method: Literal["student"] = "student"
+    teacher: str = ""
+    """What made the frames to learn from: a translator's run folder or checkpoint, an earlier variant, or a folder of
+    translated frames of the source's names, ours or another tool's. Left out in [student]: the experiment's own."""
+    height: PositiveInt = 512
+    """Frames are brought to this height before cropping."""
+    crop: Annotated[int, Field(ge=24, multiple_of=4)] = 512
+    encoder: str = "source_only"
+    """By whose features real patches are found: an arm of the same experiment, trained first where it is missing; a
+    segmenter's run folder or checkpoint; "package" for EfficientNet-Lite0 as an installed package has it; "" learns
+    from the teacher's patches alone."""
+    guidance: GuidanceSettings | None = None
+    """An expert's losses on the student's frames (label_weight, consistency_weight); absent: none."""
+
+    @model_validator(mode="after")
+    def _guidance_is_of_source_frames(self) -> Self:
+        if self.guidance is not None and self.guidance.task_weight > 0:
+            raise ValueError(
+                "guidance.task_weight is for translators that also go from target to source, which a student does not; "
+                "set label_weight or consistency_weight"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _encoder_is_not_of_its_own_making(self) -> Self:
+        if self.encoder == "translated":
+            raise ValueError(
+                'encoder is "translated", which learns from the student\'s own frames; name source_only, oracle, '
+                "few_labels or a run folder"
+            )
+        return self
+
+    @property
+    def guided_by(self) -> GuidanceSettings | None:
+        return self.guidance
+
+    def unguided(self) -> Self:
+        """These settings without guidance."""
+        return super().unguided().model_copy(update={"guidance": None})
+
+    @property
+    def finds_real_patches(self) -> bool:
+        """Whether real patches are a second kind of examples."""
+        return self.encoder != "" and self.adversarial_weight > 0
+
+
+OF_THEIR_OWN = {"cyclegan": CycleGANSettings, "pix2pixhd": Pix2pixHDSettings, "student": StudentSettings}
 """Methods that are told more than their dataclass and the words above hold."""
 
 TRAININGS: dict[str, type[TranslatorTraining]] = {

@@ -5,6 +5,8 @@ RUN/seed-S/translator/       run folder
 RUN/seed-S/translated/       data set: the labelled source frames, translated
 RUN/seed-S/pseudo_labels/    what the teachers of an adapted arm say of the target frames, where its method asks first
 RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net, oracle or few_labels
+RUN/seed-S/teacher/          the source frames as a student's teacher translates them, where they are not there already
+RUN/student/                 translator, translated frames and net of the student that learns from the translator above
 RUN/unguided/                translator and translated net without guidance, where the guided ones build on them
 RUN/results.json results.md report.html features.json features.html
 RUN/variants/NAME/           of each variant: translator, translated frames, translated net; what is the same is shared
@@ -22,6 +24,9 @@ from pipelines.experiment.arms import ARMS, translates
 from pipelines.experiment.config import Experiment
 from pipelines.experiment.opened_sets import OpenedSets
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
+
+STUDENT = "student"
+"""Folder of all that is a student's."""
 
 
 class Workspace:
@@ -141,16 +146,20 @@ class Workspace:
         return [frames.merging(groups) for frames in sets]
 
     def expert_arm(self, guidance: GuidanceSettings) -> str | None:
-        """The arm that guides; None for a segmenter from elsewhere.
+        """The arm that guides; None for a segmenter from elsewhere. UserError if it is neither an arm nor a path."""
+        return self.named_segmenter("translator.guidance.expert", guidance.expert)
+
+    def named_segmenter(self, setting: str, name: str) -> str | None:
+        """The arm that a setting of the translator names; None for a segmenter from elsewhere.
 
         Raises:
             UserError: It is neither an arm nor a path.
         """
-        if guidance.expert in ARMS:
-            return guidance.expert
-        if not Path(guidance.expert).exists():
+        if name in ARMS:
+            return name
+        if not Path(name).exists():
             raise UserError(
-                f"translator.guidance.expert is {guidance.expert!r}; expected one of {', '.join(ARMS)}, "
+                f"{setting} is {name!r}; expected one of {', '.join(ARMS)}, "
                 "or the run folder or checkpoint of a segmenter"
             )
         return None
@@ -158,6 +167,26 @@ class Workspace:
     def expert_workspace(self, arm: str) -> "Workspace":
         """Where an arm that guides is trained: one of translated frames learns from an unguided translator."""
         return self.unguided() if ARMS[arm].learns_from is None else self
+
+    def student(self, seed: int) -> "Workspace":
+        """This experiment with a student of its translator, that of `seed`, in the translator's place.
+
+        Raises:
+            UserError: The experiment has no [student].
+        """
+        if self.experiment.student is None:
+            raise UserError(
+                "the experiment has no [student] to learn from its translator; add the table, "
+                'such as [student] with generator = "unet_light"'
+            )
+        teacher = str(self.translated(seed).absolute())
+        translator = self.experiment.student.model_copy(update={"teacher": teacher})
+        experiment = self.experiment.model_copy(update={"translator": translator, "student": None})
+        return self.beside(experiment, self.stage_one / STUDENT, self.shared)
+
+    def teachers_frames(self, seed: int) -> Path:
+        """Where a student's teacher, given as a translator, translates the source frames to."""
+        return self.translator(seed).parent / "teacher"
 
     def unguided(self) -> "Workspace":
         """This experiment with a translator that nothing guides, in a folder of its own."""

@@ -111,6 +111,27 @@ LAYOUTS = (
 )
 
 
+def test_two_processes_are_taught_as_one_is(launch, tiny_config, tmp_path):
+    """Each finds the same real patches and judges its part; here the teacher's frames are the sources themselves."""
+    teacher = tiny_config.parent / "frames/game/rgb"
+    small = (
+        "steps = 2, batch = 2, crop = 32, height = 32, patch = 16, generator_channels = 2, discriminator_channels = 2"
+    )
+    settings = f"translator={{method = 'student', teacher = '{teacher}', {small}, ema_decay = 0.9}}"
+    states = []
+    for count, encoder in ((1, "source_only"), (2, tmp_path / "1/seed-0/source_only")):
+        run = tmp_path / str(count)
+        command = ["translate", "train", tiny_config, "--run", run, "--workers", 0, "--threads", 1, "--device", "cpu"]
+        changes = ("--set", settings, "--set", f"translator.encoder={encoder}")
+        ended = launch(*[[*command, *changes]] * count)
+        assert ended.codes == [0] * count, ended.stderr
+        assert ended.stderr.count("real patches: ") == 1
+        states.append(load_file(run / "seed-0/translator/checkpoints/step-00000002/method.safetensors"))
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-6, atol=1e-8, msg=lambda text: f"{key}: {text}")  # noqa: B023
+
+
 @pytest.mark.parametrize("settings", [UNPAIRED, LAYOUTS], ids=["unpaired", "layouts"])
 def test_two_processes_learn_to_translate_as_one_does(launch, tiny_config, tmp_path, settings):
     """Pools of past images and memories of styles, which a step fills itself, are those of one process too.

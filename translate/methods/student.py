@@ -1,7 +1,7 @@
 """A student of a finished translator: a light generator learns, pair by pair, what a heavy one made of the same frames.
 
 Pairs by REGEN (Pasios and Nikolaidis, IEEE Trans. on Games 2026, arXiv:2508.17061), networks and losses by HyPER-GAN
-(the same, arXiv:2603.10604, 2026): patches of the student are judged beside the teacher's and real ones of like content.
+(the same, arXiv:2603.10604, 2026): its patches are judged beside the teacher's and beside real ones of like content.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
-from segment.settings import Fraction, NonNegativeFloat, OneOf, PositiveFloat, PositiveInt
+from segment.settings import NonNegativeFloat, OneOf, PositiveFloat, PositiveInt
 from translate.choices import chosen
 from translate.guidance import Guidance
 from translate.losses import GAN_LOSSES, reconstruction
@@ -32,7 +32,10 @@ LEAST_PATCH = 16
 
 @dataclass(frozen=True)
 class StudentSettings(TranslatorTrainingSettings):
-    """HyPER-GAN, arXiv:2603.10604: a light network in the place of a finished translator."""
+    """HyPER-GAN, arXiv:2603.10604: a light network in the place of a finished translator.
+
+    The authors' code has decay_fraction = 0.
+    """
 
     generator: Annotated[str, OneOf("translate.networks.GENERATORS")] = "unet_light"
     """unet_light and pyramid are made for live frames; any other learns as well."""
@@ -41,8 +44,6 @@ class StudentSettings(TranslatorTrainingSettings):
     discriminator_channels: PositiveInt = 64
     initialisation: Annotated[str, OneOf("translate.networks.initialisation.INITIALISATIONS")] = "normal"
     gan_loss: Annotated[str, OneOf("translate.losses.GAN_LOSSES")] = "least_squares"
-    decay_fraction: Fraction = 0.0
-    """Last part of the steps in which the learning rate falls linearly; none in the authors' code."""
     reconstruction_weight: PositiveFloat = 10.0
     """Weight of the mean distance to the teacher's translation."""
     adversarial_weight: NonNegativeFloat = 1.0

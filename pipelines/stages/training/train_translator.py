@@ -1,7 +1,8 @@
 """Stage one, training: unpaired source and target frames in, a run folder with a translator out.
 
-A guided translator builds on other runs: an expert that guides it, perhaps an unguided translator that it starts from.
-They are stages of the same experiment and are trained first where they are missing, so that one command does it all.
+A guided translator builds on other runs: an expert that guides it, perhaps an unguided translator that it starts from;
+a student on its teacher's frames, and on a segmenter by which real patches are found. They are stages of the same
+experiment and are trained first where they are missing, so that one command does it all.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,12 @@ from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
+from pipelines.experiment.arms import ARMS
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
 from pipelines.experiment.translators import UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
+from pipelines.stages.training.student_training import real_patches, teach, translated_batches
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.training_run import TrainingJob, filled_pool, refuse_uneven_batches, train_run
 from pipelines.stages.translating.layouts import paired_batches, perceptual_loss
@@ -39,6 +42,10 @@ def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
         train_translator(workspace.unguided(), seed, session)
     if settings.guided_by is not None:
         train_expert(workspace, settings.guided_by, seed, session)
+    if settings.learns_from == "translated":
+        teach(workspace, seed, session)
+        if settings.finds_real_patches and settings.encoder in ARMS:
+            train_segmenter(workspace, seed, settings.encoder, session)
     job = TrainingJob(
         workspace.translator(seed),
         inputs,
@@ -77,6 +84,8 @@ def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Tr
         collaborators["guidance"] = load_guidance(workspace, settings.guided_by, seed, machine)
     if settings.wants_perceptual_loss:
         collaborators["perceptual"] = perceptual_loss(settings, workspace.translator(seed), machine.processes)
+    if settings.learns_from == "translated":
+        collaborators["real"] = real_patches(workspace, seed, machine)
     method = build_translator(settings, seed, **collaborators)
     method.join(machine.processes.peers())
     if settings.initial == UNGUIDED:
@@ -142,5 +151,6 @@ def unpaired_batches(workspace: Workspace, seed: int, processes: Processes = ALO
 BATCHES: dict[LearnsFrom, Callable[[Workspace, int, Processes], Callable[[int], Any]]] = {
     "unpaired": unpaired_batches,
     "paired": paired_batches,
+    "translated": translated_batches,
 }
 """Makers of batches by what a method learns from."""

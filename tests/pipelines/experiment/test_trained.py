@@ -15,6 +15,7 @@ from segment.inference import MultiScale
 from segment.methods.method import Method
 from segment.networks.segmenter import Segmenter
 from translate.image_pool import ImagePool
+from translate.networks.crop_discriminator import CropDiscriminator
 from translate.networks.feature_encoder import FeatureEncoder
 from translate.networks.multiscale_discriminator import MultiscaleDiscriminator
 from translate.networks.patch_discriminator import PatchDiscriminator
@@ -63,6 +64,7 @@ NARROW = {"generator_channels": 2, "discriminator_channels": 2}
 SMALL = {
     "cyclegan": NARROW | {"generator": "resnet6"},
     "cut": NARROW | {"generator": "resnet6", "projection_features": 4},
+    "student": NARROW,
     "pix2pixhd": NARROW | {"halvings": 2, "blocks": 1, "style_features": 2},
 }
 
@@ -88,7 +90,14 @@ def given(translator):
 @pytest.fixture
 def no_training(monkeypatch):
     """Whatever only training needs cannot be built."""
-    for part in (PatchDiscriminator, MultiscaleDiscriminator, FeatureEncoder, PatchProjection, ImagePool):
+    for part in (
+        CropDiscriminator,
+        PatchDiscriminator,
+        MultiscaleDiscriminator,
+        FeatureEncoder,
+        PatchProjection,
+        ImagePool,
+    ):
 
         def refuse(self, *arguments, part=part, **settings):
             raise AssertionError(f"{part.__name__} is built to translate")

@@ -88,7 +88,6 @@ def test_the_authors_networks():
     method = Student(StudentSettings())
     assert sum(one.numel() for one in method.source_to_target.parameters()) == 6_172_291
     assert sum(one.numel() for one in method.discriminator.parameters()) == 659_137
-    assert {method.learning_rate_scale(step) for step in (0, 50_000, 99_999)} == {1.0}
 
 
 class Judge(nn.Module):
