@@ -14,6 +14,7 @@ import numpy as np
 from pipelines.data.files import sha256_of
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
+from pipelines.data.labels.classless import LOOK
 from pipelines.data.labels.encodings import CARLA_VERSIONS, IGNORE, LabelEncoding, carla, packed
 from pipelines.data.readers.layout import Frame
 from pipelines.errors import ImageError, StorageError
@@ -45,6 +46,8 @@ class SetReport:
     single_colour: list[str] = field(default_factory=list)
     all_ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remedy: str = LOOK
+    """What to do where no label map shows a class."""
     drives: int = 0
     drives_known: bool = False
     """Whether the names of all frames tell their drives; else consecutive frames are taken to be of one."""
@@ -298,7 +301,7 @@ def format_report(report: SetReport) -> str:
     if report.without_class:
         lines += [
             "  no label map shows a class: there is nothing to learn from or to score by",
-            '    (labels = "" uses the images alone)',
+            f'    {report.remedy} (labels = "" uses the images alone)',
         ]
     if report.bad_frames and report.leaves_out:
         lines.append(f"  frames that are left out (bad_frames): {len(report.bad_frames)}, as said above")

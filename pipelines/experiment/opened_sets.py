@@ -13,11 +13,15 @@ from pathlib import Path
 from pipelines.data.bad_frames import GoodFrames, unusable_in_words, without_bad_frames
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet, open_frame_set
 from pipelines.data.hashes import HashCache
+from pipelines.data.labels.classless import refuse_classless
 from pipelines.data.ownership import in_turn
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.readers.layout import Frame
 from pipelines.engine.torchrun import ProcessRank
 from pipelines.progress import Progress
+
+FramesOfSets = tuple[tuple[str, tuple[Frame, ...]], ...]
+"""Names and frames of several sets, by which these are known within a command."""
 
 
 class OpenedSets:
@@ -40,7 +44,8 @@ class OpenedSets:
         self._found: dict[AnyFrameSetSettings, FrameSet] = {}
         self._opened: dict[AnyFrameSetSettings, FrameSet] = {}
         self._known: dict[Path, str] = {}
-        self._fingerprints: dict[tuple[tuple[str, tuple[Frame, ...]], ...], str] = {}
+        self._fingerprints: dict[FramesOfSets, str] = {}
+        self._learnable: set[FramesOfSets] = set()
 
     def find(self, settings: Sequence[AnyFrameSetSettings]) -> list[FrameSet]:
         """The sets, in order, bad frames among them; errors as of `open_frame_set`. What has a format that is not read
@@ -87,12 +92,24 @@ class OpenedSets:
             settings.draw(self.drawn, progress.reach)
         return self.drawn
 
+    def learnable(self, sets: Sequence[FrameSet]) -> list[FrameSet]:
+        """The sets themselves, of which something is learnt by their label maps.
+
+        Raises:
+            NoInputsError: The label maps of one show no class.
+        """
+        key = _key(sets)
+        if not self._by_name and key not in self._learnable:
+            refuse_classless(sets)
+            self._learnable.add(key)
+        return list(sets)
+
     def fingerprint(self, sets: Sequence[FrameSet]) -> str:
         """A hash of the names and contents of all images and label maps, and of how the labels are read.
 
         Changes when any byte does, and not when a file is merely touched.
         """
-        key = tuple((frames.name, tuple(frames.frames)) for frames in sets)
+        key = _key(sets)
         if key not in self._fingerprints:
             self._fingerprints[key] = self._look_through(sets)
         return self._fingerprints[key]
@@ -126,6 +143,10 @@ class OpenedSets:
     def hash_of(self, file: Path) -> str:
         """The hash of a single file, as it is now."""
         return self._hashes.of(file)
+
+
+def _key(sets: Sequence[FrameSet]) -> FramesOfSets:
+    return tuple((frames.name, tuple(frames.frames)) for frames in sets)
 
 
 def _say(lines: Iterable[str]) -> None:

@@ -110,11 +110,15 @@ class Workspace:
 
     @cached_property
     def labelled_source(self) -> list[FrameSet]:
-        """The synthetic frames that have label maps."""
+        """The synthetic frames that have label maps.
+
+        Raises:
+            NoInputsError: There are none, or those of a set show no class.
+        """
         sets = _only_labelled(self.source)
         if not sets:
             raise NoInputsError("no source frame has a label map; the segmenter has nothing to learn from")
-        return sets
+        return self.sets.learnable(sets)
 
     @cached_property
     def target(self) -> list[FrameSet]:
@@ -127,13 +131,21 @@ class Workspace:
         return _only_labelled(self.target)
 
     def labelled_subset(self, seed: int) -> list[FrameSet]:
-        """The labelled target frames that anything but the oracle may learn from (`labelled_target`)."""
+        """The labelled target frames that anything but the oracle may learn from (`labelled_target`).
+
+        Raises:
+            UserError: There are fewer than it says, or none of that name.
+            NoInputsError: Those of a set show no class.
+        """
         wanted = self.experiment.labelled_target
-        return labelled_subset(self.labelled_target, wanted, self.translator_seed(seed), self.data)
+        few = labelled_subset(self.labelled_target, wanted, self.translator_seed(seed), self.data)
+        return self.sets.learnable(few)
 
     def target_labels(self, seed: int, arm: str) -> list[FrameSet]:
-        """The labelled target frames that an arm's share of them is drawn from."""
-        return self.labelled_target if ARMS[arm].sees_all_labels else self.labelled_subset(seed)
+        """The labelled target frames that an arm's share of them is drawn from; errors as of `labelled_subset`."""
+        if ARMS[arm].sees_all_labels:
+            return self.sets.learnable(self.labelled_target)
+        return self.labelled_subset(seed)
 
     @cached_property
     def validation(self) -> list[FrameSet]:

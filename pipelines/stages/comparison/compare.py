@@ -98,10 +98,7 @@ def refuse_missing_labels(workspace: Workspace) -> None:
     if not any(frame.label for frames in workspace.validation for frame in frames.frames):
         raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
     labelled_frames(workspace.validation)  # refuses those without a class
-    for sets in (workspace.labelled_source, workspace.labelled_target):
-        for frames in sets:
-            if not frames.shows_a_class():
-                raise NoInputsError(f"no label map of {frames.name} shows a class; there is nothing to learn from")
+    workspace.sets.learnable(workspace.labelled_target)
 
 
 def _features(workspace: Workspace, session: Session) -> tuple[FeatureStudy | None, list[str]]:

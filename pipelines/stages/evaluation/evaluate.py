@@ -18,6 +18,7 @@ import torch
 from pipelines.data.files import remove_abandoned_parts, sha256_of, storage_errors, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
+from pipelines.data.labels.classless import remedy
 from pipelines.data.labels.instances import instance_file
 from pipelines.data.ownership import hold
 from pipelines.data.readers.cityscapes import TEST_SPLIT
@@ -188,8 +189,8 @@ def labelled_frames(sets: Sequence[FrameSet]) -> list[tuple[FrameSet, int]]:
 def _nothing_to_score(sets: Sequence[FrameSet]) -> str:
     names = ", ".join(frames.name for frames in sets)
     of_test_split = [note for frames in sets for note in frames.notes if note == TEST_SPLIT]
-    why = of_test_split[0] if of_test_split else "look at their settings, and at the files with `sim2real data check`"
-    return f"no label map of {names} has a pixel of a class, so there is nothing to score: {why}"
+    why = f": {of_test_split[0]}" if of_test_split else f". {remedy(sets[0])}"
+    return f"no label map of {names} has a pixel of a class, so there is nothing to score{why}"
 
 
 def _instances_hash(places: Sequence[tuple[FrameSet, int]]) -> str:

@@ -41,6 +41,8 @@ def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
     if settings.initial == UNGUIDED:
         train_translator(workspace.unguided(), seed, session)
     if settings.guided_by is not None:
+        if settings.guided_by.label_weight > 0:
+            workspace.sets.learnable(workspace.source)  # before the expert is trained
         train_expert(workspace, settings.guided_by, seed, session)
     if settings.learns_from == "translated":
         teach(workspace, seed, session)

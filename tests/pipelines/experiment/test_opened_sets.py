@@ -13,7 +13,7 @@ from pipelines.data.hashes import HashCache
 from pipelines.data.images import write_image
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.engine.session import Session
-from pipelines.errors import ImageError
+from pipelines.errors import ImageError, NoInputsError
 from pipelines.experiment import opened_sets
 from pipelines.experiment.config import Experiment
 from pipelines.experiment.identity import segmenter_inputs, translator_inputs
@@ -198,3 +198,44 @@ def test_of_several_processes_the_leader_alone_names_what_is_left_out(own_frames
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert len(make("source.0.bad_frames=leave_out").source[0]) == 4
     assert "left out" not in capsys.readouterr().err
+
+
+# --- labels without a class -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def classless(own_frames):
+    """An experiment of one's own frames, and a function that makes label maps of a folder show nothing."""
+    make, frames = own_frames
+
+    def ignore(folder, value):
+        for path in (frames / folder).rglob("*.png"):
+            if "leftImg8bit" not in path.name:
+                write_image(path, np.full((32, 64), value, np.uint8))
+
+    return make, ignore
+
+
+def test_source_labels_without_a_class_are_refused_by_whatever_needs_them(classless):
+    make, ignore = classless
+    ignore("game/semantic", 0)
+    workspace = make()
+    for asked in (lambda: workspace.labelled_source, lambda: segmenter_inputs(workspace, 0, "source_only")):
+        with pytest.raises(NoInputsError, match=r"no label map of game shows a class.*sim2real data check"):
+            asked()
+    segmenter_inputs(workspace, 0, "oracle")  # learns from others
+
+
+def test_target_labels_without_a_class_are_refused_by_whatever_needs_them(classless):
+    make, ignore = classless
+    ignore("camera/gtFine", 0)
+    workspace = make()
+    for asked in (
+        lambda: workspace.labelled_subset(0),
+        lambda: workspace.target_labels(0, "oracle"),
+        lambda: segmenter_inputs(workspace, 0, "oracle"),
+    ):
+        with pytest.raises(NoInputsError, match=r"no label map of .* shows a class"):
+            asked()
+    segmenter_inputs(workspace, 0, "source_only")
+    translator_inputs(workspace, 0)

@@ -1,0 +1,68 @@
+"""Label maps without a class are refused, and what they would be by another table is named where it can be told."""
+
+import numpy as np
+import pytest
+
+from pipelines.data.images import write_image
+from pipelines.data.labels.classless import LOOK, fitting_readers, refuse_classless, remedy
+from pipelines.errors import NoInputsError
+from tests.pipelines.data.readers.every_reader import opened
+
+
+def street(top, middle, bottom, height=6):
+    """Stripes of three values, the lowest over the lower half."""
+    values = np.full((height, 8), bottom, np.uint8)
+    values[:1], values[1 : height // 2] = top, middle
+    return values
+
+
+def save(root, label_map, *names):
+    for name in names:
+        write_image(root / f"leftImg8bit/train/{name}_leftImg8bit.png", np.zeros((6, 8, 3), np.uint8))
+        write_image(root / f"gtFine/train/{name}_gtFine_labelIds.png", label_map)
+    return opened(root, reader="cityscapes")
+
+
+def test_labels_of_another_table_are_known_by_what_they_show(tmp_path):
+    """Ids 6, 5 and 0: sky, far and drivable of IDD-lite, all of them ignored as Cityscapes' ids.
+
+    As train ids they are lights, poles and road; CamVid's 0 is sky or building, CARLA's 0 nothing.
+    """
+    frames = save(tmp_path, street(6, 5, 0), "a", "b")
+    assert fitting_readers(frames) == ['reader = "cityscapes" and labels_kind = "labelTrainIds"', 'reader = "idd_lite"']
+    with pytest.raises(NoInputsError) as caught:
+        refuse_classless([frames])
+    assert str(caught.value) == (
+        "no label map of cityscapes shows a class: every pixel is ignored, so there is nothing to learn from. As label "
+        'maps of a street they could be read with reader = "cityscapes" and labels_kind = "labelTrainIds" or '
+        'reader = "idd_lite"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("label_map", "why"),
+    [
+        (street(0, 0, 0), "one value is no street by any table"),
+        (street(0, 0, 3), "CamVid's road at the bottom, but two classes are no street"),
+        (street(6, 0, 2), "no road at the bottom"),
+        (street(255, 255, 255), "nothing at all"),
+    ],
+)
+def test_what_cannot_be_told_is_not_guessed(tmp_path, label_map, why):
+    frames = save(tmp_path, label_map, "a")
+    assert fitting_readers(frames) == [] and remedy(frames) == LOOK, why
+
+
+def test_all_files_must_fit(tmp_path):
+    save(tmp_path, street(6, 5, 0), "a", "b")
+    frames = save(tmp_path, street(7, 5, 0), "c")  # IDD-lite has no id 7
+    assert fitting_readers(frames) == ['reader = "cityscapes" and labels_kind = "labelTrainIds"']
+
+
+def test_a_set_that_shows_a_class_or_has_no_labels_passes(tmp_path):
+    """One pixel of road is a class; the others are ignored."""
+    label_map = street(0, 0, 0)
+    save(tmp_path, label_map, "a")
+    label_map[5, 5] = 7
+    refuse_classless([save(tmp_path, label_map, "b")])
+    refuse_classless([opened(tmp_path, reader="cityscapes", labels="")])
