@@ -25,6 +25,7 @@ from pipelines.commands.variants import variants
 from pipelines.commands.verify import verify
 from pipelines.engine.torchrun import ProcessRank, tell_once
 from pipelines.errors import Interrupted, StorageError, UserError
+from pipelines.printable import printable
 
 EXIT_CODES = """
 Exit codes: 0 done, 2 usage or settings, 3 done but for some inputs, 4 no inputs, 5 checkpoint, 6 disk,
@@ -90,7 +91,7 @@ def remedy_for_memory(error: BaseException) -> str:
 def fail(message: str, exit_code: int) -> None:
     """Say what is wrong on one line and leave."""
     kind = "stopped" if exit_code == Interrupted.exit_code else "error"
-    line = f"{kind}: {' '.join(message.split())}"
+    line = printable(f"{kind}: {' '.join(message.split())}")
     sys.exit(tell_once(lambda: click.echo(line, err=True), exit_code))
 
 

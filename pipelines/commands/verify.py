@@ -15,6 +15,7 @@ def verify(paths: tuple[Path, ...]) -> None:
     PATHS may hold several of them, such as the folder of a whole experiment. The first bad file is named: exit code 5
     of a checkpoint, 3 of a frame, 6 where the disk fails.
     """
+    from pipelines.printable import printable
     from pipelines.progress import Progress
     from pipelines.stages.inspection import verify as stage
 
@@ -24,5 +25,5 @@ def verify(paths: tuple[Path, ...]) -> None:
         for subject in subjects:
             found.append(stage.verify(subject, lambda: progress.reach(progress.done + 1)))
             for line in (found[-1].line, *(f"  {problem}" for problem in found[-1].problems)):
-                click.echo(line)
+                click.echo(printable(line))
     stage.refuse_damaged(found)

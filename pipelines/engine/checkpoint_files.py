@@ -5,6 +5,7 @@ What decides an outcome (`experiment/identity.py`) needs no more of a checkpoint
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,12 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
+def newest_checkpoint(folder: Path, passed_over: Callable[[str], None] = lambda problem: None) -> Path | None:
     """The newest checkpoint whose files are as they were written; damaged ones are passed over.
+
+    Args:
+        folder: Of checkpoints.
+        passed_over: Told what is wrong with each newer one, if there is an older one that is whole.
 
     Raises:
         CheckpointError: There are checkpoints, and all of them are damaged.
@@ -43,6 +48,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
         except CheckpointError as error:
             problems.append(str(error))
             continue
+        for problem in problems:
+            passed_over(problem)
         return checkpoint
     if problems:
         raise CheckpointError(
@@ -118,13 +125,23 @@ def resolve_checkpoint(path: Path) -> Path:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The JSON part of a verified checkpoint: format, step, about, optimizers."""
+    """The JSON part of a verified checkpoint: format, step, about, optimizers.
+
+    Raises:
+        CheckpointError: It cannot be read, is of another format, or lacks one of these.
+    """
+    path = checkpoint / "state.json"
     try:
-        state = json.loads((checkpoint / "state.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint}/state.json cannot be read ({error}); use an older checkpoint") from error
+        state = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); use an older checkpoint") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} holds a {type(state).__name__}, expected an object; use an older checkpoint")
     if state.get("format") != FORMAT:
         raise CheckpointError(
             f"{checkpoint} has format {state.get('format')}, this version reads {FORMAT}; update sim2real"
         )
+    for key, kind in (("step", int), ("about", dict), ("optimizers", dict)):
+        if not isinstance(state.get(key), kind):
+            raise CheckpointError(f"{path}: its {key} is missing or of another kind; use an older checkpoint")
     return state

@@ -5,14 +5,18 @@ SHA-256 of each file. It is written under a hidden name, synced, and renamed: wh
 safetensors nor torch.load notices a changed byte in tensor data, hence the hashes, checked before anything is read.
 """
 
+import contextlib
+import errno
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -93,8 +97,8 @@ def _write_parts(part: Path, step: int, method: nn.Module, optimizers: dict[str,
     tensors, scalars = {}, {}
     for name, optimizer in optimizers.items():
         tensors[name], scalars[name] = _split_optimizer(optimizer)
-    save_file(state, part / "method.safetensors")
-    save_file(
+    _save(state, part / "method.safetensors")
+    _save(
         {f"{name}/{k}": v for name, group in tensors.items() for k, v in group.items()}, part / "optimizers.safetensors"
     )
     rest = {"format": FORMAT, "step": step, "about": about, "optimizers": scalars}
@@ -104,6 +108,33 @@ def _write_parts(part: Path, step: int, method: nn.Module, optimizers: dict[str,
     for file in part.iterdir():
         with open(file, "rb+") as handle:
             os.fsync(handle.fileno())
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """`save_file` that fails as other writes do and leaves a file of the usual permissions.
+
+    safetensors tells a full disk by an error of its own, the system's number in its text; and it writes to a temporary
+    file that only its owner may read, which keeps that mode.
+    """
+    path.touch()
+    mode = path.stat().st_mode
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
+    path.chmod(mode & 0o777)
+
+
+@contextlib.contextmanager
+def _damage_named(file: Path) -> Iterator[None]:
+    """Turn what safetensors says of a file into a CheckpointError: the hashes can be right of a file that is none."""
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
+        detail = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{file} is damaged ({detail}); use an older checkpoint or copy it again") from error
 
 
 def _split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -127,12 +158,22 @@ def load_method(checkpoint: Path, method: nn.Module) -> None:
     Raises:
         CheckpointError: Keys or shapes are of another network.
     """
-    tensors = load_file(checkpoint / "method.safetensors")
+    tensors = load_tensors(checkpoint)
     try:
         method.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{checkpoint} is of another network: {detail}") from error
+
+
+def load_tensors(checkpoint: Path) -> dict[str, Tensor]:
+    """The tensors of a verified checkpoint's method, by name.
+
+    Raises:
+        CheckpointError: The file holds none.
+    """
+    with _damage_named(checkpoint / "method.safetensors"):
+        return load_file(checkpoint / "method.safetensors")
 
 
 def load_part(checkpoint: Path, network: nn.Module, prefix: str) -> None:
@@ -141,8 +182,12 @@ def load_part(checkpoint: Path, network: nn.Module, prefix: str) -> None:
     Raises:
         CheckpointError: They are not all that the network needs, or belong to another one.
     """
-    with safe_open(checkpoint / "method.safetensors", framework="pt") as tensors:
+    file = checkpoint / "method.safetensors"
+    with _damage_named(file), safe_open(file, framework="pt") as tensors:
         own = {key.removeprefix(prefix): tensors.get_tensor(key) for key in tensors.keys() if key.startswith(prefix)}  # noqa: SIM118
+    spoilt = [name for name, value in own.items() if value.is_floating_point() and not value.isfinite().all()]
+    if spoilt:
+        raise CheckpointError(f"{checkpoint}: {prefix}{spoilt[0]} holds values that are no numbers; use another one")
     try:
         network.load_state_dict(own, strict=True)
     except RuntimeError as error:
@@ -153,16 +198,24 @@ def load_part(checkpoint: Path, network: nn.Module, prefix: str) -> None:
 def load_optimizers(checkpoint: Path, optimizers: dict[str, Optimizer]) -> None:
     """Restore the optimizers' moments and counters."""
     scalars = read_state(checkpoint)["optimizers"]
-    tensors: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in scalars}
-    for key, value in load_file(checkpoint / "optimizers.safetensors").items():
-        name, index, field = key.split("/")
-        tensors[name].setdefault(int(index), {})[field] = value
-    for name, optimizer in optimizers.items():
-        saved = scalars[name]
-        indices = {int(index) for index in saved["state"]}
-        state = {index: saved["state"][str(index)] | tensors[name].get(index, {}) for index in sorted(indices)}
-        optimizer.load_state_dict({"state": state, "param_groups": saved["param_groups"]})
-        _lay_out_like_parameters(optimizer)
+    file = checkpoint / "optimizers.safetensors"
+    with _damage_named(file):
+        saved = load_file(file)
+    try:
+        tensors: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in scalars}
+        for key, value in saved.items():
+            name, index, field = key.split("/")
+            tensors[name].setdefault(int(index), {})[field] = value
+        for name, optimizer in optimizers.items():
+            own = scalars[name]
+            indices = {int(index) for index in own["state"]}
+            state = {index: own["state"][str(index)] | tensors[name].get(index, {}) for index in sorted(indices)}
+            optimizer.load_state_dict({"state": state, "param_groups": own["param_groups"]})
+            _lay_out_like_parameters(optimizer)
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(
+            f"{checkpoint}: the state of its optimizers is of another method ({error}); use an older checkpoint"
+        ) from error
 
 
 def _lay_out_like_parameters(optimizer: Optimizer) -> None:

@@ -165,8 +165,12 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""What asks to save and leave: batch systems send SIGTERM, or SIGUSR1 ahead of it (`--signal`), people Ctrl-C."""
+
+
 class StopRequest:
-    """Set by SIGTERM or SIGINT; the loop looks at it between steps, saves, and leaves.
+    """Set by one of STOP_SIGNALS; the loop looks at it between steps, saves, and leaves.
 
     The handler only sets a flag: a checkpoint written inside a handler could interrupt a checkpoint being written.
     A second SIGINT ends the process at once, for people in a hurry.
@@ -185,8 +189,8 @@ class StopRequest:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Listen for the two signals inside the block; restore the former handlers after it."""
-        former = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        """Listen for the signals inside the block; restore the former handlers after it."""
+        former = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
         try:
             yield self
         finally:

@@ -63,7 +63,7 @@ def train(
         what: Shown beside the progress.
 
     Raises:
-        Interrupted: SIGTERM or SIGINT came; a checkpoint was saved.
+        Interrupted: A signal asked to stop (`StopRequest`); a checkpoint was saved.
         NumericalError: A loss is not finite, or the method says that it has collapsed; the last checkpoint is from
             before.
         StorageError: The disk failed; the last checkpoint is whole.
@@ -124,8 +124,11 @@ def _begin(
     """Bring the method, in every process, to where the newest checkpoint is, made if there is none; the steps taken."""
     done, processes = 0, machine.processes
     if processes.leads:
-        newest = run.newest()
+        damaged: list[str] = []
+        newest = run.newest(damaged.append)
         done = load_into(newest, method, optimizers) if newest else 0
+        for problem in damaged:
+            print(f"{problem.partition(';')[0]}; going on from step {done}", file=processes.stderr())
         if 0 < done < schedule.steps:
             run.refuse_other_precision(machine)
         if done < schedule.steps:

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -63,9 +64,9 @@ class RunFolder:
         """Where the checkpoints are."""
         return self.path / "checkpoints"
 
-    def newest(self) -> Path | None:
-        """The newest intact checkpoint, or None."""
-        return newest_checkpoint(self.checkpoints)
+    def newest(self, passed_over: Callable[[str], None] = lambda problem: None) -> Path | None:
+        """The newest intact checkpoint, or None; `passed_over` is told of newer ones that are damaged."""
+        return newest_checkpoint(self.checkpoints, passed_over)
 
     def steps_done(self) -> int:
         """Steps in the newest intact checkpoint; 0 without one."""

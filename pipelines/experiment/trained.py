@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from pipelines.data.ownership import as_json
@@ -20,6 +20,7 @@ from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.translators import LoadableTranslatorSettings
 from pipelines.experiment.workspace import Workspace
+from pipelines.settings import explain
 from segment.inference import Ensemble, MultiScale
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
@@ -68,7 +69,7 @@ def load_translator(path: Path, machine: Machine) -> tuple[Translator, Path]:
         CheckpointError: Damaged, or not a translator.
     """
     checkpoint = resolve_checkpoint(path)
-    settings = TypeAdapter(LoadableTranslatorSettings).validate_python(settings_in(checkpoint, "translator"))
+    settings = _validated(checkpoint, "translator", LoadableTranslatorSettings)
     method = TRANSLATORS[settings.method]
     declared = method.Settings(**settings.declared_values())
     seed_weights(0, "translator")
@@ -88,7 +89,20 @@ def settings_in(checkpoint: Path, stage: str) -> dict[str, Any]:
     about = read_state(checkpoint)["about"]
     if about.get("stage") != stage:
         raise CheckpointError(f"{checkpoint} is a {about.get('stage')}, expected a {stage}")
+    if not isinstance(about.get("settings"), dict):
+        raise CheckpointError(f"{checkpoint}/state.json holds no settings; use an older checkpoint")
     return about["settings"]
+
+
+def _validated(checkpoint: Path, stage: str, model: Any) -> Any:
+    """The settings of a checkpoint as a model of them; CheckpointError where they are of another version or made up."""
+    try:
+        return TypeAdapter(model).validate_python(settings_in(checkpoint, stage))
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{checkpoint}/state.json: settings that this version does not know ({explain(error, model)}); use the "
+            "version of sim2real that wrote them, or another checkpoint"
+        ) from error
 
 
 def build_network(settings: SegmenterSettings, seed: int = 0) -> Segmenter:
@@ -168,9 +182,16 @@ def load_segmenter(path: Path, machine: Machine) -> tuple[Segmenter, SegmenterSe
         CheckpointError: Damaged, or not a segmenter.
     """
     checkpoint = resolve_checkpoint(path)
-    settings = SegmenterSettings.model_validate(settings_in(checkpoint, "segmenter"))
+    settings = _validated(checkpoint, "segmenter", SegmenterSettings)
     network = build_network(settings)
     # Runs that were made before imports said it assume what the network does by itself.
-    assume(network, read_state(checkpoint)["about"].get("assumed", assumptions_of(network)))
+    assumed = read_state(checkpoint)["about"].get("assumed", assumptions_of(network))
+    try:
+        assume(network, assumed)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{checkpoint}/state.json: what its network assumes of images is no mean and deviation of three channels "
+            f"({error}); use an older checkpoint"
+        ) from error
     load_part(checkpoint, network, "network." if settings.ema_decay is None else "average.network.")
     return network.to(machine.device).eval(), settings, checkpoint

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.printable import printable
 from pipelines.report.record import plain
 from pipelines.report.study import average
 from pipelines.report.tradeoff import Mark, tradeoff
-from pipelines.report.wording import printable
 
 
 @dataclass(frozen=True)

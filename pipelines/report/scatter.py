@@ -9,9 +9,9 @@ from xml.etree import ElementTree as Tree
 
 from markupsafe import Markup
 
+from pipelines.printable import printable
 from pipelines.report.feature_study import DOMAIN_TITLES
 from pipelines.report.pictures import colour
-from pipelines.report.wording import printable
 
 SIDE = 400
 """Side of the view box; marks are measured in its units."""

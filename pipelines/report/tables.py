@@ -4,8 +4,9 @@ Both show every seed, because a mean alone hides the spread that decides whether
 """
 
 from pipelines.experiment.arms import COMPARED
+from pipelines.printable import printable
 from pipelines.report.study import ArmResult, Study, average, deviation
-from pipelines.report.wording import amount, gap_in_words, headline, percent, printable, score, speed
+from pipelines.report.wording import amount, gap_in_words, headline, percent, score, speed
 
 
 def format_table(study: Study) -> str:

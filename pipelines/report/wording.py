@@ -5,22 +5,12 @@ help, or the seeds disagree, or there is no gap to close, it says that and nothi
 """
 
 import math
-import re
 
 from pipelines.experiment.arms import COMPARED, adaptation_title, adapted_to
 from pipelines.report.study import Study, average
 
 REAL_TIME_FRAMES_PER_SECOND = 30
 """What a common dash camera delivers; a network below it cannot look at every frame."""
-
-
-INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, direction overrides and broken Unicode: what a name may hide from, or do to, its reader."""
-
-
-def printable(text: str) -> str:
-    """The text with a replacement mark in place of each invisible character; tabs and line ends stay."""
-    return INVISIBLE.sub("\ufffd", text)
 
 
 def score(value: float | None) -> str:

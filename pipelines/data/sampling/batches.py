@@ -265,8 +265,8 @@ def _leave_signals_to_the_parent(worker: int) -> None:
     """The parent ends its workers itself: terminals and batch systems send signals to the whole group, and a worker
     that died of one would take the parent down before it could save.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def largest_height(height: int, largest_scale: float) -> int:

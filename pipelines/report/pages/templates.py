@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipelines.printable import printable
 from pipelines.report import charts, error_maps, pictures, wording
 
 FILTERS = {
@@ -34,7 +35,7 @@ def rendered(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: wording.printable(value) if type(value) is str else value,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters |= FILTERS
     environment.globals |= {"charts": charts, "colour": pictures.colour, "wording": wording}

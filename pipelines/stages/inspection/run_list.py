@@ -15,7 +15,8 @@ from pipelines.data.files import size_in_words
 from pipelines.data.ownership import try_lock
 from pipelines.engine.checkpoint_files import list_checkpoints, step_of, verify_checkpoint
 from pipelines.errors import CheckpointError, NoInputsError, UserError
-from pipelines.report.wording import printable, score
+from pipelines.printable import printable
+from pipelines.report.wording import score
 
 STAGES = ("translator", "segmenter")
 

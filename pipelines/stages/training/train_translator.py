@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from pipelines.data.sampling.batches import Crops, Draws, UnpairedBatches, largest_height
 from pipelines.engine.checkpoint_files import resolve_checkpoint
+from pipelines.engine.checkpoints import load_tensors
 from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
@@ -123,7 +122,7 @@ def take_over(method: TranslatorTraining, path: Path) -> None:
     checkpoint = resolve_checkpoint(path)
     settings_in(checkpoint, "translator")
     try:
-        method.start_from(load_file(checkpoint / "method.safetensors"))
+        method.start_from(load_tensors(checkpoint))
     except ValueError as error:
         raise CheckpointError(f"translator.initial: {checkpoint}: {error}") from error
 

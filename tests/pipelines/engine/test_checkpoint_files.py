@@ -103,10 +103,30 @@ def test_the_newest_intact_one_is_found(tmp_path):
     (tmp_path / ".step-00000004.17.part").mkdir()
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003", "step-00000002"]
     (tmp_path / "step-00000003" / "state.json").write_text("{}")
-    assert newest_checkpoint(tmp_path).name == "step-00000002"
+    damaged = []
+    assert newest_checkpoint(tmp_path, damaged.append).name == "step-00000002"
+    assert damaged == [
+        f"{tmp_path}/step-00000003: state.json has changed since it was written; use an older one or copy it again"
+    ]
     (tmp_path / "step-00000002" / "manifest.json").write_text("{")
     with pytest.raises(CheckpointError, match="no checkpoint is intact"):
         newest_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (b"[]", "holds a list, expected an object"),
+        (b"[" * 100_000, "cannot be read"),
+        (b'{"format": 1, "step": "2"}', "its step is missing or of another kind"),
+        (b'{"format": 1, "step": 2, "about": []}', "its about is missing or of another kind"),
+        (b'{"format": 1, "step": 2, "about": {}}', "its optimizers is missing or of another kind"),
+    ],
+)
+def test_a_state_that_is_none_is_refused(saved, state, message):
+    (saved / "state.json").write_bytes(state)
+    with pytest.raises(CheckpointError, match=message):
+        read_state(saved)
 
 
 @pytest.mark.parametrize("content", [None, "folder", "file"])

@@ -1,15 +1,19 @@
 """Checkpoints: whole or not there, and a flipped bit is noticed."""
 
 import json
+import resource
+import stat
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from pipelines.engine import checkpoints
 from pipelines.engine.checkpoint_files import checkpoint_hash, verify_checkpoint
-from pipelines.engine.checkpoints import load_into, save_checkpoint, sweep_checkpoints
+from pipelines.engine.checkpoints import load_into, load_part, save_checkpoint, sweep_checkpoints
 from pipelines.errors import CheckpointError, StorageError
+from tests.pipelines.batch_inference.translating import in_a_process
 
 
 def trained(steps: int = 2) -> tuple[nn.Module, dict[str, torch.optim.Optimizer]]:
@@ -101,6 +105,49 @@ def test_a_full_disk_keeps_the_former_checkpoint(saved, tmp_path, monkeypatch):
         save_checkpoint(tmp_path, 3, network, optimizers, {})
     assert [path.name for path in tmp_path.iterdir()] == [saved.name]
     verify_checkpoint(saved)
+
+
+def test_the_disk_s_own_words_reach_the_user(saved, tmp_path):
+    """safetensors tells of a full disk by an error that is no OSError; here the system really refuses."""
+    network, optimizers = trained()
+
+    def save_within_a_limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        with pytest.raises(StorageError, match=r"step-00000003: cannot write: File too large"):
+            save_checkpoint(tmp_path, 3, network, optimizers, {})
+
+    assert in_a_process(save_within_a_limit) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [saved.name]
+    verify_checkpoint(saved)
+
+
+def test_whoever_may_read_one_file_of_a_checkpoint_may_read_all(saved):
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in saved.iterdir()}
+    assert len(modes) == 4 and len(set(modes.values())) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x02\0\0\0\0\0\0\0[]"])
+@pytest.mark.parametrize("name", ["method.safetensors", "optimizers.safetensors"])
+def test_a_file_that_holds_no_tensors_is_named(saved, name, content):
+    """Its hash may be right: whoever made it up wrote the manifest too."""
+    (saved / name).write_bytes(content)
+    network, optimizers = trained(0)
+    with pytest.raises(CheckpointError, match=rf"{name} is damaged \("):
+        load_into(saved, network, optimizers)
+
+
+def test_moments_of_another_method_are_refused(saved):
+    network, optimizers = trained(0)
+    with pytest.raises(CheckpointError, match="the state of its optimizers is of another method"):
+        load_into(saved, network, {"first": optimizers["first"], "third": optimizers["second"]})
+
+
+def test_a_network_that_holds_no_numbers_is_not_loaded(saved):
+    network, _ = trained()
+    tensors = {key: value * torch.nan if key == "0.weight" else value for key, value in network.state_dict().items()}
+    save_file(tensors, saved / "method.safetensors")
+    with pytest.raises(CheckpointError, match=r"0\.weight holds values that are no numbers"):
+        load_part(saved, network, "")
 
 
 def test_what_killed_processes_left_is_swept_up(tmp_path):

@@ -62,6 +62,22 @@ def test_a_crash_between_checkpoints_loses_nothing_but_time(tmp_path):
     assert content(tmp_path / "crashed") == content(tmp_path / "whole")
 
 
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, capsys):
+    run_to(tmp_path / "whole")
+    with pytest.raises(MemoryError):
+        run_to(tmp_path / "run", stream=at_step(5, run_out_of_memory))
+    tensors = tmp_path / "run/checkpoints/step-00000004/method.safetensors"
+    data = bytearray(tensors.read_bytes())
+    data[-1] ^= 1
+    tensors.write_bytes(bytes(data))
+    capsys.readouterr()
+    run_to(tmp_path / "run")
+    said = "step-00000004: method.safetensors has changed since it was written; going on from step 2"
+    assert said in capsys.readouterr().err
+    last = "checkpoints/step-00000006/manifest.json"
+    assert (tmp_path / "run" / last).read_bytes() == (tmp_path / "whole" / last).read_bytes()
+
+
 def test_the_stream_is_closed_however_training_ends(tmp_path):
     closed = []
 
