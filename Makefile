@@ -22,7 +22,7 @@ REPORT     = $(RUN)/report.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-pipelines test-others translate train-seg eval check lint clean FORCE
+.PHONY: help setup demo test test-pipelines test-others test-chaos translate train-seg eval check lint clean FORCE
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,17 +55,20 @@ test: $(VENV)/installed ## run the tests, in two processes at a time
 	@$(MAKE) --no-print-directory --jobs=2 test-pipelines test-others
 
 # One thread each: on two cores, threads that wait for each other's make the tests take twice as long.
-test-pipelines test-others: export OMP_NUM_THREADS = 1
+test-pipelines test-others test-chaos: export OMP_NUM_THREADS = 1
 
 # Of tests/pipelines so many are the others' that both halves take about as long.
 OTHERS := $(addprefix tests/pipelines/,batch_inference pretrained)
 
 test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
-	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/test_layers.py tests/test_makefile.py
+	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/hostile tests/test_layers.py tests/test_makefile.py
 
 test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation, imports, benchmarks and other runtimes
 	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/benchmarks $(OTHERS)
 	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
+
+test-chaos: $(VENV)/installed ## hostile inputs, kills and failing disks, all of them, and a table (docs/reliability.md)
+	$(VENV)/bin/python -m pytest -q -m "chaos or not chaos" tests/hostile
 
 lint: $(VENV)/installed ## check style
 	$(VENV)/bin/ruff check .

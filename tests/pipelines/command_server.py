@@ -1,14 +1,17 @@
 """A process that runs sim2real commands in forked copies of itself: what they do is real, torch is imported once.
 
-Reads one JSON request per line, {"argv": [...], "folder": ..., "trap": ...}, and answers with {"code": ...}; output
-is in folder/stdout and folder/stderr. A trap sends the copy a signal at the n-th call of a function, before or after
-it acts, so that a run can be killed at exactly the same place every time. No tensor is computed here: forks must stay
-safe.
+Reads one JSON request per line, {"argv": [...], "folder": ..., "trap": ..., "limits": {...}}, and answers with
+{"code": ...}; output is in folder/stdout and folder/stderr. A trap sends the copy a signal at the n-th call of a
+function, before or after it acts, so that a run can be killed at exactly the same place every time; or the call fails
+there with an error of the system. Limits are those of `setrlimit`, by name. No tensor is computed here: forks must
+stay safe.
 """
 
+import errno
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -49,6 +52,9 @@ def run_copy(command, request):
         os.chdir(request["folder"])
         if request["trap"]:
             set_trap(**request["trap"])
+        for name, value in request.get("limits", {}).items():
+            kind = getattr(resource, f"RLIMIT_{name}")
+            resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
         sys.argv = ["sim2real", *request["argv"]]
         command()
         code = 0
@@ -64,7 +70,7 @@ def run_copy(command, request):
         os._exit(code)
 
 
-def set_trap(call, at=1, holding="", after=False, signal_name="SIGKILL", group=False, times=1):
+def set_trap(call, at=1, holding="", after=False, signal_name="SIGKILL", group=False, times=1, error=""):
     """Replace the function `call` ("os.replace", "package.module.Class.method") by one that springs the trap.
 
     Args:
@@ -75,6 +81,7 @@ def set_trap(call, at=1, holding="", after=False, signal_name="SIGKILL", group=F
         signal_name: What is sent.
         group: Send it to the worker processes too, as a terminal or a batch system does.
         times: How often it is sent.
+        error: Of errno, such as "ENOSPC": the call, and each one after it, fails with it instead.
     """
     owner, name = resolve(call)
     original, calls = getattr(owner, name), []
@@ -82,6 +89,8 @@ def set_trap(call, at=1, holding="", after=False, signal_name="SIGKILL", group=F
     def trapped(*arguments, **options):
         if holding in " ".join(map(str, arguments)):
             calls.append(1)
+            if error and len(calls) >= at:
+                raise OSError(getattr(errno, error), os.strerror(getattr(errno, error)))
             if len(calls) == at:
                 result = original(*arguments, **options) if after else None
                 number = signal.Signals[signal_name]
