@@ -5,6 +5,7 @@ Settings are frozen and refuse unknown keys, so an hour of training never ends i
 
 import dataclasses
 import difflib
+import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
@@ -64,14 +65,16 @@ def model_of(declared: type, name: str, base: type[Settings] = Settings, **more:
     Args:
         declared: A frozen dataclass whose annotations are made of `segment.settings`' words.
         name: Of the model.
-        base: What the model has besides; fields that it has already stay its own.
+        base: What the model has besides; fields that it has already stay its own, but for those that the dataclass
+            itself declares, and does not merely inherit.
         more: Further fields, as `pydantic.create_model` takes them.
 
     Returns:
         A model with `declared_values()`, the keyword arguments of such a dataclass, and `declared()`, an instance.
     """
     hints = get_type_hints(declared, include_extras=True)
-    own = [field for field in fields(declared) if field.name not in base.model_fields]
+    anew = inspect.get_annotations(declared)
+    own = [field for field in fields(declared) if field.name in anew or field.name not in base.model_fields]
     described = {field.name: (_for_a_file(hints[field.name]), _default(field)) for field in own}
     names = tuple(field.name for field in fields(declared))
 

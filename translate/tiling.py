@@ -133,6 +133,11 @@ def reach(stage: nn.Module) -> int:
         elif isinstance(module, nn.Conv2d):
             radius += (max(module.kernel_size) // 2) * module.dilation[0] * jump
             jump *= module.stride[0]
+        elif isinstance(module, nn.MaxPool2d):
+            radius += (module.kernel_size - 1) * jump
+            jump *= module.stride
+        elif isinstance(module, nn.Upsample):
+            jump /= module.scale_factor
         elif hasattr(module, "reach"):
             radius += module.reach * jump
     return ceil(radius)

@@ -77,6 +77,11 @@ class TranslatorTraining(Training):
         """Whether the method is to be handed a perceptual loss, if this machine has its weights."""
         return False
 
+    @property
+    def wants_style_encoder(self) -> bool:
+        """Whether the method is to be handed an encoder that others have trained."""
+        return False
+
     def unguided(self) -> Self:
         """These settings without guidance."""
         return self if self.initial != UNGUIDED else self.model_copy(update={"initial": None})
@@ -133,6 +138,21 @@ class Pix2pixHDSettings(_model("pix2pixhd")):
         return (crop, crop) if isinstance(crop, int) else crop
 
 
+class AdaINSettings(_model("adain")):
+    """AdaIN's, which learns from larger batches of larger frames, with an encoder's weights from elsewhere."""
+
+    batch: PositiveInt = 8
+    height: PositiveInt = 512
+    """Frames are brought to this height before cropping."""
+    encoder_weights: str = ""
+    """File of the encoder's weights. Empty: of "vgg19" torchvision's in torch's cache, if it is there; those of
+    "efficientnet_lite0" come with a package. Never downloaded."""
+
+    @property
+    def wants_style_encoder(self) -> bool:
+        return True
+
+
 class StudentSettings(_model("student")):
     """A student's, and whom it learns from: a finished translator's frames, pair by pair."""
 
@@ -182,7 +202,12 @@ class StudentSettings(_model("student")):
         return self.encoder != "" and self.adversarial_weight > 0
 
 
-OF_THEIR_OWN = {"cyclegan": CycleGANSettings, "pix2pixhd": Pix2pixHDSettings, "student": StudentSettings}
+OF_THEIR_OWN = {
+    "adain": AdaINSettings,
+    "cyclegan": CycleGANSettings,
+    "pix2pixhd": Pix2pixHDSettings,
+    "student": StudentSettings,
+}
 """Methods that are told more than their dataclass and the words above hold."""
 
 TRAININGS: dict[str, type[TranslatorTraining]] = {

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from translate.networks import GENERATORS
+from translate.networks.adain_generator import AdaINGenerator
+from translate.networks.style_encoders import ENCODERS
 from translate.tiling import Span, chain, reach, spans, translate_tiled
 
 LEVEL = 2 / 255
@@ -61,6 +63,21 @@ def test_reach_of_two_convolutions():
     """3 pixels of the 7x7, and one of the 3x3 whose pixels lie 2 apart."""
     stage = nn.Sequential(nn.Conv2d(3, 4, 7, stride=2), nn.ReflectionPad2d(1), nn.Conv2d(4, 4, 3))
     assert reach(stage) == 5
+
+
+def test_reach_through_pooling_and_doubling():
+    """One pixel of the first 3x3, one of the pool's window, two of the 3x3 at half resolution, one of the last."""
+    first, second, last = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+    assert reach(nn.Sequential(first, nn.MaxPool2d(2), second, nn.Upsample(scale_factor=2), last)) == 1 + 1 + 2 + 1
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_generator_that_remembers_a_style(encoder):
+    """Content is normalised over the frame, whatever the tile."""
+    torch.manual_seed(0)
+    generator, image = AdaINGenerator(ENCODERS[encoder](None), 4, skip_connections=True), picture(128, 160)
+    expected = untiled(generator, image)
+    assert (translate_tiled(generator, image, 32) - expected).abs().max() < 1e-3 * expected.abs().max()
 
 
 def test_finds_the_chain():

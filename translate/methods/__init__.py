@@ -3,6 +3,7 @@
 A new method is a file beside this one and a line in METHODS.
 """
 
+from translate.methods.adain import AdaIN
 from translate.methods.cut import CUT
 from translate.methods.cyclegan import CycleGAN
 from translate.methods.pix2pixhd import Pix2pixHD
@@ -11,6 +12,7 @@ from translate.methods.student import Student
 from translate.methods.translator_training import TranslatorTraining
 
 METHODS: dict[str, type[TranslatorTraining]] = {
+    "adain": AdaIN,
     "cut": CUT,
     "cyclegan": CycleGAN,
     "pix2pixhd": Pix2pixHD,

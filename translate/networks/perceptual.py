@@ -16,23 +16,24 @@ LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
 class VGG19Features(nn.Module):
-    """Image (B, 3, H, W) to the outputs of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1; frozen.
+    """Image (B, 3, H, W) to the outputs of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1, or the first ones; frozen.
 
     Args:
         weights: torchvision's `vgg19` state dict; deeper layers and the classifier are left out. None draws random
             weights, for tests.
         width: Factor on all channels, for tests.
+        levels: How many outputs there are; the layers after the last one are left out.
 
     Raises:
         ValueError: The weights are of another network.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor] | None = None, width: float = 1.0) -> None:
+    def __init__(self, weights: Mapping[str, Tensor] | None = None, width: float = 1.0, levels: int = 5) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         self._handed_out: list[int] = []
         channels = 3
-        for group in WIDTHS:
+        for group in (*WIDTHS[: levels - 1], WIDTHS[levels - 1][:1]):
             if layers:
                 layers.append(nn.MaxPool2d(2))
             self._handed_out.append(len(layers) + 1)
@@ -53,7 +54,7 @@ class VGG19Features(nn.Module):
             raise ValueError(f"These are no weights of VGG-19: {' '.join(str(error).split())[:200]}") from error
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """The five maps, (B, 64, H, W) to (B, 512, H/16, W/16)."""
+        """The maps, (B, 64, H, W) to (B, 512, H/16, W/16) where there are five."""
         maps = []
         for place, layer in enumerate(self.features):
             image = layer(image)

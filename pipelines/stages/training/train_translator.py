@@ -25,6 +25,7 @@ from pipelines.stages.training.student_training import real_patches, teach, tran
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.training_run import TrainingJob, filled_pool, refuse_uneven_batches, train_run
 from pipelines.stages.translating.layouts import paired_batches, perceptual_loss
+from pipelines.stages.translating.style_encoder import style_encoder
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from translate.guidance import Guidance
 from translate.methods.translator_training import LearnsFrom, TranslatorTraining
@@ -85,6 +86,8 @@ def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Tr
         collaborators["guidance"] = load_guidance(workspace, settings.guided_by, seed, machine)
     if settings.wants_perceptual_loss:
         collaborators["perceptual"] = perceptual_loss(settings, workspace.translator(seed), machine.processes)
+    if settings.wants_style_encoder:
+        collaborators["encoder"] = style_encoder(settings, workspace.translator(seed), machine.processes)
     if settings.learns_from == "translated":
         collaborators["real"] = real_patches(workspace, seed, machine)
     method = build_translator(settings, seed, **collaborators)

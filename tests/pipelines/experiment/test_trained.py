@@ -62,6 +62,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, weights):
 
 NARROW = {"generator_channels": 2, "discriminator_channels": 2}
 SMALL = {
+    "adain": {"generator_channels": 2, "encoder": "efficientnet_lite0"},
     "cyclegan": NARROW | {"generator": "resnet6"},
     "cut": NARROW | {"generator": "resnet6", "projection_features": 4},
     "student": NARROW,

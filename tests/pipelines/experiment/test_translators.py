@@ -40,7 +40,7 @@ def test_a_table_without_a_method_is_cyclegan_as_its_authors_ran_it():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_method_is_made_of_the_settings(method):
-    small = {"generator_channels": 2, "discriminator_channels": 2}
+    small = {"generator_channels": 2} | ({} if method == "adain" else {"discriminator_channels": 2})
     settings = ADAPTER.validate_python({"method": method, **small, "initial": "elsewhere", "scale": [0.5, 2]})
     made = METHODS[method](METHODS[method].Settings(**settings.declared_values()))
     assert made.settings.generator_channels == 2 and made.settings.steps == settings.steps
@@ -108,6 +108,9 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
             "expected 'resnet6', 'resnet9', 'unet_light' or 'pyramid', got 'une",
         ),
         ({"method": "cut", "discriminator_layers": 5, "crop": 92}, "a discriminator of 5 layers needs 96 or more"),
+        ({"method": "adain", "crop": 100}, "crop is 100x100; AdaIN's encoders take multiples of 8"),
+        ({"method": "adain", "encoder": "vgg16"}, "encoder: expected 'vgg19' or 'efficientnet_lite0', got 'vgg16'"),
+        ({"method": "adain", "strength": 1.5}, "strength: must be less than or equal to 1, got 1.5"),
         ({"method": "cut", "discriminator": "pxiel"}, "discriminator: expected 'patch', 'pixel' or 'crop', got 'px"),
         ({"gan_loss": "x"}, "gan_loss: expected 'least_squares', 'vanilla' or 'hinge', got 'x'"),
         ({"schedule": "x"}, "schedule: expected 'linear', 'cosine', 'step' or 'constant', got 'x'"),
@@ -115,7 +118,7 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
         ({"crop": 25}, "crop: must be a multiple of 4, got 25"),
         ({"betas": [0.5, 0.9]}, "unknown key betas"),
         ({"method": "cyclgan"}, "method: 'cyclgan' is unknown: did you mean cyclegan?"),
-        ({"method": "published"}, "method: 'published' is unknown: expected one of cut, cyclegan, pix2pix"),
+        ({"method": "published"}, "method: 'published' is unknown: expected one of adain, cut, cyclegan, p"),
         ({"ema_decay": 1.0}, "ema_decay: must be less than 1, got 1.0"),
         ({"scale": [2, 0.5]}, "scale goes from 2 to 0.5; the first must be the smaller"),
     ],

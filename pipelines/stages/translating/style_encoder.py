@@ -1,0 +1,52 @@
+"""The encoder that AdaIN sees content and style by, filled with the weights that others have trained.
+
+Which weights a run was begun with is in its `notes.json`, so that it goes on with the same; they are also part of its
+checkpoints, so that whoever translates needs no other file.
+"""
+
+from pathlib import Path
+
+from pipelines.data.files import sha256_of
+from pipelines.engine.processes import ALONE, Processes
+from pipelines.errors import CheckpointError, UserError
+from pipelines.experiment.translators import AdaINSettings
+from pipelines.pretrained.encoder_weights import read_weights
+from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
+from pipelines.stages.training.training_run import note
+from pipelines.stages.translating.layouts import VGG_FILE, torch_cache
+from translate.networks.style_encoders import ENCODERS, StyleEncoder
+
+
+def style_encoder(settings: AdaINSettings, run: Path, processes: Processes = ALONE) -> StyleEncoder:
+    """The encoder of the settings with its weights, which the run folder notes; nothing is ever downloaded.
+
+    Raises:
+        UserError: Its weights are not on this machine, or the run was begun with others.
+        CheckpointError: The file is damaged, unsafe, or of another network.
+    """
+    path = style_encoder_weights(settings)
+    if processes.leads:
+        note(run, "style_encoder", sha256_of(path))
+    try:
+        return ENCODERS[settings.encoder](read_weights(path))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def style_encoder_weights(settings: AdaINSettings) -> Path:
+    """The file of the settings, else that of a package or of torch's cache; UserError, with what to do, without one."""
+    if settings.encoder_weights:
+        path = Path(settings.encoder_weights).expanduser()
+        if not path.is_file():
+            raise UserError(f"translator.encoder_weights: {path} does not exist; give a file of {settings.encoder}'s")
+        return path
+    if settings.encoder in PACKAGES:
+        return packaged_file(settings.encoder)
+    cached = torch_cache() / VGG_FILE
+    if not cached.is_file():
+        raise UserError(
+            f"no VGG-19 weights in {cached}, and AdaIN sees by them; put torchvision's file there, name it in "
+            'translator.encoder_weights, or set translator.encoder = "efficientnet_lite0" and '
+            "translator.skip_connections = true"
+        )
+    return cached
