@@ -23,33 +23,35 @@ def data() -> None:
 def data_check(request: Request) -> None:
     """Read every frame of an experiment and say what is there and what is wrong."""
     from pipelines.data.check import check_frame_set, format_report
+    from pipelines.experiment.config import PARTS
     from pipelines.progress import Progress
     from segment.class_groups import class_titles
 
     bad, workspace = 0, request.workspace.by_name()
-    for part in ("source", "target", "validation"):
+    for part in PARTS:
         settings = getattr(workspace.experiment, part)
         for frames in workspace.sets.find(settings):  # as they are: `workspace` merges classes
             with Progress(f"check {frames.name}", len(frames), "frame") as progress:
                 report = check_frame_set(frames, progress=progress.reach)
             click.echo(f"[{part}] {format_report(report)}")
-            if part == "validation":
-                _warn_of_shared_drives(workspace, frames)
+            _warn_of_shared_drives(workspace, part, frames)
             click.echo()
             bad += not report.ok
     if groups := workspace.experiment.class_groups:
         merged = "; ".join(title for title in class_titles(groups).values() if " + " in title)
-        click.echo(f"[classes] the validation labels merge some, so all sets are learnt so: {merged}\n")
+        click.echo(f"[classes] labels for evaluation merge some, so all sets are learnt so: {merged}\n")
     if bad:
         raise SomeInputsFailedError(f"sets with problems: {bad}; they are listed above")
 
 
-def _warn_of_shared_drives(workspace: "Workspace", validation: "FrameSet") -> None:
+def _warn_of_shared_drives(workspace: "Workspace", part_of_it: str, evaluated: "FrameSet") -> None:
+    """Name the drives that frames for evaluation share with what was learnt from, or chosen by, before."""
     from pipelines.data.check import describe_shared_drives
 
-    for part in ("source", "target"):
+    before = {"validation": ("source", "target"), "test": ("source", "target", "validation")}
+    for part in before.get(part_of_it, ()):
         for training in getattr(workspace, part):
-            if warning := describe_shared_drives(validation, training, part):
+            if warning := describe_shared_drives(evaluated, training, part):
                 click.echo(f"  {warning}")
 
 

@@ -92,6 +92,12 @@ training_preview_option = click.option(
     "--dry-run", is_flag=True, help="Say what would be trained and what is there already; train nothing."
 )
 seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
+test_option = click.option(
+    "--test",
+    "on_test",
+    is_flag=True,
+    help="Evaluate on the [[test]] frames in the place of the validation frames: once, when all is chosen.",
+)
 seeds_option = click.option(
     "--seeds", type=click.IntRange(1), default=None, help="Use seeds 0 to N-1 instead of the config's."
 )
@@ -273,7 +279,7 @@ def on_experiment(*more: Decorator) -> Decorator:
 
     Args:
         more: Its options beside those of every experiment. `seed_option` or `seeds_option`, `machine_options` or
-            `training_options` reach it within the `Request`.
+            `training_options` reach it within the `Request`, and so does `test_option`, by the workspace.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -283,12 +289,13 @@ def on_experiment(*more: Decorator) -> Decorator:
         def with_request(
             config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None = None,
             seeds: int | None = None, device: str = "auto", precision: str = "auto", threads: int | None = None,
-            workers: int = 0, restart: bool = False, **own: Any,
+            workers: int = 0, restart: bool = False, on_test: bool = False, **own: Any,
         ) -> None:  # fmt: skip
             # No docstring: the command's own is its help.
             if seeds is not None:
                 overrides = (*overrides, f"compare.seeds={list(range(seeds))}")
             workspace = open_workspace(config, data, run, overrides)
+            workspace = workspace.on_test() if on_test else workspace
             with contextlib.ExitStack() as until_done:
 
                 def open_session() -> "Session":

@@ -16,6 +16,7 @@ from pipelines.commands.options import (
     on_experiment,
     refuse_odd_weights,
     several_checkpoints,
+    test_option,
     typed_command,
 )
 from pipelines.errors import UserError
@@ -202,7 +203,7 @@ workers_option = click.option(
 
 
 @click.command("evaluate")
-@on_experiment(subject_options, inference_options, report_options, workers_option, machine_options)
+@on_experiment(subject_options, inference_options, report_options, test_option, workers_option, machine_options)
 def segment_evaluate(request: Request, subject: Subject, chosen: InferenceOptions, report: Report) -> None:
     """Evaluate a segmenter on an experiment's validation frames, as they are or also through a translator.
 
@@ -238,7 +239,7 @@ def _of_checkpoints(request: Request, subject: Subject, chosen: InferenceOptions
     options = _options(request, chosen, report)
     if submission is not None:
         refuse_other_names(workspace.validation)
-    folder = evaluation_folder(checkpoints[0], options)
+    folder = evaluation_folder(checkpoints[0], options, workspace)
     trained = load_ensemble(checkpoints, session.machine, subject.weights)
     labelled = any(frames.shows_a_class() for frames in workspace.validation)
     if labelled or submission is None:
@@ -272,7 +273,7 @@ def _of_predictions(request: Request, predictions: Path, predicted: Any, report:
     from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions
     from pipelines.stages.evaluation.evaluation_table import format_summary
 
-    folder = report.output or predictions / "evaluation"
+    folder = report.output or predictions / request.workspace.on_part("evaluation")
     evaluation = evaluate_predictions(
         request.workspace.validation,
         predictions,

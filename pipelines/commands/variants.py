@@ -2,7 +2,14 @@
 
 import click
 
-from pipelines.commands.options import Request, on_experiment, seeds_option, training_options, training_preview_option
+from pipelines.commands.options import (
+    Request,
+    on_experiment,
+    seeds_option,
+    test_option,
+    training_options,
+    training_preview_option,
+)
 
 
 @click.command()
@@ -10,6 +17,7 @@ from pipelines.commands.options import Request, on_experiment, seeds_option, tra
     click.option(
         "--only", multiple=True, metavar="NAME", help="This variant alone; give it again for more.  [default: all]"
     ),
+    test_option,
     seeds_option,
     training_options,
     training_preview_option,
@@ -29,8 +37,9 @@ def variants(request: Request, only: tuple[str, ...], dry_run: bool) -> None:
         click.echo("\n".join(preview_variants(chosen)))
         return
     from pipelines.report.variants import markdown_table
-    from pipelines.stages.comparison.compare_variants import compare_variants
+    from pipelines.stages.comparison.compare_variants import compare_variants, written
 
     study = compare_variants(chosen, request.session)
     click.echo(markdown_table(study))
-    click.echo(f"tables: {request.workspace.run / 'variants.md'}, page: {request.workspace.run / 'variants.html'}")
+    tables, page = (written(request.workspace, suffix) for suffix in ("md", "html"))
+    click.echo(f"tables: {tables}, page: {page}")

@@ -116,13 +116,13 @@ def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None 
     return report
 
 
-def shared_drives(validation: FrameSet, training: FrameSet) -> list[str]:
+def shared_drives(evaluated: FrameSet, before: FrameSet) -> list[str]:
     """The drives that both sets have frames of, as far as names tell; and the frames that are in both.
 
     A network that is scored on neighbours of what it learnt from is scored too high.
     """
-    learnt = {key for frame in training.frames for key in _origins(training, frame)}
-    shared = {frame.drive or frame.name: None for frame in validation.frames if learnt & _origins(validation, frame)}
+    learnt = {key for frame in before.frames for key in _origins(before, frame)}
+    shared = {frame.drive or frame.name: None for frame in evaluated.frames if learnt & _origins(evaluated, frame)}
     return list(shared)
 
 
@@ -132,15 +132,15 @@ def _origins(frames: FrameSet, frame: Frame) -> set[tuple[Path, str]]:
     return origins if frame.drive is None else origins | {(frames.root.resolve(), f"drive {frame.drive}")}
 
 
-def describe_shared_drives(validation: FrameSet, training: FrameSet, part: str) -> str | None:
+def describe_shared_drives(evaluated: FrameSet, before: FrameSet, part: str) -> str | None:
     """A warning of `shared_drives`, in one line; None where there are none."""
-    shared = shared_drives(validation, training)
+    shared = shared_drives(evaluated, before)
     if not shared:
         return None
     more = f" and {len(shared) - SHOWN_DRIVES} more" if len(shared) > SHOWN_DRIVES else ""
     return (
-        f"WARNING: {validation.name} shares {len(shared)} {'drive' if len(shared) == 1 else 'drives'} with {part} "
-        f"{training.name} ({', '.join(shared[:SHOWN_DRIVES])}{more}): scores on what is learnt from are too high; "
+        f"WARNING: {evaluated.name} shares {len(shared)} {'drive' if len(shared) == 1 else 'drives'} with {part} "
+        f"{before.name} ({', '.join(shared[:SHOWN_DRIVES])}{more}): scores on what is learnt from are too high; "
         "choose frames of other drives for one of the two"
     )
 

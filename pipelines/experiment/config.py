@@ -29,6 +29,9 @@ from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSett
 from pipelines.settings import Settings, explain
 from segment.class_groups import Groups, joined_groups
 
+PARTS = ("source", "target", "validation", "test")
+"""What an experiment's frame sets are for."""
+
 LARGEST_CONFIG = 2**20
 """Bytes; what is larger was given by mistake."""
 
@@ -134,6 +137,9 @@ class Experiment(Settings):
     """Real training frames. Their labels serve the oracle, and the translated net only if `shares.target` says so."""
     validation: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
     """Real labelled frames on which every net is evaluated."""
+    test: tuple[AnyFrameSetSettings, ...] = ()
+    """Real labelled frames, of drives that no other set has, for the last look: nothing is chosen by them, and nothing
+    looks at them but what is asked to (--test)."""
     labelled_target: int | float | str | None = None
     """How many labels of target frames may be used, the oracle apart: a count (14), a fraction (0.1) or a file that
     lists frames, relative to --data. A smaller number's frames are among a larger's. Absent: all."""
@@ -148,8 +154,8 @@ class Experiment(Settings):
 
     @property
     def class_groups(self) -> Groups:
-        """The train ids that the validation labels cannot tell apart: each group is learnt and scored as one class."""
-        encodings = [frames.label_encoding() for frames in self.validation]
+        """The train ids that labels for evaluation cannot tell apart: each group is learnt and scored as one class."""
+        encodings = [frames.label_encoding() for frames in (*self.validation, *self.test)]
         return joined_groups(group for encoding in encodings if encoding is not None for group in encoding.merged)
 
     @model_validator(mode="after")
@@ -196,7 +202,7 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _distinct_names(self) -> "Experiment":
-        for part in ("source", "target", "validation"):
+        for part in PARTS:
             names = [frames.name for frames in getattr(self, part)]
             if len(set(names)) < len(names):
                 raise ValueError(f"two sets of {part} have the same name ({', '.join(names)}); give each its own")

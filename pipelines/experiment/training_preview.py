@@ -14,6 +14,7 @@ from pipelines.data.subset import refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import list_checkpoints, resolve_checkpoint, step_of
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels
+from pipelines.experiment.config import PARTS
 from pipelines.experiment.identity import refuse_missing_weights
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.variants import Variants, few_labels_name
@@ -78,7 +79,7 @@ def _rows(variants: Variants, seed: int, name: str) -> Iterator[str]:
 def _sets(workspace: Workspace) -> list[str]:
     """A line for each data set; those of toy world are drawn when they are needed, which is not now."""
     lines = []
-    for part in ("source", "target", "validation"):
+    for part in PARTS:
         for settings in getattr(workspace.experiment, part):
             if isinstance(settings, ToyWorldSettings):
                 found = f"{settings.used} frames, drawn when needed"

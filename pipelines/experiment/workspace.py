@@ -15,6 +15,7 @@ RUN/variants/NAME/           of each variant: translator, translated frames, tra
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pipelines.data.frames import FrameSet
 from pipelines.data.manifest import MANIFEST
@@ -40,6 +41,7 @@ class Workspace:
             several variants of an experiment share it; None: `run`.
         stage_one: Folder of translator and translated frames, where another variant has the same; None: `run`.
         sets: The data sets, where other workspaces of the command have opened them (`beside`); None: to be opened.
+        part: Which of the experiment's frames it is evaluated on.
     """
 
     def __init__(
@@ -50,21 +52,37 @@ class Workspace:
         shared: Path | None = None,
         stage_one: Path | None = None,
         sets: OpenedSets | None = None,
+        part: Literal["validation", "test"] = "validation",
     ) -> None:
         self.experiment, self.data, self.run = experiment, data, run
         self.shared, self.stage_one = shared or run, stage_one or run
+        self.part = part
         self.sets = sets or OpenedSets(data, self.shared)
 
     def beside(
         self, experiment: Experiment, run: Path, shared: Path | None = None, stage_one: Path | None = None
     ) -> "Workspace":
         """Another experiment on the same data: what is opened and known of it already serves both."""
-        return Workspace(experiment, self.data, run, shared, stage_one, self.sets)
+        return Workspace(experiment, self.data, run, shared, stage_one, self.sets, self.part)
+
+    def on_part(self, name: str) -> str:
+        """A file or folder of what is found by evaluation: its name, with "_test" where it is on the test frames."""
+        return f"{name}_test" if self.part == "test" else name
+
+    def on_test(self) -> "Workspace":
+        """This experiment, evaluated on its test frames in the place of the validation frames.
+
+        Raises:
+            UserError: It has none.
+        """
+        if not self.experiment.test:
+            raise UserError(f"--test: experiment {self.experiment.name} has no [[test]] sets; add one to its config")
+        return Workspace(self.experiment, self.data, self.run, self.shared, self.stage_one, self.sets, part="test")
 
     def by_name(self) -> "Workspace":
         """The same, for a look ahead: of data sets only names are looked at, and nothing is written."""
         sets = OpenedSets(self.data, self.shared, by_name=True)
-        return Workspace(self.experiment, self.data, self.run, self.shared, self.stage_one, sets)
+        return Workspace(self.experiment, self.data, self.run, self.shared, self.stage_one, sets, self.part)
 
     def translator(self, seed: int) -> Path:
         """Run folder of the translator that serves `seed`."""
@@ -149,8 +167,8 @@ class Workspace:
 
     @cached_property
     def validation(self) -> list[FrameSet]:
-        """The real labelled frames for evaluation."""
-        return self.sets.open(self.experiment.validation)
+        """The real labelled frames for evaluation: of `on_test` those of the test sets."""
+        return self.sets.open(self.experiment.test if self.part == "test" else self.experiment.validation)
 
     def merging(self, sets: Sequence[FrameSet]) -> list[FrameSet]:
         """The sets with their labels as the experiment learns them: see `Experiment.class_groups`."""

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from pipelines.data.files import sha256_of, write_atomically
 from pipelines.data.manifest import MANIFEST
@@ -45,7 +46,8 @@ Measurement = Callable[[], VariantResult]
 
 
 def compare_variants(variants: Variants, session: Session, wait: Callable[[float], None] = time.sleep) -> VariantStudy:
-    """Train and evaluate what is missing of every variant and seed; write `variants.json`, `.md` and `.html`.
+    """Train and evaluate what is missing of every variant and seed; write `variants.json`, `.md` and `.html`
+    (`variants_test` on the test frames).
 
     What another process is at is left to it and asked for again later: the same command on several machines with one
     disk shares the work, and each ends with the whole table.
@@ -79,10 +81,15 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
         settings={name: variants.named[name].experiment.model_dump(mode="json") for name in variants.rows()},
         results=[results[row] for row in wanted],
     )
-    write_atomically(base.run / "variants.json", study.to_json().encode())
-    write_atomically(base.run / "variants.md", markdown_table(study).encode())
-    write_variants_page(study, base.run / "variants.html")
+    write_atomically(written(base, "json"), study.to_json().encode())
+    write_atomically(written(base, "md"), markdown_table(study).encode())
+    write_variants_page(study, written(base, "html"))
     return study
+
+
+def written(base: Workspace, suffix: str) -> Path:
+    """The file of a comparison's tables: RUN/variants.SUFFIX, or RUN/variants_test.SUFFIX on the test frames."""
+    return base.run / f"{base.on_part('variants')}.{suffix}"
 
 
 def measured(
@@ -156,7 +163,7 @@ def _averaged(variants: Variants, name: str, seed: int, session: Session) -> Eva
     """The evaluation of the mean of several variants' networks."""
     settings = variants.named[name].settings
     runs = [variants.workspace(one, seed).segmenter(seed, "translated") for one in settings.average]
-    folder = variants.base.run / "variants" / name / f"seed-{seed}" / "evaluation"
+    folder = variants.base.run / "variants" / name / f"seed-{seed}" / variants.base.on_part("evaluation")
     looks = Inference(augmentation=TestTimeAugmentation(flip=settings.flip))
     trained = load_ensemble(runs, session.machine, settings.weights)
     return evaluate_segmenter(variants.base, trained, session, EvaluationOptions(looks, output=folder))

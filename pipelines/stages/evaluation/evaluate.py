@@ -246,15 +246,15 @@ def evaluate_segmenter(
         "precision": machine.precision,
         **unusable(validation=workspace.validation),
     }
-    folder = evaluation_folder(trained.checkpoints[0], options)
+    folder = evaluation_folder(trained.checkpoints[0], options, workspace)
     ready = open_predictor(trained.network, trained.height, machine, inference)
     sets, processes = workspace.validation, machine.processes
     return evaluate(ready, sets, folder, identity | inference.identity(), options.measures, processes)
 
 
-def evaluation_folder(path: Path, options: EvaluationOptions) -> Path:
+def evaluation_folder(path: Path, options: EvaluationOptions, workspace: Workspace) -> Path:
     """Folder of the evaluation of a run folder or checkpoint; any but the exact one of a single look, which reports
-    use, has its own.
+    use, has its own, and so have those on the test frames.
     """
-    name = f"evaluation_{options.inference.name}" if options.inference.name else "evaluation"
+    name = "_".join(filter(None, (workspace.on_part("evaluation"), options.inference.name)))
     return options.output or resolve_checkpoint(path).parent.parent / name

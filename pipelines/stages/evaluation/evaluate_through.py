@@ -71,7 +71,7 @@ def evaluate_through(
         **unusable(validation=workspace.validation),
     }
     name = "_".join(filter(None, (f"{direction}-{identity['translator'][:12]}", inference.name)))
-    folder = options.output or checkpoint.parent.parent / "evaluation_through" / name
+    folder = options.output or checkpoint.parent.parent / "evaluation_through" / workspace.on_part(name)
     translate = array_translation(method, direction, height, machine)
     ready = replace(open_predictor(network, settings.height, machine, inference), before=translate)
     sets, processes = workspace.validation, machine.processes

@@ -31,7 +31,7 @@ def test_classes_that_the_validation_labels_merge_are_named(on_tiny, tmp_path):
     write_image(tmp_path / "idd/gtFine/train/5/000001_label.png", np.zeros((4, 6), np.uint8))
     validation = f'[{{ reader = "idd_lite", root = "{tmp_path / "idd"}" }}]'
     said = on_tiny(data_check, "--set", f"validation={validation}")
-    assert "[classes] the validation labels merge some, so all sets are learnt so: sidewalk + terrain; building" in said
+    assert "[classes] labels for evaluation merge some, so all sets are learnt so: sidewalk + terrain; building" in said
     source = said[said.index("[source]") : said.index("[target]")]
     assert "vegetation" in source and "vegetation      0.000%" not in source
 
@@ -43,6 +43,18 @@ def test_a_validation_set_of_frames_that_are_learnt_from_is_warned_of(on_tiny, t
     )
     validation = said[said.index("[validation]") :]
     assert "  WARNING: camera_val shares 4 drives with target camera (toyworld/toyworld_000000_000019, " in validation
+
+
+def test_test_frames_must_be_of_drives_that_nothing_else_has(on_tiny, tiny_config):
+    """Those of validation are: what is chosen by them may not be tested on them."""
+    root = tiny_config.parent / "frames/camera_val"
+    said = on_tiny(
+        data_check,
+        "--set",
+        f'test=[{{ reader = "cityscapes", name = "last", root = "{root}", first = 2 }}]',
+    )
+    last = said[said.index("[test] last") :]
+    assert "WARNING: last shares 2 drives with validation camera_val" in last and said.count("WARNING") == 1
 
 
 def test_sets_with_problems_are_counted_after_all_were_read(tiny_config, tmp_path):

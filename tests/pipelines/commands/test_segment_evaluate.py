@@ -36,6 +36,16 @@ def test_a_checkpoint_by_default(commands, tiny_config, copied_run, oracle):
     assert len((oracle / "evaluation/frames.csv").read_text().splitlines()) == 5
 
 
+def test_test_frames_leave_the_evaluation_on_validation_as_it_is(commands, tiny_config, copied_run, oracle):
+    before = figures(oracle / "evaluation")
+    root = tiny_config.parent / "frames/camera"
+    test = f'[{{ reader = "cityscapes", name = "last", root = "{root}", first = 3 }}]'
+    finished = evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, "--test", "--set", f"test={test}")
+    assert "3 frames" in finished.stdout
+    assert figures(oracle / "evaluation_test")["frames"] == 3 and figures(oracle / "evaluation") == before
+    assert "last" in (oracle / "evaluation_test/evaluation.html").read_text()
+
+
 def test_all_looks_and_measures(commands, tiny_config, copied_run, oracle):
     options = ("--flip", "--scales", "0.5,1", "--window", "32x16", "--stride", "16x16", "--boundary", "--calibration")
     finished = evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, *options)

@@ -43,6 +43,19 @@ def test_those_that_are_asked_for_are_compared(ask, played, tmp_path, only, name
     assert chosen.rows() == names and session.machine.device.type == "cpu"
 
 
+def test_on_the_test_frames_in_files_of_their_own(ask, played, tmp_path):
+    compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace())
+    played("pipelines.report.variants.markdown_table", "| variant |")
+    test = '[{ reader = "toyworld", name = "last", renderer = "camera", frames = 2, size = [64, 32], seed = 9 }]'
+    run = tmp_path / "run"
+    said = ask("--test", "--set", f"test={test}")
+    assert said.endswith(f"tables: {run / 'variants_test.md'}, page: {run / 'variants_test.html'}\n")
+    (chosen, _), *_ = compared.given
+    assert [frames.name for frames in chosen.base.validation] == ["last"]
+    with pytest.raises(UserError, match=r"--test: experiment tiny has no \[\[test\]\] sets; add one to its config"):
+        ask("--test")
+
+
 def test_a_name_that_is_none_is_refused_before_anything_is_trained(ask):
     with pytest.raises(UserError, match="middle"):
         ask("--only", "middle")

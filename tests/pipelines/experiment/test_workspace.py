@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.images import write_image
-from pipelines.errors import NoInputsError
+from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.identity import segmenter_inputs, translator_inputs
 from pipelines.experiment.workspace import Workspace
 
@@ -34,6 +34,29 @@ def test_toy_world_is_drawn_into_the_run_folder(make_workspace):
     workspace = make_workspace("source.0.root=''", "source.0.frames=2")
     assert len(workspace.source[0]) == 2
     assert (workspace.run / "frames/toyworld-game-64x32-seed1/rgb/000001.png").exists()
+
+
+# --- the last look -----------------------------------------------------------------------------------
+
+
+TEST = 'test=[{ reader = "toyworld", name = "last", renderer = "camera", frames = 2, size = [64, 32], seed = 9 }]'
+
+
+def test_test_frames_take_the_place_of_the_validation_frames_and_of_nothing_else(make_workspace):
+    workspace = make_workspace(TEST)
+    last = workspace.on_test()
+    assert [frames.name for frames in workspace.validation] == ["camera_val"]
+    assert [frames.name for frames in last.validation] == ["last"] and len(last.validation[0]) == 2
+    assert last.beside(last.experiment, last.run).part == last.by_name().part == "test"
+    assert (workspace.on_part("evaluation"), last.on_part("evaluation")) == ("evaluation", "evaluation_test")
+    assert last.segmenter(0, "oracle") == workspace.segmenter(0, "oracle")
+    for arm in ("source_only", "translated", "oracle"):
+        assert segmenter_inputs(last, 0, arm) == segmenter_inputs(make_workspace(), 0, arm)
+
+
+def test_without_test_frames_there_is_no_last_look(make_workspace):
+    with pytest.raises(UserError, match=r"--test: experiment tiny has no \[\[test\]\] sets"):
+        make_workspace().on_test()
 
 
 # --- labels ------------------------------------------------------------------------------------------
