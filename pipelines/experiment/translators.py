@@ -124,7 +124,8 @@ class Pix2pixHDSettings(_model("pix2pixhd")):
     """Width and height of the crops, or the side of square ones. The generator halves them `halvings` times, and once
     more for each enhancer."""
     perceptual_weights: str = ""
-    """torchvision's file of VGG-19 weights; empty: the one in torch's cache, if it is there. Never downloaded."""
+    """torchvision's file of VGG-19 weights; empty: the one in torch's cache, if it is there. Never downloaded.
+    "package": instead of VGG-19 the packaged EfficientNet-Lite0, with which the loss is not that of the paper."""
     instances: bool = True
     """Use the instance maps that lie beside label maps (Cityscapes' *_instanceIds.png)."""
 

@@ -43,6 +43,13 @@ PACKAGES = {
     "efficientnet_lite2": Package(2, "9656183e"),
 }
 """By the encoder's name."""
+REQUIRED = "efficientnet_lite0"
+"""The one whose package is installed with this project."""
+
+
+def is_installed(encoder: str) -> bool:
+    """Whether the package with the weights of an encoder, a key of PACKAGES, is there."""
+    return importlib.util.find_spec(PACKAGES[encoder].name.replace("-", "_")) is not None
 
 
 def packaged_file(encoder: str) -> Path:

@@ -67,7 +67,8 @@ class Pix2pixHDSettings(TranslatorTrainingSettings):
     feature_weight: NonNegativeFloat = 10.0
     """Weight of feature matching; lambda in eq. 5."""
     perceptual_weight: NonNegativeFloat = 10.0
-    """Weight of the VGG-19 loss; it is off where there are no weights, and the run says so."""
+    """Weight of the loss of VGG-19 or of what stands in for it; it is off where there are no weights, and the run says
+    so."""
     pool_size: NonNegativeInt = 0
     """Past photos that the discriminators are shown again; none in the paper."""
     edges: bool = True

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from segment.networks.encoder import Encoder
+from translate.value_range import to_unit
+
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512,))
 """Channels of the convolutions up to relu5_1, by resolution; a halving before each group but the first."""
 
@@ -63,8 +66,27 @@ class VGG19Features(nn.Module):
         return maps
 
 
+class EncoderFeatures(nn.Module):
+    """Image (B, 3, H, W) in [-1, 1] to the five maps of an encoder, at 1/2 to 1/32, in the place of VGG-19's; frozen.
+
+    For machines without VGG's weights. Not what any paper used: a loss of these maps is of another size and sees other
+    things, so its weight is a matter of trying. As the encoder was taught, it gets images in its own normalisation.
+
+    Args:
+        encoder: With the weights of its training.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """The maps, finest first."""
+        return list(self.encoder(self.encoder.normalised(to_unit(image))))
+
+
 class PerceptualLoss:
-    """Weighted L1 distances between what VGG-19 sees in two images.
+    """Weighted L1 distances between what a network sees in two images: VGG-19 in pix2pixHD.
 
     Not a module: a method that holds one neither saves nor trains it.
 
@@ -86,7 +108,8 @@ class PerceptualLoss:
             ValueError: The shapes differ.
 
         Source: Wang et al., CVPR 2018 (arXiv:1711.11585), sec. 4; the layers' weights are those of their code.
-            The image goes in as it is, in [-1, 1]; ImageNet's normalisation would change what the weight of 10 means.
+            VGG-19 gets the image as it is, in [-1, 1]; ImageNet's normalisation would change what the weight of 10
+            means.
         """
         if fake.shape != real.shape:
             raise ValueError(f"Images have shapes {tuple(fake.shape)} and {tuple(real.shape)}; they must be equal.")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segment.networks.encoder import Encoder
 from translate.value_range import to_signed
 
 INCEPTION_SIDE = 299
@@ -40,6 +41,24 @@ class PooledStage(nn.Module):
         pooled = self._activations.float().mean((2, 3))
         self._activations = None
         return pooled
+
+
+class PooledEncoder(nn.Module):
+    """The globally averaged deepest map of an encoder, in float32 whatever surrounds it.
+
+    Args:
+        encoder: Used in evaluation mode.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder.eval()
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to (B, D) float32, D channels of the map at 1/32."""
+        with torch.autocast(image.device.type, enabled=False):
+            return self.encoder(self.encoder.normalised(image.float()))[-1].mean((2, 3))
 
 
 class InceptionFeatures(nn.Module):

@@ -182,11 +182,16 @@ def _expert_after_translator(workspace: Workspace, seed: int, session: Session) 
 def _quality(workspace: Workspace, seed: int, session: Session) -> dict[str, float]:
     """Measures of the translated frames, the oracle being the expert; kept, and read back while the frames stay."""
     inputs = find_inputs(workspace, seed, None, None, (), None)
-    identity = {"manifest": sha256_of(inputs.folder / MANIFEST), "precision": session.machine.precision}
+    networks = inputs.networks(session)
+    identity = {
+        "manifest": sha256_of(inputs.folder / MANIFEST),
+        "precision": session.machine.precision,
+        "features": [extractor.name for extractor in networks.extractors],
+    }
     path = inputs.folder / "quality.json"
     if not path.exists() or read_json(path)["about"] != identity:
         frames, real = evenly(inputs.frames, MEASURED), evenly(inputs.target_images(), MEASURED)
-        write_quality(path, measure_quality(frames, real, session, inputs.networks(session)), identity)
+        write_quality(path, measure_quality(frames, real, session, networks), identity)
     rows = read_json(path)["figures"]
     return {row["name"].split("@")[0]: row["translated"] for row in rows if row["translated"] is not None}
 

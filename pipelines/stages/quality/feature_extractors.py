@@ -1,7 +1,7 @@
 """The networks behind KID and FID, from files at hand: nothing is fetched from a model hub.
 
 A distance over one network's features says nothing beside one over another's, so an extractor's name holds the network
-and the hash of its weights.
+and the hash of its weights; or the network alone, where a package carries the one file that there is.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,15 @@ import torch
 from pipelines.data.files import sha256_of
 from pipelines.engine.launch import Machine
 from pipelines.errors import CheckpointError
+from pipelines.pretrained.packaged_encoders import REQUIRED, packaged_classifier
 from pipelines.pretrained.published_translators import read_published
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.translated_pairs import Expert
-from translate.quality.features import InceptionFeatures, PooledStage
+from translate.quality.features import InceptionFeatures, PooledEncoder, PooledStage
+
+PACKAGED_HEIGHT = 224
+"""At which the packaged encoder sees every image, the width following: what its weights were trained at. One height for
+all, lower images enlarged: at another it sees other things, and figures of two experiments would not compare."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,24 @@ def segmenter_extractor(expert: Expert, machine: Machine) -> Extractor:
             return features(as_seen(image, expert.height, machine.device))[0].cpu()
 
     return Extractor(expert.name, extract)
+
+
+def packaged_extractor(machine: Machine) -> Extractor:
+    """The pooled deepest map, 320 numbers, of EfficientNet-Lite0 as ImageNet taught it; in float32 on every machine.
+
+    It has seen no frame of any experiment, so its distances compare between experiments, and with one another only:
+    published FIDs are those of an Inception network.
+
+    Raises:
+        UserError: The package with its weights is not installed.
+        CheckpointError: Their file is damaged.
+    """
+    features = PooledEncoder(packaged_classifier(REQUIRED)).to(machine.device)
+
+    def extract(image: np.ndarray) -> torch.Tensor:
+        return features(as_seen(image, PACKAGED_HEIGHT, machine.device))[0].cpu()
+
+    return Extractor(REQUIRED, extract)
 
 
 def inception_extractor(path: Path, machine: Machine) -> Extractor:

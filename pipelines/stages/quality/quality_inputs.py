@@ -6,6 +6,7 @@ Options name single things; an experiment fills in the rest.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.labels.encodings import LabelEncoding
@@ -13,8 +14,18 @@ from pipelines.data.readers.folder import FolderSettings
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.workspace import Workspace
-from pipelines.stages.quality.feature_extractors import Extractor, inception_extractor, segmenter_extractor
+from pipelines.pretrained.packaged_encoders import REQUIRED, is_installed
+from pipelines.stages.quality.feature_extractors import (
+    Extractor,
+    inception_extractor,
+    packaged_extractor,
+    segmenter_extractor,
+)
 from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, load_expert, translated_frames
+
+Features = Literal["auto", "package", "expert"]
+"""Whose features KID and FID are of: those of the packaged encoder, which are the same for every experiment, or of the
+expert, which learnt in this one; "auto" takes the package where it is installed, else the expert."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +57,22 @@ class QualityInputs:
             raise UserError("no target images to compare with; give an experiment's config, or --target FOLDER")
         return [frame.image for frames in self.target for frame in frames.frames]
 
-    def networks(self, session: Session, inception: Path | None = None) -> QualityNetworks:
-        """The expert, if there is one, and the feature extractors: its encoder, and Inception from a file."""
-        expert = None if self.expert is None else load_expert(self.expert, session.machine)
-        extractors = [] if expert is None else [segmenter_extractor(expert, session.machine)]
+    def networks(self, session: Session, inception: Path | None = None, features: Features = "auto") -> QualityNetworks:
+        """The expert, if there is one, and the feature extractors: that of `features`, and Inception from a file.
+
+        Raises:
+            UserError: The package, asked for by name, is not installed.
+            CheckpointError: The expert or a file of weights cannot be used.
+        """
+        machine = session.machine
+        expert = None if self.expert is None else load_expert(self.expert, machine)
+        extractors = []
+        if features == "package" or (features == "auto" and is_installed(REQUIRED)):
+            extractors.append(packaged_extractor(machine))
+        elif expert is not None:
+            extractors.append(segmenter_extractor(expert, machine))
         if inception is not None:
-            extractors.append(inception_extractor(inception, session.machine))
+            extractors.append(inception_extractor(inception, machine))
         return QualityNetworks(extractors, expert, self.expert_encodings)
 
 

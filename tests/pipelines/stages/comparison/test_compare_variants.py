@@ -97,7 +97,7 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
     assert results["weighed"]["figures"] == figures
     without = results["without_identity"]
     assert without["mean_iou"] is None and without["figures"].keys() == figures.keys()
-    assert figures.keys() >= {"KID-ddrnet23_slim", "edges kept (gradient SSIM)"}
+    assert figures.keys() >= {"KID-efficientnet_lite0", "edges kept (gradient SSIM)"}
     assert 0 <= figures["source-only net on frames translated to source, mIoU"] <= 1
     assert (run / "variants/as_it_is/seed-0/translated/audit.html").exists()
     assert table in compared.finished.stdout

@@ -55,8 +55,9 @@ def test_what_nobody_names_is_asked_for(tmp_path):
 
 def test_networks_are_the_expert_and_its_encoder(tiny_run, session, tmp_path):
     inputs = QualityInputs(tmp_path, [], expert=tiny_run / "seed-0/oracle", expert_encodings=(camvid(),))
-    networks = inputs.networks(session)
+    networks = inputs.networks(session, features="expert")
     assert [extractor.name for extractor in networks.extractors] == [networks.expert.name]
+    assert [extractor.name for extractor in inputs.networks(session).extractors] == ["efficientnet_lite0"]
     assert networks.expert_encodings == (camvid(),)
-    none = QualityInputs(tmp_path, []).networks(session)
+    none = QualityInputs(tmp_path, []).networks(session, features="expert")
     assert none.expert is None and list(none.extractors) == []

@@ -25,6 +25,7 @@ from pipelines.stages.translating import layouts
 from pipelines.stages.translating.layouts import (
     label_table,
     perceptual_loss,
+    perceptual_loss_in_words,
     read_layout,
     translate_layout,
     vgg_weights,
@@ -124,6 +125,29 @@ def test_the_last_words_on_a_missing_loss_are_said_once(make_workspace, cpu, no_
         message = capsys.readouterr().err
         assert message.count("perceptual loss is off") == said
     assert perceptual_loss(settings.model_copy(update={"perceptual_weight": 0.0}), tmp_path / "none") is None
+
+
+def test_the_packaged_encoder_judges_where_it_is_asked_for(make_workspace, cpu, no_cache, capsys):
+    """The run and its report say that this is not the published loss; a run that began so cannot go on with VGG-19."""
+    workspace = make_workspace(*LAYOUTS, "translator.perceptual_weights=package")
+    train_translator(workspace, 0, Session(cpu))
+    told = "efficientnet_lite0 with ImageNet's weights instead of VGG-19, so this is not pix2pixHD's published loss"
+    assert capsys.readouterr().err.count(f"perceptual loss: {told}\n") == 1
+    run, settings = workspace.translator(0), workspace.experiment.translator
+    assert json.loads((run / "notes.json").read_text())["perceptual_loss"] == "efficientnet_lite0"
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["perceptual"] > 0
+    assert perceptual_loss_in_words(settings, run) == f"Perceptual loss: {told}."
+    with pytest.raises(UserError, match=r"begun with other files.*perceptual_loss"):
+        perceptual_loss(settings.model_copy(update={"perceptual_weights": ""}), run)
+
+
+def test_a_report_says_that_there_was_no_perceptual_loss(trained, tmp_path):
+    settings, run = trained.experiment.translator, trained.translator(0)
+    assert perceptual_loss_in_words(settings, run) == "No perceptual loss: VGG-19's weights were not there."
+    assert perceptual_loss_in_words(settings.model_copy(update={"perceptual_weight": 0.0}), run) == ""
+    note(tmp_path, "perceptual_loss", "0f3a")
+    assert perceptual_loss_in_words(settings, tmp_path) == ""
 
 
 def test_vgg_weights_come_from_the_file_or_the_cache(no_cache, tmp_path):
