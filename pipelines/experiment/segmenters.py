@@ -235,6 +235,18 @@ class SegmenterSettings(AugmentationSettings, Training):
         return self
 
     @model_validator(mode="after")
+    def _features_are_held_to_what_imagenet_taught(self) -> "SegmenterSettings":
+        weight = getattr(self.adaptation, "feature_distance_weight", 0.0)
+        if weight > 0 and (self.encoder_weights is None or self.initial is not None):
+            start = "from random weights" if self.initial is None else f"as initial = {self.initial!r} ended"
+            raise ValueError(
+                f"adaptation.feature_distance_weight is {weight:g}, a distance to ImageNet's features, and the encoder "
+                f'starts {start}; set encoder_weights ("{PACKAGE}", "{TORCHVISION}" or a file) without initial, or '
+                "feature_distance_weight to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_weight_a_class(self) -> "SegmenterSettings":
         weights, wanted = self.class_weights, f'"inverse_log" or {len(CLASS_NAMES)} numbers, one a class'
         if isinstance(weights, str) and weights != "inverse_log":

@@ -120,7 +120,7 @@ def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
         ('[[variant]]\nname = "a"\n[[variant]]\nname = "a"', "two variants are called a"),
         ('[[variant]]\nname = "a"\nstart_from = "b"', "variant a starts from b, which is none before it"),
         ('[[variant]]\nname = "a"\naverage = ["b", "c"]', "variant a averages b, which is none before it"),
-        ('[[variant]]\nname = "b"\n[[variant]]\nname = "a"\naverage = ["b"]\nweights = [1, 2]', "has 2 weights for 1"),
+        ('[[variant]]\nname = "a"\naverage = ["b", "c"]\nweights = [1, 2, 3]', "has 3 weights for 2"),
         ('[[variant]]\nname = "a"\naverage = ["b"]\nlabels = [5]', "is an average of others and trains nothing"),
         ('[[variant]]\nname = "a"\nflip = true', "weights and flip are for an average"),
         ('[[variant]]\nname = "a"\nlabels = [0]', "labels.0"),

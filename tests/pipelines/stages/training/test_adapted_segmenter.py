@@ -13,7 +13,7 @@ from pipelines.data.sampling.adaptation_batches import AdaptationBatches
 from pipelines.data.sampling.batches import Draws
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.session import Session
-from pipelines.errors import CheckpointError, NoInputsError
+from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.segmenters import ADAPTATIONS
@@ -47,6 +47,21 @@ def state_of(workspace, step=3):
 @pytest.fixture(params=sorted(ADAPTATIONS))
 def method(request):
     return request.param
+
+
+def test_the_packaged_weights_are_what_features_are_held_to(make_workspace, cpu, capsys):
+    """DAFormer's distance needs an encoder that ImageNet taught: a package's is one, and random weights are none."""
+    held = 'segmenter.adaptation={method = "dacs", feature_distance_weight = 0.005, feature_share = 0.0}'
+    settings = (*FROM_SOURCE, "segmenter.network=fpn_efficientnet_lite0", held)
+    workspace = make_workspace(*settings, 'segmenter.encoder_weights="package"')
+    run = train_segmenter(workspace, 0, "translated", Session(cpu))
+    (row,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert row["feature_distance"] > 0
+    assert "efficientnet-lite0-57934424.pth" in json.loads((run / "notes.json").read_text())["encoder_weights"]
+    with pytest.raises(UserError, match=r"is 0\.005, a distance to ImageNet's .* starts from random"):
+        make_workspace(*settings)
+    with pytest.raises(UserError, match=r"starts as initial = 'source_only' ended; set encoder_weights"):
+        make_workspace(*settings, 'segmenter.encoder_weights="package"', "segmenter.initial=source_only")
 
 
 def test_an_arm_adapts_and_its_network_opens_without_what_trained_it(make_workspace, cpu, method):
