@@ -6,6 +6,8 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("launched.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+PROGRESS = re.compile(r"^(read|train|evaluate|audit|measure|features|t-SNE)\b.*\n", re.MULTILINE)
+"""Lines that appear where a machine is slow."""
 
 
 class Ended:
@@ -17,7 +19,7 @@ class Ended:
             "".join((folder / f"{name}-{rank}").read_text() for rank in range(len(codes)))
             for name in ("stdout", "stderr")
         )
-        self.stderr = re.sub(r"(?m)^(read|train) .*\n", "", stderr)  # progress, where a machine is slow
+        self.stderr = PROGRESS.sub("", stderr)
 
     def refused_with(self, code, line):
         """All ended with the code, and one of them told why, in one line."""
