@@ -1,7 +1,8 @@
 """CamVid (Brostow et al., 2009): real drives through Cambridge, 960x720, often used at 480x360.
 
-Circulates as 11 classes in train/ and trainannot/ (Badrinarayanan et al., SegNet) and in the 32 colours of its authors.
-The 11 come in two orders that a file does not tell apart.
+Circulates as 11 classes at 480x360 in train/ and trainannot/ (Badrinarayanan et al., SegNet) and in the 32 colours of
+its authors at 960x720, all frames in one folder: a list (`frames`) parts these. The 11 come in two orders that a file
+does not tell apart.
 """
 
 from typing import Any, Literal

@@ -6,8 +6,12 @@ Labels are palette PNGs whose index is the Cityscapes id. Two frames are known t
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from pipelines.data.files import open_regular
 from pipelines.data.labels.encodings import LabelEncoding, gta5, label_maps
 from pipelines.data.readers.layout import Found, PatternSettings
+from pipelines.errors import NoInputsError, UserError
 
 
 class Gta5Settings(PatternSettings):
@@ -15,6 +19,10 @@ class Gta5Settings(PatternSettings):
 
     reader: Literal["gta5"]
     name: str = "gta5"
+    split: Literal["train", "val", "test"] | None = None
+    """Use the frames alone that the authors' file `splits` gives to this split; absent: all, as most papers do."""
+    splits: str = "split.mat"
+    """The authors' file of splits, relative to the root; read where `split` is set."""
     images: str = "images/{name}.*"
     labels: str = "labels/{name}.png"
 
@@ -23,12 +31,54 @@ class Gta5Settings(PatternSettings):
         return gta5()
 
     def find(self, data: Path) -> Found:
-        """All frames but those whose label is known not to fit."""
+        """All frames of the split but those whose label is known not to fit.
+
+        Raises:
+            UserError: As every reader; or the file of splits cannot be read.
+            NoInputsError: No frame is there, or none of the split.
+        """
         found = super().find(data)
+        frames, notes = found.frames, found.notes
+        if self.split is not None:
+            table = self.folder(data) / self.splits
+            numbers = frames_of_split(table, self.split)
+            frames = [frame for frame in frames if _number(frame.name) in numbers]
+            if not frames:
+                raise NoInputsError(
+                    f"{table}: none of the {len(found.frames)} frames that are there is of {self.split!r}"
+                )
         bad = {Path(name).stem for name in label_maps()["gta5"]["bad_files"]}
-        skipped = [frame.name for frame in found.frames if frame.name.rsplit("/")[-1] in bad]
-        if not skipped:
-            return found
-        frames = [frame for frame in found.frames if frame.name not in skipped]
-        note = f"skipped {', '.join(skipped)}: known to have a label of another size than the image"
-        return Found(frames, found.unpaired_labels, (*found.notes, note), found.unread)
+        skipped = [frame.name for frame in frames if frame.name.rsplit("/")[-1] in bad]
+        if skipped:
+            frames = [frame for frame in frames if frame.name not in skipped]
+            notes = (*notes, f"skipped {', '.join(skipped)}: known to have a label of another size than the image")
+        return Found(frames, found.unpaired_labels, notes, found.unread)
+
+
+def frames_of_split(table: Path, split: str) -> set[int]:
+    """The numbers of the frames that the authors' split.mat gives to a split: "train", "val" or "test".
+
+    Raises:
+        UserError: It cannot be read, or has no such numbers.
+    """
+    from scipy.io import loadmat  # takes a moment to import, and most sets have no split
+    from scipy.io.matlab import MatReadError
+
+    key = f"{split}Ids"
+    try:
+        with open_regular(table) as stream:
+            numbers = np.asarray(loadmat(stream, variable_names=[key]).get(key, []))
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{table}: cannot be read as the authors' file of splits ({reason}); set `splits`, or no `split`"
+        ) from error
+    if numbers.size == 0 or numbers.dtype.kind not in "iuf":
+        raise UserError(f"{table}: holds no numbers {key!r}; expected the authors' split.mat")
+    return set(numbers.astype(int).ravel().tolist())
+
+
+def _number(name: str) -> int:
+    """The number in a frame's name, such as 17705 of 17705; -1 where it has none."""
+    last = name.rpartition("/")[2]
+    return int(last) if last.isdecimal() else -1

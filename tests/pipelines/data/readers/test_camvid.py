@@ -25,6 +25,13 @@ class TestCamVid32(EveryReader):
     image, label = "701_StillsRaw_full/{name}.png", "LabeledApproved_full/{name}_L.png"
     road = (128, 0, 192)
 
+    def test_a_list_parts_the_frames_of_one_folder(self, tmp_path):
+        """Lists of others name a frame by its file."""
+        self.make(tmp_path, "0001TP_006690", "0016E5_00390")
+        (tmp_path / "val.txt").write_text("0016E5_00390.png\n")
+        found = opened(tmp_path, **self.settings, frames="val.txt")
+        assert [frame.name for frame in found.frames] == ["0016E5_00390"]
+
 
 def test_a_drive_is_what_stands_before_the_number(tmp_path):
     frames = [f"train/{name}.png" for name in ("0001TP_006690", "0016E5_00390", "Seq05VD_f00000", "b")]

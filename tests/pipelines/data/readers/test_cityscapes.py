@@ -19,6 +19,22 @@ class TestCityscapes(EveryReader):
         frame_set = opened(tmp_path, **self.settings, split="val", labels_kind="labelTrainIds")
         assert frame_set.frames[0].name == "x/x_0" and (frame_set.read_label_map(0) == 255).all()
 
+    def test_train_extra_has_coarse_labels_and_a_black_frame(self, tmp_path):
+        for name in ("bonn/bonn_000000_000019", "troisdorf/troisdorf_000000_000073"):
+            photo(tmp_path, f"leftImg8bit/train_extra/{name}_leftImg8bit.png")
+            draw(tmp_path, f"gtCoarse/train_extra/{name}_gtCoarse_labelIds.png", value=7)
+        found = opened(tmp_path, **self.settings, split="train_extra")
+        assert [frame.name for frame in found.frames] == ["bonn/bonn_000000_000019"] and found.labelled
+        assert (found.read_label_map(0) == 0).all()
+        assert found.notes == ("skipped troisdorf_000000_000073: its image is known to be black throughout",)
+        assert not opened(tmp_path, **self.settings, split="train_extra", labels="").labelled
+
+    def test_coarse_labels_of_another_split(self, tmp_path):
+        photo(tmp_path, "leftImg8bit/train/x_leftImg8bit.png")
+        draw(tmp_path, "gtCoarse/train/x_gtCoarse_labelIds.png", value=7)
+        labels = "gtCoarse/{split}/{name}_gtCoarse_{labels_kind}.png"
+        assert opened(tmp_path, **self.settings, labels=labels).labelled
+
     def test_the_test_split_says_that_its_labels_are_empty(self, tmp_path):
         photo(tmp_path, "leftImg8bit/test/x/x_0_leftImg8bit.png")
         assert not any("test split" in note for note in opened(tmp_path, **self.settings, split="test").notes)
