@@ -40,7 +40,7 @@ def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizers: dict
 
     Raises:
         StorageError: The disk is full or cannot be written; the former checkpoints are untouched.
-        NumericalError: A weight or buffer is not finite: what is saved can always be used.
+        NumericalError: A weight, buffer or moment is not finite: what is saved can always be used.
     """
     target = folder / f"step-{step:08d}"
     part = folder / f".{target.name}.{os.getpid()}.part"
@@ -88,19 +88,19 @@ def _drop(checkpoint: Path) -> None:
 
 def _write_parts(part: Path, step: int, method: nn.Module, optimizers: dict[str, Optimizer], about: dict) -> None:
     state = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
-    spoilt = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
-    if spoilt:
-        raise NumericalError(
-            f"{spoilt[0]} holds values that are no numbers at step {step}, though no loss showed it; this state is not "
-            "saved, the last checkpoint is from before. Lower the learning rate"
-        )
     tensors, scalars = {}, {}
     for name, optimizer in optimizers.items():
-        tensors[name], scalars[name] = _split_optimizer(optimizer)
+        moments, scalars[name] = _split_optimizer(optimizer)
+        tensors |= {f"{name}/{key}": value for key, value in moments.items()}
+    spoilt = [name for name, value in (state | tensors).items() if not value.isfinite().all()]
+    if spoilt:
+        of = "" if spoilt[0] in state else "the optimizer's "
+        raise NumericalError(
+            f"{of}{spoilt[0]} holds values that are no numbers at step {step}, though no loss or gradient showed it; "
+            "it is not saved"
+        )
     _save(state, part / "method.safetensors")
-    _save(
-        {f"{name}/{k}": v for name, group in tensors.items() for k, v in group.items()}, part / "optimizers.safetensors"
-    )
+    _save(tensors, part / "optimizers.safetensors")
     rest = {"format": FORMAT, "step": step, "about": about, "optimizers": scalars}
     (part / "state.json").write_text(json.dumps(rest, indent=1, sort_keys=True) + "\n")
     hashes = {file.name: sha256_of(file) for file in sorted(part.iterdir())}

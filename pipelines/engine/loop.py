@@ -4,29 +4,37 @@ Each step is a function of (state, seed, step): the batch is drawn by step numbe
 and torch's generator is seeded from (seed, step) before the method draws from it. So resuming needs no more than the
 last checkpoint, and gives the same bits as if nothing had happened.
 
+A step from which nothing can be learnt, since a loss or gradient is no number, is passed over: training goes back to
+the last checkpoint and comes as far again, without that step. Which steps these are is kept in the run folder.
+
 Several processes take every step together, each on its part of the batch. One of them leads: it writes.
 """
 
 import contextlib
+import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.engine.checkpoints import load_into
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
 from pipelines.engine.processes import ALONE, Processes
-from pipelines.engine.runs import RunFolder
+from pipelines.engine.runs import SKIPPED, RunFolder
 from pipelines.errors import Interrupted, NumericalError, UserError
 from pipelines.progress import Progress
 from segment.adaptation.guards import Collapsed
 from segment.methods.method import Method
+
+MOST_SKIPPED = 3
+"""Steps of a run that are passed over because what they teach is no number; one more ends it."""
+REMEDY = "Lower the learning rate, or look at the frames of this step with `sim2real data check`"
 
 
 @dataclass(frozen=True)
@@ -64,19 +72,55 @@ def train(
 
     Raises:
         Interrupted: A signal asked to stop (`StopRequest`); a checkpoint was saved.
-        NumericalError: A loss is not finite, or the method says that it has collapsed; the last checkpoint is from
-            before.
+        NumericalError: What is learnt is no number, and was none after MOST_SKIPPED steps had been passed over; or the
+            method says that it has collapsed. The last checkpoint is from before.
         StorageError: The disk failed; the last checkpoint is whole.
     """
     make_deterministic()
-    processes = machine.processes
     method.to(machine.device, memory_format=method.memory_format(machine.device)).train()
     optimizers = method.optimizers()
     initial_rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
-    done = _begin(method, optimizers, run, schedule, machine, about)
-    if done >= schedule.steps:
-        return
+    skipped = run.skipped()
+    while True:
+        done = _begin(method, optimizers, run, schedule, machine, about)
+        if done >= schedule.steps:
+            return
+        try:
+            _train_on(method, batches, run, schedule, machine, about, what, optimizers, initial_rates, done, skipped)
+            return
+        except NoNumber as error:
+            if len(skipped) >= MOST_SKIPPED:
+                raise NumericalError(
+                    f"{error}; the last checkpoint is from before, and {MOST_SKIPPED} steps were passed over already "
+                    f"({run.path / SKIPPED}). {REMEDY}"
+                ) from None
+            skipped = run.skip(error.step, str(error))
+            print(
+                f"{what}: {error}; back to the last checkpoint, this step is passed over ({len(skipped)} of "
+                f"{MOST_SKIPPED} such steps)",
+                file=machine.processes.stderr(),
+            )
 
+
+def _train_on(
+    method: Method,
+    batches: Callable[[int, int], Generator[Any, None, None]],
+    run: RunFolder,
+    schedule: Schedule,
+    machine: Machine,
+    about: dict[str, Any],
+    what: str,
+    optimizers: dict[str, torch.optim.Optimizer],
+    initial_rates: dict[str, list[float]],
+    done: int,
+    skipped: Collection[int],
+) -> None:
+    """Take the steps after `done` but those that are `skipped` (counted from 1); else as `train`.
+
+    Raises:
+        NoNumber: A step must be passed over.
+    """
+    processes = machine.processes
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest().listening())
         metrics = stack.enter_context(run.open_log("metrics.jsonl", done))
@@ -88,9 +132,11 @@ def train(
             batch = next(stream)
             waited = time.monotonic() - started
             batch = batch.to(machine.device)
-            losses = _take_step(method, batch, step, schedule.seed, optimizers, initial_rates, machine)
             done = step + 1
-            if done % schedule.log_every == 0 or done == schedule.steps:
+            losses = None
+            if done not in skipped:
+                losses = _take_step(method, batch, step, schedule.seed, optimizers, initial_rates, machine)
+            if losses is not None and (done % schedule.log_every == 0 or done == schedule.steps):
                 values = processes.mean({name: value.item() for name, value in losses.items()})
                 _append(metrics, {"step": done, **values})
                 _append(timings, {"step": done, "seconds": time.monotonic() - started, "waited": waited})
@@ -102,7 +148,15 @@ def train(
                 run.preview(done, method.preview(batch))
             stopping = processes.any(bool(stop))
             if done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping:
-                run.save(done, method, optimizers, about, metrics, timings)
+                try:
+                    run.save(done, method, optimizers, about, metrics, timings)
+                except NumericalError as error:
+                    if processes.world_size > 1:  # the others have not heard of it, and end with this one
+                        raise
+                    learnt = next((one for one in range(done, 0, -1) if one not in skipped), None)
+                    if learnt is None:
+                        raise
+                    raise NoNumber(str(error), learnt) from None
             if stopping:
                 break
             started = time.monotonic()
@@ -161,9 +215,32 @@ def _take_step(
         for group, rate in zip(optimizer.param_groups, initial_rates[name], strict=True):
             group["lr"] = rate * scale
 
-    with machine.autocast():
-        losses = method.step(batch, PerformedUpdate(optimizers, step, machine.processes))
+    try:
+        with machine.autocast():
+            losses = method.step(batch, PerformedUpdate(optimizers, step, machine.processes, method))
+    except NoNumber as error:
+        if spoilt := _no_numbers_in(batch):
+            raise NoNumber(f"{error}: the batch's {spoilt} holds values that are none", error.step) from None
+        raise
     return losses | method.observed()
+
+
+def _no_numbers_in(batch: Any, name: str = "") -> str:
+    """Which tensor of a batch, a dataclass of tensors and such dataclasses, holds what is no number; "" for none."""
+    if isinstance(batch, Tensor):
+        return "" if bool(batch.isfinite().all()) else name
+    if not dataclasses.is_dataclass(batch):
+        return ""
+    parts = ((f"{name}.{field.name}".lstrip("."), getattr(batch, field.name)) for field in dataclasses.fields(batch))
+    return next(filter(None, (_no_numbers_in(value, of_part) for of_part, value in parts)), "")
+
+
+class NoNumber(NumericalError):
+    """What is learnt from a step (counted from 1) is no number: training can go back and pass it over."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class PerformedUpdate:
@@ -173,10 +250,17 @@ class PerformedUpdate:
         optimizers: By name; no gradient that was left behind counts.
         step: The step (0-based), told in errors.
         processes: Whose gradients are averaged.
+        method: Whose parameters are named in errors.
     """
 
-    def __init__(self, optimizers: dict[str, torch.optim.Optimizer], step: int, processes: Processes = ALONE) -> None:
-        self._optimizers, self._step, self._processes = optimizers, step, processes
+    def __init__(
+        self,
+        optimizers: dict[str, torch.optim.Optimizer],
+        step: int,
+        processes: Processes = ALONE,
+        method: nn.Module | None = None,
+    ) -> None:
+        self._optimizers, self._step, self._processes, self._method = optimizers, step, processes, method
         self._unchecked: list[tuple[str, Tensor]] = []
         for optimizer in optimizers.values():
             optimizer.zero_grad(set_to_none=True)
@@ -188,10 +272,12 @@ class PerformedUpdate:
         return found
 
     def step(self, *optimizers: str) -> None:
-        """Learn, unless a loss is no number: nothing of it reaches a weight."""
-        self._refuse_what_is_no_number()
+        """Learn, unless a loss or gradient is no number: nothing of it reaches a weight."""
         for name in optimizers:
+            self._share_doubts(self._optimizers[name])
             self._processes.average_gradients(self._optimizers[name])
+        self._refuse_what_is_no_number([self._optimizers[name] for name in optimizers])
+        for name in optimizers:
             self._optimizers[name].step()
             self._optimizers[name].zero_grad(set_to_none=True)
         # Autocast keeps bf16 copies of weights until the step ends; a method may use these weights again before that.
@@ -202,18 +288,42 @@ class PerformedUpdate:
         self.step(optimizer)
         return found
 
-    def _refuse_what_is_no_number(self) -> None:
-        """One wait for the device in each update, however many terms there are."""
-        if not self._unchecked:
+    def _share_doubts(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let all processes refuse what one of them must: its loss that is no number makes the mean gradient none."""
+        if self._processes.world_size == 1 or not self._unchecked:
             return
-        names, values = zip(*self._unchecked, strict=True)
+        doubt = torch.stack([value.float() for _, value in self._unchecked]).sum() * 0  # 0, or no number
+        gradient = next(iter(_gradients(optimizer)), None)
+        if gradient is not None:
+            gradient += doubt.to(gradient.dtype)
+
+    def _refuse_what_is_no_number(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """One wait for the device in each update, however many terms and weights there are."""
+        names = [f'loss "{name}"' for name, _ in self._unchecked]
+        values = [value.float() for _, value in self._unchecked]
         self._unchecked = []
-        for name, value in zip(names, torch.stack([value.float() for value in values]).tolist(), strict=True):
+        for optimizer in optimizers:
+            if gradients := _gradients(optimizer):
+                norms = torch._foreach_norm(gradients, torch.inf)
+                names.append("")
+                values.append(torch.stack([norm.float() for norm in norms]).max())
+        for name, value in zip(names, torch.stack(values).tolist() if values else (), strict=True):
             if not math.isfinite(value):
-                raise NumericalError(
-                    f'loss "{name}" is {value} at step {self._step + 1}; the last checkpoint is from before. '
-                    "Lower the learning rate, or look at the frames of this step with `sim2real data check`"
-                )
+                found = f"{name} is {value}" if name else f"{self._spoilt_gradient(optimizers)} is no number"
+                raise NoNumber(f"{found} at step {self._step + 1}", self._step + 1)
+
+    def _spoilt_gradient(self, optimizers: Sequence[torch.optim.Optimizer]) -> str:
+        known = {} if self._method is None else {id(value): name for name, value in self._method.named_parameters()}
+        for optimizer in optimizers:
+            for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+                if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
+                    return f"the gradient of {known.get(id(parameter), 'a weight')}"
+        return "a gradient"
+
+
+def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
 def headline(values: dict[str, float]) -> str:

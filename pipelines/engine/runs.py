@@ -1,7 +1,8 @@
 """The run folder: one folder that explains itself.
 
 `config.json` says what was asked for, `environment.json` with what, `metrics.jsonl` what happened (no times in it, so
-that a resumed run's file equals an undisturbed one's; times are in `timings.jsonl`), `checkpoints/` what came out.
+that a resumed run's file equals an undisturbed one's; times are in `timings.jsonl`), `checkpoints/` what came out;
+`skipped_steps.json`, where there is one, what was passed over.
 """
 
 import importlib.metadata
@@ -26,6 +27,9 @@ from pipelines.engine.previews import write_preview
 from pipelines.engine.processes import Processes
 from pipelines.errors import UserError
 from segment.methods.method import Method
+
+SKIPPED = "skipped_steps.json"
+"""In the run folder: the steps that are passed over."""
 
 
 class RunFolder:
@@ -93,6 +97,17 @@ class RunFolder:
                 f"{self.path} was begun in {begun} and would go on in {machine.precision}; "
                 f"add --precision {begun}, or choose another --run"
             )
+
+    def skipped(self) -> dict[int, str]:
+        """The steps, counted from 1, that are passed over, with the reason why."""
+        path = self.path / SKIPPED
+        return {int(step): why for step, why in read_json(path).items()} if path.exists() else {}
+
+    def skip(self, step: int, why: str) -> dict[int, str]:
+        """Pass a step over from now on, in this start and in all later ones; return all that are."""
+        skipped = self.skipped() | {step: why}
+        write_json(self.path / SKIPPED, {str(number): reason for number, reason in skipped.items()})
+        return skipped
 
     def open_log(self, name: str, after_step: int) -> IO[str]:
         """Open a JSON-lines log for appending, cut back to the rows up to `after_step`."""
@@ -168,9 +183,15 @@ class FollowedRun(RunFolder):
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path, self.config = path, as_json(config)
+        self._skipped: dict[int, str] = {}
 
     def describe_environment(self, machine: Machine) -> None:
         """The leader does."""
+
+    def skip(self, step: int, why: str) -> dict[int, str]:
+        """The leader writes it, now or in a moment."""
+        self._skipped |= self.skipped() | {step: why}
+        return self._skipped
 
     def open_log(self, name: str, after_step: int) -> IO[str]:
         """A log that nobody reads."""

@@ -128,6 +128,19 @@ def loses_its_numbers():
     in_step(1, lambda losses: losses | {"main": losses["main"] * float("nan")})
 
 
+def has_no_numbers():
+    """In no step."""
+    from segment.methods.segmenter_training import SegmenterTraining
+
+    original = SegmenterTraining.supervised_losses
+
+    def losses(*given):
+        found = original(*given)
+        return found | {"main": found["main"] * float("nan")}
+
+    SegmenterTraining.supervised_losses = losses
+
+
 def has_a_bug():
     in_step(1, lambda losses: 1 // 0)
 

@@ -222,9 +222,20 @@ def test_torchrun_itself_is_stopped(training, tmp_path):
     assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000000", "step-00000002"]
 
 
-def test_a_loss_that_is_no_number_in_one_process_ends_both(launch, training, tmp_path):
+def test_a_step_whose_loss_is_no_number_in_one_process_is_passed_over_by_both(launch, training, tmp_path):
+    """The other hears of it by the mean gradient."""
     ended = launch(*[training(tmp_path, *SYNCED)] * 2, rank_1="loses_its_numbers")
-    assert ended.refused_with(7, 'loss "main" is nan at step 1')
+    assert ended.codes == [0, 0], ended.stderr
+    run = tmp_path / "seed-0/source_only"
+    skipped = json.loads((run / "skipped_steps.json").read_text())
+    assert list(skipped) == ["1"] and re.fullmatch("the gradient of .* is no number at step 1", skipped["1"])
+    assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [3]
+
+
+def test_losses_that_are_no_numbers_in_one_process_end_both(launch, training, tmp_path):
+    ended = launch(*[training(tmp_path, *SYNCED, "segmenter.steps=6")] * 2, rank_1="has_no_numbers")
+    assert ended.codes == [7, 7], ended.stderr
+    assert re.search("is (nan|no number) at step 4; the last checkpoint is from before", ended.stderr), ended.stderr
 
 
 def test_the_traceback_of_a_bug_is_the_only_thing_said(launch, training, tmp_path):

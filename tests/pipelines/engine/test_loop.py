@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from pipelines.engine.launch import Machine
@@ -13,7 +15,7 @@ from pipelines.engine.loop import Schedule, headline, train
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import Interrupted, NumericalError
 from segment.adaptation.guards import Collapsed
-from tests.pipelines.engine.toy import Toy, at_step, batches, run_out_of_memory, run_to
+from tests.pipelines.engine.toy import Numbers, Toy, at_step, batches, run_out_of_memory, run_to
 
 
 def content(path):
@@ -103,11 +105,114 @@ def test_a_finished_run_is_left_alone(tmp_path):
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.name != ".lock"} == before
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_is_named(tmp_path):
-    with pytest.raises(NumericalError, match='loss "size" is nan at step 4'):
-        run_to(tmp_path / "run", method=Toy(spoil_at=3))
-    checkpoint = sorted((tmp_path / "run/checkpoints").iterdir())[-1]
-    assert checkpoint.name == "step-00000002"
+# --- what is no number -----------------------------------------------------------------------------------
+
+
+def spoilt(value, *steps):
+    """A stream whose images are of another value at some steps (counted from 0)."""
+
+    def stream(first, last):
+        for step, batch in zip(range(first, last), batches(first, last), strict=True):
+            yield Numbers(torch.full_like(batch.image, value)) if step in steps else batch
+
+    return stream
+
+
+class Rooted(Toy):
+    """Where images are of 9, a loss of 0 whose gradient is no number: the root's slope at 0, times 0."""
+
+    def step(self, batch, update):
+        if batch.image.max() == 9:
+            loss = (self.layer(batch.image) * 0).abs().sqrt().mean()
+            return update("layer", {"root": loss})
+        return super().step(batch, update)
+
+
+def steps_logged(run):
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(run):
+    return {path.name: path.read_bytes() for path in sorted((run / "checkpoints/step-00000006").iterdir())}
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "said"),
+    [
+        (Toy, torch.nan, 'loss "size" is nan at step 4: the batch\'s image holds values that are none'),
+        (Toy, torch.inf, 'loss "size" is nan at step 4: the batch\'s image holds values that are none'),
+        (Rooted, 9, "the gradient of layer.weight is no number at step 4"),
+    ],
+)
+def test_a_step_that_teaches_no_number_is_named_and_passed_over(tmp_path, capsys, method, value, said):
+    run = tmp_path / "run"
+    run_to(run, method=method(), stream=spoilt(value, 3))
+    assert json.loads((run / "skipped_steps.json").read_text()) == {"4": said}
+    assert f"toy: {said}; back to the last checkpoint, this step is passed over (1 of 3" in capsys.readouterr().err
+    assert steps_logged(run) == [1, 2, 3, 5, 6]
+    run_to(tmp_path / "again", method=method(), stream=spoilt(value, 3))
+    assert weights(tmp_path / "again") == weights(run)
+
+
+def test_a_run_that_is_carried_on_passes_over_the_same_steps(tmp_path):
+    run_to(tmp_path / "whole", stream=spoilt(torch.nan, 3))
+
+    def stream(first, last):
+        for step, batch in zip(range(first, last), spoilt(torch.nan, 3)(first, last), strict=True):
+            if step == 5 and (tmp_path / "cut/skipped_steps.json").exists() and first < 4:
+                raise ZeroDivisionError
+            yield batch
+
+    with pytest.raises(ZeroDivisionError):
+        run_to(tmp_path / "cut", stream=stream)
+    run_to(tmp_path / "cut", stream=stream)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    assert steps_logged(tmp_path / "cut") == steps_logged(tmp_path / "whole")
+
+
+def test_the_fourth_step_that_teaches_no_number_ends_the_run(tmp_path):
+    """Steps 4, 5 and 6 are passed over; the checkpoint of step 6 holds what step 3 left."""
+    run = tmp_path / "run"
+    for _ in range(2):  # the same command again comes no further
+        with pytest.raises(
+            NumericalError, match=r'loss "size" is nan at step 7; .* from before, and 3 steps'
+        ) as caught:
+            run_to(run, steps=10, method=Toy(spoil_at=3))
+        assert caught.value.exit_code == 7 and str(run / "skipped_steps.json") in str(caught.value)
+    assert list(json.loads((run / "skipped_steps.json").read_text())) == ["4", "5", "6"]
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    assert newest.name == "step-00000006"
+    assert int(load_file(newest / "method.safetensors")["steps"]) == 3
+
+
+class Overflowing(Toy):
+    """Whose weights, or moments, are infinite after step 4, though no loss or gradient is."""
+
+    spoils = "weight"
+
+    def step(self, batch, update):
+        found = super().step(batch, update)
+        if int(self.steps) == 4 and batch.image.max() < 1:
+            moments = self._optimizer.state[self.layer.weight]
+            target = self.layer.weight.data if self.spoils == "weight" else moments["exp_avg_sq"]
+            target.fill_(torch.inf)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("spoils", "said"), [("weight", r"^layer\.weight holds"), ("moment", r"^the optimizer's layer/0/exp_avg_sq holds")]
+)
+def test_what_is_no_number_never_reaches_a_file(tmp_path, spoils, said):
+    """What spoils step 4 spoils every step that is the fourth to be learnt."""
+    method = Overflowing()
+    method.spoils = spoils
+    with pytest.raises(NumericalError, match="3 steps were passed over already"):
+        run_to(tmp_path / "run", steps=20, method=method)
+    skipped = json.loads((tmp_path / "run/skipped_steps.json").read_text())
+    assert sorted(skipped) == ["4", "5", "6"] and re.match(said, skipped["4"])
+    for checkpoint in (tmp_path / "run/checkpoints").iterdir():
+        for name in ("method", "optimizers"):
+            assert all(value.isfinite().all() for value in load_file(checkpoint / f"{name}.safetensors").values())
 
 
 class Twice(Toy):
