@@ -9,10 +9,12 @@ from click.testing import CliRunner
 import pipelines
 from pipelines.cli import cli
 from pipelines.data.images import write_image
+from pipelines.errors import SomeInputsFailedError
 from pipelines.experiment.config import read_experiment
 
 CONFIGS = Path(pipelines.__file__).parent / "configs"
 NAMES = ("gta5_to_cityscapes", "synthia_to_cityscapes")
+CARLA = "carla_to_cityscapes"
 TRAIN, VAL = 3, 2
 """Frames of Cityscapes' splits here."""
 CITIES = {"train": "aachen", "val": "frankfurt"}
@@ -20,7 +22,8 @@ CITIES = {"train": "aachen", "val": "frankfurt"}
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A folder with tiny data sets under the names of the published ones: 4 frames of GTA5, 5 of SYNTHIA, Cityscapes.
+    """A folder with tiny data sets in the layouts of the published ones: 4 frames of GTA5, 5 of SYNTHIA, 6 of CARLA,
+    Cityscapes.
 
     Every label map says road in the encoding of its set.
     """
@@ -31,6 +34,9 @@ def published(tmp_path_factory):
     for number in range(5):
         picture(data / f"synthia/RGB/{number:07}.png")
         write_image(data / f"synthia/GT/LABELS/{number:07}.png", np.full((8, 14, 3), (3, 0, 0), np.uint16))
+    for number in range(6):
+        picture(data / f"carla/rgb/{number:06}.png")
+        write_image(data / f"carla/semantic/{number:06}.png", np.full((8, 14, 3), (1, 0, 0), np.uint8))
     for split, frames in (("train", TRAIN), ("val", VAL)):
         for number in range(frames):
             name = f"{split}/{CITIES[split]}/{CITIES[split]}_{number:06}_000019"
@@ -61,7 +67,7 @@ def few_enough_labels(name):
     return [f'--set=variant.{place}.labels=[1, 2, "all"]' for place in repeated]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, CARLA])
 def test_the_published_layout_is_read(run, name):
     outcome = run("data check", name)
     assert outcome.exit_code == 0, outcome.output
@@ -93,3 +99,28 @@ def test_a_dry_run_says_what_would_be_trained(run, name, frames, tmp_path):
 def test_too_few_labels_are_said_before_anything_is_trained(run, name):
     outcome = run("variants", name, "--only", "ass_csa", "--dry-run")
     assert "labelled_target is 50, but only 3 target frames have a label map" in str(outcome.exception)
+
+
+def test_a_dry_run_of_translators_says_what_would_be_trained(run, tmp_path):
+    outcome = run("variants", CARLA, "--seeds", "1", "--dry-run")
+    assert outcome.exit_code == 0, outcome.output
+    lines = outcome.output.splitlines()
+    assert f"{'source':<16}  carla: 6 frames, 6 with a label map" in lines
+    translators = [line.split("  ")[-1].strip() for line in lines if line.startswith("stage one")]
+    assert [line.split(", unless")[0] for line in translators] == [
+        "cyclegan, seed 0: cyclegan, 595000 steps",
+        "cyclegan_no_identity, seed 0: cyclegan, 595000 steps",
+        "pix2pixhd, seed 0: pix2pixhd, 595000 steps",
+        "pix2pixhd_2048, seed 0: pix2pixhd, 892500 steps",
+    ]
+    segmenters = [line for line in lines if line.startswith("to be trained")]
+    assert len(segmenters) == 6  # source-only, the oracle and one for each translator
+    assert all("deeplabv2_resnet101, 150000 steps, batch 1 of 896x512" in line for line in segmenters)
+    assert lines[-1] == "dry run: nothing was trained" and not list((tmp_path / "run").rglob("*.safetensors"))
+
+
+def test_a_release_of_carla_that_did_not_draw_the_frames_is_doubted(run):
+    """Road is tag 1 since 0.9.14; before, 1 is a building."""
+    outcome = run("data check", CARLA, "--set", "source.0.version=0.9.12")
+    assert "it would be road with version 0.9.14 and later" in outcome.output
+    assert isinstance(outcome.exception, SomeInputsFailedError) or outcome.exit_code == 3
