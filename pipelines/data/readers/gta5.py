@@ -68,7 +68,7 @@ def frames_of_split(table: Path, split: str) -> set[int]:
     try:
         with open_regular(table) as stream:
             numbers = np.asarray(loadmat(stream, variable_names=[key]).get(key, []))
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, MatReadError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{table}: cannot be read as the authors' file of splits ({reason}); set `splits`, or no `split`"
