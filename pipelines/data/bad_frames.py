@@ -94,7 +94,8 @@ class GoodFrames:
 
 def _in_threads(look: Callable[[int], str | None], count: int) -> Iterator[str | None]:
     """`look` of 0 to count-1, in order; decoders leave Python to other threads while they work."""
-    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    pool = ThreadPoolExecutor(threads)
     try:
         yield from pool.map(look, range(count))
     finally:
