@@ -1,11 +1,13 @@
 """How fast is a folder translated, decoding to encoded files, against the loop that published test scripts run?
 
     .venv/bin/python benchmarks/translate.py [--json FILE] [--frames 12] [--sizes 512x256 1024x512] [--long 500]
+        [--students] [--variants exact fast]
 
 The reference, written out below: Pillow decodes, the network runs in float32 as built, one image at a time, values are
 truncated to bytes, Pillow encodes. Ours is `translate_frames` with the layers of `pipelines/runtimes/acceleration.py`.
-Network: ResNet-9 of 64 channels, fresh weights. Every variant has a process of its own, so that allocator settings and
-peaks of memory are its own; processes take turns, and the fastest round of each counts. Needs all cores to itself.
+Network: ResNet-9 of 64 channels, fresh weights; students (`--students`) have light ones, in the exact mode,
+and the same reference. Every variant has a process of its own, so that allocator settings and peaks of memory are its
+own; processes take turns, and the fastest round of each counts. Needs all cores to itself.
 `--rounds 0 --long 500` measures nothing but the memory along 500 frames.
 """
 
@@ -39,9 +41,13 @@ from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.runtimes.acceleration import accelerated, keep_freed_memory
 from pipelines.stages.translating.translate_frames import translate_frames
 from translate.networks import GENERATORS
-from translate.value_range import to_signed, to_unit
+from translate.translator import translate_padded
 
-TARGETS = {("fast", "512x256"): 6.0, ("fast", "1024x512"): 5.0, ("exact", "512x256"): 1.5, ("exact", "1024x512"): 1.5}
+TARGETS = {
+    ("fast", "512x256"): 6.0, ("fast", "1024x512"): 5.0, ("exact", "512x256"): 1.5, ("exact", "1024x512"): 1.5,
+    ("unet_light 64", "512x256"): 12.0, ("unet_light 64", "1024x512"): 20.0,
+    ("unet_light 32", "1024x512"): 35.0, ("pyramid 64", "1024x512"): 35.0,
+}  # fmt: skip
 MEAN_LEVELS = 1.5
 POINTS = 10
 """At so many points of a long run its memory is looked at."""
@@ -53,12 +59,17 @@ OURS = {
     "fast, compiled": {"mode": "fast", "runtime": "compile"},
     "fast, OpenVINO": {"mode": "fast", "runtime": "openvino"},
 }
+STUDENTS = {
+    f"{network} {channels}": {"mode": "exact", "runtime": "torch", "network": network, "channels": channels}
+    for network, channels in (("unet_light", 64), ("unet_light", 32), ("pyramid", 64))
+}
+"""Light generators at their widths."""
 
 
-def generator(channels: int) -> nn.Module:
+def generator(channels: int, network: str = "resnet9") -> nn.Module:
     """Fresh weights, the same in every process."""
     torch.manual_seed(0)
-    return GENERATORS["resnet9"](base_channels=channels).eval().requires_grad_(False)
+    return GENERATORS[network](base_channels=channels).eval().requires_grad_(False)
 
 
 def reference_loop(source: Path, output: Path, channels: int, device: str) -> Callable[[], None]:
@@ -78,14 +89,16 @@ def reference_loop(source: Path, output: Path, channels: int, device: str) -> Ca
     return translate_all
 
 
-def our_loop(source: Path, output: Path, channels: int, device: str, mode: str, runtime: str) -> Callable[[], Any]:
+def our_loop(
+    source: Path, output: Path, channels: int, device: str, mode: str, runtime: str, network: str = "resnet9"
+) -> Callable[[], Any]:
     """The command's own stage with an accelerated network."""
     keep_freed_memory()
-    network = accelerated(generator(channels).to(device), mode, runtime)
+    quick = accelerated(generator(channels, network).to(device), mode, runtime)
     frames = plan_input(source, output)[0]
 
     def translate(image: Tensor) -> Tensor:
-        return to_unit(network(to_signed(image)))
+        return translate_padded(quick, image)
 
     def translate_all() -> list[tuple[int, float]]:
         resident: list[tuple[int, float]] = []
@@ -185,8 +198,9 @@ def measure(size: str, arguments: argparse.Namespace, folder: Path) -> list[dict
     common = {"source": source, "warm": warm, "threads": arguments.threads}
     common |= {"channels": arguments.channels, "device": arguments.device}
     variants = {"reference": Variant(make=reference_loop, **common)}
-    for name in arguments.variants:
-        variants[name] = Variant(make=our_loop, **common, **OURS[name])
+    chosen = {name: OURS[name] for name in arguments.variants} | (STUDENTS if arguments.students else {})
+    for name, own in chosen.items():
+        variants[name] = Variant(make=our_loop, **common | own)
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     for index in range(arguments.rounds):
         for name, variant in variants.items():
@@ -212,7 +226,7 @@ def row_of(
         "peak_mb": rounds[name][-1]["peak_mb"], "preparation_s": preparation_s,
     }  # fmt: skip
     against = "exact" if "exact" in rounds else "reference"
-    if name not in ("reference", against):
+    if name not in ("reference", against, *STUDENTS):  # these are other networks
         row |= deviation(Path(rounds[name][-1]["output"]), Path(rounds[against][-1]["output"]))
     return row
 
@@ -269,6 +283,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--variants", nargs="*", choices=list(OURS), default=["exact", "fast"])
+    parser.add_argument("--students", action="store_true", help="Also the light generators.")
     parser.add_argument("--long", type=int, default=0, help="Frames of the memory measurement; 0 leaves it out.")
     parser.add_argument("--json", type=Path, help="Write all figures here.")
     arguments = parser.parse_args()

@@ -96,7 +96,7 @@ def test_can_be_tiled(generator, image, mode):
 
 def test_keeps_the_bias_that_no_normalisation_takes_away(image):
     torch.manual_seed(0)
-    generator = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 3, 1))
+    generator = nn.Sequential(nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 3, 1))
     generator.requires_grad_(False)[1].bias.fill_(0.5)
     assert deviation(accelerated(generator), generator, image)[1] < 0.01
 
@@ -105,8 +105,8 @@ def test_mirrors_only_where_the_network_does(image):
     """A padding of another size, or a stride, is none of ours."""
     torch.manual_seed(0)
     generator = nn.Sequential(
-        nn.Conv2d(3, 32, 1), nn.ReflectionPad2d(2), nn.Conv2d(32, 32, 3), nn.ReflectionPad2d(1),
-        nn.Conv2d(32, 32, 3, stride=2), nn.Conv2d(32, 32, 3, padding=1, padding_mode="reflect"), nn.Conv2d(32, 3, 1),
+        nn.Conv2d(3, 64, 1), nn.ReflectionPad2d(2), nn.Conv2d(64, 64, 3), nn.ReflectionPad2d(1),
+        nn.Conv2d(64, 64, 3, stride=2), nn.Conv2d(64, 64, 3, padding=1, padding_mode="reflect"), nn.Conv2d(64, 3, 1),
     ).requires_grad_(False)  # fmt: skip
     network = accelerated(generator)
     assert sum(isinstance(module, WinogradConv2d) for module in network.modules()) == 1
