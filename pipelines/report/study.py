@@ -51,6 +51,8 @@ class ArmResult:
     frames: list[FrameScore]
     curve: list[tuple[int, Number]]
     training_seconds: Number
+    start: str = ""
+    """What its network began from; "" in records that do not say so."""
 
 
 @dataclass(frozen=True)
@@ -114,20 +116,30 @@ class Study(Record):
         """The seeds that all three arms were trained with."""
         return [seed for seed in self.seeds() if all(self.result(arm, seed) for arm in COMPARED)]
 
+    def starts(self) -> dict[str, str]:
+        """What the networks of each arm began from, in words, by arm."""
+        return {arm: " and ".join(dict.fromkeys(one.start for one in self.of(arm))) for arm in COMPARED}
+
+    def starts_alike(self) -> bool:
+        """Whether all arms began from the same weights; else no gap closed is told."""
+        return len({result.start for result in self.results}) <= 1
+
     def gap_per_seed(self) -> dict[int, float | None]:
-        """Gap closed by seed: 1 is the whole gap. None where it is undefined: see `gap_closed`."""
+        """Gap closed by seed: 1 is the whole gap. None where it is undefined: see `gap_closed` and `starts_alike`."""
         gaps: dict[int, float | None] = dict.fromkeys(self.seeds())
+        if not self.starts_alike():
+            return gaps
         for seed in self.complete_seeds():
             gaps[seed] = gap_closed(*(self.result(arm, seed).mean_iou for arm in COMPARED))
         return gaps
 
     def gap_mean(self) -> float | None:
-        """Gap closed by the three mean IoUs averaged over the seeds that all arms have.
+        """Gap closed by the three mean IoUs averaged over the seeds that all arms have; None as in `gap_per_seed`.
 
         The ratio of the means, not the mean of the ratios: one seed with hardly any gap would otherwise rule the mean.
         """
         seeds = self.complete_seeds()
-        if not seeds:
+        if not seeds or not self.starts_alike():
             return None
         return gap_closed(*(average([self.result(arm, seed).mean_iou for seed in seeds]) for arm in COMPARED))
 

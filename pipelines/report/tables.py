@@ -6,7 +6,7 @@ Both show every seed, because a mean alone hides the spread that decides whether
 from pipelines.experiment.arms import COMPARED
 from pipelines.printable import printable
 from pipelines.report.study import ArmResult, Study, average, deviation
-from pipelines.report.wording import amount, gap_in_words, headline, percent, score, speed
+from pipelines.report.wording import amount, gap_in_words, headline, percent, score, speed, starts_in_words
 
 
 def format_table(study: Study) -> str:
@@ -31,6 +31,7 @@ def markdown_table(study: Study) -> str:
         _markdown(_latency(study)),
         f"Command: `{study.command.replace('`', chr(39))}`; machine: {_markdown(study.machine)}; date: {study.date}.",
     ]
+    origin += filter(None, [_markdown(starts_in_words(study))])
     return "\n".join([*lines, "", "\n".join(origin), ""])
 
 

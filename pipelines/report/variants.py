@@ -45,6 +45,8 @@ class VariantResult:
     """The variant of the config that it comes of, where that is tried with several numbers of labels."""
     labels: int | None = None
     """How many labelled target frames it may learn from, where several numbers are tried; 0: all."""
+    start: str = ""
+    """What its network began from; "" where there is none, or the record does not say so."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,10 @@ class VariantStudy(Record):
 
     def gap(self, name: str) -> float | None:
         """Share of the gap that a variant closes, by the scores averaged over the seeds that it and both references
-        have; None where there is no gap.
+        have; None where there is no gap, or not all three start from the same weights.
         """
+        if not self.starts_alike(name):
+            return None
         low, high = ({result.seed: result.mean_iou for result in self.of(reference)} for reference in REFERENCES)
         own = {result.seed: result.mean_iou for result in self.of(name) if result.mean_iou is not None}
         both = [(low[seed], own[seed], high[seed]) for seed in own if seed in low.keys() & high]
@@ -136,6 +140,24 @@ class VariantStudy(Record):
         }
         return json.dumps(plain(asdict(self) | {"power": power}), indent=1, allow_nan=False) + "\n"
 
+    def starts_alike(self, name: str) -> bool:
+        """Whether a variant and both references began from the same weights."""
+        return len({result.start for one in (name, *REFERENCES) for result in self.of(one)}) <= 1
+
+    def starts_in_words(self) -> str:
+        """What the networks began from, and of which rows no gap is told therefore; "" where the record does not say.
+
+        A sentence to stand below the tables.
+        """
+        by_start: dict[str, list[str]] = {}
+        for name in filter(self.has_scores, self.names()):
+            for start in dict.fromkeys(result.start for result in self.of(name) if result.start):
+                by_start.setdefault(start, []).append(title_of(name))
+        if len(by_start) <= 1:
+            return "".join(f"Every network starts from {start}." for start in by_start)
+        told = "; ".join(f"{', '.join(names)} from {start}" for start, names in by_start.items())
+        return f"What the networks start from: {told}. Gap closed is told of those alone that start as both references."
+
     def budgets(self) -> list[int]:
         """The numbers of labelled target frames that were tried, ascending; all (0) last."""
         found = {result.labels for result in self.results if result.labels is not None}
@@ -179,7 +201,7 @@ def markdown_table(study: VariantStudy) -> str:
         ]
     if len(figures) > 1:
         parts += ["The translated frames, mean ± std over seeds:", _table(figures)]
-    return "\n\n".join([*parts, study.origin()]) + "\n"
+    return "\n\n".join([*parts, *filter(None, [study.starts_in_words()]), study.origin()]) + "\n"
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -77,7 +77,10 @@ def headline(study: Study) -> str:
         return f"An arm has no score on {where}, so the gap closed cannot be stated."
     if gap is None:
         verdict = f"{tried} {'helped' if translated > source_only else 'did not help'}"
-        return f"There is no gap to close on {where}. {verdict}: {score(source_only)} became {score(translated)} mIoU."
+        became = f"{score(source_only)} became {score(translated)} mIoU"
+        if not study.starts_alike():
+            return f"On {where} {became}, but not all arms start alike, so the gap closed is not stated."
+        return f"There is no gap to close on {where}. {verdict}: {became}."
     if translated <= source_only:
         return f"{tried} did not help on {where}: {score(source_only)} became {score(translated)} mIoU."
     if gap > 1:
@@ -95,12 +98,24 @@ def gap_in_words(study: Study) -> str:
     """What the figure means, or why it is undefined."""
     source_only, _, oracle = compared_means(study)
     name = study.names()["translated"]
+    if not study.starts_alike():
+        return f"The gap is undefined: it compares nets of the same start. {starts_in_words(study)}"
     if study.gap_mean() is None and study.complete_seeds():
         return (
             f"The gap is undefined: the oracle ({score(oracle)}) does not score above source-only "
             f"({score(source_only)}), so there is nothing to close."
         )
     return f"Gap closed = ({name} − source-only) / (oracle − source-only), in mean IoU; 100 % is the whole gap."
+
+
+def starts_in_words(study: Study) -> str:
+    """What the arms' networks began from, as a sentence; "" where the record does not say so."""
+    starts = study.starts()
+    if study.starts_alike():
+        start = next(iter(starts.values()))
+        return f"Every arm starts from {start}." if start else ""
+    told = "; ".join(f"{study.names()[arm]} from {start or 'what is not known'}" for arm, start in starts.items())
+    return f"What the arms start from: {told}."
 
 
 def speed(study: Study) -> str:

@@ -32,6 +32,7 @@ from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.comparison.origin import origin
+from pipelines.stages.comparison.start import start_of
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, labelled_frames
 from pipelines.stages.evaluation.scores import Evaluation, read_prediction
 from pipelines.stages.features.feature_study import study_features_of_arms
@@ -131,6 +132,7 @@ def _arm_result(workspace: Workspace, seed: int, arm: str, evaluation: Evaluatio
         frames=[FrameScore(name, score) for name, score in scores],
         curve=[(row["step"], row["main"]) for row in metrics],
         training_seconds=training_seconds(run),
+        start=start_of(workspace, seed, run),
     )
 
 

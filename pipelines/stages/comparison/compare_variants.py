@@ -24,6 +24,7 @@ from pipelines.report.variants import VariantResult, VariantStudy, markdown_tabl
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
 from pipelines.stages.comparison.compare import refuse_missing_labels, training_seconds
 from pipelines.stages.comparison.origin import origin
+from pipelines.stages.comparison.start import start_of
 from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate_checkpoint, evaluate_segmenter
 from pipelines.stages.evaluation.evaluate_through import evaluate_through
 from pipelines.stages.evaluation.scores import Evaluation
@@ -117,27 +118,37 @@ def measured(
 
 
 def _reference(base: Workspace, arm: str, seed: int, session: Session) -> VariantResult:
-    return _result(arm, seed, _trained_and_evaluated(base, seed, arm, session))
+    evaluation = _trained_and_evaluated(base, seed, arm, session)
+    return _result(arm, seed, evaluation, start=start_of(base, seed, base.segmenter(seed, arm)))
 
 
 def _few_labels(its: Workspace, labels: int, seed: int, session: Session) -> VariantResult:
     evaluation = _trained_and_evaluated(its, seed, "few_labels", session)
-    return _result(few_labels_name(labels), seed, evaluation, labels=labels)
+    start = start_of(its, seed, its.segmenter(seed, "few_labels"))
+    return _result(few_labels_name(labels), seed, evaluation, labels=labels, start=start)
 
 
 def _run_variant(variants: Variants, name: str, seed: int, session: Session) -> VariantResult:
     variant = variants.named[name]
     _trained(variants, name, seed, session)
     if variant.settings.average:
-        return _result(name, seed, _averaged(variants, name, seed, session))
+        starts = [_start(variants, one, seed) for one in variant.settings.average]
+        start = " and ".join(dict.fromkeys(starts))
+        return _result(name, seed, _averaged(variants, name, seed, session), start=start)
     its = variants.workspace(name, seed)
-    evaluation, seconds, figures = None, None, {}
+    evaluation, seconds, figures, start = None, None, {}, ""
     if variant.settings.train_segmenter:
         evaluation = evaluate_checkpoint(its, its.segmenter(seed, "translated"), session)
+        start = _start(variants, name, seed)
     if _translates(variants, name, its):
         seconds = training_seconds(its.translator(seed))
         figures = _expert_after_translator(its, seed, session) | _quality(its, seed, session)
-    return _result(name, seed, evaluation, seconds, figures, variant.family, variant.labels)
+    return _result(name, seed, evaluation, seconds, figures, variant.family, variant.labels, start)
+
+
+def _start(variants: Variants, name: str, seed: int) -> str:
+    its = variants.workspace(name, seed)
+    return start_of(its, seed, its.segmenter(seed, "translated"))
 
 
 def _trained(variants: Variants, name: str, seed: int, session: Session) -> None:
@@ -208,6 +219,7 @@ def _result(
     figures: dict[str, float] | None = None,
     family: str | None = None,
     labels: int | None = None,
+    start: str = "",
 ) -> VariantResult:
     return VariantResult(
         name=name,
@@ -221,4 +233,5 @@ def _result(
         mean_iou_13=evaluation.mean_iou(TRAIN_IDS_13) if evaluation else None,
         family=family or name,
         labels=labels,
+        start=start,
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -133,3 +134,30 @@ def test_methods_by_the_number_of_labels(study):
     assert lines[place + 2] == "| labelled target frames alone | 0.220 ± 0.014 | 0.550 ± 0.071 |", "all: the oracle"
     assert lines[place + 3] == "| guided | 0.310 ± 0.014 | 0.580 |"
     assert lines[place + 4] == "| norm | not run | 0.590 |"
+
+
+def starting(study, **starts):
+    """The same study, each row with its start."""
+    study.results[:] = [replace(one, start=starts.get(one.name, "random weights")) for one in study.results]
+    return study
+
+
+def test_the_gap_is_told_of_those_alone_that_start_as_the_references(study):
+    starting(study, plain="weights of ImageNet")
+    assert study.gap("plain") is None and study.gap("guided_label") == pytest.approx(0.35 / 0.40)
+    table = markdown_table(study)
+    assert (
+        "What the networks start from: source-only, guided-label, oracle from random weights; plain from weights of "
+        "ImageNet. Gap closed is told of those alone that start as both references."
+    ) in table
+
+
+def test_references_that_start_apart_leave_no_gap(study):
+    starting(study, oracle="weights of ImageNet")
+    assert study.gap("plain") is None and study.gap("guided_label") is None
+
+
+def test_one_start_of_all_is_told_in_a_sentence(study):
+    assert study.starts_in_words() == ""
+    assert starting(study).starts_in_words() == "Every network starts from random weights."
+    assert study.gap("plain") == pytest.approx((0.30 - 0.15) / (0.55 - 0.15))

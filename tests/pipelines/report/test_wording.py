@@ -58,6 +58,31 @@ def test_undefined_gap_in_words(study):
     assert words.startswith("The gap is undefined: the oracle (0.400) does not score above source-only (0.500)")
 
 
+def test_arms_that_start_apart_leave_no_gap(study):
+    """The adapted net may owe all that it won to its start."""
+    apart = scored(study, [0.3], [0.4], [0.5])
+    apart.results[:] = [
+        replace(one, start="weights of ImageNet" if one.arm == "translated" else "random weights")
+        for one in apart.results
+    ]
+    assert apart.gap_mean() is None and apart.gap_per_seed() == {0: None}
+    assert wording.headline(apart) == (
+        "On CamVid val, 24 frames 0.300 became 0.400 mIoU, but not all arms start alike, so the gap closed is not "
+        "stated."
+    )
+    assert wording.gap_in_words(apart) == (
+        "The gap is undefined: it compares nets of the same start. What the arms start from: source-only from random "
+        "weights; translated from weights of ImageNet; oracle from random weights."
+    )
+
+
+def test_one_start_of_all_arms_is_told(study):
+    assert wording.starts_in_words(study) == ""
+    study.results[:] = [replace(one, start="random weights") for one in study.results]
+    assert wording.starts_in_words(study) == "Every arm starts from random weights."
+    assert study.gap_mean() is not None
+
+
 def test_missing_arm_is_named(study):
     assert "Without results: oracle." in wording.findings(scored(study, [0.3], [0.4], []))
 
