@@ -12,6 +12,8 @@ VENV    ?= .venv
 # Settings to change, such as SET='translator.steps=2000 segmenter.batch=4', and options of the machine and the moment.
 SET     ?=
 ARGS    ?=
+# Not empty: `make translate` trains the light student of the config's [student] on the translator's frames.
+STUDENT ?=
 
 SIM2REAL   = $(VENV)/bin/sim2real
 EXPERIMENT = $(CONFIG) --data $(DATA) --run $(RUN) $(foreach setting,$(SET),--set $(setting))
@@ -22,7 +24,7 @@ REPORT     = $(RUN)/report.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-pipelines test-others test-chaos translate train-seg eval check lint clean FORCE
+.PHONY: student help setup demo test test-pipelines test-others test-chaos translate train-seg eval check lint clean FORCE
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +41,12 @@ $(VENV)/installed: setup.cfg pyproject.toml
 demo: $(VENV)/installed ## the main job on toy world: translate, train, evaluate, report (14 minutes of CPU time, on 2 cores)
 	$(SIM2REAL) compare pipelines/configs/toyworld.toml --run runs/demo --restart $(ARGS)
 
-translate: $(TRANSLATED) ## train the translator, translate the labelled source frames
-	@echo "translated frames: $(dir $(TRANSLATED))"
+translate: $(if $(STUDENT),student,$(TRANSLATED)) ## train the translator, translate the labelled source frames; STUDENT=1: a light student, too
+	@echo "translated frames: $(dir $(if $(STUDENT),$(RUN)/student/seed-$(SEED)/translated/,$(TRANSLATED)))"
+
+# What is trained and translated is found by the command itself.
+student: $(TRANSLATED)
+	$(SIM2REAL) translate distill $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
 
 train-seg: $(SEGMENTER) ## train the segmenter on the translated frames
 	@echo "segmenter: $(dir $(SEGMENTER))"

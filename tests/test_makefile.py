@@ -25,6 +25,7 @@ case "$1 $2" in
     exit 0 ;;
 "translate train") output=seed-0/translator/final.json ;;
 "translate experiment") output=seed-0/translated/manifest.jsonl ;;
+"translate distill") output=student/distillation.html ;;
 "segment train") output=seed-0/translated_net/final.json ;;
 compare*) output=report.html ;;
 *) echo "unexpected: $*" >&2; exit 2 ;;
@@ -35,6 +36,7 @@ mkdir -p "$(dirname "$RUN/$output")"
 [ "$1" != "$FAIL" ] || exit 3
 """
 TRANSLATE, USE, SEGMENT, COMPARE = "translate train", "translate experiment", "segment train", "compare"
+DISTILL = "translate distill"
 
 
 class Folder:
@@ -65,13 +67,19 @@ class Folder:
         assert done.returncode == code, done.stderr
         self.output = done.stdout
         self.calls = (self.content / "calls").read_text().splitlines()
-        stages = (TRANSLATE, USE, SEGMENT, COMPARE)
+        stages = (TRANSLATE, USE, DISTILL, SEGMENT, COMPARE)
         return [next(stage for stage in stages if call.startswith(stage)) for call in self.calls]
 
 
 @pytest.fixture
 def folder(tmp_path):
     return Folder(tmp_path)
+
+
+def test_a_student_comes_after_its_teachers_frames(folder):
+    assert folder.make("translate", "STUDENT=1") == [TRANSLATE, USE, DISTILL]
+    assert f"translated frames: {folder.run}/student/seed-0/translated/" in folder.output
+    assert folder.make("translate") == []
 
 
 def test_the_stages_run_in_order_and_then_there_is_nothing_to_do(folder):

@@ -36,5 +36,23 @@ def translate_experiment_command(request: Request) -> None:
     complain(summary, request.workspace.translated(request.seed))
 
 
+@translate.command("distill")
+@click.option("--sequence", is_flag=True, help="Frames are a video in name order: also measure flicker.")
+@click.option("--segmenters", is_flag=True, help="Also train the segmenter on the frames of each, and evaluate it.")
+@on_experiment(seed_option, training_options)
+def translate_distill(request: Request, sequence: bool, segmenters: bool) -> None:
+    """Train an experiment's light student, the table [student], and hold it beside its teacher, the translator.
+
+    Whatever is missing is made: the translator, its frames, the student, its frames, the audits of both. The table, and
+    a page with pictures of both, lie in RUN/student.
+    """
+    from pipelines.report.distillation import markdown_table
+    from pipelines.stages.comparison.distill import PAGE, Wanted, distill
+
+    study = distill(request.workspace, request.seed, request.session, Wanted(sequence, segmenters))
+    click.echo(markdown_table(study))
+    click.echo(f"page: {request.workspace.student(request.seed).stage_one / PAGE}")
+
+
 for command in (translate_run, translate_stream, translate_audit, translate_quality):
     translate.add_command(command)

@@ -187,8 +187,6 @@ class Experiment(Settings):
                 f"student.teacher is {self.student.teacher}; the teacher of [student] is the experiment's translator. "
                 'Leave it out, or set translator.method to "student" and translator.teacher'
             )
-        if self.student is not None and self.translator.method == "student":
-            raise ValueError("the translator is a student itself; leave [student] out, or choose another method")
         return self
 
     @model_validator(mode="after")

@@ -30,7 +30,8 @@ class Variant:
     def needs(self) -> tuple[str, ...]:
         """The variants whose trained networks it starts from, learns from, or averages; those of the config alone."""
         segmenter, settings = self.experiment.segmenter, self.settings
-        named = (settings.start_from, segmenter.initial, *segmenter.teachers, *settings.average)
+        teacher = getattr(self.experiment.translator, "teacher", None)
+        named = (settings.start_from, teacher, segmenter.initial, *segmenter.teachers, *settings.average)
         return tuple(name for name in named if name is not None)
 
 
@@ -89,6 +90,11 @@ class Variants:
         if start_from is not None:
             initial = str(self.workspace(start_from, seed).translator(seed).absolute())
             translator = experiment.translator.model_copy(update={"initial": initial})
+            experiment = experiment.model_copy(update={"translator": translator})
+        teacher = getattr(experiment.translator, "teacher", None)
+        if teacher in self.named:
+            frames = str(self.workspace(teacher, seed).translated(seed).absolute())
+            translator = experiment.translator.model_copy(update={"teacher": frames})
             experiment = experiment.model_copy(update={"translator": translator})
         experiment = self._with_named_segmenters(experiment, seed)
         folder, shared = self.folder(name), self.base.run

@@ -7,8 +7,10 @@ import pytest
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.record import Failure
 from pipelines.batch_inference.work import Outcome
-from pipelines.commands.translate import translate, translate_experiment_command, translate_train
+from pipelines.commands.translate import translate, translate_distill, translate_experiment_command, translate_train
 from pipelines.errors import SomeInputsFailedError
+from pipelines.report.distillation import Distillation, Measure
+from pipelines.stages.comparison.distill import Wanted
 
 FRAME = FrameToTranslate("a", Path("a.png"), Path("a.png"), Path("a.png"))
 TRANSLATE = "pipelines.stages.translating.translate_experiment.translate_experiment"
@@ -31,6 +33,17 @@ def test_frames_that_failed_end_the_command_with_their_number(on_tiny, played, t
     played(TRANSLATE, Outcome(3, 1, (Failure(FRAME, "a.png: is cut off"),)))
     with pytest.raises(SomeInputsFailedError, match="frames failed: 1;"):
         on_tiny(translate_experiment_command)
+
+
+def test_a_student_is_held_beside_its_teacher(on_tiny, played):
+    measures = [Measure("parameters", "", {"teacher": 2, "student": 1})]
+    made = played(
+        "pipelines.stages.comparison.distill.distill",
+        Distillation("tiny", "c", "d", "m", {}, "v", {}, seed=0, frames=3, expert="", measures=measures),
+    )
+    said = on_tiny(translate_distill, "--sequence", "--set", "student.generator=pyramid")
+    assert "| parameters | – | 2 | 1 |  |" in said and "student/distillation.html" in said
+    assert made.given[0][1] == 0 and made.given[0][3] == Wanted(sequence=True)
 
 
 def test_all_that_is_done_with_a_translator_is_found_here():

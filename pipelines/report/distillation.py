@@ -1,0 +1,65 @@
+"""What a student is worth beside its teacher: the same measures of both, and the table of them.
+
+REGEN and HyPER-GAN (Pasios and Nikolaidis, 2026) say by how much theirs is faster; what it must not cost is measured
+here, on the same frames and by the same networks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelines.report.record import Record
+
+COLUMNS = ("source", "teacher", "student")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row: a figure of the untranslated source, the teacher and the student; None where there is no such figure."""
+
+    name: str
+    better: str
+    """ "lower", "higher" or empty."""
+    values: Mapping[str, float | None]
+    """By some of COLUMNS."""
+
+    def cells(self) -> list[str]:
+        """The row as text, a dash where there is no figure."""
+        numbers = (self.values.get(column) for column in COLUMNS)
+        return [self.name, *("–" if value is None else f"{value:.4g}" for value in numbers), self.better]
+
+
+@dataclass(frozen=True)
+class Distillation(Record):
+    """A comparison of a teacher and its student, of one seed."""
+
+    seed: int
+    frames: int
+    """Translated frames that quality was measured on."""
+    expert: str
+    """Whose eyes label consistency and KID are by; empty without."""
+    measures: list[Measure]
+
+    def of(self, name: str) -> Measure | None:
+        """The row of this name; None if there is none."""
+        return next((measure for measure in self.measures if measure.name == name), None)
+
+    def headline(self) -> str:
+        """One sentence: by how much the student is faster."""
+        speed = self.of(SPEED)
+        teacher, student = (None if speed is None else speed.values.get(name) for name in ("teacher", "student"))
+        if not teacher or not student:
+            return "A student beside its teacher."
+        return f"The student translates {student / teacher:.1f} times as fast as its teacher."
+
+
+SPEED = "frames/s, network alone"
+
+
+def markdown_table(study: Distillation) -> str:
+    """The table in Markdown, with what it was measured on below it."""
+    lines = ["| measure | " + " | ".join(COLUMNS) + " | better |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in measure.cells()) + " |" for measure in study.measures
+    ]
+    seen = f"; networks' measures by {study.expert}" if study.expert else ""
+    return "\n".join([*lines, "", f"{study.frames} frames, seed {study.seed}{seen}. {study.origin()}", ""])
