@@ -304,21 +304,25 @@ class PerformedUpdate:
         self._unchecked = []
         for optimizer in optimizers:
             if gradients := _gradients(optimizer):
-                norms = torch._foreach_norm(gradients, torch.inf)
+                # 18 ms for 42 million weights on one core; the largest magnitude takes 131.
+                norms = torch._foreach_norm(gradients)
                 names.append("")
-                values.append(torch.stack([norm.float() for norm in norms]).max())
+                values.append(torch.stack([norm.float() for norm in norms]).sum())
         for name, value in zip(names, torch.stack(values).tolist() if values else (), strict=True):
-            if not math.isfinite(value):
-                found = f"{name} is {value}" if name else f"{self._spoilt_gradient(optimizers)} is no number"
+            if math.isfinite(value):
+                continue
+            found = f"{name} is {value}" if name else self._spoilt_gradient(optimizers)
+            if found:  # else squares of finite gradients were too large for the norm
                 raise NoNumber(f"{found} at step {self._step + 1}", self._step + 1)
 
     def _spoilt_gradient(self, optimizers: Sequence[torch.optim.Optimizer]) -> str:
+        """The first gradient that is no number, in words; "" for none."""
         known = {} if self._method is None else {id(value): name for name, value in self._method.named_parameters()}
         for optimizer in optimizers:
             for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
                 if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
-                    return f"the gradient of {known.get(id(parameter), 'a weight')}"
-        return "a gradient"
+                    return f"the gradient of {known.get(id(parameter), 'a weight')} is no number"
+        return ""
 
 
 def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:

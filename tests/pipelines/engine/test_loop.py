@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pipelines.engine.launch import Machine
-from pipelines.engine.loop import Schedule, headline, train
+from pipelines.engine.loop import PerformedUpdate, Schedule, headline, train
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import Interrupted, NumericalError
 from segment.adaptation.guards import Collapsed
@@ -152,6 +152,14 @@ def test_a_step_that_teaches_no_number_is_named_and_passed_over(tmp_path, capsys
     assert steps_logged(run) == [1, 2, 3, 5, 6]
     run_to(tmp_path / "again", method=method(), stream=spoilt(value, 3))
     assert weights(tmp_path / "again") == weights(run)
+
+
+def test_gradients_that_are_large_are_numbers():
+    """Of 1e30, whose squares float32 does not hold; at a rate of 1e-30 the weight becomes 2 - 1."""
+    weight = nn.Parameter(torch.tensor([2.0]))
+    update = PerformedUpdate({"weight": torch.optim.SGD([weight], lr=1e-30)}, 0)
+    update("weight", {"size": (weight * 1e30).sum()})
+    assert weight.item() == pytest.approx(1.0)
 
 
 def test_a_run_that_is_carried_on_passes_over_the_same_steps(tmp_path):
