@@ -115,7 +115,7 @@ def without_bad_frames(frames: FrameSet, troubles: Mapping[str, str]) -> FrameSe
     if frames.bad_frames == "refuse":
         more = f" (and {len(troubles) - 1} more of its {len(frames)} frames)" if len(troubles) > 1 else ""
         raise ImageError(
-            f'{frames.name}: {first}{more}. Mend it, or set bad_frames = "leave_out" of this data set; '
+            f'{first}{more}. Mend it, or set bad_frames = "leave_out" of data set {frames.name!r}; '
             "`sim2real data check` lists all"
         )
     kept = [frame for frame in frames.frames if frame.name not in troubles]
