@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import ENCODERS
 from pipelines.data.listing import read_listing
+from pipelines.data.manifest import JOURNAL, MANIFEST
 from pipelines.data.readers.layout import Frame, distinct_names
 from pipelines.errors import UserError
 
@@ -203,8 +204,13 @@ def _refuse_nested_set(frame_set: FrameSet, output: Path) -> None:
         refuse_nested(frame_set.root / folder, output)
 
 
+OF_THE_RECORD = {MANIFEST, JOURNAL, "failures.jsonl", "translation.json", "prediction.json"}
+"""What the output folder tells of itself; all at its top."""
+
+
 def refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
-    """No two files may get one name, not even on a disk that ignores case or composes accents; nor a folder's name.
+    """No two files may get one name, not even on a disk that ignores case or composes accents; nor a folder's name,
+    nor that of what the output folder tells of itself.
 
     Raises:
         UserError: Naming the first two.
@@ -212,6 +218,10 @@ def refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
     owners: dict[str, Path] = {}
     for frame in frames:
         for source, output in frame.file_pairs:
+            if (top := _folded(output).partition("/")[0]) in OF_THE_RECORD:
+                raise UserError(
+                    f"{source} would be written to {output}, and {top} is where the output's own record goes; rename it"
+                )
             if _folded(output) in owners:
                 other = owners[_folded(output)]
                 raise UserError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.data.files import storage_errors, sync_folder, write_atomically
+from pipelines.data.files import part_of, storage_errors, sync_folder, write_atomically
 from pipelines.data.images import encode_image, image_error, to_image
 from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import NumericalError
@@ -85,7 +85,7 @@ class FrameWriter:
 
 def carry_along(source: Path, destination: Path) -> None:
     """Give a file a second name (no bytes are copied), else copy it. Its bytes are never touched."""
-    part = destination.with_name(f".{destination.name}.{os.getpid()}.part")
+    part = part_of(destination)
     with storage_errors(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -5,6 +5,7 @@ hidden neighbour, are flushed to the disk, and take their name in one rename. Re
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -17,6 +18,10 @@ from pipelines.errors import StorageError
 
 PART = re.compile(r"\..+\.(\d+)\.part", re.DOTALL)
 """Names of files that are being written, with the process that writes."""
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors that no file is to blame for: every other one would fail in the same way."""
+LONGEST_NAME = 255
+"""Bytes; of nearly every file system."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -25,7 +30,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         StorageError: The disk is full, read-only or failing; what was under `path` is unchanged.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -38,6 +43,14 @@ def write_atomically(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def part_of(path: Path) -> Path:
+    """Where this process writes what will be `path`: a hidden neighbour that PART matches, however long the name is."""
+    part = f".{path.name}.{os.getpid()}.part"
+    if len(os.fsencode(part)) > LONGEST_NAME:
+        part = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.{os.getpid()}.part"
+    return path.with_name(part)
 
 
 def remove_abandoned_parts(folder: Path) -> None:

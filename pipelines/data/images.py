@@ -33,9 +33,9 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
-from pipelines.data.files import open_regular, write_atomically
+from pipelines.data.files import OUT_OF_RESOURCES, open_regular, write_atomically
 from pipelines.data.headers import MAX_SCANS, Header, open_with_pillow, read_header
-from pipelines.errors import ImageError, NumericalError, UserError
+from pipelines.errors import ImageError, NumericalError, StorageError, UserError
 
 if TYPE_CHECKING:  # the commands that only look at files start in a tenth of the time
     from torch import Tensor
@@ -152,9 +152,14 @@ def _refusing(path: Path, read: Callable[[], Result], expected: str) -> Result:
         return read()
     except (KeyboardInterrupt, SystemExit, UserError):
         raise
+    except OSError as error:
+        if error.errno in OUT_OF_RESOURCES:  # as every other file would fail now: this one must not be left out for it
+            raise StorageError(
+                f"{path}: cannot read: {error.strerror}. Raise the limit (ulimit -n), or use fewer --workers"
+            ) from error
+        raise image_error(path, f"{error.strerror or error}. Expected {expected}.") from error
     except BaseException as error:  # a panic inside kornia_rs is no Exception
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise image_error(path, f"{reason.strip() or type(error).__name__}. Expected {expected}.") from error
+        raise image_error(path, f"{str(error).strip() or type(error).__name__}. Expected {expected}.") from error
 
 
 def image_error(path: Path, reason: str) -> ImageError:

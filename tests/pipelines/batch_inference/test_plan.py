@@ -81,6 +81,16 @@ def test_two_files_for_one_name_are_refused_up_front(tmp_path, names):
     assert all(name in str(caught.value) for name in names)
 
 
+@pytest.mark.parametrize("name", ["manifest.jsonl/a.png", "Failures.jsonl/a.png", "translation.json/deep/a.png"])
+def test_names_of_the_output_s_own_record_are_refused_up_front(tmp_path, name):
+    """Else all would be translated, and then the record could not be written."""
+    touch(tmp_path / "in", name, "b.png")
+    with pytest.raises(UserError, match=r"is where the output's own record goes; rename it"):
+        plan_folder(tmp_path / "in", tmp_path / "out")
+    touch(tmp_path / "fine", f"deep/{name}")
+    assert outputs(plan_folder(tmp_path / "fine", tmp_path / "out")) == [f"deep/{name}"]
+
+
 def test_input_and_output_must_not_overlap(tmp_path):
     touch(tmp_path / "in", "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
-from pipelines.data.images import encode_png, write_image
+from pipelines.data.images import write_image
 from pipelines.errors import UserError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (
@@ -19,6 +19,7 @@ from tests.pipelines.batch_inference.translating import (
     paint,
     run,
     run_folder,
+    run_plan,
     tree,
 )
 from tests.pipelines.data.test_images import PHOTO, saved
@@ -78,9 +79,20 @@ def test_the_quality_is_that_of_jpeg(tmp_path):
         run_folder(tmp_path / "in", tmp_path / "out", quality=101)
 
 
-def test_a_name_too_long_for_the_disk_costs_one_frame(tmp_path):
-    write_image(tmp_path / "in/a.png", paint(0))
-    (tmp_path / "in" / ("b" * 251 + ".png")).write_bytes(encode_png(paint(1)))
+def test_the_longest_names_are_written_as_others_are(tmp_path):
+    """What is written first has a longer name than the file; then it would be too long for the disk."""
+    names = {"a.png", "b" * 251 + ".png", "ä" * 125 + ".png"}
+    for name in names:
+        write_image(tmp_path / "in" / name, paint(0))
     summary = run_folder(tmp_path / "in", tmp_path / "out")
-    assert summary.made + summary.failed == 2
-    assert (tmp_path / "out/a.png").exists()
+    assert (summary.made, summary.failed) == (3, 0)
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == names
+
+
+def test_a_name_too_long_for_the_disk_costs_one_frame(tmp_path):
+    write_image(tmp_path / "in/a.jpe", paint(0))
+    write_image(tmp_path / "in" / ("b" * 251 + ".jpe"), paint(1))
+    plan = plan_input(tmp_path / "in", tmp_path / "out", suffix=".jpeg")[0]  # one letter more
+    summary = run_plan(plan, tmp_path / "out")
+    assert (summary.made, summary.failed) == (1, 1)
+    assert (tmp_path / "out/a.jpeg").exists()

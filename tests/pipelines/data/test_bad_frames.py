@@ -1,6 +1,8 @@
 """Bad frames: every kind is found and named, refused or left out as the set's setting says, and looked for once."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +10,9 @@ import pytest
 
 from pipelines.data import frames as frames_module
 from pipelines.data.bad_frames import LISTED, GoodFrames, unusable_in_words, without_bad_frames
-from pipelines.data.files import sha256_of
+from pipelines.data.files import sha256_of, storage_errors
 from pipelines.data.images import write_image
-from pipelines.errors import ImageError, NoInputsError
+from pipelines.errors import ImageError, NoInputsError, StorageError
 from tests.pipelines.data.readers.every_reader import opened
 
 
@@ -164,3 +166,16 @@ def test_what_another_process_found_is_taken_over(tmp_path, decoded):
     looking.save()
     waiting.refresh()
     assert not waiting.troubles(frames) and decoded == ["a.png"]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_a_process_out_of_descriptors_has_no_bad_frames(tmp_path, number):
+    """Else a set that leaves bad frames out would leave out whole ones, and learn from the rest in silence."""
+    make(tmp_path, "a")
+
+    def hash_of(path):
+        with storage_errors(path):
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(StorageError, match=os.strerror(number)):
+        GoodFrames(tmp_path / "good.json", hash_of).troubles(opened(tmp_path, reader="camvid"))

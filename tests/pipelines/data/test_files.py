@@ -7,7 +7,9 @@ import socket
 import pytest
 
 from pipelines.data.files import (
+    PART,
     open_regular,
+    part_of,
     remove_abandoned_parts,
     sha256_of,
     size_in_words,
@@ -23,6 +25,13 @@ def test_writes_the_bytes_and_leaves_nothing_else(tmp_path):
     write_atomically(path, b"second")
     assert path.read_bytes() == b"second"
     assert os.listdir(path.parent) == ["out.bin"]
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "a" * 236])
+def test_a_name_as_long_as_the_disk_allows(tmp_path, name):
+    write_atomically(tmp_path / name, b"x")
+    assert os.listdir(tmp_path) == [name]
+    assert PART.fullmatch(part_of(tmp_path / name).name)[1] == str(os.getpid())
 
 
 def test_failed_write_keeps_the_old_file_and_no_part(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Images: what every kind of file becomes, and that no file, however broken, does more harm than one line of error."""
 
+import errno
 import io
 import os
 import struct
@@ -31,7 +32,7 @@ from pipelines.data.images import (
     to_tensor,
     write_image,
 )
-from pipelines.errors import ImageError, NumericalError, UserError
+from pipelines.errors import ImageError, NumericalError, StorageError, UserError
 
 RNG = np.random.default_rng(0)
 PHOTO = cv2.GaussianBlur(RNG.integers(0, 256, (40, 56, 3), dtype=np.uint8), (0, 0), 3)
@@ -312,6 +313,19 @@ class TestBrokenFiles:
             assert "folder" in refused(tmp_path / "folder.png", read)
             assert "No such file" in refused(tmp_path / "dangling.png", read)
         assert time.monotonic() - started < 2
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+    def test_a_process_out_of_descriptors_blames_no_file(self, tmp_path, monkeypatch, number):
+        """Else a set that leaves bad frames out would leave out whole ones."""
+
+        def fails(path):
+            raise OSError(number, os.strerror(number))
+
+        path = put(tmp_path, "a.png", encode_png(PHOTO))
+        monkeypatch.setattr(images, "open_regular", fails)
+        for read in (read_image, read_raw, image_size):
+            with pytest.raises(StorageError, match=rf"a\.png: cannot read: {os.strerror(number)}"):
+                read(path)
 
 
 class TestLimits:
