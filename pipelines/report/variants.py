@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from pipelines.report.record import Record, plain
 from pipelines.report.study import average, deviation, gap_closed
 from pipelines.report.tables import spread
 from pipelines.report.wording import change, percent, score
+from segment.class_groups import class_titles
 from segment.classes import CLASS_NAMES
 from segment.metrics.power import SeedSpread, seed_spread
 
@@ -51,9 +52,12 @@ class VariantResult:
 
 @dataclass(frozen=True)
 class VariantStudy(Record):
-    """A whole comparison. `settings` is the resolved config of each variant."""
+    """A whole comparison. `settings` is the resolved config of each variant; `groups` are the train ids that are scored
+    as one class.
+    """
 
     results: list[VariantResult]
+    groups: list[list[int]] = field(default_factory=list, kw_only=True)
 
     def names(self) -> list[str]:
         """Source-only, the variants in the order of the config, the oracle."""
@@ -235,7 +239,8 @@ def class_table(study: VariantStudy) -> list[list[str]]:
     rows = [name for name in study.names() if study.has_scores(name)]
     ious = {name: [result.iou for result in study.of(name) if result.iou is not None] for name in rows}
     counted = [k for k in range(len(CLASS_NAMES)) if any(iou[k] is not None for one in ious.values() for iou in one)]
-    table = [["", *(CLASS_NAMES[k] for k in counted), "mIoU", "mIoU 16", "mIoU 13"]]
+    titles = class_titles(study.groups)
+    table = [["", *(titles[k] for k in counted), "mIoU", "mIoU 16", "mIoU 13"]]
     for name in rows:
         classes = [_percent_of(one[k] for one in ious[name]) for k in counted]
         results = study.of(name)

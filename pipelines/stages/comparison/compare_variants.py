@@ -81,6 +81,7 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
         **origin(base, session),
         settings={name: variants.named[name].experiment.model_dump(mode="json") for name in variants.rows()},
         results=[results[row] for row in wanted],
+        groups=[list(group) for group in base.experiment.class_groups],
     )
     write_atomically(written(base, "json"), study.to_json().encode())
     write_atomically(written(base, "md"), markdown_table(study).encode())

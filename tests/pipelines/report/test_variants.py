@@ -115,6 +115,12 @@ def test_a_class_per_column_in_percent_and_only_those_that_count(study):
     assert lines[place + 3].startswith("| plain | 30.0 | 15.0 | ")
 
 
+def test_merged_classes_are_called_by_all_their_names(study):
+    """Building stands for vegetation too; sky and car have no score, and no column."""
+    table = markdown_table(dataclasses.replace(study, groups=[[2, 8], [10, 13]]))
+    assert "|  | road | building + vegetation | mIoU | mIoU 16 | mIoU 13 |" in table.splitlines()
+
+
 def test_without_numbers_of_labels_there_is_no_table_of_them(study):
     assert "labelled target frames" not in markdown_table(study)
 
