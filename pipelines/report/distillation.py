@@ -36,7 +36,7 @@ class Distillation(Record):
     frames: int
     """Translated frames that quality was measured on."""
     expert: str
-    """Whose eyes label consistency and KID are by; empty without."""
+    """Who says what is seen in a frame, for label consistency; empty without."""
     measures: list[Measure]
 
     def of(self, name: str) -> Measure | None:
@@ -61,5 +61,5 @@ def markdown_table(study: Distillation) -> str:
     lines += [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in measure.cells()) + " |" for measure in study.measures
     ]
-    seen = f"; networks' measures by {study.expert}" if study.expert else ""
+    seen = f"; label consistency by {study.expert}" if study.expert else ""
     return "\n".join([*lines, "", f"{study.frames} frames, seed {study.seed}{seen}. {study.origin()}", ""])

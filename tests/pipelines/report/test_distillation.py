@@ -31,7 +31,7 @@ def test_the_table():
     assert lines[0] == "| measure | source | teacher | student | better |"
     assert lines[2] == f"| {SPEED} | – | 0.5 | 10.25 | higher |"
     assert lines[3] == "| a\\|b | – | – | – |  |"
-    assert lines[5].startswith("20 frames, seed 3; networks' measures by oracle. Command: `sim2real translate distill")
+    assert lines[5].startswith("20 frames, seed 3; label consistency by oracle. Command: `sim2real translate distill")
 
 
 def test_the_record_is_json():
