@@ -130,7 +130,7 @@ def test_the_report_looks_inside(tiny_run):
 
 def test_too_few_cells_are_a_note_and_no_failure(copied_run, make_workspace, cpu, monkeypatch):
     def one_cell_each(network, height, places, *others):
-        yield drawn({0: 1}) if places[0][0].name == "camera_val" else drawn({0: 1}, seed=1)
+        return drawn({0: 1}) if places[0][0].name == "camera_val" else drawn({0: 1}, seed=1)
 
     monkeypatch.setattr("pipelines.stages.features.feature_study.class_features", one_cell_each)
     (copied_run / "features.json").unlink()
