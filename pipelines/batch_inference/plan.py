@@ -198,7 +198,16 @@ def refuse_nested(input: Path, output: Path) -> None:
 
 
 def _refuse_nested_set(frame_set: FrameSet, output: Path) -> None:
-    """Refuse what `refuse_nested` does, of the set's folder and of every one in it: it may be a link to elsewhere."""
+    """Refuse what `refuse_nested` does, of the set's folder and of every one in it: it may be a link to elsewhere.
+
+    Refused as well are images outside the set's folder, as those of pseudo-labels are: they have no place in a mirror.
+    """
+    for frame in frame_set.frames:
+        if not frame.image.is_relative_to(frame_set.root):
+            raise UserError(
+                f"Data set {frame_set.name!r}: {frame.image} is outside its folder {frame_set.root}, so its "
+                "translation has no place; name the set that the images belong to"
+            )
     images = [frame.image.relative_to(frame_set.root) for frame in (*frame_set.frames, *frame_set.unread)]
     for folder in sorted({Path()}.union(*(image.parents for image in images))):
         refuse_nested(frame_set.root / folder, output)

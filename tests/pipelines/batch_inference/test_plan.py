@@ -145,6 +145,13 @@ def test_sets_need_names_that_can_be_folders(tmp_path):
             plan_sets([frame_set(tmp_path / "a", name)], tmp_path / "out")
 
 
+def test_images_outside_the_folder_of_their_set_have_no_place(tmp_path):
+    touch(tmp_path, "photos/a.png", "pseudo/a.png")
+    elsewhere = FrameSet("pseudo", tmp_path / "pseudo", [Frame("a", tmp_path / "photos/a.png")], [])
+    with pytest.raises(UserError, match=r"'pseudo': .*photos/a\.png is outside its folder .*pseudo, so"):
+        plan_sets([elsewhere], tmp_path / "out")
+
+
 def test_a_label_map_and_an_image_must_not_share_a_name(tmp_path):
     touch(tmp_path / "in", "a.jpg", "a.png")
     frames = [Frame("a", tmp_path / "in/a.jpg", tmp_path / "in/a.png", cityscapes())]
