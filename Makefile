@@ -24,7 +24,7 @@ REPORT     = $(RUN)/report.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: student help setup demo test test-pipelines test-others test-chaos translate train-seg eval check lint clean FORCE
+.PHONY: help setup demo test test-pipelines test-others test-chaos translate student train-seg eval check lint clean FORCE
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ translate: $(if $(STUDENT),student,$(TRANSLATED)) ## train the translator, trans
 	@echo "translated frames: $(dir $(if $(STUDENT),$(RUN)/student/seed-$(SEED)/translated/,$(TRANSLATED)))"
 
 # What is trained and translated is found by the command itself.
-student: $(TRANSLATED)
+student: $(TRANSLATED) ## train a light, real-time student on the translated frames, compare it with its teacher
 	$(SIM2REAL) translate distill $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
 
 train-seg: $(SEGMENTER) ## train the segmenter on the translated frames

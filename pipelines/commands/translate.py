@@ -46,7 +46,7 @@ def translate_distill(request: Request, sequence: bool, segmenters: bool) -> Non
     Whatever is missing is made: the translator, its frames, the student, its frames, the audits of both. The table, and
     a page with pictures of both, lie in RUN/student.
     """
-    from pipelines.report.distillation import markdown_table
+    from pipelines.report.student import markdown_table
     from pipelines.stages.comparison.distill import PAGE, Wanted, distill
 
     study = distill(request.workspace, request.seed, request.session, Wanted(sequence, segmenters))

@@ -15,7 +15,7 @@ def test_finds_what_there_is():
 
 
 def test_an_unknown_name_is_answered_with_the_valid_ones():
-    with pytest.raises(ValueError, match="no network 'unet'; the valid names are resnet6, resnet9"):
+    with pytest.raises(ValueError, match="no network 'unet'; the valid names are pyramid, resnet6, resnet9"):
         chosen(GENERATORS, "unet")
 
 

@@ -14,8 +14,8 @@ from pipelines.engine.session import Session
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.trained import finished_translator, load_translator
 from pipelines.experiment.workspace import Workspace
-from pipelines.report.distillation import SPEED, Distillation, Measure, markdown_table
-from pipelines.report.pages.distillation_page import Beside, write_distillation_page
+from pipelines.report.pages.student_page import Beside, write_student_page
+from pipelines.report.student import SPEED, Measure, StudentStudy, markdown_table
 from pipelines.runtimes.acceleration import accelerated
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
@@ -35,7 +35,7 @@ PICTURES = 6
 """Frames that are shown beside each other."""
 WARMUP, REPEATS = 2, 5
 """Passes over one frame: not timed, and timed."""
-PAGE = "distillation.html"
+PAGE = "student.html"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Wanted:
     """Train stage two on the frames of each, and evaluate it."""
 
 
-def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = Wanted()) -> Distillation:
+def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = Wanted()) -> StudentStudy:
     """Train what is missing of teacher and student, translate by both, audit both, write the comparison.
 
     Args:
@@ -58,7 +58,7 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
         wanted: What is measured.
 
     Returns:
-        The record, which is `distillation.json`, `.md` and `.html` in RUN/student too.
+        The record, which is `student.json`, `.md` and `.html` in RUN/student too.
 
     Raises:
         UserError: The experiment has no [student].
@@ -83,7 +83,7 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
     measures = [*_cost(both, seed, session), *_quality(figures)]
     if scores:
         measures.append(Measure("mIoU of stage two", "higher", scores))
-    study = Distillation(
+    study = StudentStudy(
         **origin(workspace, session),
         settings=workspace.experiment.model_dump(mode="json"),
         seed=seed,
@@ -92,9 +92,9 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
         measures=measures,
     )
     folder = its.stage_one
-    write_atomically(folder / "distillation.json", study.to_json().encode())
-    write_atomically(folder / "distillation.md", markdown_table(study).encode())
-    write_distillation_page(study, _pictures(inputs), folder / PAGE)
+    write_atomically(folder / "student.json", study.to_json().encode())
+    write_atomically(folder / "student.md", markdown_table(study).encode())
+    write_student_page(study, _pictures(inputs), folder / PAGE)
     return study
 
 

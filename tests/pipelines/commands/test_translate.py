@@ -9,7 +9,7 @@ from pipelines.batch_inference.record import Failure
 from pipelines.batch_inference.work import Outcome
 from pipelines.commands.translate import translate, translate_distill, translate_experiment_command, translate_train
 from pipelines.errors import SomeInputsFailedError
-from pipelines.report.distillation import Distillation, Measure
+from pipelines.report.student import Measure, StudentStudy
 from pipelines.stages.comparison.distill import Wanted
 
 FRAME = FrameToTranslate("a", Path("a.png"), Path("a.png"), Path("a.png"))
@@ -39,10 +39,10 @@ def test_a_student_is_held_beside_its_teacher(on_tiny, played):
     measures = [Measure("parameters", "", {"teacher": 2, "student": 1})]
     made = played(
         "pipelines.stages.comparison.distill.distill",
-        Distillation("tiny", "c", "d", "m", {}, "v", {}, seed=0, frames=3, expert="", measures=measures),
+        StudentStudy("tiny", "c", "d", "m", {}, "v", {}, seed=0, frames=3, expert="", measures=measures),
     )
     said = on_tiny(translate_distill, "--sequence", "--set", "student.generator=pyramid")
-    assert "| parameters | – | 2 | 1 |  |" in said and "student/distillation.html" in said
+    assert "| parameters | – | 2 | 1 |  |" in said and "student/student.html" in said
     assert made.given[0][1] == 0 and made.given[0][3] == Wanted(sequence=True)
 
 

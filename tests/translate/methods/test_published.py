@@ -63,7 +63,7 @@ def test_is_filled_from_its_own_state():
     ("settings", "message"),
     [
         ({"directions": ()}, "directions is empty; a translator translates at least one way"),
-        ({"generator": "resnet7"}, "no network 'resnet7'; the valid names are global, resnet6"),
+        ({"generator": "resnet7"}, "no network 'resnet7'; the valid names are global, pyramid, resnet6"),
         ({"norm": "layer"}, "norm is 'layer'; the valid values are instance, batch, frame"),
     ],
 )

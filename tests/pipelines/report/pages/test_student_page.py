@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from pipelines.report.distillation import SPEED, Distillation, Measure
-from pipelines.report.pages.distillation_page import Beside, render_distillation, write_distillation_page
+from pipelines.report.pages.student_page import Beside, render_student, write_student_page
+from pipelines.report.student import SPEED, Measure, StudentStudy
 
 HOSTILE = "<script>alert(1)</script>"
-STUDY = Distillation(
+STUDY = StudentStudy(
     HOSTILE, f"sim2real {HOSTILE}", "2026-11-28", "a machine", {"torch": "2"}, "val", {}, seed=0, frames=2,
     expert="oracle", measures=[Measure(SPEED, "higher", {"teacher": 1.0, "student": 25.0})],
 )  # fmt: skip
@@ -17,7 +17,7 @@ def picture(name):
 
 
 def test_pictures_lie_beside_each_other_and_names_are_text():
-    page = render_distillation(STUDY, [picture("town/1"), picture(HOSTILE)])
+    page = render_student(STUDY, [picture("town/1"), picture(HOSTILE)])
     assert page.count("<img") == 6 and "25.0 times as fast" in page
     assert HOSTILE not in page and "&lt;script&gt;alert(1)" in page
     alts = [part.split('"')[0] for part in page.split('alt="')[1:4]]
@@ -25,5 +25,5 @@ def test_pictures_lie_beside_each_other_and_names_are_text():
 
 
 def test_the_page_is_written_whole(tmp_path):
-    write_distillation_page(STUDY, [], tmp_path / "page.html")
-    assert (tmp_path / "page.html").read_text() == render_distillation(STUDY, [])
+    write_student_page(STUDY, [], tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == render_student(STUDY, [])

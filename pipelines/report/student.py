@@ -29,7 +29,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Distillation(Record):
+class StudentStudy(Record):
     """A comparison of a teacher and its student, of one seed."""
 
     seed: int
@@ -55,7 +55,7 @@ class Distillation(Record):
 SPEED = "frames/s, network alone"
 
 
-def markdown_table(study: Distillation) -> str:
+def markdown_table(study: StudentStudy) -> str:
     """The table in Markdown, with what it was measured on below it."""
     lines = ["| measure | " + " | ".join(COLUMNS) + " | better |", "| --- | --- | --- | --- | --- |"]
     lines += [

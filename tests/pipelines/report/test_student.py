@@ -2,13 +2,13 @@
 
 import json
 
-from pipelines.report.distillation import SPEED, Distillation, Measure, markdown_table
+from pipelines.report.student import SPEED, Measure, StudentStudy, markdown_table
 
 ORIGIN = ("toy", "sim2real translate distill toy.toml", "2026-11-28", "a machine", {}, "val", {})
 
 
 def study(*measures, expert="oracle"):
-    return Distillation(*ORIGIN, seed=3, frames=20, expert=expert, measures=list(measures))
+    return StudentStudy(*ORIGIN, seed=3, frames=20, expert=expert, measures=list(measures))
 
 
 SPEEDS = Measure(SPEED, "higher", {"teacher": 0.5, "student": 10.25})

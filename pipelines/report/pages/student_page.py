@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.data.files import write_atomically
-from pipelines.report.distillation import COLUMNS, Distillation
 from pipelines.report.pages.templates import rendered
+from pipelines.report.student import COLUMNS, StudentStudy
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Beside:
     student: np.ndarray
 
 
-def write_distillation_page(study: Distillation, pictures: Sequence[Beside], path: Path) -> None:
+def write_student_page(study: StudentStudy, pictures: Sequence[Beside], path: Path) -> None:
     """Write the page to `path`, in one piece or not at all; StorageError if the disk refuses it."""
-    write_atomically(path, render_distillation(study, pictures).encode("utf-8", "replace"))
+    write_atomically(path, render_student(study, pictures).encode("utf-8", "replace"))
 
 
-def render_distillation(study: Distillation, pictures: Sequence[Beside]) -> str:
+def render_student(study: StudentStudy, pictures: Sequence[Beside]) -> str:
     """The page as HTML text."""
-    return rendered("distillation.html", study=study, pictures=pictures, columns=COLUMNS)
+    return rendered("student.html", study=study, pictures=pictures, columns=COLUMNS)
