@@ -1,7 +1,7 @@
 """What a trained segmenter began from. Gap closed compares nets of one start, or it tells of the start instead.
 
-An ImageNet encoder is worth more than most ways of closing a gap, so an arm that has one beside references that have
-none would seem to close what it never had.
+An ImageNet encoder, or another network, is worth more than most ways of closing a gap, so an arm that has one beside
+references that have none would seem to close what it never had.
 """
 
 import re
@@ -15,8 +15,6 @@ from pipelines.experiment.trained import settings_in
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.training_run import NOTES
 
-RANDOM = "random weights"
-
 
 def start_of(workspace: Workspace, seed: int, run: Path) -> str:
     """The weights that a run's network had before anything of this experiment was learnt, in words.
@@ -29,11 +27,14 @@ def start_of(workspace: Workspace, seed: int, run: Path) -> str:
         run: Its folder.
 
     Returns:
-        Equal words for equal starts: "random weights", the file of an encoder with its hash, or a trained network.
+        Equal words for equal starts: the network, and that its weights are random, or the file of its encoder with its
+        hash; or a trained network.
     """
     settings = SegmenterSettings.model_validate(settings_in(resolve_checkpoint(run), "segmenter"))
     if settings.initial is None:
-        return RANDOM if settings.encoder_weights is None else _encoder_of(run, settings.encoder_weights)
+        if settings.encoder_weights is None:
+            return f"random weights of {settings.network}"
+        return f"{_encoder_of(run, settings.encoder_weights)} in {settings.network}"
     if settings.initial in ARMS:
         return start_of(workspace, seed, workspace.segmenter(seed, settings.initial))
     earlier = Path(settings.initial)

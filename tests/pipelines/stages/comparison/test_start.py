@@ -23,7 +23,9 @@ def test_an_arm_that_goes_on_from_another_has_the_same_start(make_workspace, cpu
     train_segmenter(workspace, 0, "translated", Session(cpu))
     starts = {start_of(workspace, 0, workspace.segmenter(0, arm)) for arm in ("source_only", "translated")}
     digest = workspace.sets.hash_of(path)[:12]
-    assert starts == {f"encoder weights of encoder.safetensors (sha256 {digest}…)"}
+    assert starts == {
+        f"encoder weights of encoder.safetensors (sha256 {digest}…) in {workspace.experiment.segmenter.network}"
+    }
 
 
 @pytest.fixture
@@ -41,12 +43,17 @@ def told(make_workspace, monkeypatch):
 
 
 def test_a_network_without_weights_of_others_starts_at_random(told):
-    assert told({"a": {}}, "a") == "random weights"
+    assert told({"a": {}}, "a") == "random weights of ddrnet23_slim"
+
+
+def test_another_network_is_another_start(told):
+    runs = {"a": {}, "b": {"network": "lraspp"}}
+    assert told(runs, "b") == "random weights of lraspp" != told(runs, "a")
 
 
 def test_a_run_of_the_same_experiment_hands_its_start_on(told, tmp_path):
     runs = {"a": {"encoder_weights": "torchvision"}, "b": {"initial": str(tmp_path / "run/a")}}
-    assert told(runs, "b") == "encoder weights of torchvision"
+    assert told(runs, "b") == "encoder weights of torchvision in ddrnet23_slim"
 
 
 def test_a_run_from_elsewhere_is_a_start_of_its_own(told, tmp_path):
