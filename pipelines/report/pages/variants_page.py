@@ -43,9 +43,11 @@ def headline(study: VariantStudy) -> str:
     if not closed:
         return "No variant has a share of the gap that could be told."
     best = max(closed, key=closed.__getitem__)
-    worse = sum(gap < 0 for gap in closed.values())
-    below = f"; {worse} of {len(closed)} ended below source-only" if worse else ""
-    doubt = {None: "; one seed tells nothing from chance", False: "; its difference may be chance", True: ""}
+    worse = [name for name, gap in closed.items() if gap < 0]
+    below = f"; {len(worse)} of {len(closed)} ended below source-only" if worse else ""
+    if worse and study.seed_spread is not None:
+        below += f", {sum(map(study.is_shown, worse)) or 'none'} of them by more than chance"
+    doubt = {None: "; one seed tells nothing from chance", False: "; and its lead may be chance", True: ""}
     return (
         f"{title_of(best)} closed {percent(closed[best])} of the gap, the most of {len(closed)} variants"
         f"{below}{doubt[study.is_shown(best)]}."

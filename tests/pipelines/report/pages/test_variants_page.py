@@ -109,10 +109,11 @@ def test_the_sentence_doubts_what_may_be_chance(study):
         again = [replace(one, seed=1, mean_iou=changed.get(one.name, one.mean_iou)) for one in study.results]
         return replace(study, results=[*study.results, *again])
 
-    assert headline(with_second()).endswith("ended below source-only.")
+    assert headline(with_second()).endswith("1 of 4 ended below source-only, 1 of them by more than chance.")
     doubted = with_second(ass_all_labels=0.3, dacs=0.1, ass_5_labels=0.1)
     assert headline(doubted).endswith(
-        "of the gap, the most of 4 variants; 1 of 4 ended below source-only; its difference may be chance."
+        "of the gap, the most of 4 variants; 1 of 4 ended below source-only, none of them by more than chance; and its "
+        "lead may be chance."
     )
     assert "° marks smaller ones" in render_variants(doubted)
 
