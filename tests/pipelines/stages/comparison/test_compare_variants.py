@@ -144,6 +144,16 @@ def test_more_labels_than_there_are_are_refused_before_anything_is_trained(tiny_
     assert not list(base.run.rglob("final.json")) and not list(base.run.rglob("config.json"))
 
 
+def test_missing_weights_of_a_styles_encoder_are_refused_before_anything_is_trained(tiny_config, tmp_path, cpu):
+    translator = 'translator = { method = "adain", encoder_weights = "nowhere.pth" }'
+    config = tmp_path / "config.toml"
+    config.write_text(tiny_config.read_text() + f'[[variant]]\nname = "styled"\nsettings = {{ {translator} }}\n')
+    base = Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run")
+    with pytest.raises(UserError, match=r"translator\.encoder_weights: nowhere\.pth does not exist; give a file"):
+        compare_variants(open_variants(base, read_variants(config)), cpu)
+    assert not list(base.run.rglob("final.json")) and not list(base.run.rglob("config.json"))
+
+
 def test_an_average_looks_at_both_networks_and_at_mirror_images(compared, tiny_config, cpu):
     """The average's predictions are those of the weighted mean, worked out here."""
     run = compared.run
