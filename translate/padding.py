@@ -36,6 +36,16 @@ def pad_to_multiple(image: Tensor, multiple: int, smallest: int = 1) -> Tensor:
     return image
 
 
+def check_sides(image: Tensor, multiple: int, smallest: int, what: str = "Image") -> None:
+    """ValueError, naming the remedy, unless both sides of (B, C, H, W) divide by `multiple` and reach `smallest`."""
+    height, width = image.shape[-2:]
+    if height % multiple or width % multiple or min(height, width) < smallest:
+        raise ValueError(
+            f"{what} is {width}x{height}; sides must divide by {multiple} and be at least {smallest}. "
+            "Pad it with translate.padding.pad_to_multiple."
+        )
+
+
 def _missing(side: int, multiple: int, smallest: int) -> int:
     wanted = max(side, smallest)
     return -(-wanted // multiple) * multiple - side

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from translate.padding import pad_to_multiple
+from translate.padding import check_sides, pad_to_multiple
 
 
 def row(*values):
@@ -39,3 +39,11 @@ def test_leaves_alone_what_fits():
 def test_refuses_what_is_no_batch_of_images(shape):
     with pytest.raises(ValueError, match="at least one pixel"):
         pad_to_multiple(torch.zeros(shape), 4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 16), (16, 20), (8, 16)])
+def test_sides_that_do_not_divide_or_are_too_small_are_refused(height, width):
+    check_sides(torch.zeros(1, 3, 16, 24), multiple=8, smallest=16)
+    said = rf"^Layout is {width}x{height}; sides must divide by 8 and be at least 16\. Pad it with"
+    with pytest.raises(ValueError, match=said):
+        check_sides(torch.zeros(1, 3, height, width), 8, 16, "Layout")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from translate.channel_statistics import Statistics
 from translate.networks.normalisation import InstanceNorm2d
 from translate.networks.style_encoders import StyleEncoder
+from translate.padding import check_sides
 
 CONVOLUTIONS = (2, 2, 4)
 """Of the decoder at full, half and quarter resolution, as VGG-19 has them; at the lowest of all there is one."""
@@ -100,12 +101,7 @@ class AdaINGenerator(nn.Module):
         Raises:
             ValueError: A side does not divide, or is too small.
         """
-        height, width = image.shape[-2:]
-        if height % self.side_multiple or width % self.side_multiple or min(height, width) < self.smallest_side:
-            raise ValueError(
-                f"Image is {width}x{height}; sides must divide by {self.side_multiple} and be at least "
-                f"{self.smallest_side}. Pad it."
-            )
+        check_sides(image, self.side_multiple, self.smallest_side)
         return self.decoder(self.adapted(self.encoder(image), self.style[None], self.strength))
 
     def adapted(self, maps: Sequence[Tensor], styles: Tensor, strength: float = 1.0) -> list[Tensor]:

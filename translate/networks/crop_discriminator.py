@@ -7,15 +7,8 @@ student learns from its teacher. Parameter names are those of the authors' code.
 from torch import Tensor, nn
 
 from translate.networks.initialisation import draw_weights
-from translate.networks.normalisation import Norm, has_bias, normalisation
-
-
-def _judging_layer(in_channels: int, out_channels: int, norm: Norm) -> list[nn.Module]:
-    return [
-        nn.Conv2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1, bias=has_bias(norm)),
-        normalisation(norm, out_channels),
-        nn.LeakyReLU(0.2, inplace=True),
-    ]
+from translate.networks.judging import check_smallest, judging_layer
+from translate.networks.normalisation import Norm
 
 
 class CropDiscriminator(nn.Module):
@@ -44,8 +37,8 @@ class CropDiscriminator(nn.Module):
         self.net = nn.Sequential(
             nn.Conv2d(in_channels, width, kernel_size=4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
-            *_judging_layer(width, 2 * width, norm),
-            *_judging_layer(2 * width, 4 * width, norm),
+            *judging_layer(width, 2 * width, 2, norm),
+            *judging_layer(2 * width, 4 * width, 2, norm),
             nn.Conv2d(4 * width, 1, kernel_size=1),
         )
         draw_weights(self, initialisation)
@@ -56,10 +49,5 @@ class CropDiscriminator(nn.Module):
         Raises:
             ValueError: A side is below 16.
         """
-        height, width = image.shape[-2:]
-        if min(height, width) < self.smallest_side:
-            raise ValueError(
-                f"Image is {width}x{height}; this discriminator needs sides of at least {self.smallest_side}. "
-                "Use larger crops."
-            )
+        check_smallest(image, self.smallest_side)
         return self.net(image)

@@ -7,7 +7,8 @@ off the real image, as a mean over the instance, so the generator need not guess
 from torch import Tensor, nn
 
 from translate.layouts import instance_means
-from translate.networks.pix2pixhd import check_size, closing, doubling, draw_convolutions, halving, opening
+from translate.networks.pix2pixhd import closing, doubling, draw_convolutions, halving, opening
+from translate.padding import check_sides
 
 
 class FeatureEncoder(nn.Module):
@@ -51,5 +52,5 @@ class FeatureEncoder(nn.Module):
         Raises:
             ValueError: A side does not divide by 2^halvings.
         """
-        check_size(image, self.side_multiple, self.smallest_side)
+        check_sides(image, self.side_multiple, self.smallest_side, "Layout")
         return instance_means(self.model(image), numbers)

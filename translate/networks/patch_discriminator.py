@@ -7,15 +7,8 @@ about texture, which is what must change. Parameter names are those of the autho
 from torch import Tensor, nn
 
 from translate.networks.initialisation import draw_weights
-from translate.networks.normalisation import Norm, has_bias, normalisation
-
-
-def _judging_layer(in_channels: int, out_channels: int, stride: int, norm: Norm) -> list[nn.Module]:
-    return [
-        nn.Conv2d(in_channels, out_channels, kernel_size=4, stride=stride, padding=1, bias=has_bias(norm)),
-        normalisation(norm, out_channels),
-        nn.LeakyReLU(0.2, inplace=True),
-    ]
+from translate.networks.judging import check_smallest, judging_layer
+from translate.networks.normalisation import Norm
 
 
 class PatchDiscriminator(nn.Module):
@@ -45,7 +38,7 @@ class PatchDiscriminator(nn.Module):
         widths = [base_channels * min(2**depth, 8) for depth in range(layers + 1)]
         middle: list[nn.Module] = []
         for depth in range(1, layers + 1):
-            middle += _judging_layer(widths[depth - 1], widths[depth], 2 if depth < layers else 1, norm)
+            middle += judging_layer(widths[depth - 1], widths[depth], 2 if depth < layers else 1, norm)
         self.model = nn.Sequential(
             nn.Conv2d(in_channels, base_channels, kernel_size=4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
@@ -60,10 +53,5 @@ class PatchDiscriminator(nn.Module):
         Raises:
             ValueError: A side is too small for a single judgement.
         """
-        height, width = image.shape[-2:]
-        if min(height, width) < self.smallest_side:
-            raise ValueError(
-                f"Image is {width}x{height}; this discriminator needs sides of at least {self.smallest_side}. "
-                "Use larger crops or fewer layers."
-            )
+        check_smallest(image, self.smallest_side, "Use larger crops or fewer layers.")
         return self.model(image)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from translate.fast.to_image import ToImageConv2d
 from translate.networks.normalisation import InstanceNorm2d
 from translate.networks.residual_block import ResidualBlock
+from translate.padding import check_sides
 
 
 def draw_convolutions(network: nn.Module, deviation: float = 0.02) -> None:
@@ -87,7 +88,7 @@ class GlobalGenerator(nn.Module):
 
     def forward(self, layout: Tensor) -> Tensor:
         """Synthesise; ValueError for a size that the halvings would not give back."""
-        check_size(layout, self.side_multiple, self.smallest_side)
+        check_sides(layout, self.side_multiple, self.smallest_side, "Layout")
         return self.model(layout)
 
 
@@ -136,7 +137,7 @@ class LocalEnhancer(nn.Module):
 
     def forward(self, layout: Tensor) -> Tensor:
         """Synthesise at full resolution; ValueError for a size that the halvings would not give back."""
-        check_size(layout, self.side_multiple, self.smallest_side)
+        check_sides(layout, self.side_multiple, self.smallest_side, "Layout")
         layouts = [layout]
         for _ in range(self.enhancers):
             layouts.append(self.downsample(layouts[-1]))
@@ -158,16 +159,6 @@ def coarse_closing(channels: int) -> nn.Sequential:
     layers = nn.Sequential(*closing(channels))
     draw_convolutions(layers)
     return layers
-
-
-def check_size(layout: Tensor, multiple: int, smallest: int) -> None:
-    """ValueError unless both sides divide by `multiple` and are at least `smallest`."""
-    height, width = layout.shape[-2:]
-    if height % multiple or width % multiple or min(height, width) < smallest:
-        raise ValueError(
-            f"Layout is {width}x{height}; sides must divide by {multiple} and be at least {smallest}. "
-            "Pad it with translate.padding.pad_to_multiple."
-        )
 
 
 def _check_numbers(**numbers: int) -> None:

@@ -6,6 +6,7 @@
 from torch import Tensor, nn
 
 from translate.networks.initialisation import draw_weights
+from translate.networks.judging import check_smallest
 from translate.networks.normalisation import Norm, has_bias, normalisation
 
 
@@ -47,10 +48,5 @@ class PixelDiscriminator(nn.Module):
         Raises:
             ValueError: A side is below 2.
         """
-        height, width = image.shape[-2:]
-        if min(height, width) < self.smallest_side:
-            raise ValueError(
-                f"Image is {width}x{height}; this discriminator needs sides of at least {self.smallest_side}. "
-                "Use larger crops."
-            )
+        check_smallest(image, self.smallest_side)
         return self.net(image)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from translate.networks.encoding import features_of, walk
 from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm, has_bias, normalisation
+from translate.padding import check_sides
 
 
 def split_bands(image: Tensor, bands: int) -> tuple[list[Tensor], Tensor]:
@@ -134,9 +136,9 @@ class PyramidGenerator(nn.Module):
 
     def with_features(self, image: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """The translation, and what the given layers of the lowest band's network put out; see `features`."""
-        self._check_sides(image)
+        check_sides(image, self.side_multiple, self.smallest_side)
         octaves, lowest = split_bands(image, self.bands)
-        change, found = _walk(self.low, lowest, layers)
+        change, found = walk(self.low, lowest, layers)
         translated = lowest + change
         mask = self.mask(torch.cat([octaves[-1], grown(lowest), grown(translated)], dim=1))
         translated = grown(translated) + octaves[-1] * (1 + mask)
@@ -159,10 +161,8 @@ class PyramidGenerator(nn.Module):
         Raises:
             ValueError: There is no such layer, or as for `forward`.
         """
-        self._check_sides(image)
-        if not layers or min(layers) < 0 or max(layers) > len(self.low):
-            raise ValueError(f"Layers are {list(layers)}; expected positions from 0 to {len(self.low)}.")
-        return _walk(self.low[: max(layers)], split_bands(image, self.bands)[1], layers)[1]
+        check_sides(image, self.side_multiple, self.smallest_side)
+        return features_of(self.low, split_bands(image, self.bands)[1], layers)
 
     def compared_layers(self) -> dict[int, int]:
         """The layers by which CUT compares patches, and their channels: the lowest band, what leads to the blocks, the
@@ -171,24 +171,6 @@ class PyramidGenerator(nn.Module):
         narrow, width = self.low[0].out_channels, self.low[3].out_channels
         blocks = [place for place, layer in enumerate(self.low, start=1) if isinstance(layer, _Block)]
         return {0: self.low[0].in_channels, 3: narrow, 5: width, blocks[0]: width, blocks[-1]: width}
-
-    def _check_sides(self, image: Tensor) -> None:
-        height, width = image.shape[-2:]
-        if height % self.side_multiple or width % self.side_multiple or min(height, width) < self.smallest_side:
-            raise ValueError(
-                f"Image is {width}x{height}; sides must divide by {self.side_multiple} and be at least "
-                f"{self.smallest_side}. Pad it with translate.padding.pad_to_multiple."
-            )
-
-
-def _walk(network: nn.Sequential, features: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
-    """Through the whole network; with what the given layers put out, of which 0 is what goes in."""
-    found = [features] if 0 in layers else []
-    for place, layer in enumerate(network, start=1):
-        features = layer(features)
-        if place in layers:
-            found.append(features)
-    return features, found
 
 
 def _clamped(image: Tensor) -> Tensor:

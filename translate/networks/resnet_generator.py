@@ -14,6 +14,7 @@ from translate.networks.antialiasing import BlurredDoubling, BlurredHalving
 from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm, has_bias, normalisation
 from translate.networks.residual_block import ResidualBlock
+from translate.padding import check_sides
 
 Antialias = Literal[False, True, "halving", "doubling"]
 """Where a generator blurs: nowhere, where it halves and where it doubles, or at one of them."""
@@ -105,7 +106,7 @@ class ResnetGenerator(nn.Module):
         Raises:
             ValueError: A side does not divide by 4, or is below 8.
         """
-        self._check_sides(image)
+        check_sides(image, self.side_multiple, self.smallest_side)
         return self.model(image)
 
     def features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -121,7 +122,7 @@ class ResnetGenerator(nn.Module):
         Raises:
             ValueError: There is no such layer, or as for `forward`.
         """
-        self._check_sides(image)
+        check_sides(image, self.side_multiple, self.smallest_side)
         if not layers or min(layers) < 0 or max(layers) >= len(self.model):
             raise ValueError(f"Layers are {list(layers)}; expected positions from 0 to {len(self.model) - 1}.")
         found = []
@@ -137,7 +138,7 @@ class ResnetGenerator(nn.Module):
         """The translation, and what the given layers of `model` put out on the way, as far as nothing after them works
         in place.
         """
-        self._check_sides(image)
+        check_sides(image, self.side_multiple, self.smallest_side)
         found = []
         for place, layer in enumerate(self.model):
             image = layer(image)
@@ -163,11 +164,3 @@ class ResnetGenerator(nn.Module):
             blocks[0]: widest,
             blocks[4]: widest,
         }
-
-    def _check_sides(self, image: Tensor) -> None:
-        height, width = image.shape[-2:]
-        if height % self.side_multiple or width % self.side_multiple or min(height, width) < self.smallest_side:
-            raise ValueError(
-                f"Image is {width}x{height}; sides must divide by {self.side_multiple} and be at least "
-                f"{self.smallest_side}. Pad it with translate.padding.pad_to_multiple."
-            )

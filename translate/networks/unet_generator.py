@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm, has_bias, normalisation
+from translate.padding import check_sides
 
 
 class _Level(nn.Module):
@@ -109,10 +110,5 @@ class UnetGenerator(nn.Module):
         Raises:
             ValueError: A side does not divide.
         """
-        height, width = image.shape[-2:]
-        if height % self.side_multiple or width % self.side_multiple:
-            raise ValueError(
-                f"Image is {width}x{height}; sides must divide by {self.side_multiple} and be at least "
-                f"{self.smallest_side}. Pad it with translate.padding.pad_to_multiple."
-            )
+        check_sides(image, self.side_multiple, self.smallest_side)
         return self.model(image)

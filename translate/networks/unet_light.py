@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from translate.networks.encoding import features_of, walk
 from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm, has_bias, normalisation
+from translate.padding import check_sides
 
 BLOCKS = 4
 
@@ -108,17 +110,12 @@ class UnetLightGenerator(nn.Module):
 
     def with_features(self, image: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """The translation, and what the given layers of the encoder put out on the way; see `features`."""
-        self._check_sides(image)
-        found = [image] if 0 in layers else []
-        features, halved = image, []
-        for place, layer in enumerate(self._encoder(), start=1):
-            features = layer(features)
-            halved.append(features)
-            if place in layers:
-                found.append(features)
+        check_sides(image, self.side_multiple, self.smallest_side)
+        encoder = self._encoder()
+        features, put_out = walk(encoder, image, range(len(encoder) + 1))
         features = self.dec3(features)
-        features = self.dec2(torch.cat([features, halved[1]], dim=1))
-        return self.dec1(torch.cat([features, halved[0]], dim=1)), found
+        features = self.dec2(torch.cat([features, put_out[2]], dim=1))
+        return self.dec1(torch.cat([features, put_out[1]], dim=1)), [put_out[layer] for layer in sorted(set(layers))]
 
     def features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """What the given layers of the encoder put out, in ascending order; nothing is computed beyond the last.
@@ -133,16 +130,8 @@ class UnetLightGenerator(nn.Module):
         Raises:
             ValueError: There is no such layer, or as for `forward`.
         """
-        self._check_sides(image)
-        encoder = self._encoder()
-        if not layers or min(layers) < 0 or max(layers) > len(encoder):
-            raise ValueError(f"Layers are {list(layers)}; expected positions from 0 to {len(encoder)}.")
-        found = [image] if 0 in layers else []
-        for place, layer in enumerate(encoder[: max(layers)], start=1):
-            image = layer(image)
-            if place in layers:
-                found.append(image)
-        return found
+        check_sides(image, self.side_multiple, self.smallest_side)
+        return features_of(self._encoder(), image, layers)
 
     def compared_layers(self) -> dict[int, int]:
         """The layers by which CUT compares patches, and their channels: pixels, two halvings, first and last block."""
@@ -151,11 +140,3 @@ class UnetLightGenerator(nn.Module):
 
     def _encoder(self) -> list[nn.Module]:
         return [self.enc1, self.enc2, self.enc3, *self.middle]
-
-    def _check_sides(self, image: Tensor) -> None:
-        height, width = image.shape[-2:]
-        if height % self.side_multiple or width % self.side_multiple or min(height, width) < self.smallest_side:
-            raise ValueError(
-                f"Image is {width}x{height}; sides must divide by {self.side_multiple} and be at least "
-                f"{self.smallest_side}. Pad it with translate.padding.pad_to_multiple."
-            )
