@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from translate.choices import Direction, chosen
+from translate.choices import SIDE_MULTIPLES, Direction, chosen
 from translate.methods.cyclegan import CycleGAN, CycleGANSettings
 from translate.networks import DISCRIMINATORS, GENERATORS
 
@@ -27,3 +27,8 @@ def test_cyclegan_learns_all_directions_that_there_are():
 def test_a_name_that_is_none_is_called_what_it_should_be():
     with pytest.raises(ValueError, match=r"^There is no loss 'hinge'; the valid names are lsgan, wgan\.$"):
         chosen({"wgan": 1, "lsgan": 2}, "hinge", "loss")
+
+
+def test_the_multiples_that_crops_are_checked_by_are_the_generators():
+    found = {name: make(base_channels=2).side_multiple for name, make in GENERATORS.items()}
+    assert found == SIDE_MULTIPLES

@@ -21,8 +21,8 @@ from translate.methods.translator_training import LearnsFrom, TranslatorTraining
 from translate.networks.adain_generator import AdaINGenerator
 from translate.networks.style_encoders import ENCODERS, StyleEncoder
 from translate.schedules import LearningRate
-from translate.translator import ImageTranslator, evaluating
-from translate.value_range import to_signed, to_unit
+from translate.translator import ImageTranslator
+from translate.value_range import to_signed
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,6 @@ class AdaIN(OneWayTraining, ImageTranslator):
     def translator(cls, settings: AdaINSettings) -> ImageTranslator:
         return ImageTranslator({"source_to_target": make_generator(settings)})
 
-    @classmethod
-    def kept(cls, settings: AdaINSettings) -> dict[str, str]:
-        return {"source_to_target": cls.kept_generator(settings)}
-
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """Encode, exchange the statistics, decode, encode what came of it, let the decoder learn. Sec. 6.2."""
         source, target = to_signed(batch.source), to_signed(batch.target)
@@ -115,19 +111,6 @@ class AdaIN(OneWayTraining, ImageTranslator):
         generator.remember(self.peers.gathered(style))
         self.follow_with_average()
         return learnt
-
-    @torch.no_grad()
-    def preview(self, batch: UnpairedBatch) -> dict[str, Tensor]:
-        """What becomes of a source image and of a target image: (B, 3, H, W) in [0, 1] by name."""
-        generator = self.generator()
-        with evaluating(generator):
-            fake_target, same_target = generator(to_signed(batch.source)), generator(to_signed(batch.target))
-        return {
-            "source": batch.source,
-            "fake_target": to_unit(fake_target),
-            "target": batch.target,
-            "same_target": to_unit(same_target),
-        }
 
 
 def make_generator(settings: AdaINSettings, encoder: StyleEncoder | None = None) -> AdaINGenerator:

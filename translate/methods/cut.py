@@ -25,8 +25,8 @@ from translate.methods.unpaired_training import UnpairedTrainingSettings, make_d
 from translate.networks import ENCODING_GENERATORS
 from translate.networks.patch_projection import PatchProjection
 from translate.schedules import LearningRate
-from translate.translator import ImageTranslator, evaluating
-from translate.value_range import to_signed, to_unit
+from translate.translator import ImageTranslator
+from translate.value_range import to_signed
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,6 @@ class CUT(OneWayTraining, ImageTranslator):
     @classmethod
     def translator(cls, settings: CUTSettings) -> ImageTranslator:
         return ImageTranslator({"source_to_target": make_generator(settings)})
-
-    @classmethod
-    def kept(cls, settings: CUTSettings) -> dict[str, str]:
-        return {"source_to_target": cls.kept_generator(settings)}
 
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """Translate, let the discriminator learn, then the generator and the projection. Park et al., sec. 3."""
@@ -163,17 +159,4 @@ class CUT(OneWayTraining, ImageTranslator):
         return {
             "contrast": 0.5 * self.settings.contrast_weight * mean_over_layers(slice(sources)),
             "contrast_identity": 0.5 * self.settings.contrast_weight * mean_over_layers(slice(sources, None)),
-        }
-
-    @torch.no_grad()
-    def preview(self, batch: UnpairedBatch) -> dict[str, Tensor]:
-        """What becomes of a source image and of a target image: (B, 3, H, W) in [0, 1] by name."""
-        generator = self.generator()
-        with evaluating(generator):
-            fake_target, same_target = generator(to_signed(batch.source)), generator(to_signed(batch.target))
-        return {
-            "source": batch.source,
-            "fake_target": to_unit(fake_target),
-            "target": batch.target,
-            "same_target": to_unit(same_target),
         }

@@ -169,8 +169,7 @@ class Pix2pixHD(OneWayTraining, LayoutTranslator):
 
     @classmethod
     def kept(cls, settings: Pix2pixHDSettings) -> dict[str, str]:
-        parts = {"source_to_target": cls.kept_generator(settings)}
-        return parts | ({"styles": "styles."} if settings.style_features else {})
+        return super().kept(settings) | ({"styles": "styles."} if settings.style_features else {})
 
     @property
     def phase(self) -> Phase:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
 from segment.settings import NonNegativeFloat, OneOf, PositiveFloat, PositiveInt
-from translate.choices import chosen
+from translate.choices import check_divides, chosen
 from translate.guidance import Guidance
 from translate.losses import GAN_LOSSES, reconstruction
 from translate.methods.batches import TranslatedBatch
@@ -56,10 +56,8 @@ class StudentSettings(TranslatorTrainingSettings):
     """Real patches to choose from, at most, spread evenly over the target frames."""
 
     def check_crop(self, width: int, height: int) -> None:
-        multiple = {"unet128": 128, "unet256": 256, "resnet6": 4, "resnet9": 4}.get(self.generator, 8)
+        check_divides(self.generator, width, height)
         for side in (width, height):
-            if side % multiple:
-                raise ValueError(f"crop is {side}; {self.generator} takes multiples of {multiple}")
             if side < self.patch:
                 raise ValueError(f"crop is {side} and patch {self.patch}; set patch to {side} or less, or enlarge crop")
         if self.patch < LEAST_PATCH:
@@ -112,10 +110,6 @@ class Student(OneWayTraining, ImageTranslator):
     @classmethod
     def translator(cls, settings: StudentSettings) -> ImageTranslator:
         return ImageTranslator({"source_to_target": _generator(settings)})
-
-    @classmethod
-    def kept(cls, settings: StudentSettings) -> dict[str, str]:
-        return {"source_to_target": cls.kept_generator(settings)}
 
     def step(self, batch: TranslatedBatch, update: Update) -> dict[str, Tensor]:
         """Translate as the teacher did, let the discriminator tell patches apart, then the generator learn. Sec. 3."""

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from torch import nn
 
 from segment.settings import OneOf, PositiveInt
-from translate.choices import chosen
+from translate.choices import check_divides, chosen
 from translate.methods.translator_training import TranslatorTrainingSettings
 from translate.networks import DISCRIMINATORS, GENERATORS
 from translate.networks.normalisation import Norm
@@ -43,11 +43,9 @@ class UnpairedTrainingSettings(TranslatorTrainingSettings):
             )
 
     def check_crop(self, width: int, height: int) -> None:
-        multiple = {"unet128": 128, "unet256": 256, "unet_light": 8, "pyramid": 8}.get(self.generator, 4)
+        check_divides(self.generator, width, height)
         least = 3 * 2**self.discriminator_layers if self.discriminator == "patch" else 0
         for side in (width, height):
-            if side % multiple:
-                raise ValueError(f"crop is {side}; {self.generator} takes multiples of {multiple}")
             if side < least:
                 raise ValueError(
                     f"crop is {side}; a discriminator of {self.discriminator_layers} layers needs {least} or more"

@@ -27,10 +27,6 @@ class Weighing(OneWayTraining, ImageTranslator):
     def translator(cls, settings):
         return ImageTranslator({"source_to_target": nn.Conv2d(1, 1, 1, bias=False)})
 
-    @classmethod
-    def kept(cls, settings):
-        return {"source_to_target": cls.kept_generator(settings)}
-
     def step(self, batch, update):
         return {}
 
