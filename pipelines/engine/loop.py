@@ -78,15 +78,11 @@ def train(
     """
     make_deterministic()
     method.to(machine.device, memory_format=method.memory_format(machine.device)).train()
-    optimizers = method.optimizers()
-    initial_rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
+    training = _Training(method, batches, run, schedule, machine, about, what)
     skipped = run.skipped()
-    while True:
-        done = _begin(method, optimizers, run, schedule, machine, about)
-        if done >= schedule.steps:
-            return
+    while (done := training.begin()) < schedule.steps:
         try:
-            _train_on(method, batches, run, schedule, machine, about, what, optimizers, initial_rates, done, skipped)
+            training.go_on(done, skipped)
             return
         except NoNumber as error:
             if len(skipped) >= MOST_SKIPPED:
@@ -102,127 +98,123 @@ def train(
             )
 
 
-def _train_on(
-    method: Method,
-    batches: Callable[[int, int], Generator[Any, None, None]],
-    run: RunFolder,
-    schedule: Schedule,
-    machine: Machine,
-    about: dict[str, Any],
-    what: str,
-    optimizers: dict[str, torch.optim.Optimizer],
-    initial_rates: dict[str, list[float]],
-    done: int,
-    skipped: Collection[int],
-) -> None:
-    """Take the steps after `done` but those that are `skipped` (counted from 1); else as `train`.
+@dataclass
+class _Training:
+    """What `train` was given, and the optimizers: all that a beginning, a step and the end of one need."""
 
-    Raises:
-        NoNumber: A step must be passed over.
-    """
-    processes = machine.processes
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopRequest().listening())
-        metrics = stack.enter_context(run.open_log("metrics.jsonl", done))
-        timings = stack.enter_context(run.open_log("timings.jsonl", done))
-        progress = stack.enter_context(Progress(what, schedule.steps, "step", done, processes.stderr()))
-        started = time.monotonic()
-        stream = stack.enter_context(contextlib.closing(batches(done, schedule.steps)))
-        for step in range(done, schedule.steps):
-            batch = next(stream)
-            waited = time.monotonic() - started
-            batch = batch.to(machine.device)
-            done = step + 1
-            losses = None
-            if done not in skipped:
-                losses = _take_step(method, batch, step, schedule.seed, optimizers, initial_rates, machine)
-            if losses is not None and (done % schedule.log_every == 0 or done == schedule.steps):
-                values = processes.mean({name: value.item() for name, value in losses.items()})
-                _append(metrics, {"step": done, **values})
-                _append(timings, {"step": done, "seconds": time.monotonic() - started, "waited": waited})
-                progress.reach(done, headline(values))
-                for line in _warnings(method, values, done):
-                    progress.say(f"{what}, step {done}: {line}")
-            if done % schedule.preview_every == 0 or done == schedule.steps:
-                torch.manual_seed(key_number(schedule.seed, "preview", done))
-                run.preview(done, method.preview(batch))
-            stopping = processes.any(bool(stop))
-            if done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping:
-                try:
-                    run.save(done, method, optimizers, about, metrics, timings)
-                except NumericalError as error:
-                    if processes.world_size > 1:  # the others have not heard of it, and end with this one
-                        raise
-                    learnt = next((one for one in range(done, 0, -1) if one not in skipped), None)
-                    if learnt is None:
-                        raise
-                    raise NoNumber(str(error), learnt) from None
-            if stopping:
-                break
+    method: Method
+    batches: Callable[[int, int], Generator[Any, None, None]]
+    run: RunFolder
+    schedule: Schedule
+    machine: Machine
+    about: dict[str, Any]
+    what: str
+
+    def __post_init__(self) -> None:
+        self.optimizers = self.method.optimizers()
+        # As the method made them: what a checkpoint brings are those of its step.
+        self.rates = {name: [group["lr"] for group in one.param_groups] for name, one in self.optimizers.items()}
+
+    def begin(self) -> int:
+        """Bring the method, in every process, to where the newest checkpoint is, made if there is none; the steps
+        taken.
+        """
+        done, run, processes = 0, self.run, self.machine.processes
+        if processes.leads:
+            damaged: list[str] = []
+            newest = run.newest(damaged.append)
+            done = load_into(newest, self.method, self.optimizers) if newest else 0
+            for problem in damaged:
+                print(f"{problem.partition(';')[0]}; going on from step {done}", file=processes.stderr())
+            if 0 < done < self.schedule.steps:
+                run.refuse_other_precision(self.machine)
+            if done < self.schedule.steps:
+                run.describe_environment(self.machine)
+            if done == 0:
+                # The state before the first step: what a kill before the first checkpoint falls back to, and a test of
+                # the disk.
+                run.save(0, self.method, self.optimizers, self.about)
+        done = processes.from_leader(done)
+        if not processes.leads:
+            checkpoint = run.checkpoint(done)
+            if not checkpoint.is_dir():
+                raise UserError(
+                    f"{checkpoint}: seen by process 0 alone; choose a --run on a disk that all machines share"
+                )
+            load_into(checkpoint, self.method, self.optimizers)
+        return done
+
+    def go_on(self, done: int, skipped: Collection[int]) -> None:
+        """Take the steps after `done` but those that are `skipped` (counted from 1).
+
+        Raises:
+            NoNumber: A step must be passed over; else as `train`.
+        """
+        run, schedule, processes = self.run, self.schedule, self.machine.processes
+        with contextlib.ExitStack() as stack:
+            stop = stack.enter_context(StopRequest().listening())
+            metrics = stack.enter_context(run.open_log("metrics.jsonl", done))
+            timings = stack.enter_context(run.open_log("timings.jsonl", done))
+            progress = stack.enter_context(Progress(self.what, schedule.steps, "step", done, processes.stderr()))
             started = time.monotonic()
-        if processes.any(bool(stop)):
-            raise Interrupted(
-                f"{stop.signal_name or 'a signal'} at step {done} of {schedule.steps}: checkpoint saved in {run.path}; "
-                "the same command carries on"
-            )
+            stream = stack.enter_context(contextlib.closing(self.batches(done, schedule.steps)))
+            for step in range(done, schedule.steps):
+                batch = next(stream)
+                waited = time.monotonic() - started
+                batch = batch.to(self.machine.device)
+                done = step + 1
+                losses = self.take_step(batch, step) if done not in skipped else None
+                if losses is not None and (done % schedule.log_every == 0 or done == schedule.steps):
+                    values = processes.mean({name: value.item() for name, value in losses.items()})
+                    _append(metrics, {"step": done, **values})
+                    _append(timings, {"step": done, "seconds": time.monotonic() - started, "waited": waited})
+                    progress.reach(done, headline(values))
+                    for line in _warnings(self.method, values, done):
+                        progress.say(f"{self.what}, step {done}: {line}")
+                if done % schedule.preview_every == 0 or done == schedule.steps:
+                    torch.manual_seed(key_number(schedule.seed, "preview", done))
+                    run.preview(done, self.method.preview(batch))
+                stopping = processes.any(bool(stop))
+                if done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping:
+                    self.save(done, skipped, metrics, timings)
+                if stopping:
+                    break
+                started = time.monotonic()
+            if processes.any(bool(stop)):
+                raise Interrupted(
+                    f"{stop.signal_name or 'a signal'} at step {done} of {schedule.steps}: checkpoint saved in "
+                    f"{run.path}; the same command carries on"
+                )
 
+    def take_step(self, batch: Any, step: int) -> dict[str, Tensor]:
+        """Learn from a batch, at the rates of the step (counted from 0); what the method tells of it."""
+        processes = self.machine.processes
+        torch.manual_seed(key_number(self.schedule.seed, "step", step) + processes.rank)
+        scale = self.method.learning_rate_scale(step)
+        for name, optimizer in self.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+                group["lr"] = rate * scale
 
-def _begin(
-    method: Method,
-    optimizers: dict[str, torch.optim.Optimizer],
-    run: RunFolder,
-    schedule: Schedule,
-    machine: Machine,
-    about: dict[str, Any],
-) -> int:
-    """Bring the method, in every process, to where the newest checkpoint is, made if there is none; the steps taken."""
-    done, processes = 0, machine.processes
-    if processes.leads:
-        damaged: list[str] = []
-        newest = run.newest(damaged.append)
-        done = load_into(newest, method, optimizers) if newest else 0
-        for problem in damaged:
-            print(f"{problem.partition(';')[0]}; going on from step {done}", file=processes.stderr())
-        if 0 < done < schedule.steps:
-            run.refuse_other_precision(machine)
-        if done < schedule.steps:
-            run.describe_environment(machine)
-        if done == 0:
-            # The state before the first step: what a kill before the first checkpoint falls back to, and a test of the
-            # disk.
-            run.save(0, method, optimizers, about)
-    done = processes.from_leader(done)
-    if not processes.leads:
-        checkpoint = run.checkpoint(done)
-        if not checkpoint.is_dir():
-            raise UserError(f"{checkpoint}: seen by process 0 alone; choose a --run on a disk that all machines share")
-        load_into(checkpoint, method, optimizers)
-    return done
+        try:
+            with self.machine.autocast():
+                losses = self.method.step(batch, PerformedUpdate(self.optimizers, step, processes, self.method))
+        except NoNumber as error:
+            if spoilt := _no_numbers_in(batch):
+                raise NoNumber(f"{error}: the batch's {spoilt} holds values that are none", error.step) from None
+            raise
+        return losses | self.method.observed()
 
-
-def _take_step(
-    method: Method,
-    batch: Any,
-    step: int,
-    seed: int,
-    optimizers: dict[str, torch.optim.Optimizer],
-    initial_rates: dict[str, list[float]],
-    machine: Machine,
-) -> dict[str, Tensor]:
-    torch.manual_seed(key_number(seed, "step", step) + machine.processes.rank)
-    scale = method.learning_rate_scale(step)
-    for name, optimizer in optimizers.items():
-        for group, rate in zip(optimizer.param_groups, initial_rates[name], strict=True):
-            group["lr"] = rate * scale
-
-    try:
-        with machine.autocast():
-            losses = method.step(batch, PerformedUpdate(optimizers, step, machine.processes, method))
-    except NoNumber as error:
-        if spoilt := _no_numbers_in(batch):
-            raise NoNumber(f"{error}: the batch's {spoilt} holds values that are none", error.step) from None
-        raise
-    return losses | method.observed()
+    def save(self, done: int, skipped: Collection[int], *logs: IO[str]) -> None:
+        """A checkpoint after `done` steps. NoNumber, of the last step that was learnt from, if weights hold none."""
+        try:
+            self.run.save(done, self.method, self.optimizers, self.about, *logs)
+        except NumericalError as error:
+            if self.machine.processes.world_size > 1:  # the others have not heard of it, and end with this one
+                raise
+            learnt = next((one for one in range(done, 0, -1) if one not in skipped), None)
+            if learnt is None:
+                raise
+            raise NoNumber(str(error), learnt) from None
 
 
 def _no_numbers_in(batch: Any, name: str = "") -> str:
