@@ -87,16 +87,11 @@ class TranslatorTraining(Training):
         return self if self.initial != UNGUIDED else self.model_copy(update={"initial": None})
 
 
-def _model(name: str) -> type[TranslatorTraining]:
-    return model_of(settings_of(METHODS, name), name, TranslatorTraining, method=(Literal[name], ...))
+class GuidedTraining(TranslatorTraining):
+    """What a method is told that an expert may guide."""
 
-
-class CycleGANSettings(_model("cyclegan")):
-    """CycleGAN's, which is the method where none is named, and who guides it."""
-
-    method: Literal["cyclegan"] = "cyclegan"
     guidance: GuidanceSettings | None = None
-    """A segmentation loss on translated images; absent: none."""
+    """An expert's losses on translated frames; absent: none."""
 
     @model_validator(mode="after")
     def _guidance_begins(self) -> Self:
@@ -113,6 +108,16 @@ class CycleGANSettings(_model("cyclegan")):
     def unguided(self) -> Self:
         """These settings without guidance."""
         return super().unguided().model_copy(update={"guidance": None})
+
+
+def _model(name: str, base: type[TranslatorTraining] = TranslatorTraining) -> type[TranslatorTraining]:
+    return model_of(settings_of(METHODS, name), name, base, method=(Literal[name], ...))
+
+
+class CycleGANSettings(_model("cyclegan", GuidedTraining)):
+    """CycleGAN's, which is the method where none is named, and who guides it."""
+
+    method: Literal["cyclegan"] = "cyclegan"
 
 
 class Pix2pixHDSettings(_model("pix2pixhd")):
@@ -154,7 +159,7 @@ class AdaINSettings(_model("adain")):
         return True
 
 
-class StudentSettings(_model("student")):
+class StudentSettings(_model("student", GuidedTraining)):
     """A student's, and whom it learns from: a finished translator's frames, pair by pair."""
 
     method: Literal["student"] = "student"
@@ -168,8 +173,6 @@ class StudentSettings(_model("student")):
     """By whose features real patches are found: an arm of the same experiment, trained first where it is missing; a
     segmenter's run folder or checkpoint; "package" for EfficientNet-Lite0 as an installed package has it; "" learns
     from the teacher's patches alone."""
-    guidance: GuidanceSettings | None = None
-    """An expert's losses on the student's frames (label_weight, consistency_weight); absent: none."""
 
     @model_validator(mode="after")
     def _guidance_is_of_source_frames(self) -> Self:
@@ -188,14 +191,6 @@ class StudentSettings(_model("student")):
                 "few_labels or a run folder"
             )
         return self
-
-    @property
-    def guided_by(self) -> GuidanceSettings | None:
-        return self.guidance
-
-    def unguided(self) -> Self:
-        """These settings without guidance."""
-        return super().unguided().model_copy(update={"guidance": None})
 
     @property
     def finds_real_patches(self) -> bool:

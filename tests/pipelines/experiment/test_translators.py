@@ -99,6 +99,10 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
             guided(label_weight=1, start_step=100),
             "guidance.start_step is 100 and steps 100; set start_step below steps",
         ),
+        (
+            {"method": "student", "steps": 100, "guidance": {"label_weight": 1, "start_step": 100}},
+            "guidance.start_step is 100 and steps 100; set start_step below steps",
+        ),
         (guided(lable_weight=1), "unknown key guidance.lable_weight: did you mean label_weight?"),
         ({"generator": "unet128", "antialias": True}, "antialias is for resnet6 and resnet9; the generator is unet128"),
         ({"generator": "unet256", "crop": 128}, "crop is 128; unet256 takes multiples of 256"),
