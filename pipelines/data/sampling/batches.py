@@ -62,7 +62,7 @@ class FramePool:
         shape = self.image(index).shape
         if not frames.has_label_map(position):
             return np.full(shape[:2], IGNORE_INDEX, np.uint8)
-        return self._keep(self._label_maps, index, _fit_labels(frames.read_label_map(position), shape))
+        return self._keep(self._label_maps, index, fit_labels(frames.read_label_map(position), shape))
 
     def read_all(self, labels: bool, progress: Callable[[int], None] = lambda done: None) -> None:
         """Read as many images as are kept, and every label map: a bad file shows itself now, not hours into training.
@@ -127,6 +127,17 @@ class Draws:
         """The slots that are made here: this process's share, or all."""
         return range(self.batch) if self.share is None else self.share
 
+    def frame_at(self, purpose: str, position: int, frames: int) -> int:
+        """Whose turn it is among so many frames: each comes once before any comes again, in a new order each round.
+
+        Args:
+            purpose: What is drawn; frames for another purpose come in an order of their own.
+            position: How many were drawn before.
+            frames: How many there are.
+        """
+        rounds, place = divmod(position, frames)
+        return int(keyed_random(self.seed, purpose, "order", rounds).permutation(frames)[place])
+
 
 @dataclass(frozen=True)
 class Crops:
@@ -140,6 +151,26 @@ class Crops:
     """Range of the scale, drawn log-uniformly."""
     flip: bool = True
     """Mirror half of the crops."""
+
+    def drawn_height(self, random: np.random.Generator) -> int:
+        """What a frame is brought to before cropping: no less than a crop."""
+        return self._at_scale(float(np.exp(random.uniform(*map(math.log, self.scale)))))
+
+    def fixed_height(self) -> int | None:
+        """The same where the scale leaves nothing to draw, else None."""
+        return self._at_scale(self.scale[0]) if self.scale[0] == self.scale[1] else None
+
+    def _at_scale(self, scale: float) -> int:
+        return max(round(scale * self.height), self.size[1])
+
+    def window(self, shape: tuple[int, ...], random: np.random.Generator) -> tuple[slice, slice]:
+        """Rows and columns of a random crop; the columns run backwards where it is mirrored."""
+        width, height = self.size
+        top, left = crop_window(shape, (height, width), random)
+        columns = slice(left, left + width)
+        if self.flip and random.random() < 0.5:
+            columns = slice(left + width - 1, left - 1 if left else None, -1)
+        return slice(top, top + height), columns
 
 
 class UnpairedBatches:
@@ -184,35 +215,22 @@ class UnpairedBatches:
         crops, label_maps = [], []
         seed, width = self.draws.seed, self.crops.size[0]
         for position in (step * self.draws.batch + slot for slot in self.draws.slots):
-            rounds, place = divmod(position, len(pool))
-            index = int(keyed_random(seed, domain, "order", rounds).permutation(len(pool))[place])
+            index = self.draws.frame_at(domain, position, len(pool))
             image = fit_height(pool.image(index), self._height(domain, position), enlarge=True, least_width=width)
-            window = self._window(image.shape, keyed_random(seed, domain, "crop", position))
+            window = self.crops.window(image.shape, keyed_random(seed, domain, "crop", position))
             crops.append(to_tensor(image[window]))
             if labels:
-                label_map = _fit_labels(pool.label_map(index), image.shape)[window]
+                label_map = fit_labels(pool.label_map(index), image.shape)[window]
                 label_maps.append(torch.from_numpy(label_map.astype(np.int64)))
         return torch.stack(crops), torch.stack(label_maps) if labels else None
 
     def _height(self, domain: str, position: int) -> int:
         """What a frame is brought to before cropping."""
-        (low, high), least = self.crops.scale, self.crops.size[1]
-        if low == high:
-            return max(round(low * self.crops.height), least)
-        random = keyed_random(self.draws.seed, domain, "scale", position)
-        return max(round(float(np.exp(random.uniform(math.log(low), math.log(high)))) * self.crops.height), least)
-
-    def _window(self, shape: tuple[int, ...], random: np.random.Generator) -> tuple[slice, slice]:
-        """Rows and columns of a random crop; the columns run backwards where it is mirrored."""
-        width, height = self.crops.size
-        top, left = crop_window(shape, (height, width), random)
-        columns = slice(left, left + width)
-        if self.crops.flip and random.random() < 0.5:
-            columns = slice(left + width - 1, left - 1 if left else None, -1)
-        return slice(top, top + height), columns
+        fixed = self.crops.fixed_height()
+        return fixed or self.crops.drawn_height(keyed_random(self.draws.seed, domain, "scale", position))
 
 
-def _fit_labels(label_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def fit_labels(label_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A label map brought to the height and width of an image, nearest neighbour."""
     height, width = shape[:2]
     return cv2.resize(label_map, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

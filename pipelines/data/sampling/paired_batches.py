@@ -4,15 +4,13 @@ An image and its label map are one frame, matched by name when its set was opene
 function of (seed, step), as all batches are.
 """
 
-import math
-
 import cv2
 import numpy as np
 import torch
 
 from pipelines.data.images import to_tensor
 from pipelines.data.labels.instances import instance_file, number_things
-from pipelines.data.sampling.augment import crop_window, fit_height
+from pipelines.data.sampling.augment import fit_height
 from pipelines.data.sampling.batches import Crops, Draws, FramePool
 from pipelines.data.sampling.random_keys import keyed_random
 from translate.methods.batches import PairedBatch
@@ -62,19 +60,13 @@ class PairedBatches:
         )
 
     def _slot(self, position: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        rounds, place = divmod(position, len(self.pool))
-        index = int(keyed_random(self.draws.seed, "paired", "order", rounds).permutation(len(self.pool))[place])
+        index = self.draws.frame_at("paired", position, len(self.pool))
         random = keyed_random(self.draws.seed, "paired", "crop", position)
-        width, height = self.crops.size
-        scale = float(np.exp(random.uniform(*map(math.log, self.crops.scale))))
-        wanted = max(round(scale * self.crops.height), height)
+        wanted, width = self.crops.drawn_height(random), self.crops.size[0]
         image = fit_height(self.pool.image(index), wanted, enlarge=True, least_width=width)
         things = _fitted(self._things(index), image.shape)
-        top, left = crop_window(image.shape, (height, width), random)
-        window = (slice(top, top + height), slice(left, left + width))
+        window = self.crops.window(image.shape, random)
         image, things = image[window], things[window]
-        if self.crops.flip and random.random() < 0.5:
-            image, things = image[:, ::-1], things[:, ::-1]
         label_map = (things & 255).astype(np.uint8)
         if self.table is not None:
             label_map = self.table[label_map]

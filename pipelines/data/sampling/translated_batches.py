@@ -3,15 +3,13 @@
 The batch of a step is a pure function of (seed, step), as all batches are.
 """
 
-import math
-
 import cv2
 import numpy as np
 import torch
 
 from pipelines.data.images import image_error, to_tensor
-from pipelines.data.sampling.augment import crop_window, fit_height
-from pipelines.data.sampling.batches import Crops, Draws, FramePool
+from pipelines.data.sampling.augment import fit_height
+from pipelines.data.sampling.batches import Crops, Draws, FramePool, fit_labels
 from pipelines.data.sampling.random_keys import keyed_random
 from translate.methods.batches import TranslatedBatch
 
@@ -46,24 +44,16 @@ class TranslatedBatches:
         )
 
     def _slot(self, position: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        rounds, place = divmod(position, len(self.source))
-        index = int(keyed_random(self.draws.seed, "translated", "order", rounds).permutation(len(self.source))[place])
+        index = self.draws.frame_at("translated", position, len(self.source))
         random = keyed_random(self.draws.seed, "translated", "crop", position)
-        width, height = self.crops.size
-        scale = float(np.exp(random.uniform(*map(math.log, self.crops.scale))))
-        wanted = max(round(scale * self.crops.height), height)
+        wanted, width = self.crops.drawn_height(random), self.crops.size[0]
         image = fit_height(self.source.image(index), wanted, enlarge=True, least_width=width)
         translated = self._fitted(index, image.shape)
-        label_map = _fitted_labels(self.source.label_map(index), image.shape) if self.labels else None
-        top, left = crop_window(image.shape, (height, width), random)
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        mirrored = slice(None, None, -1 if self.crops.flip and random.random() < 0.5 else 1)
-
-        def cut(array: np.ndarray) -> np.ndarray:
-            return np.ascontiguousarray(array[rows, columns][:, mirrored])
-
-        ids = None if label_map is None else torch.from_numpy(cut(label_map).astype(np.int64))
-        return to_tensor(cut(image)), to_tensor(cut(translated)), ids
+        window = self.crops.window(image.shape, random)
+        ids = None
+        if self.labels:
+            ids = torch.from_numpy(fit_labels(self.source.label_map(index), image.shape)[window].astype(np.int64))
+        return to_tensor(image[window]), to_tensor(translated[window]), ids
 
     def _fitted(self, index: int, shape: tuple[int, ...]) -> np.ndarray:
         """The translation at the size of the source's image.
@@ -85,7 +75,3 @@ class TranslatedBatches:
             return translated
         shrinks = own_height > height
         return cv2.resize(translated, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-
-
-def _fitted_labels(label_map: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return cv2.resize(label_map, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST_EXACT)

@@ -303,3 +303,18 @@ class TestLabelsWithoutAClass:
         label_maps[1][0, 0] = 18
         FramePool([Painted(label_maps=label_maps)], 8).read_all(labels=True)
         FramePool([Painted(2, without=(0, 1))], 8).read_all(labels=True)
+
+
+def test_every_frame_has_its_turn_before_any_has_another():
+    draws = Draws(seed=3, batch=2)
+    rounds = [[draws.frame_at("source", 7 * one + place, 7) for place in range(7)] for one in range(4)]
+    assert all(sorted(turns) == list(range(7)) for turns in rounds) and len(set(map(tuple, rounds))) > 1
+    assert [draws.frame_at("target", place, 7) for place in range(7)] != rounds[0]
+
+
+def test_heights_are_drawn_within_the_scale_and_never_below_a_crop():
+    """From 0.5 to 2 times 40, but 32 at least."""
+    crops = Crops(40, (48, 32), (0.5, 2.0))
+    heights = [crops.drawn_height(np.random.default_rng(seed)) for seed in range(200)]
+    assert min(heights) == 32 and 70 < max(heights) <= 80 and crops.fixed_height() is None
+    assert Crops(40, (48, 32), (1.5, 1.5)).fixed_height() == 60 and Crops(20, (48, 32)).fixed_height() == 32
