@@ -70,11 +70,12 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
         translate_experiment(one, seed, session)
     if wanted.segmenters:
         train_segmenter(workspace, seed, "oracle", session)
-    expert = _expert(its, seed)
-    inputs = {name: find_inputs(one, seed, None, None, (), expert) for name, one in both.items()}
+    run = _expert(its, seed)
+    inputs = {name: find_inputs(one, seed, None, None, (), run) for name, one in both.items()}
+    expert = None if run is None else load_expert(run, session.machine)
     if expert is not None:
         for one in inputs.values():
-            audit_translation(one, load_expert(expert, session.machine), session)
+            audit_translation(one, expert, session)
     scores: dict[str, float | None] = {}
     for name, one in both.items() if wanted.segmenters else ():
         run = train_segmenter(one, seed, "translated", session)
@@ -88,7 +89,7 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
         settings=workspace.experiment.model_dump(mode="json"),
         seed=seed,
         frames=len(evenly(inputs["student"].frames, MEASURED)),
-        expert="" if expert is None else load_expert(expert, session.machine).name,
+        expert="" if expert is None else expert.name,
         measures=measures,
     )
     folder = its.stage_one
