@@ -15,7 +15,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -151,6 +151,8 @@ class _Training:
             NoNumber: A step must be passed over; else as `train`.
         """
         run, schedule, processes = self.run, self.schedule, self.machine.processes
+        with _collapse_named(done):
+            self.method.recall(run.logged("metrics.jsonl", done))
         with contextlib.ExitStack() as stack:
             stop = stack.enter_context(StopRequest().listening())
             metrics = stack.enter_context(run.open_log("metrics.jsonl", done))
@@ -169,7 +171,9 @@ class _Training:
                     _append(metrics, {"step": done, **values})
                     _append(timings, {"step": done, "seconds": time.monotonic() - started, "waited": waited})
                     progress.reach(done, headline(values))
-                    for line in _warnings(self.method, values, done):
+                    with _collapse_named(done):
+                        lines = self.method.warnings(values)
+                    for line in lines:
                         progress.say(f"{self.what}, step {done}: {line}")
                 if done % schedule.preview_every == 0 or done == schedule.steps:
                     torch.manual_seed(key_number(schedule.seed, "preview", done))
@@ -327,9 +331,11 @@ def headline(values: dict[str, float]) -> str:
     return " ".join(f"{name} {value:.3f}" for name, value in values.items() if "/" not in name)
 
 
-def _warnings(method: Method, values: dict[str, float], done: int) -> list[str]:
+@contextlib.contextmanager
+def _collapse_named(done: int) -> Iterator[None]:
+    """What a method says of a collapse, as the error that ends a run after so many steps."""
     try:
-        return method.warnings(values)
+        yield
     except Collapsed as error:
         raise NumericalError(f"step {done}: {error}") from None
 

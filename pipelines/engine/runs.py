@@ -118,6 +118,14 @@ class RunFolder:
                 write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
             return open(path, "a", encoding="utf-8")
 
+    def logged(self, name: str, up_to_step: int) -> list[dict[str, float]]:
+        """The rows of a JSON-lines log up to a step, without their "step"; none where there is no log yet."""
+        path = self.path / name
+        with storage_errors(path):
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        rows = [json.loads(line) for line in lines if _step_in(line) <= up_to_step]
+        return [{key: value for key, value in row.items() if key != "step"} for row in rows]
+
     def save(
         self, step: int, method: Method, optimizers: dict[str, Optimizer], about: dict[str, Any], *logs: IO[str]
     ) -> None:

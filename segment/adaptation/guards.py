@@ -26,6 +26,10 @@ class Guard(ABC):
     """How often in a row what it waits for must hold."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as one that has seen nothing yet."""
         self._in_a_row, self._spoke = 0, False
 
     def check(self, logged: Mapping[str, float]) -> str | None:
@@ -85,7 +89,11 @@ class CertaintyCollapse(Collapse):
 
     def __init__(self, setting: str) -> None:
         super().__init__()
-        self.setting, self._saw_more = setting, False
+        self.setting = setting
+
+    def forget(self) -> None:
+        super().forget()
+        self._saw_more = False
 
     def finding(self, logged: Mapping[str, float]) -> str | None:
         name, share = largest_of(logged, TARGET_SHARE)

@@ -5,7 +5,7 @@ devices, precision, processes, data order, checkpoints, logs. Neither knows the 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -80,6 +80,15 @@ class Method(nn.Module, ABC):
             Collapsed: Going on is of no use (segment.adaptation.guards); the engine stops the run with its message.
         """
         return []
+
+    def recall(self, logged: Iterable[Mapping[str, float]]) -> None:
+        """Have `warnings` go on as if it had been asked of these values and of no others, and say nothing of them.
+
+        Called before the first step, and when a run goes on or back, with what was logged up to its checkpoint.
+
+        Raises:
+            Collapsed: As of `warnings`.
+        """
 
     def observed(self) -> dict[str, Tensor]:
         """What else to log of the last step, whatever method took it: scalars by name, detached; here nothing."""

@@ -170,6 +170,13 @@ class SegmenterTraining(Method):
         """What the guards say of the logged values."""
         return [line for guard in self.guards if (line := guard.check(logged)) is not None]
 
+    def recall(self, logged: Iterable[Mapping[str, float]]) -> None:
+        """Let the guards forget what they saw, and look at these values instead."""
+        for guard in self.guards:
+            guard.forget()
+        for values in logged:
+            self.warnings(values)
+
     def learning_rate_scale(self, step: int) -> float:
         """Linear warm-up, then the schedule."""
         return self.schedule(step)

@@ -273,5 +273,31 @@ def test_what_a_method_says_of_its_log_is_shown_and_a_collapse_stops_the_run(tmp
     assert "step 2: size is " in capsys.readouterr().err
 
 
+class Remembering(Toy):
+    """Notes what it is asked to warn of, and what to have seen before."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = None
+
+    def recall(self, logged):
+        self.seen = list(logged)
+
+    def warnings(self, logged):
+        self.seen.append(logged)
+        return []
+
+
+def test_a_resumed_method_has_seen_what_was_logged_before_its_checkpoint(tmp_path):
+    """Else one that collapsed just before a kill would never be known to have seen better days."""
+    straight, stopped, resumed = Remembering(), Remembering(), Remembering()
+    run_to(tmp_path / "straight", method=straight)
+    with pytest.raises(MemoryError):
+        run_to(tmp_path / "run", method=stopped, stream=at_step(5, run_out_of_memory))
+    assert len(stopped.seen) == 5, "the fifth step is after the last checkpoint"
+    run_to(tmp_path / "run", method=resumed)
+    assert resumed.seen == straight.seen and [row.keys() for row in resumed.seen] == [{"size"}] * 6
+
+
 def test_families_of_values_are_not_shown_beside_the_progress():
     assert headline({"size": 1.0, "share/road": 0.25, "weight": 0.5}) == "size 1.000 weight 0.500"

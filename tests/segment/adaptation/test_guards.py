@@ -45,6 +45,17 @@ def test_a_network_that_saw_more_than_one_class_before_has_collapsed_and_one_tha
         looked(guard, **one_class)
 
 
+def test_a_guard_that_forgets_waits_anew():
+    guard = Above()
+    assert [guard.check({"x": 2}) for _ in range(3)] == [None, None, "2 is much"]
+    guard.forget()
+    assert [guard.check({"x": 2}) for _ in range(3)] == [None, None, "2 is much"]
+    fell = CertaintyCollapse("entropy_weight")
+    looked(fell, **{"target_share/road": 0.6, "target_share/car": 0.4})
+    fell.forget()
+    assert not any(looked(fell, **{"target_share/road": 0.99})), "no better days are remembered"
+
+
 def test_nothing_to_see_is_no_sign():
     teacher, adversary = UnsureTeacher(), DiscriminatorBalance("discriminator_main", 0.69)
     for guard in (PseudoLabelCollapse(), CertaintyCollapse("entropy_weight"), teacher, adversary):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from segment.adaptation.feature_norm import FeatureNormSettings
+from segment.adaptation.guards import Collapsed
 from segment.methods.maxsquare import MaxSquare, MaxSquareSettings
 from tests.method_tester import GatheredGradients, PerformedUpdate
 from tests.segment.methods.adapting import (
@@ -103,6 +104,18 @@ def test_the_network_becomes_surer_of_the_target():
 
 def test_a_collapse_on_the_target_is_seen_and_named():
     assert_a_collapse_is_named(maxsquare(), two_domains(), "certainty_weight")
+
+
+def test_a_collapse_is_seen_across_a_resume():
+    """Five looks before it and five after it make the ten that it takes, if the class shares were healthy before."""
+    healthy, fallen = {"target_share/0": 0.6, "target_share/1": 0.4}, {"target_share/0": 0.99, "target_share/1": 0.01}
+    resumed = maxsquare()
+    resumed.recall([healthy, *[fallen] * 5])
+    assert [resumed.warnings(fallen) for _ in range(4)] == [[]] * 4
+    with pytest.raises(Collapsed, match="lower certainty_weight"):
+        resumed.warnings(fallen)
+    resumed.recall([])
+    assert [resumed.warnings(fallen) for _ in range(20)] == [[]] * 20
 
 
 def test_parts_of_a_batch_have_the_gradients_of_the_whole():
