@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from pipelines.declared import names_in
-from segment.settings import OneOf
+from segment.settings import Later, OneOf
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -57,6 +57,14 @@ class Settings(BaseModel):
             if isinstance(value, bool) and name in cls.model_fields and cls.model_fields[name].annotation is not bool:
                 raise ValueError(f"{name} is a setting that is not true or false, got {str(value).lower()}")
         return values
+
+
+def decisive(settings: Settings) -> dict[str, Any]:
+    """What of settings decides an outcome, as JSON: all but those that came `Later` and are at their defaults."""
+    fields = type(settings).model_fields.items()
+    later = [name for name, field in fields if any(isinstance(word, Later) for word in field.metadata)]
+    unused = {name for name in later if getattr(settings, name) == type(settings).model_fields[name].default}
+    return settings.model_dump(mode="json", exclude=unused)
 
 
 def model_of(declared: type, name: str, base: type[Settings] = Settings, **more: Any) -> type[Settings]:

@@ -35,7 +35,7 @@ class OneOf:
 class Later:
     """Says, in an annotation, that a setting came when there were runs without it: at its default it changes nothing.
 
-    What such a run is known by stays the same; see `SegmenterSettings.identity`.
+    What such a run is known by stays the same: the setting is left out of that.
     """
 
 

@@ -14,9 +14,10 @@ from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoin
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
 from pipelines.experiment.segmenters import NO_FILES
-from pipelines.experiment.teachers import teachers_checkpoint, teachers_pairs
+from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
 from pipelines.experiment.translators import PACKAGED, UNGUIDED, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
+from pipelines.settings import decisive
 
 OF_TARGET = {"target", "labelled_target", "style", "adaptation"}
 """The frames of a stage that come from the target's sets."""
@@ -28,7 +29,7 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
     inputs = {
         "stage": "translator",
         "seed": seed,
-        "settings": settings.model_dump(mode="json"),
+        "settings": decisive(settings),
         "frames": _translator_frames(workspace, seed),
     }
     if settings.initial == UNGUIDED:
@@ -72,7 +73,8 @@ def unusable(**sets: Sequence[FrameSet]) -> dict[str, Any]:
 
 
 def _teacher_inputs(workspace: Workspace, seed: int, inputs: dict[str, Any]) -> dict[str, Any]:
-    """What a student adds to a translator's inputs: its teacher, and the segmenter by which real patches are found.
+    """What a student adds to a translator's inputs: its teacher, the generator whose features it imitates, and the
+    segmenter by which real patches are found.
 
     A teacher that is a translator counts by its checkpoint and how it translates; its frames follow from these.
     """
@@ -80,6 +82,8 @@ def _teacher_inputs(workspace: Workspace, seed: int, inputs: dict[str, Any]) -> 
     checkpoint = teachers_checkpoint(workspace)
     if checkpoint is None:
         inputs["settings"]["teacher"] = workspace.sets.fingerprint(teachers_pairs(workspace, seed).translated)
+        if settings.feature_weight > 0:
+            added["features"] = checkpoint_hash(teachers_network(workspace).checkpoint)
     else:
         inputs["settings"]["teacher"] = checkpoint_hash(checkpoint)
         added["translation"] = workspace.experiment.translation.model_dump(mode="json")

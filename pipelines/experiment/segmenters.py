@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pipelines.declared import attribute_of, names_in, settings_class, settings_of
-from pipelines.settings import Fraction, Settings, model_of
+from pipelines.settings import Fraction, Settings, decisive, model_of
 from segment.classes import CLASS_NAMES
 from segment.settings import Later
 
@@ -95,13 +95,6 @@ FeatureNorm = model_of(FEATURE_NORM, "FeatureNorm")
 
 class Adaptation(Settings):
     """What the models of all methods that adapt have, beside the knobs of their own."""
-
-    def identity(self) -> dict[str, Any]:
-        """What of these settings decides the outcome: all but those that came later and are at their defaults."""
-        fields = type(self).model_fields.items()
-        later = [name for name, field in fields if any(isinstance(word, Later) for word in field.metadata)]
-        unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(mode="json", exclude=unused)
 
     @property
     def added_norm(self) -> FeatureNorm | None:
@@ -213,7 +206,7 @@ class SegmenterSettings(AugmentationSettings, Training):
             del values["adaptation"]
             values["method"] = "supervised"
         else:
-            values["adaptation"] = self.adaptation.identity()
+            values["adaptation"] = decisive(self.adaptation)
         if not adapts or self.initial is None:
             del values["initial"]
         del values["teachers"]  # what they are made from is among the frames' neighbours, not what they are called

@@ -3,15 +3,29 @@
 Told by what lies in the folder, without reading a tensor, for a student is known by it.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.teacher_frames import TeacherFrames, find_teacher_frames
-from pipelines.engine.checkpoint_files import resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
+from pipelines.engine.runs import read_json
 from pipelines.errors import UserError
 from pipelines.experiment.workspace import Workspace
 
 OF_A_RUN = ("config.json", "state.json")
 """What a run folder holds, or else a checkpoint."""
+MADE_BY = "translation.json"
+"""What a folder that our translator wrote tells of the checkpoint."""
+BESIDE = "translator"
+"""The run folder next to an experiment's translated frames."""
+
+
+@dataclass(frozen=True)
+class TeachersNetwork:
+    """Where the network of a teacher is, and which way it translated."""
+
+    checkpoint: Path
+    direction: str
 
 
 def teachers_checkpoint(workspace: Workspace) -> Path | None:
@@ -38,3 +52,28 @@ def teachers_pairs(workspace: Workspace, seed: int) -> TeacherFrames:
     made_here = teachers_checkpoint(workspace) is not None
     given = Path(workspace.experiment.translator.teacher).expanduser()
     return find_teacher_frames(workspace.teachers_frames(seed) if made_here else given, workspace.source)
+
+
+def teachers_network(workspace: Workspace) -> TeachersNetwork:
+    """The teacher as a network: the translator that the settings name, or the one beside the frames that they name.
+
+    A translator is beside its frames as an experiment has it, in `translator` next to them; their record says whether
+    it was this one that made them.
+
+    Raises:
+        UserError: There are only frames.
+        CheckpointError: A run folder has no checkpoint, or a damaged one.
+    """
+    checkpoint = teachers_checkpoint(workspace)
+    if checkpoint is not None:
+        return TeachersNetwork(checkpoint, "source_to_target")
+    folder = Path(workspace.experiment.translator.teacher).expanduser()
+    record, run = folder / MADE_BY, folder.absolute().parent / BESIDE
+    if record.is_file() and any((run / name).is_file() for name in OF_A_RUN):
+        made, checkpoint = read_json(record), resolve_checkpoint(run)
+        if made.get("checkpoint_sha256") == checkpoint_hash(checkpoint):
+            return TeachersNetwork(checkpoint, made["direction"])
+    raise UserError(
+        f"translator.feature_weight needs the teacher's network, and {folder} holds only its frames; name the "
+        "translator that made them as translator.teacher, or set feature_weight to 0"
+    )

@@ -11,6 +11,7 @@ from pipelines.declared import attribute_of, names_in, settings_class, settings_
 from pipelines.settings import model_of
 
 METHODS = "translate.methods.METHODS"
+ENCODING_GENERATORS = "translate.networks.ENCODING_GENERATORS"
 UNGUIDED = "unguided"
 """Value of `initial`: the same experiment's translator without guidance, trained first."""
 
@@ -189,6 +190,16 @@ class StudentSettings(_model("student", GuidedTraining)):
             raise ValueError(
                 'encoder is "translated", which learns from the student\'s own frames; name source_only, oracle, '
                 "few_labels or a run folder"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_come_of_an_encoder(self) -> Self:
+        encoding = names_in(ENCODING_GENERATORS)
+        if self.feature_weight > 0 and self.generator not in encoding:
+            raise ValueError(
+                f"feature_weight is {self.feature_weight:g} and generator {self.generator}, which has no encoder to "
+                f"compare features of; expected one of {', '.join(encoding)}, or feature_weight 0"
             )
         return self
 

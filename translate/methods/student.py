@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from segment.methods.method import Update
 from segment.networks.freezing import frozen
-from segment.settings import NonNegativeFloat, OneOf, PositiveFloat, PositiveInt
+from segment.settings import Later, NonNegativeFloat, OneOf, PositiveFloat, PositiveInt
 from translate.choices import check_divides, chosen
 from translate.guidance import Guidance
 from translate.losses import GAN_LOSSES, reconstruction
@@ -21,8 +21,10 @@ from translate.methods.one_way_training import OneWayTraining
 from translate.methods.translator_training import LearnsFrom, TranslatorTrainingSettings, adam
 from translate.networks import GENERATORS
 from translate.networks.crop_discriminator import CropDiscriminator
+from translate.networks.feature_projection import FeatureProjection
 from translate.patch_matching import RealPatches, grid_patches
 from translate.schedules import LearningRate
+from translate.teacher_features import TeacherFeatures, feature_distance, imitated_layers
 from translate.translator import ImageTranslator, evaluating
 from translate.value_range import to_signed, to_unit
 
@@ -48,6 +50,9 @@ class StudentSettings(TranslatorTrainingSettings):
     """Weight of the mean distance to the teacher's translation."""
     adversarial_weight: NonNegativeFloat = 1.0
     """Weight of what the discriminator recognises; 0 leaves it, its training and real patches out."""
+    feature_weight: Annotated[NonNegativeFloat, Later()] = 0.0
+    """Weight of the distance to the features of the teacher's generator, as GAN Compression has it (Li et al., CVPR
+    2020; 1 there); needs a teacher that is a network at hand. 0 leaves it out."""
     patch: PositiveInt = 196
     """Side of the patches that are judged and matched, in pixels; at most that of the crops."""
     patches: PositiveInt = 64
@@ -65,7 +70,8 @@ class StudentSettings(TranslatorTrainingSettings):
 
 
 class Student(OneWayTraining, ImageTranslator):
-    """A generator and a discriminator of patches; optionally real patches to be matched, and an expert that guides.
+    """A generator and a discriminator of patches; optionally real patches to be matched, an expert that guides, and the
+    teacher's generator, whose features are imitated.
 
     Differs from the authors' code: frames are cropped, not squeezed into squares; both kinds of real examples are
     for the same patches of the student; weights start, and the discriminator's loss is halved (which Adam does not
@@ -77,7 +83,11 @@ class Student(OneWayTraining, ImageTranslator):
     Settings = StudentSettings
 
     def __init__(
-        self, settings: StudentSettings, real: RealPatches | None = None, guidance: Guidance | None = None
+        self,
+        settings: StudentSettings,
+        real: RealPatches | None = None,
+        guidance: Guidance | None = None,
+        teacher: TeacherFeatures | None = None,
     ) -> None:
         """Draw all weights.
 
@@ -85,14 +95,22 @@ class Student(OneWayTraining, ImageTranslator):
             settings: All that the paper leaves to choose.
             real: The second kind of real examples; None learns from the teacher's patches alone.
             guidance: Adds an expert's losses to the generator's objective.
+            teacher: Its features are imitated, by `feature_weight`, which must be 0 without.
 
         Raises:
-            ValueError: A network or loss has an unknown name, or the real patches have another size.
+            ValueError: A network or loss has an unknown name, or the real patches have another size; or features are to
+                be imitated without a teacher, or by a generator that has no encoder.
         """
         super().__init__({"source_to_target": _generator(settings)})
         if real is not None and real.side != settings.patch:
             raise ValueError(f"Real patches have {real.side} pixels a side; the setting patch is {settings.patch}.")
+        if settings.feature_weight > 0 and teacher is None:
+            raise ValueError(
+                f"feature_weight is {settings.feature_weight:g}, and there is no teacher's generator to imitate; give "
+                "one, or set it to 0"
+            )
         self.settings, self.real, self.guidance = settings, real, guidance
+        self.teacher = teacher if settings.feature_weight > 0 else None
         self.learning_rate = LearningRate(settings.steps, settings.decay_fraction)
         self.gan_loss = chosen(GAN_LOSSES, settings.gan_loss, "GAN loss")
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
@@ -101,9 +119,17 @@ class Student(OneWayTraining, ImageTranslator):
             self.discriminator = CropDiscriminator(
                 base_channels=settings.discriminator_channels, initialisation=settings.initialisation
             )
+        self.projection, self.imitating = None, ()
+        if self.teacher is not None:
+            own = imitated_layers(self.source_to_target)
+            self.imitating = tuple(own)
+            self.projection = FeatureProjection(tuple(own.values()), self.teacher.channels, settings.initialisation)
         self.average = self.fresh_average()
 
-        self._optimizers = {"generator": adam(self.source_to_target.parameters(), settings.learning_rate)}
+        generating = [*self.source_to_target.parameters()]
+        if self.projection is not None:
+            generating += self.projection.parameters()
+        self._optimizers = {"generator": adam(generating, settings.learning_rate)}
         if self.discriminator is not None:
             self._optimizers["discriminator"] = adam(self.discriminator.parameters(), settings.learning_rate)
 
@@ -113,9 +139,11 @@ class Student(OneWayTraining, ImageTranslator):
 
     def step(self, batch: TranslatedBatch, update: Update) -> dict[str, Tensor]:
         """Translate as the teacher did, let the discriminator tell patches apart, then the generator learn. Sec. 3."""
-        fake, translated = self.source_to_target(to_signed(batch.source)), to_signed(batch.translated)
+        source, translated = to_signed(batch.source), to_signed(batch.translated)
+        fake, features = self._translate(source)
         learnt: dict[str, Tensor] = {}
         losses = {"reconstruction": self.settings.reconstruction_weight * reconstruction(fake, translated)}
+        losses |= self.imitation_losses(features, source)
 
         if self.discriminator is not None:
             judged, real = self.examples(fake, translated)
@@ -127,6 +155,24 @@ class Student(OneWayTraining, ImageTranslator):
         self.follow_with_average()
         self.steps_taken += 1
         return learnt
+
+    def _translate(self, source: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The translation, and the features that are to be like the teacher's, if any."""
+        if self.teacher is None:
+            return self.source_to_target(source), []
+        return self.source_to_target.with_features(source, self.imitating)
+
+    def imitation_losses(self, features: list[Tensor], source: Tensor) -> dict[str, Tensor]:
+        """What the generator and the projection pay for features that are not the teacher's; nothing without one.
+
+        Args:
+            features: (B, C_i, h_i, w_i) of the layers that imitate; gradients flow.
+            source: (B, 3, H, W) in [-1, 1], which they are of.
+        """
+        if self.teacher is None:
+            return {}
+        distance = feature_distance(self.projection(features), self.teacher(source))
+        return {"features": self.settings.feature_weight * distance}
 
     def examples(self, fake: Tensor, translated: Tensor) -> tuple[Tensor, Tensor]:
         """Patches to be judged, and the real ones beside them: the teacher's at the same places, then the nearest real.

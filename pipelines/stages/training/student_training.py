@@ -26,8 +26,8 @@ from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
-from pipelines.experiment.teachers import teachers_checkpoint, teachers_pairs
-from pipelines.experiment.trained import load_segmenter, settings_in
+from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
+from pipelines.experiment.trained import load_segmenter, load_translator, settings_in
 from pipelines.experiment.translators import PACKAGED, StudentSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.packaged_encoders import packaged_classifier
@@ -37,6 +37,7 @@ from segment.networks.efficientnet_lite import EfficientNetLiteClassifier
 from translate.methods import TRANSLATORS
 from translate.patch_matching import RealPatches, grid_patches
 from translate.quality.features import PooledStage
+from translate.teacher_features import TeacherFeatures
 
 PACKAGED_ENCODER = "efficientnet_lite0"
 
@@ -136,6 +137,37 @@ def real_patches(workspace: Workspace, seed: int, machine: Machine) -> RealPatch
         if note(workspace.translator(seed), "real_patches", said):
             print(f"real patches: {said}", file=sys.stderr)
     return real
+
+
+def teacher_features(workspace: Workspace, machine: Machine) -> TeacherFeatures | None:
+    """The teacher's generator, whose features the settings have imitated; None where they do not.
+
+    Raises:
+        UserError: The teacher is only a folder of frames, takes label maps, has no encoder to compare features of, or
+            takes no crops of this size.
+        CheckpointError: The teacher is damaged.
+    """
+    settings = workspace.experiment.translator
+    if settings.feature_weight == 0:
+        return None
+    found = teachers_network(workspace)
+    teacher, _ = load_translator(found.checkpoint, machine)
+    if teacher.takes != "image":
+        raise UserError(
+            f"translator.feature_weight: teacher {found.checkpoint} translates label maps and sees no frame; set it to "
+            "0"
+        )
+    generator = teacher.generator(found.direction)
+    try:
+        features = TeacherFeatures(generator)
+    except ValueError as error:
+        raise UserError(f"translator.feature_weight: teacher {found.checkpoint}: {error} Set it to 0") from error
+    if settings.crop % generator.side_multiple or settings.crop < generator.smallest_side:
+        raise UserError(
+            f"translator.crop is {settings.crop}; the teacher, whose features are imitated, takes multiples of "
+            f"{generator.side_multiple} from {generator.smallest_side} on"
+        )
+    return features
 
 
 def cut_patches(target: list[FrameSet], settings: StudentSettings) -> list[Tensor]:

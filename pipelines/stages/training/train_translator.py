@@ -21,7 +21,7 @@ from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
 from pipelines.experiment.translators import UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
-from pipelines.stages.training.student_training import real_patches, teach, translated_batches
+from pipelines.stages.training.student_training import real_patches, teach, teacher_features, translated_batches
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.training_run import TrainingJob, filled_pool, refuse_uneven_batches, train_run
 from pipelines.stages.translating.layouts import paired_batches, perceptual_loss
@@ -90,6 +90,7 @@ def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Tr
         collaborators["encoder"] = style_encoder(settings, workspace.translator(seed), machine.processes)
     if settings.learns_from == "translated":
         collaborators["real"] = real_patches(workspace, seed, machine)
+        collaborators["teacher"] = teacher_features(workspace, machine)
     method = build_translator(settings, seed, **collaborators)
     method.join(machine.processes.peers())
     if settings.initial == UNGUIDED:

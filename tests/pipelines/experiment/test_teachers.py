@@ -1,9 +1,11 @@
 """Who a student learns from is told by what lies there; what is missing is named before anything is trained."""
 
+import shutil
+
 import pytest
 
 from pipelines.errors import CheckpointError, UserError
-from pipelines.experiment.teachers import teachers_checkpoint, teachers_pairs
+from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
 
 
 @pytest.fixture
@@ -38,3 +40,19 @@ def test_what_is_not_there_is_named(student, tmp_path):
     (tmp_path / "run/config.json").write_text("{}")
     with pytest.raises(CheckpointError):
         teachers_checkpoint(student(tmp_path / "run"))
+
+
+def test_the_network_of_a_teacher_is_the_one_that_made_the_frames(student, tiny_run, tmp_path):
+    seed = tiny_run / "seed-0"
+    checkpoint = seed / "translator/checkpoints/step-00000004"
+    for teacher in (seed / "translator", seed / "translated"):
+        found = teachers_network(student(teacher))
+        assert found.checkpoint == checkpoint and found.direction == "source_to_target"
+    frames = shutil.copytree(seed / "translated", tmp_path / "there/translated")
+    with pytest.raises(UserError, match=r"feature_weight needs the teacher's network, and .*translated holds only its"):
+        teachers_network(student(frames))
+    shutil.copytree(seed / "translator", tmp_path / "there/translator")
+    assert teachers_network(student(frames)).checkpoint == tmp_path / "there/translator/checkpoints/step-00000004"
+    (frames / "translation.json").write_text('{"checkpoint_sha256": "of another"}')
+    with pytest.raises(UserError, match="or set feature_weight to 0"):
+        teachers_network(student(frames))

@@ -12,7 +12,9 @@ from translate.guidance import Guidance, GuidanceSettings
 from translate.methods import METHODS
 from translate.methods.batches import TranslatedBatch
 from translate.methods.student import Student, StudentSettings
+from translate.networks import GENERATORS
 from translate.patch_matching import RealPatches
+from translate.teacher_features import TeacherFeatures
 
 SMALL = {"steps": 10, "generator_channels": 2, "discriminator_channels": 2, "patch": 16}
 
@@ -23,9 +25,9 @@ def real_patches(count=3, side=16):
     return RealPatches(list(patches), lambda given: given.mean((2, 3)))
 
 
-def tiny(real=None, guidance=None, **settings):
+def tiny(real=None, guidance=None, teacher=None, **settings):
     torch.manual_seed(0)
-    return Student(StudentSettings(**SMALL | settings), real, guidance)
+    return Student(StudentSettings(**SMALL | settings), real, guidance, teacher)
 
 
 def batch(size=(32, 48), images=2, labels=False):
@@ -61,6 +63,47 @@ class TestStudentWithoutDiscriminator(TestStudent):
         return tiny(adversarial_weight=0)
 
 
+class Constant(nn.Module):
+    """A generator whose layers put out 2 in one channel, at half the size of its image."""
+
+    def compared_layers(self):
+        return {0: 3, 1: 1, 2: 1, 3: 1, 4: 1}
+
+    def features(self, image, layers):
+        return [torch.full((len(image), 1, image.shape[2] // 2, image.shape[3] // 2), 2.0) for _ in layers]
+
+
+def test_the_distance_to_the_teachers_features_by_hand():
+    """Projections give their bias alone: 1 in two layers, 2 in two; so ((1 - 2)^2 / 2^2 * 2 + 0 * 2) / 4, times 3."""
+    method = tiny(teacher=TeacherFeatures(Constant()), feature_weight=3)
+    for layer, bias in zip(method.projection.layers, (1.0, 1.0, 2.0, 2.0), strict=True):
+        nn.init.zeros_(layer.weight)
+        nn.init.constant_(layer.bias, bias)
+    assert method.step(batch(), LookOnly(method))["features"].item() == pytest.approx(3 * 0.125)
+
+
+def test_features_are_left_out_unless_asked_for():
+    method = tiny(teacher=teacher())
+    assert method.teacher is None and "features" not in method.step(batch(), LookOnly(method))
+    plain = tiny().state_dict()
+    imitating = tiny(teacher=teacher(), feature_weight=1.0)
+    later = {key for key in imitating.state_dict() if key.startswith("projection.")}
+    # Channels of the light U-Net of 2: 2, 4, 8, 8; of the teacher of 3: 6, 12, 12, 12. A weight and a bias each.
+    assert len(later) == 8 and imitating.state_dict()["projection.layers.2.weight"].shape == (12, 8, 1, 1)
+    assert imitating.state_dict().keys() - later == plain.keys()
+
+
+def test_the_projection_learns_with_the_generator_and_the_teacher_never():
+    given = teacher()
+    method = tiny(teacher=given, feature_weight=1.0)
+    before = {key: value.clone() for key, value in given._generator.state_dict().items()}
+    update = WatchedUpdate(method)
+    method.step(batch(), update)
+    assert update.networks()[("generator",)] == {"source_to_target", "projection"}
+    assert all(torch.equal(value, before[key]) for key, value in given._generator.state_dict().items())
+    assert not any("teacher" in key for key in method.state_dict())
+
+
 class TwoClasses(nn.Module):
     """The logits of two classes: 0, and the red of an image."""
 
@@ -78,6 +121,21 @@ class TestGuidedStudent(TestStudent):
 
     def batch(self):
         return batch(labels=True)
+
+
+def teacher(channels=3):
+    torch.manual_seed(5)
+    return TeacherFeatures(GENERATORS["resnet6"](base_channels=channels))
+
+
+class TestImitatingStudent(TestStudent):
+    def method(self):
+        return tiny(teacher=teacher(), feature_weight=1.0)
+
+
+class TestImitatingPyramid(TestStudent):
+    def method(self):
+        return tiny(teacher=teacher(), feature_weight=1.0, generator="pyramid", generator_channels=4)
 
 
 def test_is_registered():
@@ -203,6 +261,8 @@ def test_crops_that_do_not_suit_are_refused(settings, crop, message):
         (lambda: tiny(generator="resnet5"), "no network 'resnet5'"),
         (lambda: tiny(gan_loss="none"), "no GAN loss 'none'"),
         (lambda: tiny(real_patches(side=24)), "Real patches have 24 pixels a side; the setting patch is 16"),
+        (lambda: tiny(feature_weight=0.5), "feature_weight is 0.5, and there is no teacher's generator to imitate"),
+        (lambda: tiny(feature_weight=1, teacher=teacher(), generator="unet128"), "UnetGenerator has no encoder"),
         (lambda: tiny(reconstruction_weight=0), "reconstruction_weight is 0; it must be above 0"),
     ],
 )

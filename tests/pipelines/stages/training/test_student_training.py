@@ -22,6 +22,7 @@ from pipelines.stages.training.student_training import (
     open_encoder,
     real_patches,
     teach,
+    teacher_features,
     translated_batches,
 )
 from pipelines.stages.training.train_translator import train_translator
@@ -152,6 +153,39 @@ def test_imagenets_encoder_knows_patches(student, cpu):
 def test_a_student_of_its_teacher_alone_has_no_real_patches(student, cpu):
     assert real_patches(student(ALONE), 0, cpu) is None
     assert real_patches(student("translator.adversarial_weight=0"), 0, cpu) is None
+
+
+IMITATING = (ALONE, "translator.feature_weight=1")
+
+
+def test_a_teachers_features_are_imitated_and_resumed(student, session, cpu, tiny_run, tmp_path):
+    workspace = student(*IMITATING)
+    run = train_translator(workspace, 0, session)
+    assert "features" in json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert teacher_features(workspace, cpu).channels == (8, 16, 16, 16)  # of ResNet-6 of 4 channels
+    assert teacher_features(student(ALONE), cpu) is None
+    method, _ = load_translator(run, cpu)
+    assert {name for name, _ in method.named_children()} == {"source_to_target"}
+    half = student(*IMITATING, run=tmp_path / "half")
+    shutil.copytree(run, half.translator(0))
+    shutil.rmtree(half.translator(0) / "checkpoints/step-00000004")
+    (half.translator(0) / "final.json").unlink()
+    resumed = weights(train_translator(half, 0, session))
+    assert all(torch.equal(resumed[key], value) for key, value in weights(run).items())
+
+
+def test_a_student_that_imitates_is_another_and_one_that_does_not_is_the_same_as_ever(student):
+    usual, imitating = (translator_inputs(student(*settings), 0) for settings in ((ALONE,), IMITATING))
+    assert "feature_weight" not in usual["settings"] and "features" not in usual
+    assert imitating["settings"]["feature_weight"] == 1 and len(imitating["features"]) == 64
+
+
+def test_features_need_a_teacher_that_is_a_network_and_a_student_with_an_encoder(student, session, tiny_run, tmp_path):
+    frames = shutil.copytree(tiny_run / "seed-0/translated", tmp_path / "alone/translated")
+    with pytest.raises(UserError, match="feature_weight needs the teacher's network"):
+        train_translator(student(*IMITATING, teacher=frames), 0, session)
+    with pytest.raises(UserError, match="feature_weight is 1 and generator unet128, which has no encoder"):
+        student(*IMITATING, "translator.generator=unet128", "translator.crop=128", "translator.patch=16")
 
 
 def test_an_encoder_that_is_none_is_refused(student):
