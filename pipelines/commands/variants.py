@@ -10,6 +10,7 @@ from pipelines.commands.options import (
     training_options,
     training_preview_option,
 )
+from pipelines.errors import NumericalError
 
 
 @click.command()
@@ -25,7 +26,8 @@ from pipelines.commands.options import (
 def variants(request: Request, only: tuple[str, ...], dry_run: bool) -> None:
     """Which way of translating or adapting helps? Trains and evaluates every [[variant]], writes the tables.
 
-    What is finished is used as it is. The same command on several machines with one disk shares the work.
+    What is finished is used as it is. The same command on several machines with one disk shares the work. A training
+    that collapses leaves its place in the tables empty; the others go on, and the exit code is 7 in the end.
     """
     from pipelines.experiment.config import read_variants
     from pipelines.experiment.variants import open_variants
@@ -43,3 +45,6 @@ def variants(request: Request, only: tuple[str, ...], dry_run: bool) -> None:
     click.echo(markdown_table(study))
     tables, page = (written(request.workspace, suffix) for suffix in ("md", "html"))
     click.echo(f"tables: {tables}, page: {page}")
+    if study.stopped:
+        names = ", ".join(study.stopped)
+        raise NumericalError(f"no result for {names}, since training collapsed; {tables} says what to change")

@@ -58,6 +58,8 @@ class VariantStudy(Record):
 
     results: list[VariantResult]
     groups: list[list[int]] = field(default_factory=list, kw_only=True)
+    stopped: dict[str, str] = field(default_factory=dict, kw_only=True)
+    """Why there is no result, by row and seed ("dacs, seed 1"), where a training collapsed."""
 
     def names(self) -> list[str]:
         """Source-only, the variants in the order of the config, the oracle."""
@@ -162,6 +164,11 @@ class VariantStudy(Record):
         told = "; ".join(f"{', '.join(names)} from {start}" for start, names in by_start.items())
         return f"What the networks start from: {told}. Gap closed is told of those alone that start as both references."
 
+    def stopped_in_words(self) -> str:
+        """What has no result and why, as a sentence to stand below the tables; "" where all have one."""
+        told = "; ".join(f"{title_of(row)}: {why}" for row, why in self.stopped.items())
+        return f"Without a result, since training collapsed: {told}." if told else ""
+
     def budgets(self) -> list[int]:
         """The numbers of labelled target frames that were tried, ascending; all (0) last."""
         found = {result.labels for result in self.results if result.labels is not None}
@@ -197,6 +204,7 @@ def markdown_table(study: VariantStudy) -> str:
     figures = [["", *map(title_of, variants)]]
     figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
     parts = [f"Mean IoU on {study.validation}:", _table(scores), study.power_in_words()]
+    parts += filter(None, [study.stopped_in_words()])
     parts += ["IoU of each class in percent, mean over seeds:", _table(class_table(study))]
     if study.budgets():
         parts += [
@@ -221,7 +229,8 @@ def title_of(name: str) -> str:
 def score_row(study: VariantStudy, name: str) -> list[str]:
     """Title, mean IoU of every seed, mean and deviation over them, what is won over source-only, share of the gap."""
     results = {result.seed: result.mean_iou for result in study.of(name) if result.mean_iou is not None}
-    scores = [score(results[seed]) if seed in results else "not run" for seed in study.seeds()]
+    without = {seed: "collapsed" if f"{name}, seed {seed}" in study.stopped else "not run" for seed in study.seeds()}
+    scores = [score(results[seed]) if seed in results else without[seed] for seed in study.seeds()]
     gap = study.gap(name) if name not in REFERENCES else None
     mean = spread(list(results.values()))
     return [title_of(name), *scores, mean, _won(study, name), "" if gap is None else percent(gap)]

@@ -15,7 +15,7 @@ from pipelines.data.files import sha256_of, write_atomically
 from pipelines.data.manifest import MANIFEST
 from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
-from pipelines.errors import BusyError
+from pipelines.errors import BusyError, NumericalError
 from pipelines.experiment.trained import load_ensemble
 from pipelines.experiment.variants import Variants, few_labels_name
 from pipelines.experiment.workspace import Workspace
@@ -52,7 +52,8 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
     (`variants_test` on the test frames).
 
     What another process is at is left to it and asked for again later: the same command on several machines with one
-    disk shares the work, and each ends with the whole table.
+    disk shares the work, and each ends with the whole table. A training that collapses costs its own place in the table
+    and no other.
 
     Args:
         variants: The experiment and its variants.
@@ -81,11 +82,12 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
                 wanted[seed, few_labels_name(labels)] = partial(_few_labels, its, labels, seed, session)
         for name in variants.rows():
             wanted[seed, name] = partial(_run_variant, variants, name, seed, session)
-    results = measured(wanted, wait)
+    results, stopped = measured(wanted, wait)
     study = VariantStudy(
         **origin(base, session),
         settings={name: variants.named[name].experiment.model_dump(mode="json") for name in variants.rows()},
-        results=[results[row] for row in wanted],
+        results=[results[row] for row in wanted if row in results],
+        stopped={f"{name}, seed {seed}": why for (seed, name), why in stopped.items()},
         groups=[list(group) for group in base.experiment.class_groups],
     )
     write_atomically(written(base, "json"), study.to_json().encode())
@@ -101,26 +103,31 @@ def written(base: Workspace, suffix: str) -> Path:
 
 def measured(
     wanted: dict[tuple[int, str], Measurement], wait: Callable[[float], None]
-) -> dict[tuple[int, str], VariantResult]:
-    """All results, in whatever order other processes leave them to us.
+) -> tuple[dict[tuple[int, str], VariantResult], dict[tuple[int, str], str]]:
+    """All results, in whatever order other processes leave them to us; and what has none, with the reason.
 
     Args:
-        wanted: By seed and row; one that raises BusyError is asked again, after the others.
-        wait: Called with seconds where nothing is left but those.
+        wanted: By seed and row; one that raises BusyError is asked again, after the others. One that raises
+            NumericalError has no result.
+        wait: Called with seconds where nothing is left but what others are at.
     """
     results: dict[tuple[int, str], VariantResult] = {}
-    while len(results) < len(wanted):
-        before = len(results)
-        for row in [row for row in wanted if row not in results]:
+    stopped: dict[tuple[int, str], str] = {}
+    while left := [row for row in wanted if row not in results and row not in stopped]:
+        busy = 0
+        for row in left:
             try:
                 results[row] = wanted[row]()
             except BusyError as error:
+                busy += 1
                 print(f"{row[1]}, seed {row[0]}: {error}", file=sys.stderr)
-        if len(results) == before:
-            left = len(wanted) - before
-            print(f"{left} of {len(wanted)} are made by other processes; looking again soon", file=sys.stderr)
+            except NumericalError as error:
+                stopped[row] = str(error)
+                print(f"{row[1]}, seed {row[0]} has no result: {error}", file=sys.stderr)
+        if busy == len(left):
+            print(f"{busy} of {len(wanted)} are made by other processes; looking again soon", file=sys.stderr)
             wait(SECONDS_BETWEEN_LOOKS)
-    return results
+    return results, stopped
 
 
 def _reference(base: Workspace, arm: str, seed: int, session: Session) -> VariantResult:

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.commands.variants import variants
-from pipelines.errors import UserError
+from pipelines.errors import NumericalError, UserError
 
 TABLES = """
 [[variant]]
@@ -35,7 +35,7 @@ def ask(tiny_config, tmp_path, cpu):
 
 @pytest.mark.parametrize(("only", "names"), [((), ["short", "long"]), (("--only", "long"), ["long"])])
 def test_those_that_are_asked_for_are_compared(ask, played, tmp_path, only, names):
-    compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace())
+    compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace(stopped={}))
     played("pipelines.report.variants.markdown_table", "| variant |")
     run = tmp_path / "run"
     assert ask(*only) == f"| variant |\ntables: {run / 'variants.md'}, page: {run / 'variants.html'}\n"
@@ -44,7 +44,7 @@ def test_those_that_are_asked_for_are_compared(ask, played, tmp_path, only, name
 
 
 def test_on_the_test_frames_in_files_of_their_own(ask, played, tmp_path):
-    compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace())
+    compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace(stopped={}))
     played("pipelines.report.variants.markdown_table", "| variant |")
     test = '[{ reader = "toyworld", name = "last", renderer = "camera", frames = 2, size = [64, 32], seed = 9 }]'
     run = tmp_path / "run"
@@ -54,6 +54,16 @@ def test_on_the_test_frames_in_files_of_their_own(ask, played, tmp_path):
     assert [frames.name for frames in chosen.base.validation] == ["last"]
     with pytest.raises(UserError, match=r"--test: experiment tiny has no \[\[test\]\] sets; add one to its config"):
         ask("--test")
+
+
+def test_a_collapse_is_the_exit_code_after_the_tables(ask, played, tmp_path):
+    study = SimpleNamespace(stopped={"long, seed 0": "step 3: main is nan"})
+    played("pipelines.stages.comparison.compare_variants.compare_variants", study)
+    written = played("pipelines.report.variants.markdown_table", "| variant |")
+    said = rf"^no result for long, seed 0, since training collapsed; {tmp_path}/run/variants\.md says what to change$"
+    with pytest.raises(NumericalError, match=said):
+        ask()
+    assert written.given
 
 
 def test_a_name_that_is_none_is_refused_before_anything_is_trained(ask):

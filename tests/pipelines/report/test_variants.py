@@ -50,6 +50,15 @@ def test_rows_are_in_order_and_say_what_was_not_run(study):
     assert lines[7] == "| oracle | 0.500 | 0.600 | 0.550 ± 0.071 | +0.400 |  |"
 
 
+def test_a_training_that_collapsed_is_told_and_leaves_a_gap_in_its_row(study):
+    assert "Without a result" not in markdown_table(study)
+    why = {"guided_label, seed 1": "step 9: all is road; lower it", "dacs, seed 0": "step 3: main is nan"}
+    table = markdown_table(replace(study, stopped=why))
+    assert "| guided-label | 0.450 | collapsed | 0.450 | +0.350 | 87 % |" in table
+    said = "guided-label, seed 1: step 9: all is road; lower it; dacs, seed 0: step 3: main is nan."
+    assert f"Without a result, since training collapsed: {said}" in table.splitlines()
+
+
 def test_what_can_be_shown_by_hand(study):
     """Three rows have both seeds: 0.1 0.2, 0.2 0.4, 0.5 0.6, which rise by 0.1, 0.2, 0.1 and on the mean by 0.4 / 3.
 

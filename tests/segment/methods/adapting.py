@@ -27,7 +27,18 @@ def single_images(batch):
     for i in range(len(batch.target)):
         own = slice(i, i + 1)
         source = LabelledBatch(batch.source.image[own], batch.source.label_map[own])
-        yield AdaptationBatch(source, batch.target[own])
+        pseudo_label = None if batch.pseudo_label is None else batch.pseudo_label[own]
+        yield AdaptationBatch(source, batch.target[own], pseudo_label=pseudo_label)
+
+
+def draw_alike(monkeypatch):
+    """Every image has the same draws, ascending along the last axis: what processes draw for their parts differs."""
+
+    def rand(*shape, device=None):
+        shape = torch.Size(shape[0] if len(shape) == 1 else shape)
+        return torch.linspace(0, 0.99, shape[-1], device=device).expand(shape)
+
+    monkeypatch.setattr(torch, "rand", rand)
 
 
 def gradients_of(method, batch):

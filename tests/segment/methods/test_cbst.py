@@ -7,13 +7,13 @@ from segment.batches import AdaptationBatch, LabelledBatch
 from segment.classes import IGNORE_INDEX
 from segment.methods.cbst import CBST, CBSTSettings
 from tests.method_tester import PerformedUpdate, changed, snapshot
-from tests.segment.methods.adapting import TRAINING, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
-def cbst(**settings):
+def cbst(training=TRAINING, **settings):
     torch.manual_seed(0)
-    return CBST(TinySegmenter(), TRAINING, CBSTSettings(**settings))
+    return CBST(TinySegmenter(), training, CBSTSettings(**settings))
 
 
 def with_pseudo_labels(label=None):
@@ -71,3 +71,8 @@ def test_a_batch_without_pseudo_labels_is_refused():
     method = cbst().train()
     with pytest.raises(ValueError, match="holds no pseudo-labels"):
         method.step(two_domains(), PerformedUpdate(method))
+
+
+def test_parts_of_a_batch_have_the_gradients_of_the_whole():
+    """With as many sure pixels in each frame: the loss is a mean over these."""
+    assert_parts_pull_as_the_whole(cbst, with_pseudo_labels())

@@ -6,7 +6,7 @@ import torch
 from segment.inference import Ensemble
 from segment.methods.distillation import Distillation, DistillationSettings
 from tests.method_tester import PerformedUpdate, snapshot
-from tests.segment.methods.adapting import TRAINING, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, draw_alike, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
@@ -15,11 +15,11 @@ def teacher():
     return TinySegmenter().eval()
 
 
-def distillation(taught_by=None, **settings):
+def distillation(taught_by=None, training=TRAINING, **settings):
     taught_by = taught_by or teacher()
     torch.manual_seed(0)
     settings = DistillationSettings(**{"threshold": 0.4} | settings)
-    return Distillation(TinySegmenter(), TRAINING, settings, teacher=taught_by)
+    return Distillation(TinySegmenter(), training, settings, teacher=taught_by)
 
 
 class TestDistillation(SegmenterTrainingTester):
@@ -82,3 +82,10 @@ def test_the_network_comes_nearer_to_its_teacher():
     method.supervised_losses = lambda output, label_map: {"main": 0.0 * output.main.sum()}
     found = [method.step(two_domains(), PerformedUpdate(method))["imitation"].item() for _ in range(50)]
     assert found[-1] < 0.5 * found[0]
+
+
+def test_parts_of_a_batch_have_the_gradients_of_the_whole(monkeypatch):
+    """Imitation is a mean over pixels, and so is the loss on mixed frames."""
+    batch = two_domains()
+    draw_alike(monkeypatch)
+    assert_parts_pull_as_the_whole(lambda training: distillation(training=training), batch)

@@ -4,13 +4,13 @@ import torch
 
 from segment.methods.mic import MIC, MICSettings
 from tests.method_tester import PerformedUpdate
-from tests.segment.methods.adapting import TRAINING, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, draw_alike, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
-def mic(**settings):
+def mic(training=TRAINING, **settings):
     torch.manual_seed(0)
-    return MIC(TinySegmenter(), TRAINING, MICSettings(**{"threshold": 0.4, "start_step": 0, "block": 8} | settings))
+    return MIC(TinySegmenter(), training, MICSettings(**{"threshold": 0.4, "start_step": 0, "block": 8} | settings))
 
 
 class TestMIC(SegmenterTrainingTester):
@@ -55,3 +55,10 @@ def test_the_masked_loss_by_hand():
     weight[:, :4] = 1.0
     losses = method.masked_losses(torch.rand(1, 3, 8, 8), torch.zeros(1, 8, 8, dtype=torch.int64), weight)
     torch.testing.assert_close(losses["masked"], torch.tensor(1.0986123))
+
+
+def test_parts_of_a_batch_have_the_gradients_of_the_whole(monkeypatch):
+    """Mixed and masked: blocks of three columns in four are hidden."""
+    batch = two_domains()
+    draw_alike(monkeypatch)
+    assert_parts_pull_as_the_whole(lambda training: mic(training, colour_jitter=0.0, blur=0.0), batch)

@@ -125,3 +125,9 @@ def test_the_chart_says_what_intervals_were_drawn_over(study):
 def test_without_numbers_of_labels_the_section_is_left_out(study):
     plain = replace(study, results=[one for one in study.results if one.labels is None])
     assert 'id="labels"' not in render_variants(plain)
+
+
+def test_what_collapsed_is_told(study):
+    assert "Without a result" not in render_variants(study)
+    page = render_variants(replace(study, stopped={"dacs, seed 1": "step 9: all is <road>"}))
+    assert "Without a result, since training collapsed: dacs, seed 1: step 9: all is &lt;road&gt;." in page

@@ -8,7 +8,7 @@ from torch import nn
 
 from pipelines.data.ownership import hold
 from pipelines.engine.runs import RunFolder
-from pipelines.errors import BusyError, UserError
+from pipelines.errors import BusyError, NumericalError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.trained import load_segmenter
 from pipelines.experiment.variants import open_variants
@@ -194,11 +194,25 @@ def test_what_others_are_at_is_left_to_them_and_asked_for_again(capsys):
         held.pop()
 
     wanted = {(0, name): measurement(name, held) for name in "abcd"}
-    results = measured(wanted, wait)
-    assert {row: results[row] for row in wanted} == {(0, name): name for name in "abcd"}
+    results, stopped = measured(wanted, wait)
+    assert {row: results[row] for row in wanted} == {(0, name): name for name in "abcd"} and stopped == {}
     assert waits == [SECONDS_BETWEEN_LOOKS] * 2
     said = capsys.readouterr().err
     assert "b, seed 0: b is in use by another process" in said and "2 of 4 are made by other processes" in said
+
+
+def test_a_training_that_collapses_costs_its_own_place_and_no_other(capsys):
+    """And is not waited for, as what others are at is."""
+    held = {"c"}
+
+    def collapses():
+        raise NumericalError("step 9: all is road; lower the learning rate")
+
+    wanted = {(1, name): measurement(name, held) for name in "acd"} | {(1, "b"): collapses}
+    results, stopped = measured(wanted, lambda seconds: held.clear())
+    assert results == {(1, name): name for name in "acd"}
+    assert stopped == {(1, "b"): "step 9: all is road; lower the learning rate"}
+    assert "b, seed 1 has no result: step 9: all is road; lower the learning rate" in capsys.readouterr().err
 
 
 def test_a_run_that_another_process_holds_is_known_as_such(tmp_path):
