@@ -154,7 +154,7 @@ def _wording(item: Any, keys: tuple[str, ...], model: Any) -> str:
         return f"unknown key {where}: {_nearest(keys[-1], _valid_keys(item['loc'], model))}"
     if kind == "missing":
         return f"{where} is missing"
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
+    if kind in ("union_tag_not_found", "union_tag_invalid", "model_attributes_type"):
         return _wrong_kind(item, keys, model)
     prefix = f"{where}: " if where else ""
     if kind == "value_error":  # of our own validators, which say what they got
@@ -171,6 +171,9 @@ def _wrong_kind(item: Any, keys: tuple[str, ...], model: Any) -> str:
     kinds = _walk(item["loc"], model)[1]
     key = next(name for name in TELLING_APART if all(name in kind.model_fields for kind in kinds))
     tags = {tag for kind in kinds for tag in _tags(kind)}
+    if item["type"] == "model_attributes_type":
+        tag = item["input"] if item["input"] in tags else min(tags)
+        return f'{".".join(keys)}: expected a table such as {{ {key} = "{tag}" }}, got {_short(item["input"])}'
     if item["type"] == "union_tag_invalid":
         tag = item["ctx"]["tag"]
         return f"{'.'.join((*keys, key))}: {tag!r} is unknown: {_nearest(tag, tags)}"

@@ -5,6 +5,7 @@ for Semantic Segmentation", CVPR Workshops 2020 (arXiv:2004.00794). An adversary
 and beside it one of features that knows classes: of their means (FCSA), or of every place (CSA).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +30,9 @@ from segment.networks.output_discriminator import OutputDiscriminator
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 from segment.networks.semantic_discriminator import SemanticDiscriminator
 from segment.settings import NonNegativeFloat, PositiveFloat, PositiveInt, check_settings
+
+CLASSES_ALONE = 2 * math.log(2)
+"""What a discriminator of features pays that knows every class and no domain: log 2 in each domain."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class ASS(SegmenterTraining):
         if settings.semantic_adversary != "none":
             widths = network.feature_channels(), self.number_of_classes, settings.semantic_channels
             self.discriminators["features"] = SemanticDiscriminator(*widths)
+        if settings.semantic_adversary == "csa":  # of "fcsa" the loss is a sum over the classes that a batch shows
+            self.guards.append(DiscriminatorBalance("semantic_discriminator", CLASSES_ALONE))
         rate = settings.discriminator_learning_rate
         self._optimizers["discriminators"] = Adam(self.discriminators.parameters(), lr=rate, betas=(0.9, 0.99))
 

@@ -48,7 +48,8 @@ class SelfTrainingSettings:
     """What of a source frame is pasted over a target frame: half of its "classes" (ClassMix) or a "rectangle" of half
     its area (CutMix)."""
     teacher_decay: Decay = 0.99
-    """Decay of the moving average that labels the target; 0.999 in DAFormer and MIC."""
+    """Decay of the moving average that labels the target; 0.999 in DAFormer and MIC. At update n it is at most
+    (1 + n) / (10 + n), in the papers' codes n / (n + 1)."""
     threshold: Fraction = 0.968
     """Pseudo-labels weigh by the share of a frame's target pixels whose best class is at least so likely. A small
     network is seldom so sure: where the log's `pseudo_weight` stays near 0, lower it."""

@@ -2,6 +2,7 @@
 out.
 """
 
+import copy
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -245,21 +246,25 @@ def _consistent(workspace: Workspace, seed: int, sets: list[FrameSet]) -> tuple[
     return list(kept), {"translated": np.concatenate(weights)}
 
 
-def refuse_single_images(settings: SegmenterSettings, processes: Processes = ALONE) -> None:
-    """UserError if batches of one image are asked for that the network cannot normalise."""
+def refuse_single_images(
+    settings: SegmenterSettings, processes: Processes = ALONE, teacher: Segmenter | None = None
+) -> None:
+    """UserError if batches of one image are asked for that the network, or a teacher that learns, cannot normalise."""
     normalised_together = settings.batch if settings.batch_norm == "synced" else len(processes.share_of(settings.batch))
     if normalised_together > 1 or settings.batch_norm == "frozen":
         return
     width, height = settings.crop
-    refusal = refusal_of_single_images(NETWORKS[settings.network], height, width)
+    build = NETWORKS[settings.network] if teacher is None else lambda: copy.deepcopy(teacher)
+    refusal = refusal_of_single_images(build, height, width)
     if refusal is None:
         return
     count, remedy = processes.world_size, 'segmenter.batch_norm to "frozen"'
     each = ""
     if count > 1:
         each, remedy = f", one image for each of {count} processes", f'segmenter.batch_norm to "synced", {remedy}'
+    who = settings.network if teacher is None else "the network of segmenter.teachers"
     raise UserError(
-        f"segmenter.batch is {count}{each}, with which {settings.network} cannot train ({refusal.split('. ')[0]}); set "
+        f"segmenter.batch is {count}{each}, with which {who} cannot train ({refusal.split('. ')[0]}); set "
         f"segmenter.batch to {2 * count} or more, or {remedy}"
     )
 
@@ -288,7 +293,7 @@ def starting_segmenter(
     if method.takes_teacher and method.learns_from != "pseudo_labels":
         runs = [_run_of(workspace, seed, one) for one in settings.teachers]
         teacher["teacher"] = load_ensemble(runs, machine).network
-    return build_segmenter(
+    training = build_segmenter(
         settings,
         network,
         **teacher,
@@ -297,6 +302,10 @@ def starting_segmenter(
         augmentation=augmentation_on_device(settings),
         encoder_from_imagenet=settings.initial is None and settings.encoder_weights is not None,
     )
+    for one in teacher.values():
+        if any(parameter.requires_grad for parameter in one.parameters()):  # the method has it learn
+            refuse_single_images(settings, processes, one)
+    return training
 
 
 def _is_finished(run: Path) -> bool:

@@ -182,6 +182,17 @@ def test_the_network_learns_to_deceive_by_class(adversary):
     assert all(parameter.grad is None for parameter in judge.parameters())
 
 
+@pytest.mark.parametrize(("loss", "said"), [(1.386, "cannot tell the domains apart"), (0.02, "has won"), (1.2, None)])
+def test_a_semantic_discriminator_that_has_won_or_knows_classes_alone_is_told_of(loss, said):
+    """Guessing the domain costs log 2 in each, 1.386 in both; of means of classes it depends on how many there are."""
+    heard = {}
+    for adversary in ("csa", "fcsa"):
+        method = ass(semantic_adversary=adversary)
+        heard[adversary] = [method.warnings({"semantic_discriminator": loss}) for _ in range(30)]
+    assert heard["csa"][:-1] == [[]] * 29 and heard["fcsa"] == [[]] * 30
+    assert said in heard["csa"][-1][0] if said else heard["csa"][-1] == []
+
+
 def test_parts_of_a_batch_have_the_gradients_of_the_whole():
     """What several processes learn together, with no normalisation in the way."""
     training = dataclasses.replace(TRAINING, batch_norm="frozen")

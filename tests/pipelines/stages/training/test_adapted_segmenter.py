@@ -179,6 +179,21 @@ def test_several_teachers_teach_as_one(make_workspace, cpu, tmp_path):
     torch.testing.assert_close(teacher(image).softmax(1), (said[0] + said[1]) / 2)
 
 
+def test_a_teacher_that_learns_is_refused_batches_of_one_and_one_that_only_teaches_is_not(make_workspace, cpu):
+    """DDRNet pools globally and normalises what it pools; the FPN, which is taught, does not."""
+    alone = ("segmenter.network=fpn_efficientnet_lite0", "segmenter.batch=1")
+    taught = train_segmenter(make_workspace(*FROM_SOURCE), 0, "source_only", Session(cpu))
+
+    def begun(method):
+        named = (f'segmenter.adaptation={{method = "{method}"}}', f'segmenter.teachers=["{taught}"]')
+        workspace = make_workspace(*FROM_SOURCE, *alone, *named)
+        return starting_segmenter(workspace, 0, "translated", None, cpu)
+
+    assert begun("distillation").settings.threshold == 0.9
+    with pytest.raises(UserError, match=r"batch is 1, with which the network of segmenter\.teachers cannot train"):
+        begun("duda")
+
+
 def test_a_start_from_a_published_network_keeps_its_input(make_workspace, cpu, tmp_path):
     """What its weights were made for goes along, into the checkpoints of the new training too."""
     name = make_workspace().experiment.segmenter.network
