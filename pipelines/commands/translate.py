@@ -39,8 +39,13 @@ def translate_experiment_command(request: Request) -> None:
 @translate.command("distill")
 @click.option("--sequence", is_flag=True, help="Frames are a video in name order: also measure flicker.")
 @click.option("--segmenters", is_flag=True, help="Also train the segmenter on the frames of each, and evaluate it.")
+@click.option(
+    "--real-to-sim",
+    is_flag=True,
+    help="Also train a student of the way back, and evaluate the source-only segmenter behind it.",
+)
 @on_experiment(seed_option, training_options)
-def translate_distill(request: Request, sequence: bool, segmenters: bool) -> None:
+def translate_distill(request: Request, sequence: bool, segmenters: bool, real_to_sim: bool) -> None:
     """Train an experiment's light student, the table [student], and hold it beside its teacher, the translator.
 
     Whatever is missing is made: the translator, its frames, the student, its frames, the audits of both. The table, and
@@ -49,7 +54,7 @@ def translate_distill(request: Request, sequence: bool, segmenters: bool) -> Non
     from pipelines.report.student import markdown_table
     from pipelines.stages.comparison.distill import PAGE, Wanted, distill
 
-    study = distill(request.workspace, request.seed, request.session, Wanted(sequence, segmenters))
+    study = distill(request.workspace, request.seed, request.session, Wanted(sequence, segmenters, real_to_sim))
     click.echo(markdown_table(study))
     click.echo(f"page: {request.workspace.student(request.seed).stage_one / PAGE}")
 

@@ -66,7 +66,7 @@ def teachers_network(workspace: Workspace) -> TeachersNetwork:
     """
     checkpoint = teachers_checkpoint(workspace)
     if checkpoint is not None:
-        return TeachersNetwork(checkpoint, "source_to_target")
+        return TeachersNetwork(checkpoint, workspace.experiment.translator.teacher_direction)
     folder = Path(workspace.experiment.translator.teacher).expanduser()
     record, run = folder / MADE_BY, folder.absolute().parent / BESIDE
     if record.is_file() and any((run / name).is_file() for name in OF_A_RUN):

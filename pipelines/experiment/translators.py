@@ -9,6 +9,8 @@ from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, fiel
 
 from pipelines.declared import attribute_of, names_in, settings_class, settings_of
 from pipelines.settings import model_of
+from segment.settings import Later
+from translate.choices import Direction
 
 METHODS = "translate.methods.METHODS"
 ENCODING_GENERATORS = "translate.networks.ENCODING_GENERATORS"
@@ -167,6 +169,9 @@ class StudentSettings(_model("student", GuidedTraining)):
     teacher: str = ""
     """What made the frames to learn from: a translator's run folder or checkpoint, an earlier variant, or a folder of
     translated frames of the source's names, ours or another tool's. Left out in [student]: the experiment's own."""
+    teacher_direction: Annotated[Direction, Later()] = "source_to_target"
+    """Which way it goes, of a teacher that is a translator: "target_to_source" of one that was trained with source and
+    target the other way round, so that a student brings real frames to a simulator's looks."""
     height: PositiveInt = 512
     """Frames are brought to this height before cropping."""
     crop: Annotated[int, Field(ge=24, multiple_of=4)] = 512

@@ -7,6 +7,7 @@ RUN/seed-S/pseudo_labels/    what the teachers of an adapted arm say of the targ
 RUN/seed-S/ARM/              run folder of a segmenter; ARM is source_only, translated_net, oracle or few_labels
 RUN/seed-S/teacher/          the source frames as a student's teacher translates them, where they are not there already
 RUN/student/                 translator, translated frames and net of the student that learns from the translator above
+RUN/student/target_to_source/    the student of its way back, and what it learns from
 RUN/unguided/                translator and translated net without guidance, where the guided ones build on them
 RUN/results.json results.md report.html features.json features.html
 RUN/variants/NAME/           of each variant: translator, translated frames, translated net; what is the same is shared
@@ -213,6 +214,30 @@ class Workspace:
         translator = self.experiment.student.model_copy(update={"teacher": teacher})
         experiment = self.experiment.model_copy(update={"translator": translator, "student": None})
         return self.beside(experiment, self.stage_one / STUDENT, self.shared)
+
+    def student_back(self, seed: int) -> "Workspace":
+        """A student of the translator's way from target to source: this experiment with its sets the other way round.
+
+        Nothing guides it, for target labels are few or none. An arm by whose features real patches are found is that of
+        this experiment, trained already: there it would be another.
+
+        Raises:
+            UserError: The experiment has no [student].
+        """
+        there = self.student(seed)
+        settings = there.experiment.translator.unguided()
+        encoder = settings.encoder
+        changed = {
+            "teacher": str(self.translator(seed).absolute()),
+            "teacher_direction": "target_to_source",
+            "encoder": str(self.segmenter(seed, encoder).absolute()) if encoder in ARMS else encoder,
+        }
+        swapped = {
+            "translator": settings.model_copy(update=changed),
+            "source": self.experiment.target,
+            "target": self.experiment.source,
+        }
+        return self.beside(there.experiment.model_copy(update=swapped), there.run / "target_to_source", self.shared)
 
     def teachers_frames(self, seed: int) -> Path:
         """Where a student's teacher, given as a translator, translates the source frames to."""

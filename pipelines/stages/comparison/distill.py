@@ -18,6 +18,7 @@ from pipelines.report.pages.student_page import Beside, write_student_page
 from pipelines.report.student import SPEED, Measure, StudentStudy, markdown_table
 from pipelines.runtimes.acceleration import accelerated
 from pipelines.stages.comparison.origin import origin
+from pipelines.stages.comparison.real_to_sim import measure_real_to_sim, refuse_one_way
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
 from pipelines.stages.quality.translated_pairs import load_expert
@@ -46,6 +47,8 @@ class Wanted:
     """Frames are a video in name order: flicker."""
     segmenters: bool = False
     """Train stage two on the frames of each, and evaluate it."""
+    real_to_sim: bool = False
+    """Train a student of the way back, too, and evaluate the source-only network behind teacher and student."""
 
 
 def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = Wanted()) -> StudentStudy:
@@ -61,9 +64,11 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
         The record, which is `student.json`, `.md` and `.html` in RUN/student too.
 
     Raises:
-        UserError: The experiment has no [student].
+        UserError: The experiment has no [student]; or a translator of one way, and the way back is wanted.
     """
     its = workspace.student(seed)
+    if wanted.real_to_sim:
+        refuse_one_way(workspace)
     both = {"teacher": workspace, "student": its}
     for one in both.values():
         train_translator(one, seed, session)
@@ -84,6 +89,8 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
     measures = [*_cost(both, seed, session), *_quality(figures)]
     if scores:
         measures.append(Measure("mIoU of stage two", "higher", scores))
+    if wanted.real_to_sim:
+        measures += measure_real_to_sim(workspace, seed, session)
     study = StudentStudy(
         **origin(workspace, session),
         settings=workspace.experiment.model_dump(mode="json"),

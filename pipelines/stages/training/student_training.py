@@ -51,7 +51,8 @@ def teach(workspace: Workspace, seed: int, session: Session) -> None:
     checkpoint = teachers_checkpoint(workspace)
     folder = workspace.teachers_frames(seed)
     if checkpoint is not None and session.machine.processes.world_size == 1:
-        options = TranslationOptions(height=workspace.experiment.translation.height)
+        direction = workspace.experiment.translator.teacher_direction
+        options = TranslationOptions(direction=direction, height=workspace.experiment.translation.height)
         of_layouts = TRANSLATORS[settings_in(checkpoint, "translator")["method"]].takes == "label_map"
         frames = workspace.labelled_source if of_layouts else workspace.source
         run_translation(checkpoint, plan_sets(frames, folder), folder, options, session)
