@@ -6,6 +6,7 @@ What decides an outcome (`experiment/identity.py`) needs no more of a checkpoint
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,34 @@ FILES = ("method.safetensors", "optimizers.safetensors", "state.json")
 """What every checkpoint is made of; the manifest has a hash of each."""
 FORMAT = 1
 """The format of `state.json`; raised when a reader of an older version could go wrong."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which checkpoints of a run are kept: the `newest` so many, and for ever those after `every` so many steps.
+
+    The state before the first step is none of the latter.
+    """
+
+    newest: int = 2
+    every: int | None = None
+
+    def dropped(self, folder: Path, intact: Path) -> list[Path]:
+        """The checkpoints of a folder that need not be kept.
+
+        Args:
+            folder: Of checkpoints.
+            intact: One that is known to be whole. Only older ones are dropped: what is newer may be damaged, and would
+                count in the place of what can be used.
+        """
+        older = [one for one in list_checkpoints(folder) if step_of(one) < step_of(intact)]
+        return [one for one in older[self.newest - 1 :] if not self._is_archived(step_of(one))]
+
+    def _is_archived(self, step: int) -> bool:
+        return self.every is not None and step > 0 and step % self.every == 0
+
+
+NEWEST_TWO = Retention()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -22,14 +22,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipelines.data.files import sha256_of, storage_errors, sync_folder
-from pipelines.engine.checkpoint_files import FORMAT, list_checkpoints, read_state
+from pipelines.engine.checkpoint_files import FORMAT, NEWEST_TWO, Retention, read_state
 from pipelines.errors import CheckpointError, NumericalError
 
-KEEP = 2
 
-
-def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizers: dict[str, Optimizer], about: dict) -> Path:
-    """Write `folder/step-N/` atomically and drop all but the newest two.
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    method: nn.Module,
+    optimizers: dict[str, Optimizer],
+    about: dict,
+    retention: Retention = NEWEST_TWO,
+) -> Path:
+    """Write `folder/step-N/` atomically and drop the older ones that need not be kept.
 
     Args:
         folder: The run's `checkpoints/` folder.
@@ -37,6 +42,7 @@ def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizers: dict
         method: Its `state_dict()` is saved whole.
         optimizers: By name; their tensors and scalars are saved.
         about: What a reader needs to rebuild the networks: stage, method and its settings.
+        retention: Which are kept.
 
     Raises:
         StorageError: The disk is full or cannot be written; the former checkpoints are untouched.
@@ -57,12 +63,12 @@ def save_checkpoint(folder: Path, step: int, method: nn.Module, optimizers: dict
             sync_folder(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        _drop_old(folder)
+        drop_old(folder, target, retention)
     return target
 
 
 def sweep_checkpoints(folder: Path) -> None:
-    """Remove what a killed process left: half-written checkpoints, and old ones that it had no time to drop.
+    """Remove what a killed process left half-written, or half-removed.
 
     Only for the process that holds the run: what another one is writing would be swept too.
     """
@@ -71,12 +77,17 @@ def sweep_checkpoints(folder: Path) -> None:
     with storage_errors(folder):
         for part in folder.glob(".*.part"):
             shutil.rmtree(part)
-        _drop_old(folder)
 
 
-def _drop_old(folder: Path) -> None:
-    for old in list_checkpoints(folder)[KEEP:]:
-        _drop(old)
+def drop_old(folder: Path, intact: Path, retention: Retention) -> None:
+    """Drop the checkpoints that need not be kept, all older than one that is known to be whole.
+
+    Raises:
+        StorageError: The disk cannot be written.
+    """
+    with storage_errors(folder):
+        for old in retention.dropped(folder, intact):
+            _drop(old)
 
 
 def _drop(checkpoint: Path) -> None:

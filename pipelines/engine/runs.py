@@ -20,8 +20,8 @@ from torch.optim import Optimizer
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.ownership import as_json, differing, hold, read_plan, set_aside, sweep
 from pipelines.engine.capabilities import capabilities
-from pipelines.engine.checkpoint_files import checkpoint_hash, newest_checkpoint, step_of
-from pipelines.engine.checkpoints import save_checkpoint, sweep_checkpoints
+from pipelines.engine.checkpoint_files import NEWEST_TWO, Retention, checkpoint_hash, newest_checkpoint, step_of
+from pipelines.engine.checkpoints import drop_old, save_checkpoint, sweep_checkpoints
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.previews import write_preview
 from pipelines.engine.processes import Processes
@@ -39,10 +39,17 @@ class RunFolder:
         path: The folder; made if absent.
         config: Everything that decides the outcome, JSON-like. A folder made with another config is refused.
         restart: Set a folder of another config aside (renamed, nothing deleted) instead of refusing it.
+        retention: Which checkpoints are kept.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], restart: bool = False) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        config: dict[str, Any],
+        restart: bool = False,
+        retention: Retention = NEWEST_TWO,
+    ) -> None:
+        self.path, self.retention = path, retention
         self.config = as_json(config)
         self._lock = self._held()
         try:
@@ -132,19 +139,23 @@ class RunFolder:
         """Write the checkpoint of a step, and before it what was logged: it must not outlive the rows before it."""
         for log in logs:
             os.fsync(log.fileno())
-        save_checkpoint(self.checkpoints, step, method, optimizers, about)
+        save_checkpoint(self.checkpoints, step, method, optimizers, about, self.retention)
 
     def preview(self, step: int, images: dict[str, Tensor]) -> None:
         """Write the pictures of a step; see `previews.write_preview`."""
         write_preview(self.path / "previews" / f"step-{step:08d}.jpg", images)
 
     def finish(self) -> None:
-        """Write `final.json`, which names the last checkpoint and its hash: the run is complete."""
+        """Write `final.json`, which names the last checkpoint and its hash: the run is complete.
+
+        A run that was so already is left as it is, whatever retention it was opened with.
+        """
         checkpoint = self.newest()
         if checkpoint is None:
             raise UserError(f"{self.path} holds no checkpoint; run the command again")
         final = {"checkpoint": f"checkpoints/{checkpoint.name}", "sha256": checkpoint_hash(checkpoint)}
         if not (self.path / "final.json").exists() or read_json(self.path / "final.json") != final:
+            drop_old(self.checkpoints, checkpoint, self.retention)  # a kill may have left no time for it
             write_json(self.path / "final.json", final)
 
     def close(self) -> None:
@@ -220,13 +231,19 @@ class FollowedRun(RunFolder):
         """Nothing is held."""
 
 
-def open_run(path: Path, config: dict[str, Any], restart: bool, processes: Processes) -> RunFolder:
+def open_run(
+    path: Path,
+    config: dict[str, Any],
+    restart: bool,
+    processes: Processes,
+    retention: Retention = NEWEST_TWO,
+) -> RunFolder:
     """The run folder in the process that leads; in others, once it is made and found to be of this config, followed.
 
     Raises:
         UserError: The folder is of another config, or in use.
     """
-    run = RunFolder(path, config, restart) if processes.leads else FollowedRun(path, config)
+    run = RunFolder(path, config, restart, retention) if processes.leads else FollowedRun(path, config)
     processes.wait()
     return run
 

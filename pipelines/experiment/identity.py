@@ -13,6 +13,7 @@ from pipelines.data.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
+from pipelines.experiment.saving import RETENTION
 from pipelines.experiment.segmenters import NO_FILES
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
 from pipelines.experiment.translators import PACKAGED, UNGUIDED, GuidanceSettings
@@ -29,7 +30,7 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
     inputs = {
         "stage": "translator",
         "seed": seed,
-        "settings": decisive(settings),
+        "settings": {key: value for key, value in decisive(settings).items() if key not in RETENTION},
         "frames": _translator_frames(workspace, seed),
     }
     if settings.initial == UNGUIDED:

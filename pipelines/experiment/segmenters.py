@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pipelines.declared import attribute_of, names_in, settings_class, settings_of
+from pipelines.experiment.saving import RETENTION, Saving
 from pipelines.settings import Fraction, Settings, decisive, model_of
 from segment.classes import CLASS_NAMES
 from segment.settings import Later
@@ -126,7 +127,7 @@ ADAPTATIONS: dict[str, type[Adaptation]] = {
 AnyAdaptationSettings = Annotated[Union[tuple(ADAPTATIONS.values())], Discriminator("method")]  # noqa: UP007
 
 
-class SegmenterSettings(AugmentationSettings, Training):
+class SegmenterSettings(AugmentationSettings, Training, Saving):
     """Stage two's training; the same for every arm of a comparison but for the frames, and for who adapts."""
 
     network: NetworkName = "ddrnet23_slim"
@@ -170,8 +171,6 @@ class SegmenterSettings(AugmentationSettings, Training):
     absent: use all."""
     weigh_by_consistency: bool = False
     """Draw translated frames in proportion to that score."""
-    checkpoint_every: PositiveInt = 500
-    preview_every: PositiveInt = 250
 
     @model_validator(mode="before")
     @classmethod
@@ -201,7 +200,7 @@ class SegmenterSettings(AugmentationSettings, Training):
         Args:
             adapts: Whether the arm is one that adapts; to the others it is all the same how.
         """
-        values = self.model_dump(mode="json")
+        values = self.model_dump(mode="json", exclude=RETENTION)
         if not adapts or self.adaptation is None:
             del values["adaptation"]
             values["method"] = "supervised"

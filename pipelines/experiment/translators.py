@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, Union
 from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, field_validator, model_validator
 
 from pipelines.declared import attribute_of, names_in, settings_class, settings_of
+from pipelines.experiment.saving import Saving
 from pipelines.settings import model_of
 from segment.settings import Later
 from translate.choices import Direction
@@ -35,7 +36,7 @@ class GuidanceSettings(Guidance):
     segmenter's run folder or checkpoint. `translated` learns from the translator without guidance."""
 
 
-class TranslatorTraining(Training):
+class TranslatorTraining(Training, Saving):
     """What every method of stage one is told about its training."""
 
     batch: PositiveInt = 1
@@ -50,8 +51,6 @@ class TranslatorTraining(Training):
     initial: str | None = None
     """Begin with the weights of this translator (run folder or checkpoint) instead of random ones; "unguided" for the
     same experiment's translator without guidance, trained first where it is missing."""
-    checkpoint_every: PositiveInt = 500
-    preview_every: PositiveInt = 250
 
     @model_validator(mode="after")
     def _ordered_scale(self) -> Self:

@@ -14,6 +14,7 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import RunFolder, open_run, read_json, write_json
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
+from pipelines.experiment.saving import RETENTION
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.translators import TranslatorTraining
 from pipelines.progress import Progress
@@ -56,7 +57,7 @@ def train_run(job: TrainingJob, session: Session) -> Path:
     inputs, settings = job.inputs, job.settings
     machine, processes = session.machine.for_training(), session.machine.processes
     processes.refuse_difference([inputs, machine.device.type, machine.precision])
-    run = open_run(job.run, inputs, session.restart, processes)
+    run = open_run(job.run, inputs, session.restart, processes, settings.retention)
     try:
         if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
             machine = resuming_machine(run, session.machine)
@@ -68,7 +69,8 @@ def train_run(job: TrainingJob, session: Session) -> Path:
                 preview_every=settings.preview_every,
             )
             method = job.build()
-            about = {"stage": inputs["stage"], "settings": settings.model_dump(mode="json")} | job.describe(method)
+            told = settings.model_dump(mode="json", exclude=RETENTION)
+            about = {"stage": inputs["stage"], "settings": told} | job.describe(method)
             # Only now: what is wrong with the frames is to be the one line that is said.
             print(f"{job.title}: {describe_machine(machine)} ({capabilities()})", file=processes.stderr())
             train(

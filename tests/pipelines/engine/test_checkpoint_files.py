@@ -8,12 +8,14 @@ import pytest
 from pipelines.data.files import sha256_of
 from pipelines.engine.checkpoint_files import (
     FORMAT,
+    Retention,
     checkpoint_hash,
     list_checkpoints,
     newest_checkpoint,
     read_hashes,
     read_state,
     resolve_checkpoint,
+    step_of,
     verify_checkpoint,
 )
 from pipelines.errors import CheckpointError
@@ -138,3 +140,32 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, content):
         path.write_bytes(os.urandom(100))
     with pytest.raises(CheckpointError, match=r"step-"):
         resolve_checkpoint(path)
+
+
+# --- what is kept -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("retention", "kept"),
+    [
+        (Retention(), [5, 6]),
+        (Retention(newest=1), [6]),
+        (Retention(newest=9), [0, 1, 2, 3, 4, 5, 6]),
+        (Retention(newest=1, every=2), [2, 4, 6]),  # the state before the first step is no second step
+        (Retention(newest=3, every=3), [3, 4, 5, 6]),
+        (Retention(newest=2, every=100), [5, 6]),
+    ],
+)
+def test_the_newest_and_every_nth_are_kept(tmp_path, retention, kept):
+    for step in range(7):
+        (tmp_path / f"step-{step:08d}").mkdir()
+    dropped = retention.dropped(tmp_path, tmp_path / "step-00000006")
+    assert sorted(set(range(7)) - set(map(step_of, dropped))) == kept
+
+
+def test_a_checkpoint_that_may_be_damaged_takes_no_place_of_one_that_is_not(tmp_path):
+    """Training went back from 8 and 9, which are damaged, to 5, and has come to 6."""
+    for step in (4, 5, 6, 8, 9):
+        (tmp_path / f"step-{step:08d}").mkdir()
+    dropped = Retention(newest=2).dropped(tmp_path, tmp_path / "step-00000006")
+    assert [path.name for path in dropped] == ["step-00000004"]

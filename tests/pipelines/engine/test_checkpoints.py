@@ -158,7 +158,6 @@ def test_what_killed_processes_left_is_swept_up(tmp_path):
     for leftover in (".step-00000003.17.part", ".step-00000000-dropped.17.part"):
         (tmp_path / leftover).mkdir()
         (tmp_path / leftover / "method.safetensors").write_bytes(b"half")
-    (tmp_path / "step-00000000").mkdir()
     sweep_checkpoints(tmp_path)
     sweep_checkpoints(tmp_path / "missing")
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == kept

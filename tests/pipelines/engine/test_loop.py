@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from pipelines.engine.checkpoint_files import Retention, list_checkpoints, step_of
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import PerformedUpdate, Schedule, headline, train
 from pipelines.engine.runs import RunFolder
@@ -78,6 +79,24 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, caps
     assert said in capsys.readouterr().err
     last = "checkpoints/step-00000006/manifest.json"
     assert (tmp_path / "run" / last).read_bytes() == (tmp_path / "whole" / last).read_bytes()
+
+
+def test_training_goes_back_to_a_checkpoint_that_was_kept_for_ever(tmp_path, capsys):
+    """Of 0, 2, 4, 6 and 8 those that 4 divides are kept, and the newest; 8 and 6 are damaged when it begins again."""
+    retention = Retention(newest=2, every=4)
+    run_to(tmp_path / "whole", steps=10, retention=retention)
+    with pytest.raises(MemoryError):
+        run_to(tmp_path / "run", steps=10, stream=at_step(9, run_out_of_memory), retention=retention)
+    checkpoints = {step_of(path): path for path in list_checkpoints(tmp_path / "run/checkpoints")}
+    assert list(checkpoints) == [8, 6, 4]
+    for step in (8, 6):
+        (checkpoints[step] / "optimizers.safetensors").write_bytes(b"")
+    capsys.readouterr()
+    run_to(tmp_path / "run", steps=10, retention=retention)
+    assert capsys.readouterr().err.count("going on from step 4") == 2
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
+    kept = [path.name for path in list_checkpoints(tmp_path / "run/checkpoints")]
+    assert kept == ["step-00000010", "step-00000008", "step-00000004"]
 
 
 def test_the_stream_is_closed_however_training_ends(tmp_path):

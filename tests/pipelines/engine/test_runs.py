@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from pipelines.engine.checkpoint_files import NEWEST_TWO, Retention
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.processes import Processes
@@ -120,3 +121,21 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
     (tmp_path / "final.json").write_text("{")
     with pytest.raises(UserError, match=r"final\.json cannot be read \(.*\); remove it and run the command again"):
         read_json(tmp_path / "final.json")
+
+
+def test_a_run_that_becomes_complete_drops_what_a_kill_left_and_a_complete_one_nothing(tmp_path):
+    def opened(retention=NEWEST_TWO):
+        return RunFolder(tmp_path / "run", {}, retention=retention)
+
+    def finish(retention):
+        run = opened(retention)
+        run.finish()
+        run.close()
+        return sorted(path.name for path in run.checkpoints.iterdir())
+
+    run = opened(Retention(newest=4))
+    for step in range(4):
+        run.save(step, Toy(), {}, {})
+    run.close()
+    assert finish(Retention(newest=2, every=1)) == [f"step-{step:08d}" for step in (1, 2, 3)]
+    assert finish(Retention(newest=1)) == [f"step-{step:08d}" for step in (1, 2, 3)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipelines.engine.checkpoint_files import NEWEST_TWO
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.runs import RunFolder
@@ -55,8 +56,8 @@ def batches(first, last):
         yield Numbers(torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(step)))
 
 
-def run_to(path, steps=6, method=None, stream=batches, **schedule):
-    run = RunFolder(path, {"steps": steps})
+def run_to(path, steps=6, method=None, stream=batches, retention=NEWEST_TWO, **schedule):
+    run = RunFolder(path, {"steps": steps}, retention=retention)
     try:
         train(method or Toy(), stream, run, Schedule(steps, 7, 2, 1, 3, **schedule), CPU, {"stage": "toy"}, "toy")
     finally:
