@@ -13,19 +13,25 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Self, TextIO, TypeVar
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from pipelines.engine.torchrun import ProcessRank
+from pipelines.engine.heartbeat import JOINING_S, Heartbeat, allowed_silence, leave
+from pipelines.engine.torchrun import ProcessRank, open_store
 from pipelines.errors import Interrupted, UserError
 from segment.peers import Peers
 
 MEETING = 4
 """Items after which processes that share a list out wait for each other: a frame may take seconds, and one whose
 neighbour died would else do its whole share, for hours, before it heard of it."""
+
+LONGEST_WAIT = timedelta(hours=12)
+"""How long an exchange may wait for a process that lives: what one does alone while the others wait, such as to count
+or read, may take hours. A process that does not live is noticed by its heartbeat."""
 
 Item = TypeVar("Item")
 
@@ -69,16 +75,43 @@ class Processes:
             return
         if device.type == "cuda":
             torch.cuda.set_device(device)
+        silence = allowed_silence()
+        heartbeat = Heartbeat(
+            ProcessRank(self.rank, self.world_size),
+            lambda: open_store(silence),
+            silence,
+            lambda silent: leave(silent, silence),
+        )
         try:
-            dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+            self._meet("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", heartbeat)
+            yield
+            # All leave together: who ended earlier would seem to be dead, and took the store along.
+            self.wait()
+        finally:
+            heartbeat.stop()
+        self.wait()
+        # Not where something failed: the others may be gone, and those of NCCL would be waited for.
+        dist.destroy_process_group()
+
+    def _meet(self, backend: str, heartbeat: Heartbeat) -> None:
+        """Find the others, and watch over them from then on.
+
+        Raises:
+            UserError: They cannot be reached.
+        """
+        try:
+            store, *_ = next(
+                dist.rendezvous("env://", self.rank, self.world_size, timeout=timedelta(seconds=JOINING_S))
+            )
+            heartbeat.start()
+            dist.init_process_group(
+                backend, store=store, rank=self.rank, world_size=self.world_size, timeout=LONGEST_WAIT
+            )
         except (RuntimeError, ValueError) as error:
             raise UserError(
                 f"process {self.rank} of {self.world_size} cannot reach the others ({_first_line(error)}); "
                 "start all by one torchrun, and see that its --rdzv-endpoint can be reached"
             ) from error
-        yield
-        # Not where something failed: the others may be gone, and those of NCCL would be waited for.
-        dist.destroy_process_group()
 
     def any(self, flag: bool) -> bool:
         """Whether it is so in any process. All wait here for the last."""

@@ -8,6 +8,7 @@ happen in the process of a rank. No tensor is computed in the server: forks must
 import json
 import os
 import signal
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -17,8 +18,18 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         children = [fork(request, rank) for rank in range(len(request["commands"]))]
-        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        codes = [exit_code(child) for child in children]
         print(json.dumps(codes), flush=True)
+
+
+def exit_code(child):
+    """How it ended; None for one that was frozen, which is ended then: all before it have ended by themselves."""
+    _, status = os.waitpid(child, os.WUNTRACED)
+    if not os.WIFSTOPPED(status):
+        return os.waitstatus_to_exitcode(status)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def fork(request, rank):
@@ -118,6 +129,21 @@ def counts_two_frames():
 
 def is_killed():
     in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def is_frozen():
+    """It closes no connection."""
+    in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGSTOP))
+
+
+def is_impatient():
+    """It waits no longer for the silent than it takes to be sure on a busy machine."""
+    os.environ["SIM2REAL_SILENCE_S"] = "10"
+
+
+def loses_its_cable():
+    """In a network namespace whose only interface is "cable"."""
+    in_step(2, lambda losses: subprocess.run(["ip", "link", "set", "cable", "down"], check=True) and None)
 
 
 def is_asked_to_stop():

@@ -190,6 +190,16 @@ def test_killed_then_stopped_and_carried_on_to_the_same_bits(whole, launch, trai
     assert content(run) == content(whole)
 
 
+def test_a_process_that_freezes_ends_the_other(whole, launch, training, tmp_path):
+    """Its connections stay open; the other, which waits for its part of a sum, hears of it by the heartbeat alone."""
+    ended = launch(*[training(tmp_path, *SYNCED)] * 2, rank_0="is_impatient", rank_1="is_frozen")
+    assert ended.codes == [75, None]
+    said = r"stopped: nothing was heard of process 1 for 10 s \(.*\); what was saved is kept and the same command .*\n"
+    assert re.fullmatch(said, ended.stderr), ended.stderr
+    assert launch(*[training(tmp_path, *SYNCED)] * 2).codes == [0, 0]
+    assert content(tmp_path / "seed-0/source_only") == content(whole)
+
+
 def test_two_then_one_then_two_processes_learn_what_one_learns_undisturbed(launch, training, tmp_path):
     """Stopped after two of six steps, and after four. Equal but for rounding, in fp64; the log has each step once."""
     settings = (*SYNCED, "segmenter.steps=6")

@@ -1,0 +1,116 @@
+"""Who lives and who does not: counted by hand, and between threads that talk through a real store."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from torch.distributed import TCPStore
+
+from pipelines.engine import heartbeat
+from pipelines.engine.heartbeat import Heartbeat, Listener, allowed_silence, leave
+from pipelines.engine.torchrun import ProcessRank
+from pipelines.errors import UserError
+
+
+def test_a_peer_whose_counter_stands_still_is_silent_after_the_allowed_beats():
+    """Of three beats that are allowed: heard at 0, silent at 4; the one whose counter moves is not."""
+    listener = Listener([1, 2], allowed=3, allowed_at_first=100)
+    found = []
+    for beat in range(5):
+        listener.hear({1: b"1", 2: str(beat).encode()})
+        found.append(listener.silent())
+        listener.beat()
+    assert found == [[], [], [], [], [1]]
+    listener.hear({1: b"2"})
+    assert listener.silent() == []
+
+
+def test_those_who_are_yet_to_come_are_given_longer():
+    listener = Listener([1], allowed=1, allowed_at_first=5)
+    for _ in range(5):
+        listener.beat()
+    assert listener.silent() == []
+    listener.beat()
+    assert listener.silent() == [1]
+
+
+def test_nothing_is_missed_while_all_are_suspended():
+    """No beat of one's own passes meanwhile, however long it takes: nothing but `beat` moves its time."""
+    listener = Listener([1], allowed=1, allowed_at_first=1)
+    listener.hear({1: b"7"})
+    listener.beat()
+    assert listener.silent() == []
+
+
+@pytest.fixture
+def meeting():
+    """A function: rank of two, what is called when the other is lost -> a heartbeat of a hundred beats a second."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    begun = []
+
+    def connect():
+        return TCPStore("127.0.0.1", store.port, is_master=False, timeout=timedelta(seconds=60))
+
+    def begin(rank, lost, connect=connect):
+        begun.append(Heartbeat(ProcessRank(rank, 2), connect, silence_s=0.5, lost=lost, beat_s=0.01))
+        begun[-1].start()
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.stop()
+
+
+def test_who_beats_no_more_is_lost(meeting):
+    found, told = [], threading.Event()
+
+    def lost(silent):
+        found.append(silent)
+        told.set()
+
+    other = meeting(1, lambda silent: None)
+    meeting(0, lost)
+    other.stop()
+    assert told.wait(100) and found == [[1]]
+
+
+def test_a_store_that_cannot_be_reached_is_silence(meeting, monkeypatch):
+    monkeypatch.setattr(heartbeat, "JOINING_S", 0.5)
+    told = threading.Event()
+
+    def nowhere():
+        raise RuntimeError("no route to host")
+
+    meeting(0, lambda silent: told.set(), nowhere)
+    assert told.wait(100)
+
+
+def test_one_that_never_began_can_be_stopped():
+    Heartbeat(ProcessRank(0, 2), lambda: None, 30.0, lambda silent: None).stop()
+
+
+@pytest.mark.parametrize(("environment", "seconds"), [({}, 30.0), ({"SIM2REAL_SILENCE_S": "4"}, 4.0)])
+def test_how_long_a_peer_may_be_silent(environment, seconds):
+    assert allowed_silence(environment) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "", "3.9", "-1", "nan", "inf"])
+def test_a_silence_that_is_no_time_or_shorter_than_two_beats_is_refused(text):
+    with pytest.raises(UserError, match=r"SIM2REAL_SILENCE_S is .*; expected seconds, 4 or more; left out, it is 30$"):
+        allowed_silence({"SIM2REAL_SILENCE_S": text})
+
+
+def test_the_last_words_are_one_line_and_the_exit_code_what_all_end_with(monkeypatch, capsys):
+    """Where it cannot be told, there is a limit to trying."""
+    left, limits = [], []
+
+    class Timer(threading.Timer):
+        def start(self):
+            limits.append((self.interval, self.args))
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    monkeypatch.setattr(heartbeat.os, "_exit", left.append)
+    leave([1, 3], 30.0)
+    assert left == [75] and limits == [(15.0, (75,))]
+    said = capsys.readouterr().err
+    assert said.startswith("stopped: nothing was heard of processes 1, 3 for 30 s (") and said.count("\n") == 1
