@@ -70,7 +70,7 @@ def run_command_line() -> None:
         where = error.filename or "output"
         fail(f"{where}: {error.strerror}. Check the path, the disk and its permissions", StorageError.exit_code)
     except (MemoryError, RuntimeError) as error:
-        if not (remedy := remedy_for_memory(error)):
+        if not (remedy := remedy_for_memory(error) or remedy_for_determinism(error)):
             raise
         fail(remedy, UserError.exit_code)
 
@@ -86,6 +86,17 @@ def remedy_for_memory(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message:
         return "memory ran out. Use a smaller batch, crop or height, or another --device"
     return ""
+
+
+def remedy_for_determinism(error: BaseException) -> str:
+    """What to do where --deterministic asks for what torch cannot promise; empty for any other error."""
+    operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if not found:
+        return ""
+    return (
+        f"{' '.join(operation.split())} does not give the same bits in every run on this device; leave --deterministic "
+        "out, or choose another method or network"
+    )
 
 
 def fail(message: str, exit_code: int) -> None:

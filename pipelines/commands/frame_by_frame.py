@@ -68,6 +68,7 @@ class WorkThrough:
     device: str
     precision: str
     threads: int | None
+    deterministic: bool
     workers: int
     shard: str | None
     restart: bool
@@ -86,7 +87,7 @@ class WorkThrough:
         from pipelines.runtimes.acceleration import keep_freed_memory
 
         keep_freed_memory()
-        machine = open_machine(own_device(self.device), self.precision, self.threads)
+        machine = open_machine(own_device(self.device), self.precision, self.threads, self.deterministic)
         return Session(machine, max(self.workers, 1), self.restart, typed_command())
 
     def finish(self, outcome: "Outcome", output: Path) -> None:

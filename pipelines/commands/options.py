@@ -79,6 +79,8 @@ machine_options = options(
     click.option("--precision", type=click.Choice(("auto", "fp32", "bf16")), default="auto", show_default=True,
                  help="auto is bf16 on a GPU, fp32 on a CPU; for training bf16 where the CPU has instructions for it."),
     click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all]"),
+    click.option("--deterministic", is_flag=True,
+                 help="On a GPU: the same bits in every run, or an error. On a CPU they are the same anyway."),
 )  # fmt: skip
 restart_option = click.option(
     "--restart", is_flag=True, help="Set aside (rename) what was made with other settings or data."
@@ -162,12 +164,14 @@ def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[
     return Workspace(experiment, data, run or Path("runs") / experiment.name)
 
 
-def open_machine(device: str, precision: str, threads: int | None) -> Any:
+def open_machine(device: str, precision: str, threads: int | None, deterministic: bool = False) -> Any:
     """The machine to compute on."""
-    from pipelines.engine.launch import choose_machine, use_threads
+    from pipelines.engine.launch import choose_machine, make_deterministic, use_threads
 
     use_threads(threads)
-    machine = choose_machine(device, precision)
+    machine = choose_machine(device, precision, deterministic=deterministic)
+    if deterministic:  # whatever the command does: not all ask for it by themselves
+        make_deterministic(strictly=True)
     warn(machine)
     return machine
 
@@ -185,30 +189,34 @@ class MachineOptions:
     device: str
     precision: str = "fp32"
     threads: int | None = None
+    deterministic: bool = False
 
     def open_session(self) -> "Session":
         """How to compute; ask for it when all else has proved good."""
         from pipelines.engine.session import Session
 
-        return Session(open_machine(self.device, self.precision, self.threads), command=typed_command())
+        machine = open_machine(self.device, self.precision, self.threads, self.deterministic)
+        return Session(machine, command=typed_command())
 
     @contextlib.contextmanager
     def joined_session(self) -> Iterator["Session"]:
         """The same, together with the other processes that torchrun started, if it started any."""
         from pipelines.engine.session import Session
 
-        with joined_machine(self.device, self.precision, self.threads) as machine:
+        with joined_machine(self.device, self.precision, self.threads, self.deterministic) as machine:
             yield Session(machine, command=typed_command())
 
 
 @contextlib.contextmanager
-def joined_machine(device: str, precision: str, threads: int | None) -> Iterator[Any]:
+def joined_machine(device: str, precision: str, threads: int | None, deterministic: bool = False) -> Iterator[Any]:
     """The machine to compute on, together with the other processes that torchrun started, if it started any."""
-    from pipelines.engine.launch import choose_machine, use_threads
+    from pipelines.engine.launch import choose_machine, make_deterministic, use_threads
     from pipelines.engine.processes import Processes
 
     use_threads(threads)
-    machine = choose_machine(device, precision, Processes.of_environment())
+    machine = choose_machine(device, precision, Processes.of_environment(), deterministic)
+    if deterministic:
+        make_deterministic(strictly=True)
     warn(machine)
     with machine.processes.joined(machine.device):
         yield machine
@@ -289,7 +297,7 @@ def on_experiment(*more: Decorator) -> Decorator:
         def with_request(
             config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None = None,
             seeds: int | None = None, device: str = "auto", precision: str = "auto", threads: int | None = None,
-            workers: int = 0, restart: bool = False, on_test: bool = False, **own: Any,
+            deterministic: bool = False, workers: int = 0, restart: bool = False, on_test: bool = False, **own: Any,
         ) -> None:  # fmt: skip
             # No docstring: the command's own is its help.
             if seeds is not None:
@@ -301,7 +309,7 @@ def on_experiment(*more: Decorator) -> Decorator:
                 def open_session() -> "Session":
                     from pipelines.engine.session import Session
 
-                    machine = until_done.enter_context(joined_machine(device, precision, threads))
+                    machine = until_done.enter_context(joined_machine(device, precision, threads, deterministic))
                     return Session(machine, workers, restart, typed_command())
 
                 command(

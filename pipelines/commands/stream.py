@@ -61,6 +61,7 @@ class Computer:
     device: str
     precision: str
     threads: int | None
+    deterministic: bool
 
     def open(self) -> "Machine":
         """The machine; this process does nothing else, so what a frame frees is kept for the next one."""
@@ -68,8 +69,8 @@ class Computer:
         from pipelines.runtimes.acceleration import keep_freed_memory
 
         keep_freed_memory()
-        make_deterministic()
-        return open_machine(self.device, self.precision, self.threads)
+        make_deterministic(self.deterministic)
+        return open_machine(self.device, self.precision, self.threads, self.deterministic)
 
 
 pipe_options = gathered(

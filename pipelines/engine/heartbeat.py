@@ -20,7 +20,7 @@ SILENCE_S = 30.0
 SILENCE_VARIABLE = "SIM2REAL_SILENCE_S"
 JOINING_S = 1800.0
 """How long all may take until they have come together: processes of one job do not start at the same moment."""
-LAST_WORDS_S = 15.0
+LAST_WORDS_S = 10.0
 """How long to try to tell the others before leaving without: the network may be what is gone."""
 
 

@@ -34,6 +34,8 @@ class Machine:
     """The processes that train together, each on its own device."""
     learning: str | None = None
     """Precision of training where it was left to us; None where `precision` was asked for by name."""
+    deterministic: bool = False
+    """Whether the same bits are demanded: an operation that cannot promise them on a GPU is an error."""
 
     def autocast(self) -> torch.autocast:
         """bf16 where `precision` says so; losses that need fp32 convert by themselves under autocast's rules."""
@@ -72,7 +74,9 @@ class Machine:
         )
 
 
-def choose_machine(device: str = "auto", precision: str = "auto", processes: Processes = ALONE) -> Machine:
+def choose_machine(
+    device: str = "auto", precision: str = "auto", processes: Processes = ALONE, deterministic: bool = False
+) -> Machine:
     """Resolve "auto": the GPU if there is one, of several processes each its own; bf16 on a GPU that has it.
 
     On a CPU "auto" is fp32, which is the exact way of inference, and for training bf16 where the processor has
@@ -95,11 +99,12 @@ def choose_machine(device: str = "auto", precision: str = "auto", processes: Pro
             f"--device {device} cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
         ) from error
     if precision != "auto":
-        return Machine(chosen, precision, processes)
+        return Machine(chosen, precision, processes, deterministic=deterministic)
     if chosen.type == "cpu":
-        return Machine(chosen, "fp32", processes, "bf16" if capabilities().bf16_pays_in_training else "fp32")
+        learning = "bf16" if capabilities().bf16_pays_in_training else "fp32"
+        return Machine(chosen, "fp32", processes, learning, deterministic)
     precision = "bf16" if Machine(chosen, "fp32").computes_bf16 else "fp32"
-    return Machine(chosen, precision, processes, precision)
+    return Machine(chosen, precision, processes, precision, deterministic)
 
 
 def own_device(device: str, local_rank: int) -> str:
@@ -133,10 +138,17 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def make_deterministic() -> None:
-    """Have torch give the same bits for the same inputs: the promise behind exact resume."""
+def make_deterministic(strictly: bool = False) -> None:
+    """Have torch give the same bits for the same inputs: the promise behind exact resume.
+
+    On a CPU it always does. On a GPU some operations know no order of their sums.
+
+    Args:
+        strictly: Such an operation raises RuntimeError, which names it, instead of a warning.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available() and not strictly)
+    torch.backends.cudnn.deterministic = strictly
     # Else each new tensor is filled with NaN first: 8 % of a segmenter's step, for code that reads what it never wrote.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False

@@ -76,7 +76,7 @@ def train(
             method says that it has collapsed. The last checkpoint is from before.
         StorageError: The disk failed; the last checkpoint is whole.
     """
-    make_deterministic()
+    make_deterministic(machine.deterministic)
     method.to(machine.device, memory_format=method.memory_format(machine.device)).train()
     training = _Training(method, batches, run, schedule, machine, about, what)
     skipped = run.skipped()

@@ -281,6 +281,7 @@ def environment(machine: Machine) -> dict[str, Any]:
         "system": platform.platform(),
         "machine": describe_machine(machine),
         "precision": machine.precision,
+        "deterministic": machine.deterministic or machine.device.type == "cpu",
         "instructions": list(capabilities().instructions),
         "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in packages},

@@ -258,9 +258,15 @@ def test_ctrl_c_is_no_traceback(here, monkeypatch):
             2,
             "Use --workers 0, or a smaller batch",
         ),
+        (
+            RuntimeError("reflection_pad2d_backward_cuda does not have a deterministic implementation, but you set …"),
+            2,
+            "error: reflection_pad2d_backward_cuda does not give the same bits in every run on this device; leave "
+            "--deterministic out",
+        ),
     ],
 )
-def test_disk_and_memory_are_foreseeable(here, monkeypatch, error, code, expected):
+def test_what_the_machine_cannot_do_is_foreseeable(here, monkeypatch, error, code, expected):
     def fails(*_):
         raise error
 

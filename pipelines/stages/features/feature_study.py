@@ -123,8 +123,8 @@ class _Look:
 def _look(
     workspace: Workspace, seed: int, checkpoints: Mapping[str, Path], options: FeatureStudyOptions, session: Session
 ) -> _Look:
-    make_deterministic()
     machine = session.machine
+    make_deterministic(machine.deterministic)
     named = dict(checkpoints) or trained_arms(workspace, seed)
     domains = domain_frames(workspace, seed, options.frames)
     groups = merged_groups(domains)

@@ -105,7 +105,7 @@ def _opened(
     checkpoints: Sequence[Path], options: PredictionOptions, machine: Machine
 ) -> tuple[SegmentingNetwork, dict[str, JsonValue]]:
     """The network ready to predict, and what decides its predictions."""
-    make_deterministic()
+    make_deterministic(machine.deterministic)
     trained = load_ensemble(checkpoints, machine, options.weights)
     runtime, mode = options.runtime_on(machine), options.mode_on(machine)
     looks = TestTimeAugmentation(flip=options.flip)

@@ -105,7 +105,7 @@ def write_pseudo_labels(
     frames = [_planned(frame) for frame in plan_sets(sets, output)]
     if not frames:
         raise NoInputsError(f"there are no frames to label into {output}")
-    make_deterministic()
+    make_deterministic(session.machine.deterministic)
     predictor = open_predictor(trained.network, trained.height, session.machine, _looks(choice))
     clock = NetworkClock(str(session.machine.device))
     with watched("label the target", session) as control:

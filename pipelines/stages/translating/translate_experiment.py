@@ -54,7 +54,7 @@ def run_translation(
         session: How to compute. At least one thread reads ahead and writes behind.
     """
     machine = session.machine
-    make_deterministic()
+    make_deterministic(machine.deterministic)
     method, found = load_translator(checkpoint, machine)
     options = resolved_options(machine, options, method)
     if method.takes == "label_map" and any(frame.label is None for frame in plan):
@@ -83,7 +83,7 @@ def run_video(
     if options.part is not None:
         raise UserError("--shard: a video is translated by one process; cut it into several to share the work")
     machine = session.machine
-    make_deterministic()
+    make_deterministic(machine.deterministic)
     method, found = load_translator(checkpoint, machine)
     options = resolved_options(machine, options, method)
     if method.takes == "label_map":

@@ -9,7 +9,7 @@ from pipelines.commands import frame_by_frame
 from pipelines.commands.frame_by_frame import WorkThrough, complain_of_unreadable, own_device, say_network_share
 from pipelines.errors import SomeInputsFailedError, UserError
 
-ALONE = WorkThrough("cpu", "fp32", None, workers=0, shard=None, restart=True, dry_run=False)
+ALONE = WorkThrough("cpu", "fp32", None, False, workers=0, shard=None, restart=True, dry_run=False)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """What the commands on an experiment share: one object for all that was asked, opened no sooner than needed."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 import pipelines
 from pipelines.commands.options import Request, gathered, on_experiment, seed_option, seeds_option, training_options
+from pipelines.engine.runs import environment
 from pipelines.errors import UserError
 
 
@@ -48,6 +49,24 @@ def test_the_session_is_opened_once_and_as_asked(ask):
     assert session is given["again"] and not given["own"]
     assert (session.machine.device, session.machine.precision) == (torch.device("cpu"), "bf16")
     assert (session.workers, session.restart) == (3, True) and session.command
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_same_bits_are_demanded_if_asked_and_the_record_says_so(ask, monkeypatch, asked):
+    """Of a GPU, played: on a CPU they are the same anyway, which the record says too."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    arguments = ["--device", "cpu", *(["--deterministic"] if asked else [])]
+    machine = ask(training_options, arguments=arguments)["session"].machine
+    strict = not torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    assert (machine.deterministic, strict, torch.backends.cudnn.deterministic) == (asked, asked, asked)
+    assert machine.for_training().deterministic == asked
+    assert environment(machine)["deterministic"]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+        assert environment(replace(machine, device=torch.device("cuda")))["deterministic"] == asked
 
 
 @pytest.mark.parametrize(("arguments", "seed"), [((), 5), (("--seed", "2"), 2)])

@@ -111,6 +111,6 @@ def test_the_last_words_are_one_line_and_the_exit_code_what_all_end_with(monkeyp
     monkeypatch.setattr(threading, "Timer", Timer)
     monkeypatch.setattr(heartbeat.os, "_exit", left.append)
     leave([1, 3], 30.0)
-    assert left == [75] and limits == [(15.0, (75,))]
+    assert left == [75] and limits == [(10.0, (75,))]
     said = capsys.readouterr().err
     assert said.startswith("stopped: nothing was heard of processes 1, 3 for 30 s (") and said.count("\n") == 1

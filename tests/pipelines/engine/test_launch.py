@@ -5,7 +5,7 @@ import torch
 
 from pipelines.engine import launch
 from pipelines.engine.capabilities import Capabilities
-from pipelines.engine.launch import SLOWER_IN_BF16, Machine, choose_machine, own_device
+from pipelines.engine.launch import SLOWER_IN_BF16, Machine, choose_machine, make_deterministic, own_device
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
 
@@ -62,3 +62,35 @@ def test_the_machine_knows_its_processes():
     assert choose_machine("cpu", processes=Processes(1, 2)).processes.world_size == 2
     with pytest.raises(UserError, match="is one device, and there are several processes"):
         choose_machine("mps", processes=Processes(1, 2))
+
+
+@pytest.fixture
+def torchs_own():
+    """What torch was told to do is told again afterwards."""
+    yield
+    make_deterministic()
+
+
+def test_the_same_bits_are_demanded_of_a_gpu_only_where_asked_for(monkeypatch, torchs_own):
+    """Once in a process and not for ever: who asks for less afterwards gets it. On a CPU nothing is ever left open."""
+
+    def told():
+        flags = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+        return (*flags, torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark)
+
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    found = []
+    for gpu in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        for strictly in (False, True, False):
+            make_deterministic(strictly)
+            found.append(told())
+    warns, raises = (True, True, False, False), (True, False, True, False)
+    assert found == [warns, raises, warns, (True, False, False, False), raises, (True, False, False, False)]
+    assert launch.os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "without it cuBLAS gives no such promise"
+
+
+def test_a_machine_is_as_strict_as_it_was_asked_to_be():
+    for precision in ("auto", "fp32"):
+        assert choose_machine("cpu", precision, deterministic=True).deterministic
+        assert not choose_machine("cpu", precision).deterministic

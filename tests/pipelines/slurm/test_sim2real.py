@@ -8,7 +8,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[3] / "pipelines/slurm/sim2real.sh"
 SRUN = """#!/bin/bash
-shift  # --kill-on-bad-exit=1
+while [[ $1 == --* ]]; do echo "$1" >> "$ASKED"; shift; done
 worst=0
 for task in 0 1; do
     SLURM_PROCID=$task SLURM_LOCALID=$task SLURM_NTASKS=2 "$@"
@@ -32,11 +32,12 @@ def job(tmp_path):
     for name, text in (("srun", SRUN), ("scontrol", SCONTROL), ("sim2real", SIM2REAL)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
-    told = tmp_path / "told"
+    told, asked = tmp_path / "told", tmp_path / "asked"
     told.touch()
 
     def run(code, *words):
         places = {"SLURM_JOB_ID": "40123", "SLURM_JOB_NODELIST": "node[7-8]", "CODE": str(code), "TOLD": str(told)}
+        places |= {"ASKED": str(asked), "SLURM_CPUS_PER_TASK": "8"}
         environment = os.environ | places | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         ended = subprocess.run(["bash", SCRIPT, *words], env=environment, capture_output=True, text=True, timeout=60)
         return ended, told.read_text().splitlines()
@@ -57,6 +58,13 @@ def test_a_job_that_was_stopped_after_saving_queues_again(job):
     ended, told = job(75, "segment", "train")
     assert told == ["requeue 40123"] and ended.returncode == 0
     assert ended.stdout.endswith("stopped after saving; queued again (restart 0)\n")
+
+
+def test_the_tasks_end_each_other_and_have_their_processors(job, tmp_path):
+    """srun would kill those that are leaving as well, and would give each a single processor."""
+    job(0, "segment", "train")
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked == ["--kill-on-bad-exit=0", "--wait=0", "--cpus-per-task=8"]
 
 
 @pytest.mark.parametrize("code", [2, 7, 137])
