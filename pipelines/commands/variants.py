@@ -46,5 +46,5 @@ def variants(request: Request, only: tuple[str, ...], dry_run: bool) -> None:
     tables, page = (written(request.workspace, suffix) for suffix in ("md", "html"))
     click.echo(f"tables: {tables}, page: {page}")
     if study.stopped:
-        names = ", ".join(study.stopped)
+        names = "; ".join(study.stopped)
         raise NumericalError(f"no result for {names}, since training collapsed; {tables} says what to change")

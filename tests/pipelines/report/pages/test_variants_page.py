@@ -4,6 +4,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from selenium.webdriver.common.by import By
 
 from pipelines.report.pages.variants_page import (
     emphasised,
@@ -14,6 +15,7 @@ from pipelines.report.pages.variants_page import (
     write_variants_page,
 )
 from pipelines.report.variants import VariantResult, VariantStudy
+from tests.pipelines.report.pages.test_page_in_browser import CHROMIUM, DRIVER, browser  # noqa: F401 (a fixture)
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -131,3 +133,24 @@ def test_what_collapsed_is_told(study):
     assert "Without a result" not in render_variants(study)
     page = render_variants(replace(study, stopped={"dacs, seed 1": "step 9: all is <road>"}))
     assert "Without a result, since training collapsed: dacs, seed 1: step 9: all is &lt;road&gt;." in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on the PATH")
+@pytest.mark.parametrize("width", [1200, 420])
+def test_the_page_in_a_browser(study, browser, tmp_path, width):  # noqa: F811
+    """With every class, a long name and a long reason of a collapse, nothing sticks out and no script runs."""
+    long = VariantResult("dacs_" * 8, 0, 0.3, (0.2, 0.4), [0.3] * 19, None, {}, 0.3, 0.3)
+    why = f"step 9: the pseudo-labels have collapsed: 99.1% of them are {HOSTILE}; " + "lower it, " * 30
+    whole = replace(study, results=[*study.results, long], stopped={"dacs, seed 1": why})
+    write_variants_page(whole, tmp_path / "variants.html")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get_log("browser")
+    browser.get((tmp_path / "variants.html").as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script("return document.scripts.length") == 1
+    assert HOSTILE in browser.find_element(By.ID, "scores").text
+    charts = browser.find_elements(By.CSS_SELECTOR, "svg")
+    assert len(charts) >= 2 and all(chart.size["height"] > 60 for chart in charts)
+    assert browser.get_log("browser") == []
