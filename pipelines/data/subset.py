@@ -53,15 +53,19 @@ def refuse_more_than_labelled(wanted: int, labelled: int) -> None:
         raise UserError(f"labelled_target is {wanted}, but only {labelled} target frames have a label map")
 
 
-def _listed(path: Path, names: Sequence[str]) -> set[str]:
-    """The full names that a file lists."""
+def names_in(path: Path) -> list[str]:
+    """The names in a list of labelled target frames, as they are written there; UserError if it cannot be read."""
     try:
         with open_regular(path) as stream:
-            lines = [plain_path(line) for line in lines_of(stream.read())]
+            return list(filter(None, (plain_path(line) for line in lines_of(stream.read()))))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"labelled_target: {path} cannot be read as a list of frame names ({error})") from error
+
+
+def _listed(path: Path, names: Sequence[str]) -> set[str]:
+    """The full names that a file lists."""
     chosen = set()
-    for line in filter(None, lines):
+    for line in names_in(path):
         meant = [name for name in names if line in (name, name.split("/", 1)[1])]
         if not meant:
             near = difflib.get_close_matches(line, names, n=1, cutoff=0.0)

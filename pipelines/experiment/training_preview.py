@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.readers.drawn import ToyWorldSettings
-from pipelines.data.subset import refuse_more_than_labelled
+from pipelines.data.subset import names_in, refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import list_checkpoints, resolve_checkpoint, step_of
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels
@@ -148,9 +148,15 @@ def _frames(workspace: Workspace, seed: int, arm: str, settings: SegmenterSettin
 
 
 def _refuse_more_labels_than_drawn(workspace: Workspace, arm: str) -> None:
-    """UserError where more labels are wanted than there will be; how many that is, is known before they are drawn."""
+    """UserError where more labels are wanted than there will be, which is known before they are drawn, or the list of
+    those that are wanted is not there.
+    """
     wanted, settings = workspace.experiment.labelled_target, workspace.experiment.target
-    if ARMS[arm].sees_all_labels or not isinstance(wanted, int) or not _drawn(settings):
+    if ARMS[arm].sees_all_labels or not _drawn(settings):
+        return
+    if isinstance(wanted, str):
+        names_in(workspace.data / wanted)
+    if not isinstance(wanted, int):
         return
     found = [one for one in settings if not isinstance(one, ToyWorldSettings)]
     labelled = sum(len(frames.only_labelled()) for frames in workspace.sets.open(found))

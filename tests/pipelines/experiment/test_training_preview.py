@@ -138,3 +138,12 @@ def test_more_labels_than_will_be_drawn_are_refused_before_they_are(experiment, 
         (tmp_path / "data/drive" / folder / "a.png").touch()
     with pytest.raises(UserError, match=r"^labelled_target is 5, but only 4 "):
         preview_variants(experiment(budgets.format(5), f"{every_third}\n[[target]]\n{DRIVE}"))
+
+
+def test_a_list_of_labelled_frames_must_be_there_though_the_frames_are_still_to_be_drawn(experiment, tmp_path):
+    listed = experiment(target=CAMERA).base.experiment.model_copy(update={"labelled_target": "few.txt"})
+    workspace = Workspace(listed, tmp_path / "data", tmp_path / "run")
+    with pytest.raises(UserError, match=r"labelled_target: .*few\.txt cannot be read as a list of frame names"):
+        preview_training(workspace, 0, "few_labels")
+    (tmp_path / "data/few.txt").write_text("camera/0\n")
+    assert any("few_labels, seed 0" in line for line in preview_training(workspace, 0, "few_labels"))
