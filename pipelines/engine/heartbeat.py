@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.engine.torchrun import ProcessRank, attempt, tell_once
+from pipelines.engine.torchrun import ProcessRank, attempt, ended_key, tell_once
 from pipelines.errors import Interrupted, UserError
 
 BEAT_S = 2.0
@@ -20,6 +20,8 @@ SILENCE_S = 30.0
 SILENCE_VARIABLE = "SIM2REAL_SILENCE_S"
 JOINING_S = 1800.0
 """How long all may take until they have come together: processes of one job do not start at the same moment."""
+LEAVING_BEATS = 3
+"""Beats in which a process is to leave by itself after another has ended: most hear of it in an exchange."""
 LAST_WORDS_S = 10.0
 """How long to try to tell the others before leaving without: the network may be what is gone."""
 
@@ -59,6 +61,7 @@ class Listener:
         self._beats = 0
         self._heard_at = dict.fromkeys(peers, 0)
         self._counters: dict[int, bytes] = {}
+        self._ended_at: int | None = None
 
     def beat(self) -> None:
         """This process has lived for one beat more."""
@@ -69,6 +72,14 @@ class Listener:
         for rank, counter in counters.items():
             if self._counters.get(rank) != counter:
                 self._counters[rank], self._heard_at[rank] = counter, self._beats
+
+    def hear_of_an_end(self) -> None:
+        """Another process has said that it ends."""
+        self._ended_at = self._beats if self._ended_at is None else self._ended_at
+
+    def is_left(self) -> bool:
+        """Whether another one ended some beats ago, and this process has not followed: it waits, or is busy alone."""
+        return self._ended_at is not None and self._beats - self._ended_at > LEAVING_BEATS
 
     def silent(self) -> list[int]:
         """The ranks that have been silent for too long."""
@@ -87,7 +98,7 @@ class Heartbeat:
         place: This process among the others.
         connect: Opens a connection to the store, for these threads alone.
         silence_s: How long a peer may be silent.
-        lost: Called, once, with the ranks that are silent; leaves the process.
+        lost: Called, once, with the ranks that are silent, none where one said that it ends; leaves the process.
         beat_s: Seconds from beat to beat.
     """
 
@@ -134,11 +145,14 @@ class Heartbeat:
         keys = [_key(rank) for rank in peers]
         if store.check(keys):  # else reading would wait for those who are yet to come
             self._listener.hear(dict(zip(peers, store.multi_get(keys), strict=True)))
+        if store.check([ended_key()]):
+            self._listener.hear_of_an_end()
 
     def _watch(self) -> None:
         while not self._stopped.wait(self._beat_s):
             self._listener.beat()
-            if silent := self._listener.silent():
+            silent = self._listener.silent()
+            if silent or self._listener.is_left():
                 self._lost(silent)
                 return
 
@@ -150,7 +164,8 @@ def _key(rank: int) -> str:
 def leave(silent: list[int], silence_s: float) -> None:
     """End this process, whose main thread may wait for the silent ones for ever, with one line and exit code 75.
 
-    Nothing is cleaned up, as after a kill, which every command bears: what was saved is kept.
+    Where another process has told why all end, with its exit code and no line. Nothing is cleaned up, as after a kill,
+    which every command bears: what was saved is kept.
     """
     code = Interrupted.exit_code
     hurry = threading.Timer(LAST_WORDS_S, os._exit, (code,))

@@ -37,6 +37,11 @@ def attempt() -> str:
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
 
 
+def ended_key() -> str:
+    """Where the first process that ends by itself says with which exit code."""
+    return f"sim2real/ended/{attempt()}"
+
+
 def open_store(timeout_s: float) -> Any:
     """A connection of its own to the store where the processes meet.
 
@@ -63,7 +68,7 @@ def tell_once(tell: Callable[[], None], exit_code: int) -> int:
         tell()
         return exit_code
     mine = f"{rank} {exit_code}"
-    first = store.compare_set(f"sim2real/ended/{attempt()}", "", mine).decode()
+    first = store.compare_set(ended_key(), "", mine).decode()
     told = f"sim2real/told/{attempt()}"
     if first == mine:
         tell()

@@ -34,6 +34,18 @@ def test_those_who_are_yet_to_come_are_given_longer():
     assert listener.silent() == [1]
 
 
+def test_who_does_not_follow_one_that_ended_is_left_after_three_beats():
+    """Heard of at beat 2, and again at 3, which changes nothing; left at 6."""
+    listener = Listener([1], allowed=100, allowed_at_first=100)
+    found = []
+    for beat in range(1, 7):
+        listener.beat()
+        if beat in (2, 3):
+            listener.hear_of_an_end()
+        found.append(listener.is_left())
+    assert found == [False] * 5 + [True] and listener.silent() == []
+
+
 def test_nothing_is_missed_while_all_are_suspended():
     """No beat of one's own passes meanwhile, however long it takes: nothing but `beat` moves its time."""
     listener = Listener([1], allowed=1, allowed_at_first=1)
@@ -51,11 +63,12 @@ def meeting():
     def connect():
         return TCPStore("127.0.0.1", store.port, is_master=False, timeout=timedelta(seconds=60))
 
-    def begin(rank, lost, connect=connect):
-        begun.append(Heartbeat(ProcessRank(rank, 2), connect, silence_s=0.5, lost=lost, beat_s=0.01))
+    def begin(rank, lost, connect=connect, silence_s=0.5):
+        begun.append(Heartbeat(ProcessRank(rank, 2), connect, silence_s=silence_s, lost=lost, beat_s=0.01))
         begun[-1].start()
         return begun[-1]
 
+    begin.store = store
     yield begin
     for one in begun:
         one.stop()
@@ -72,6 +85,18 @@ def test_who_beats_no_more_is_lost(meeting):
     meeting(0, lost)
     other.stop()
     assert told.wait(100) and found == [[1]]
+
+
+def test_the_end_of_another_is_heard_of_in_the_store(meeting):
+    found, told = [], threading.Event()
+
+    def lost(silent):
+        found.append(silent)
+        told.set()
+
+    meeting(1, lost, silence_s=1000)
+    meeting.store.compare_set("sim2real/ended/0", "", "0 6")
+    assert told.wait(100) and found == [[]]
 
 
 def test_a_store_that_cannot_be_reached_is_silence(meeting, monkeypatch):
