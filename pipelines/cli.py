@@ -23,6 +23,7 @@ from pipelines.commands.segment import segment
 from pipelines.commands.translate import translate
 from pipelines.commands.variants import variants
 from pipelines.commands.verify import verify
+from pipelines.data.decoders import supervised_decoding
 from pipelines.engine.torchrun import ProcessRank, tell_once
 from pipelines.errors import Interrupted, StorageError, UserError
 from pipelines.printable import printable
@@ -53,7 +54,8 @@ def main() -> None:
 def run_command_line() -> None:
     """Run the command that was typed; leave with an exit code where something foreseeable went wrong."""
     try:
-        cli(prog_name="sim2real", standalone_mode=False)
+        with supervised_decoding():
+            cli(prog_name="sim2real", standalone_mode=False)
     except UserError as error:
         fail(str(error), error.exit_code)
     except NoArgsIsHelpError as error:

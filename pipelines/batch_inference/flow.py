@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.record import Failure, Record
 from pipelines.batch_inference.write import Loaded
-from pipelines.data.files import sha256_of
+from pipelines.data.files import out_of_resources, sha256_of
 from pipelines.data.images import image_error, read_file_header, read_image_and_alpha
 from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import ImageError, Interrupted, StorageError
@@ -104,7 +104,11 @@ def _readable(
 
 
 def _load(frame: FrameToTranslate, read: Reader | None) -> Loaded | Failure:
-    """Read a frame. What goes along is read too, so that a frame whose label cannot be carried is not half done."""
+    """Read a frame. What goes along is read too, so that a frame whose label cannot be carried is not half done.
+
+    Raises:
+        StorageError: The process is out of descriptors or memory.
+    """
     try:
         str(frame.output_image).encode()
     except UnicodeEncodeError:
@@ -118,6 +122,8 @@ def _load(frame: FrameToTranslate, read: Reader | None) -> Loaded | Failure:
             _refuse_turned_apart(frame)
         return Loaded(frame, pixels, alpha, sha256_of(frame.image), label_sha256)
     except (ImageError, StorageError) as error:  # StorageError: here, a file that cannot be read
+        if out_of_resources(error):  # as every other frame would fail now
+            raise
         return Failure(frame, str(error))
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipelines.data.files import OUT_OF_RESOURCES, write_atomically
+from pipelines.data.files import out_of_resources, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.errors import ImageError, NoInputsError, StorageError
 
@@ -62,7 +62,7 @@ class GoodFrames:
                 self._good.add(known_by)
                 self._changed = True
         except (ImageError, StorageError) as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in OUT_OF_RESOURCES:
+            if out_of_resources(error):
                 raise
             return str(error)
         return None

@@ -24,6 +24,11 @@ LONGEST_NAME = 255
 """Bytes; of nearly every file system."""
 
 
+def out_of_resources(error: BaseException) -> bool:
+    """Whether an error of ours was raised since OUT_OF_RESOURCES was met."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in OUT_OF_RESOURCES
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that readers see the old file or the new one, never a part. Makes missing folders.
 

@@ -1,8 +1,9 @@
 """The only place where image files are decoded and encoded, and where BGR/RGB and 0..255/0..1 are converted.
 
-A bad file costs one frame and never the process: what is not a regular file, too large or cut off is refused before a
-decoder sees it, and then the decoders that were measured not to crash are used (kornia_rs for PNG, simplejpeg in its
-strict mode for JPEG, Pillow for the rest). Every refusal is an `ImageError` of one line.
+A bad file costs one frame and never the run: what is not a regular file, too large or cut off is refused before a
+decoder sees it, then the decoders that were measured not to crash are used (kornia_rs for PNG, simplejpeg in its strict
+mode for JPEG, Pillow for the rest), and those in other processes (`decoders.py`). Every refusal is an `ImageError` of
+one line.
 
 What a file becomes, one rule each:
 
@@ -22,6 +23,7 @@ What a file becomes, one rule each:
 """
 
 import io
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +35,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
+from pipelines.data.decoders import Stored, current_decoders
 from pipelines.data.files import OUT_OF_RESOURCES, open_regular, write_atomically
 from pipelines.data.headers import MAX_SCANS, Header, open_with_pillow, read_header
 from pipelines.errors import ImageError, NumericalError, StorageError, UserError
@@ -41,6 +44,8 @@ if TYPE_CHECKING:  # the commands that only look at files start in a tenth of th
     from torch import Tensor
 
 Result = TypeVar("Result")
+Decoded = tuple[np.ndarray, np.ndarray | None]
+"""An image and its alpha, or a label map and its palette."""
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jpe", ".jfif", ".jif", ".dib", ".apng",
@@ -74,21 +79,21 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ImageError: Not a regular file, empty, foreign, cut off, damaged, over 100 megapixels or over 512 MiB.
     """
-    return _read(path, _decode_image, "a whole PNG, JPEG, WebP, BMP or TIFF image")
+    return _read("image", path)[0]
 
 
 def decode_image(data: bytes) -> np.ndarray:
     """The bytes of an image file -> uint8 (H, W, 3) RGB; all else as `read_image`."""
 
     def decode() -> np.ndarray:
-        return _decode_image(data, read_header(io.BytesIO(data), len(data)))
+        return _decode_with_alpha(data, read_header(io.BytesIO(data), len(data)))[0]
 
-    return _refusing(Path("image in memory"), decode, "a whole PNG, JPEG, WebP, BMP or TIFF image")
+    return _refusing(Path("image in memory"), decode, AN_IMAGE)
 
 
 def read_image_and_alpha(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """As `read_image`, and the file's alpha, uint8 (H, W), of the same orientation; None where it has none."""
-    return _read(path, _decode_with_alpha, "a whole PNG, JPEG, WebP, BMP or TIFF image")
+    return _read("image and alpha", path)
 
 
 def read_raw(path: Path) -> np.ndarray:
@@ -106,7 +111,7 @@ def read_raw(path: Path) -> np.ndarray:
 
 def read_raw_and_palette(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """As `read_raw`, and the colours of a palette PNG, uint8 (entries, 3) RGB; None for every other PNG."""
-    return _read(path, _decode_raw, "a whole PNG label map")
+    return _read("label map", path)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -125,17 +130,49 @@ def read_file_header(path: Path) -> Header:
             stream.seek(0)
             return read_header(stream.raw, size)
 
-    return _refusing(path, measure, "a whole PNG, JPEG, WebP, BMP or TIFF image")
+    return _refusing(path, measure, AN_IMAGE)
 
 
-def _read(path: Path, decode: Callable[[bytes, Header], Result], expected: str) -> Result:
-    def read() -> Result:
+def _read(kind: str, path: Path) -> Decoded:
+    """The arrays of a file of one of KINDS, decoded by another process where this one has some for that."""
+    decoders = current_decoders()
+    if decoders is None:
+        return read_here(kind, path)
+
+    def read() -> Decoded:
+        first, second = (None if one is None else _array(one) for one in decoders.read(kind, path))
+        return first, second
+
+    return _refusing(path, read, KINDS[kind][1])
+
+
+def _array(stored: Stored) -> np.ndarray:
+    return np.frombuffer(stored.data, stored.dtype).reshape(stored.shape)
+
+
+def read_here(kind: str, path: Path, before_decoding: Callable[[Header], None] = lambda header: None) -> Decoded:
+    """The arrays of a file of one of KINDS, decoded in this process.
+
+    Args:
+        kind: What is wanted of it.
+        path: The file.
+        before_decoding: Is told what the header says before a decoder sees the rest.
+
+    Raises:
+        ImageError: As `read_image`.
+    """
+    decode, expected = KINDS[kind]
+
+    def read() -> Decoded:
         _refuse_suffix(path)
         with open_regular(path) as stream:
-            data = stream.read(MAX_BYTES + 1)
+            size = os.fstat(stream.fileno()).st_size
+            data = stream.read(min(size, MAX_BYTES) + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"the file is larger than the limit of {MAX_BYTES // 2**20} MiB")
-        return decode(data, read_header(io.BytesIO(data), len(data)))
+        header = read_header(io.BytesIO(data), len(data))
+        before_decoding(header)
+        return decode(data, header)
 
     return _refusing(path, read, expected)
 
@@ -158,6 +195,9 @@ def _refusing(path: Path, read: Callable[[], Result], expected: str) -> Result:
                 f"{path}: cannot read: {error.strerror}. Raise the limit (ulimit -n), or use fewer --workers"
             ) from error
         raise image_error(path, f"{error.strerror or error}. Expected {expected}.") from error
+    except MemoryError as error:
+        reason = f"it takes more memory than there is, or than an image of its size has use for. Expected {expected}."
+        raise image_error(path, reason) from error
     except BaseException as error:  # a panic inside kornia_rs is no Exception
         raise image_error(path, f"{str(error).strip() or type(error).__name__}. Expected {expected}.") from error
 
@@ -174,11 +214,11 @@ KORNIA_MODES = {0: "mono", 2: "rgb", 3: "mono", 6: "rgba"}
 """PNG colour type -> kornia_rs mode. "mono" of a palette image is its index (compared with Pillow in the tests)."""
 
 
-def _decode_image(data: bytes, header: Header) -> np.ndarray:
-    return _decode_with_alpha(data, header)[0]
+def _decode_image(data: bytes, header: Header) -> Decoded:
+    return _decode_with_alpha(data, header)[0], None
 
 
-def _decode_with_alpha(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode_with_alpha(data: bytes, header: Header) -> Decoded:
     if header.format == "PNG" and header.depth >= 8 and header.colour_type != 3:
         image, alpha = _to_rgb8(_decode_png(data, header))
     elif header.format == "JPEG":
@@ -188,7 +228,7 @@ def _decode_with_alpha(data: bytes, header: Header) -> tuple[np.ndarray, np.ndar
     return _oriented(image, header.orientation), None if alpha is None else _oriented(alpha, header.orientation)
 
 
-def _decode_raw(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode_raw(data: bytes, header: Header) -> Decoded:
     if header.format != "PNG":
         raise ValueError(f"is a {header.format} file, which does not keep label ids safe")
     if header.depth >= 8:
@@ -271,6 +311,14 @@ def _oriented(image: np.ndarray, orientation: int) -> np.ndarray:
         image = image[:, ::-1]
     return np.ascontiguousarray(image)
 
+
+AN_IMAGE = "a whole PNG, JPEG, WebP, BMP or TIFF image"
+KINDS: dict[str, tuple[Callable[[bytes, Header], Decoded], str]] = {
+    "image": (_decode_image, AN_IMAGE),
+    "image and alpha": (_decode_with_alpha, AN_IMAGE),
+    "label map": (_decode_raw, "a whole PNG label map"),
+}
+"""What may be wanted of a file: how it is decoded, and what the file is expected to be."""
 
 # --- encoding --------------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
 """A process that runs sim2real commands in forked copies of itself: what they do is real, torch is imported once.
 
-Reads one JSON request per line, {"argv": [...], "folder": ..., "trap": ..., "limits": {...}}, and answers with
-{"code": ...}; output is in folder/stdout and folder/stderr. A trap sends the copy a signal at the n-th call of a
-function, before or after it acts, so that a run can be killed at exactly the same place every time; or the call fails
-there with an error of the system. Limits are those of `setrlimit`, by name. No tensor is computed here: forks must
-stay safe.
+Reads one JSON request per line, {"argv": [...], "folder": ..., "trap": ..., "limits": {...}, "decoder": ...}, and
+answers with {"code": ...}; output is in folder/stdout and folder/stderr. A trap sends the copy a signal at the n-th
+call of a function, before or after it acts, so that a run can be killed at exactly the same place every time; or the
+call fails there with an error of the system. Limits are those of `setrlimit`, by name. A decoder is the name of another
+program than the usual one. No tensor is computed here: forks must stay safe.
 """
 
 import errno
@@ -19,6 +19,7 @@ from pathlib import Path
 
 def main():
     from pipelines import cli
+    from pipelines.data import decoders
     from pipelines.report import tables  # noqa: F401
     from pipelines.stages.comparison import (
         compare,  # noqa: F401
@@ -35,6 +36,7 @@ def main():
         request = json.loads(line)
         child = os.fork()
         if child == 0:
+            decoders.PROGRAM = request.get("decoder") or decoders.PROGRAM
             run_copy(cli.main, request)
         status = os.waitpid(child, 0)[1]
         print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)

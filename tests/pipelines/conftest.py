@@ -124,7 +124,7 @@ def session(cpu):
 
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory):
-    """A function: arguments of `sim2real`, and `trap` and `limits` (see command_server.py) -> Finished."""
+    """A function: arguments of `sim2real`, and `trap`, `limits`, `decoder` (see command_server.py) -> Finished."""
     folder = tmp_path_factory.mktemp("commands")
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("command_server.py"))],
@@ -134,9 +134,9 @@ def commands(tmp_path_factory):
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )
 
-    def run(*arguments, trap=None, limits=None):
+    def run(*arguments, trap=None, limits=None, decoder=None):
         request = {"argv": [str(argument) for argument in arguments], "folder": str(folder), "trap": trap}
-        request["limits"] = limits or {}
+        request |= {"limits": limits or {}, "decoder": decoder}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         answer = json.loads(server.stdout.readline())

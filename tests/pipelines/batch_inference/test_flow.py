@@ -3,6 +3,7 @@
 Every file is translated right or listed in failures.jsonl on one line; the process lives, and the rest is done.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.data import images
 from pipelines.data.images import encode_png, image_size, read_image, read_raw, write_image
 from pipelines.data.manifest import read_manifest
+from pipelines.errors import StorageError
 from tests.hostile.image_files import SPECIAL, hostile_files, make_special, odd_files
 from tests.pipelines.batch_inference.translating import (
     Counting,
@@ -167,6 +170,20 @@ def test_unreadable_files_are_listed_and_the_rest_is_done(source, tmp_path):
     assert all("rgb/" in line["reason"] and "\n" not in line["reason"] for line in lines)
     assert [failure.reason for failure in summary.failures] == [line["reason"] for line in lines]
     assert len(read_manifest(tmp_path / "out/manifest.jsonl")) == 5
+
+
+def test_a_process_out_of_descriptors_blames_no_frame(source, tmp_path, monkeypatch):
+    """Else a few seconds of want would leave whole frames out of a set."""
+
+    def fails(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(images, "open_regular", fails)
+    with pytest.raises(StorageError, match="Too many open files"):
+        run(source, tmp_path / "out")
+    assert not (tmp_path / "out/failures.jsonl").exists()
+    monkeypatch.undo()
+    assert run(source, tmp_path / "out").made == 5
 
 
 def test_a_label_map_that_cannot_be_carried_along_fails_its_frame(source, tmp_path):
