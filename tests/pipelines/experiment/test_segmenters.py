@@ -30,6 +30,11 @@ def test_every_method_can_adapt_with_its_own_settings_and_no_other():
     assert settings.method == "dacs" and settings.adaptation.threshold == 0.5
 
 
+def test_random_weights_are_no_weights_for_a_variant_of_settings_that_have_some():
+    assert SegmenterSettings(encoder_weights="random") == SegmenterSettings()
+    assert SegmenterSettings(encoder_weights="package").encoder_weights == "package"
+
+
 def test_what_came_later_is_no_part_of_an_identity():
     """Runs that were made before stay what they are: see `SegmenterSettings.identity`."""
     plain, adapted = SegmenterSettings(), SegmenterSettings(adaptation={"method": "maxsquare"})
