@@ -243,21 +243,23 @@ def _won(study: VariantStudy, name: str) -> str:
     return change(difference[0]) + (f" {BELOW}" if study.is_shown(name) is False else "")
 
 
+MEANS = {"mean_iou": "mIoU", "mean_iou_16": "mIoU 16", "mean_iou_13": "mIoU 13"}
+"""Columns of means over classes, by the fields that hold them."""
+
+
 def class_table(study: VariantStudy) -> list[list[str]]:
-    """A variant per row, a class per column: those that count for any; then the means over all, 16 and 13 classes."""
+    """A variant per row, a class per column: those that count for any; then the means over classes that there are."""
     rows = [name for name in study.names() if study.has_scores(name)]
     ious = {name: [result.iou for result in study.of(name) if result.iou is not None] for name in rows}
     counted = [k for k in range(len(CLASS_NAMES)) if any(iou[k] is not None for one in ious.values() for iou in one)]
     titles = class_titles(study.groups)
-    table = [["", *(titles[k] for k in counted), "mIoU", "mIoU 16", "mIoU 13"]]
+    means = [mean for mean in MEANS if any(getattr(one, mean) is not None for name in rows for one in study.of(name))]
+    table = [["", *(titles[k] for k in counted), *(MEANS[mean] for mean in means)]]
     for name in rows:
         classes = [_percent_of(one[k] for one in ious[name]) for k in counted]
-        results = study.of(name)
-        means = [
-            _percent_of(getattr(result, mean) for result in results)
-            for mean in ("mean_iou", "mean_iou_16", "mean_iou_13")
-        ]
-        table.append([title_of(name), *classes, *means])
+        table.append(
+            [title_of(name), *classes, *(_percent_of(getattr(one, mean) for one in study.of(name)) for mean in means)]
+        )
     return table
 
 

@@ -123,8 +123,8 @@ def _arm_result(workspace: Workspace, seed: int, arm: str, evaluation: Evaluatio
         arm=arm,
         seed=seed,
         mean_iou=evaluation.mean_iou(),
-        mean_iou_16=evaluation.mean_iou(TRAIN_IDS_16),
-        mean_iou_13=evaluation.mean_iou(TRAIN_IDS_13),
+        mean_iou_16=evaluation.synthia_mean_iou(TRAIN_IDS_16),
+        mean_iou_13=evaluation.synthia_mean_iou(TRAIN_IDS_13),
         interval=evaluation.interval(),
         pixel_accuracy=summary["pixel_accuracy"],
         iou=evaluation.iou(),
@@ -192,10 +192,11 @@ def _translator_in_words(workspace: Workspace) -> str:
 def _counted(evaluation: Evaluation) -> str:
     subsets = (range(len(CLASS_NAMES)), TRAIN_IDS_16, TRAIN_IDS_13)
     all_19, of_16, of_13 = (len(evaluation.scored(among)) for among in subsets)
-    return (
-        f"The labels can express {all_19} classes, merged ones counted once: mean IoU is over these, mIoU 16 over "
-        f"{of_16} and mIoU 13 over {of_13} of them. A pixel predicted as any other class is a miss of its true class."
-    )
+    if evaluation.groups:
+        counted = f"{all_19} classes, merged ones counted once: mean IoU is over these"
+    else:
+        counted = f"{all_19} classes: mean IoU is over these, mIoU 16 over {of_16} and mIoU 13 over {of_13} of them"
+    return f"The labels can express {counted}. A pixel predicted as any other class is a miss of its true class."
 
 
 def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:

@@ -30,12 +30,16 @@ def format_summary(evaluation: Evaluation) -> str:
     return "\n".join([*lines, interval, f"{len(evaluation.names)} frames"])
 
 
+def told(summary: dict[str, Any], count: int) -> bool:
+    """Whether the mean over SYNTHIA's 16 or 13 classes is one: it is none where labels merge some of the 19."""
+    return summary[f"mean_iou_{count}"] is not None
+
+
 def means(summary: dict[str, Any]) -> list[tuple[str, float | None]]:
     """What sums an evaluation up, named for people; only what was measured."""
     rows = [
         ("mIoU", summary["mean_iou"]),
-        ("mIoU of the 16", summary["mean_iou_16"]),
-        ("mIoU of the 13", summary["mean_iou_13"]),
+        *((f"mIoU of the {count}", summary[f"mean_iou_{count}"]) for count in (16, 13) if told(summary, count)),
         ("frequency-weighted IoU", summary["frequency_weighted_iou"]),
         ("pixel accuracy", summary["pixel_accuracy"]),
         ("mean accuracy", summary["mean_accuracy"]),

@@ -124,6 +124,11 @@ def test_a_class_per_column_in_percent_and_only_those_that_count(study):
     assert lines[place + 3].startswith("| plain | 30.0 | 15.0 | ")
 
 
+def test_means_over_subsets_that_there_are_not_have_no_column(study):
+    merged = [dataclasses.replace(one, mean_iou_16=None, mean_iou_13=None) for one in study.results]
+    assert "|  | road | building | mIoU |" in markdown_table(dataclasses.replace(study, results=merged)).splitlines()
+
+
 def test_merged_classes_are_called_by_all_their_names(study):
     """Building stands for vegetation too; sky and car have no score, and no column."""
     table = markdown_table(dataclasses.replace(study, groups=[[2, 8], [10, 13]]))

@@ -36,7 +36,7 @@ def test_what_was_not_measured_has_no_row():
         "mean_iou": 0.5, "mean_iou_16": 0.25, "mean_iou_13": None, "frequency_weighted_iou": 0.75,
         "pixel_accuracy": 0.8, "mean_accuracy": 0.6,
     }  # fmt: skip
-    names = ["mIoU", "mIoU of the 16", "mIoU of the 13", "frequency-weighted IoU", "pixel accuracy", "mean accuracy"]
-    assert means(summary) == list(zip(names, summary.values(), strict=True))
+    names = ["mIoU", "mIoU of the 16", "frequency-weighted IoU", "pixel accuracy", "mean accuracy"]
+    assert means(summary) == list(zip(names, (0.5, 0.25, 0.75, 0.8, 0.6), strict=True))
     measured = summary | {"boundary_iou": {"mean": 0.4}, "instance_iou": {"mean": 0.3, "mean_of_categories": 0.2}}
-    assert means(measured)[6:] == [("iIoU of classes", 0.3), ("iIoU of categories", 0.2), ("boundary IoU", 0.4)]
+    assert means(measured)[5:] == [("iIoU of classes", 0.3), ("iIoU of categories", 0.2), ("boundary IoU", 0.4)]
