@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.json_files import read_json, write_json
 from pipelines.data.ownership import as_json, differing, hold, read_plan, set_aside, sweep
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.checkpoint_files import NEWEST_TWO, Retention, checkpoint_hash, newest_checkpoint, step_of
@@ -293,20 +294,3 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON for people and programs, atomically."""
-    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of ours.
-
-    Raises:
-        UserError: It cannot be read as JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); remove it and run the command again") from error

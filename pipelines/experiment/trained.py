@@ -10,11 +10,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from pipelines.data.json_files import read_json
 from pipelines.data.ownership import as_json
 from pipelines.engine.checkpoint_files import checkpoint_hash, read_state, resolve_checkpoint
 from pipelines.engine.checkpoints import load_part
 from pipelines.engine.launch import Machine, seed_weights
-from pipelines.engine.runs import read_json
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.segmenters import SegmenterSettings

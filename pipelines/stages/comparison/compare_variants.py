@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.data.files import sha256_of, write_atomically
+from pipelines.data.json_files import read_json
 from pipelines.data.manifest import MANIFEST
-from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import BusyError, NumericalError
 from pipelines.experiment.trained import load_ensemble

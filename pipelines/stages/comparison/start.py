@@ -7,8 +7,8 @@ references that have none would seem to close what it never had.
 import re
 from pathlib import Path
 
+from pipelines.data.json_files import read_json
 from pipelines.engine.checkpoint_files import resolve_checkpoint
-from pipelines.engine.runs import read_json
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import settings_in

@@ -18,13 +18,13 @@ import torch
 from pipelines.data.files import remove_abandoned_parts, sha256_of, storage_errors, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
+from pipelines.data.json_files import read_json
 from pipelines.data.labels.classless import remedy
 from pipelines.data.labels.instances import instance_file
 from pipelines.data.ownership import hold
 from pipelines.data.readers.cityscapes import TEST_SPLIT
 from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.engine.processes import ALONE, Processes
-from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
 from pipelines.experiment.identity import unusable

@@ -15,12 +15,12 @@ import torch
 
 from pipelines.data.files import write_atomically
 from pipelines.data.frames import open_frame_set
+from pipelines.data.json_files import read_json
 from pipelines.data.labels.shared_classes import encodings_of, shared_classes
 from pipelines.data.manifest import MANIFEST
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
-from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import names, titles

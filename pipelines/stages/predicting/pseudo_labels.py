@@ -28,11 +28,11 @@ from pipelines.batch_inference.write import Loaded
 from pipelines.data.files import write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png, read_image, read_raw
+from pipelines.data.json_files import read_json, write_json
 from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.ownership import hold
 from pipelines.data.readers.pseudo_labelled import CHOSEN, LABELS, finished, labelled_frame
 from pipelines.engine.launch import make_deterministic
-from pipelines.engine.runs import read_json, write_json
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, NoInputsError, UserError
 from pipelines.experiment.trained import TrainedSegmenter

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from pipelines.data.images import image_size, read_image, to_batch
+from pipelines.data.json_files import write_json
 from pipelines.data.labels.shared_classes import SharedClasses
 from pipelines.engine.processes import Processes
-from pipelines.engine.runs import write_json
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress

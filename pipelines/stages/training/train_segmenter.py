@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipelines.batch_inference.folder import PLAN
 from pipelines.data.frames import FrameSet, open_frame_set
+from pipelines.data.json_files import read_json
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.data.sampling.adaptation_batches import AdaptationBatches, PseudoLabelledBatches
 from pipelines.data.sampling.augment import FrameChanges, SegmenterAugmentation
@@ -26,7 +27,6 @@ from pipelines.data.scores import read_scores, select_by_consistency
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.processes import ALONE, Processes
-from pipelines.engine.runs import read_json
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.arms import ARMS, adaptation_title

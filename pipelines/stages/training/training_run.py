@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.frames import FrameSet
+from pipelines.data.json_files import read_json, write_json
 from pipelines.data.sampling.batches import FramePool, stream
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.processes import ALONE, Processes
-from pipelines.engine.runs import RunFolder, open_run, read_json, write_json
+from pipelines.engine.runs import RunFolder, open_run
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.saving import RETENTION

@@ -9,7 +9,7 @@ from pipelines.engine.checkpoint_files import NEWEST_TWO, Retention
 from pipelines.engine.launch import Machine
 from pipelines.engine.loop import Schedule, train
 from pipelines.engine.processes import Processes
-from pipelines.engine.runs import FollowedRun, RunFolder, flatten, open_run, read_json
+from pipelines.engine.runs import FollowedRun, RunFolder, flatten, open_run
 from pipelines.errors import UserError
 from tests.pipelines.engine.toy import CPU, Toy, at_step, batches, run_out_of_memory, run_to
 
@@ -115,12 +115,6 @@ class Following(Processes):
 
     def wait(self):
         pass
-
-
-def test_a_file_that_is_no_json_is_named(tmp_path):
-    (tmp_path / "final.json").write_text("{")
-    with pytest.raises(UserError, match=r"final\.json cannot be read \(.*\); remove it and run the command again"):
-        read_json(tmp_path / "final.json")
 
 
 def test_a_run_that_becomes_complete_drops_what_a_kill_left_and_a_complete_one_nothing(tmp_path):
