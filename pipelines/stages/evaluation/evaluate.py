@@ -98,6 +98,8 @@ def evaluate(
                 output.mkdir(parents=True, exist_ok=True)
             held.enter_context(hold(output / ".lock", f"{output}: another process evaluates into it; wait for it"))
             there = _is_there(output, identity, measures)  # made while we came to hold the folder
+        if processes.leads:
+            remove_abandoned_parts(output)  # also of a page, which is written once the figures are there
         if processes.any(there):
             return _with_drives(read_evaluation(output), labelled_drives(sets), output, identity, processes)
         if processes.leads:
@@ -137,7 +139,6 @@ def _cleared(output: Path) -> None:
     former = output / "evaluation.json"
     with storage_errors(former):
         former.unlink(missing_ok=True)
-    remove_abandoned_parts(output)
 
 
 def _counted(

@@ -1,6 +1,7 @@
 """Batches by step number: the same whoever makes them and in whatever order, in the shares and rounds asked for."""
 
 import multiprocessing
+from contextlib import closing
 from dataclasses import replace
 
 import cv2
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.data.decoders import Decoders, supervised_decoding
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import cityscapes
@@ -87,6 +89,18 @@ def test_making_batches_leaves_torchs_generator_alone():
     before = torch.get_rng_state()
     list(stream(labelled(), 0, 2, 0))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_worker_whose_decoder_dies_names_the_file(tmp_path):
+    write_image(tmp_path / "abort.png", np.zeros((4, 6, 3), np.uint8))
+    frames = FrameSet("x", tmp_path, [Frame("abort", tmp_path / "abort.png", None, None)], [])
+    pool = FramePool([frames], height=4, kept_bytes=0)
+    with (
+        supervised_decoding(Decoders("tests.pipelines.data.misbehaving_decoder")),
+        closing(stream(pool.image, 0, 1, workers=1)) as batches,
+        pytest.raises(ImageError, match=r"abort\.png: the decoder crashed on it \(SIGABRT\)"),
+    ):
+        next(batches)
 
 
 def test_an_error_in_a_worker_reaches_the_loop():
