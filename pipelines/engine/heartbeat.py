@@ -164,17 +164,28 @@ def _key(rank: int) -> str:
 def leave(silent: list[int], silence_s: float) -> None:
     """End this process, whose main thread may wait for the silent ones for ever, with one line and exit code 75.
 
-    Where another process has told why all end, with its exit code and no line. Nothing is cleaned up, as after a kill,
-    which every command bears: what was saved is kept.
+    Where another process has told why all end, with its exit code and no line; where none can be reached, each tells.
+    Nothing is cleaned up, as after a kill, which every command bears: what was saved is kept.
     """
     code = Interrupted.exit_code
-    hurry = threading.Timer(LAST_WORDS_S, os._exit, (code,))
+    who = f"process{'es' if len(silent) > 1 else ''} {', '.join(map(str, silent))}"
+    told = threading.Event()
+
+    def tell() -> None:
+        told.set()
+        print(
+            f"stopped: nothing was heard of {who} for {silence_s:g} s (killed, frozen or cut off; {SILENCE_VARIABLE} "
+            "allows for more); what was saved is kept and the same command carries on",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def leave_without_them() -> None:
+        if not told.is_set():
+            tell()
+        os._exit(code)
+
+    hurry = threading.Timer(LAST_WORDS_S, leave_without_them)
     hurry.daemon = True
     hurry.start()
-    who = f"process{'es' if len(silent) > 1 else ''} {', '.join(map(str, silent))}"
-    line = (
-        f"stopped: nothing was heard of {who} for {silence_s:g} s (killed, frozen or cut off; {SILENCE_VARIABLE} "
-        "allows for more); what was saved is kept and the same command carries on\n"
-    )
-    code = tell_once(lambda: print(line, end="", file=sys.stderr, flush=True), code)
-    os._exit(code)
+    os._exit(tell_once(tell, code))

@@ -125,17 +125,33 @@ def test_a_silence_that_is_no_time_or_shorter_than_two_beats_is_refused(text):
         allowed_silence({"SIM2REAL_SILENCE_S": text})
 
 
-def test_the_last_words_are_one_line_and_the_exit_code_what_all_end_with(monkeypatch, capsys):
-    """Where it cannot be told, there is a limit to trying."""
-    left, limits = [], []
+@pytest.fixture
+def leaving(monkeypatch):
+    """Timers that are set and not waited for, and the exit codes that this process would have left with."""
+    timers, codes = [], []
 
     class Timer(threading.Timer):
         def start(self):
-            limits.append((self.interval, self.args))
+            timers.append(self)
 
     monkeypatch.setattr(threading, "Timer", Timer)
-    monkeypatch.setattr(heartbeat.os, "_exit", left.append)
+    monkeypatch.setattr(heartbeat.os, "_exit", codes.append)
+    return timers, codes
+
+
+def test_the_last_words_are_one_line_and_the_exit_code_what_all_end_with(leaving, capsys):
+    timers, codes = leaving
     leave([1, 3], 30.0)
-    assert left == [75] and limits == [(10.0, (75,))]
+    timers[0].function()  # too late: all is said
+    assert codes == [75, 75]
     said = capsys.readouterr().err
     assert said.startswith("stopped: nothing was heard of processes 1, 3 for 30 s (") and said.count("\n") == 1
+
+
+def test_who_can_reach_nobody_says_it_alone_in_the_end(leaving, monkeypatch, capsys):
+    timers, codes = leaving
+    monkeypatch.setattr(heartbeat, "tell_once", lambda tell, code: timers[0].function() or code)
+    leave([0], 30.0)
+    assert timers[0].interval == 10.0 and codes[0] == 75
+    said = capsys.readouterr().err
+    assert said.startswith("stopped: nothing was heard of process 0 for 30 s (") and said.count("\n") == 1
