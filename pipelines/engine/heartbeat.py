@@ -52,7 +52,7 @@ class Listener:
     Args:
         peers: Ranks of the others.
         allowed: Beats that a peer may be silent for.
-        allowed_at_first: The same until anything was heard of it.
+        allowed_at_first: The same until anything was heard of it, or all have come together.
     """
 
     def __init__(self, peers: list[int], allowed: int, allowed_at_first: int) -> None:
@@ -66,6 +66,11 @@ class Listener:
     def beat(self) -> None:
         """This process has lived for one beat more."""
         self._beats += 1
+
+    def have_met(self) -> None:
+        """All have come together: every peer lived just now, whether or not its counter was read yet."""
+        self._allowed_at_first = self._allowed
+        self._heard_at = dict.fromkeys(self.peers, self._beats)
 
     def hear(self, counters: dict[int, bytes]) -> None:
         """What the counters of peers are now."""
@@ -120,6 +125,10 @@ class Heartbeat:
         """Begin to tell and to watch."""
         for thread in self._threads:
             thread.start()
+
+    def have_met(self) -> None:
+        """All have come together, and nobody needs the patience any more that is had with late ones."""
+        self._listener.have_met()
 
     def stop(self) -> None:
         """Tell and watch no more, if it was begun. A thread that is stuck in the network is left behind."""

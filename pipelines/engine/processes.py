@@ -107,6 +107,8 @@ class Processes:
             dist.init_process_group(
                 backend, store=store, rank=self.rank, world_size=self.world_size, timeout=LONGEST_WAIT
             )
+            self.wait()
+            heartbeat.have_met()
         except (RuntimeError, ValueError) as error:
             raise UserError(
                 f"process {self.rank} of {self.world_size} cannot reach the others ({_first_line(error)}); "

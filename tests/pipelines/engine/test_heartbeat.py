@@ -34,6 +34,18 @@ def test_those_who_are_yet_to_come_are_given_longer():
     assert listener.silent() == [1]
 
 
+def test_who_has_come_is_given_no_longer_even_if_its_counter_was_never_read():
+    """Met at beat 3; of two beats that are allowed from there, silent at 6."""
+    listener = Listener([1], allowed=2, allowed_at_first=100)
+    found = []
+    for beat in range(1, 7):
+        listener.beat()
+        if beat == 3:
+            listener.have_met()
+        found.append(listener.silent())
+    assert found == [[], [], [], [], [], [1]]
+
+
 def test_who_does_not_follow_one_that_ended_is_left_after_three_beats():
     """Heard of at beat 2, and again at 3, which changes nothing; left at 6."""
     listener = Listener([1], allowed=100, allowed_at_first=100)
