@@ -164,12 +164,15 @@ def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[
     return Workspace(experiment, data, run or Path("runs") / experiment.name)
 
 
-def open_machine(device: str, precision: str, threads: int | None, deterministic: bool = False) -> Any:
-    """The machine to compute on."""
+def open_machine(
+    device: str, precision: str, threads: int | None, deterministic: bool = False, processes: Any = None
+) -> Any:
+    """The machine to compute on; `processes` are those that it computes together with, None for alone."""
     from pipelines.engine.launch import choose_machine, make_deterministic, use_threads
+    from pipelines.engine.processes import ALONE
 
     use_threads(threads)
-    machine = choose_machine(device, precision, deterministic=deterministic)
+    machine = choose_machine(device, precision, processes or ALONE, deterministic)
     if deterministic:  # whatever the command does: not all ask for it by themselves
         make_deterministic(strictly=True)
     warn(machine)
@@ -210,14 +213,9 @@ class MachineOptions:
 @contextlib.contextmanager
 def joined_machine(device: str, precision: str, threads: int | None, deterministic: bool = False) -> Iterator[Any]:
     """The machine to compute on, together with the other processes that torchrun started, if it started any."""
-    from pipelines.engine.launch import choose_machine, make_deterministic, use_threads
     from pipelines.engine.processes import Processes
 
-    use_threads(threads)
-    machine = choose_machine(device, precision, Processes.of_environment(), deterministic)
-    if deterministic:
-        make_deterministic(strictly=True)
-    warn(machine)
+    machine = open_machine(device, precision, threads, deterministic, Processes.of_environment())
     with machine.processes.joined(machine.device):
         yield machine
 

@@ -30,16 +30,12 @@ def format_summary(evaluation: Evaluation) -> str:
     return "\n".join([*lines, interval, f"{len(evaluation.names)} frames"])
 
 
-def told(summary: dict[str, Any], count: int) -> bool:
-    """Whether the mean over SYNTHIA's 16 or 13 classes is one: it is none where labels merge some of the 19."""
-    return summary[f"mean_iou_{count}"] is not None
-
-
 def means(summary: dict[str, Any]) -> list[tuple[str, float | None]]:
     """What sums an evaluation up, named for people; only what was measured."""
+    synthia = {f"mIoU of the {count}": summary[f"mean_iou_{count}"] for count in (16, 13)}
     rows = [
         ("mIoU", summary["mean_iou"]),
-        *((f"mIoU of the {count}", summary[f"mean_iou_{count}"]) for count in (16, 13) if told(summary, count)),
+        *((title, mean) for title, mean in synthia.items() if mean is not None),  # none where labels merge classes
         ("frequency-weighted IoU", summary["frequency_weighted_iou"]),
         ("pixel accuracy", summary["pixel_accuracy"]),
         ("mean accuracy", summary["mean_accuracy"]),
