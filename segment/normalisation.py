@@ -146,15 +146,13 @@ class _Normalised(torch.autograd.Function):
         )
 
 
-def synced_batch_norm(network: nn.Module, sum_over_processes: SumOverProcesses | None) -> nn.Module:
+def synced_batch_norm(network: nn.Module, sum_over_processes: SumOverProcesses) -> nn.Module:
     """The network with batch statistics taken over all processes; weights and the names of tensors stay.
 
     Args:
         network: Changed in place, unless it is itself a normalisation.
-        sum_over_processes: None in a single process, where the network stays plain.
+        sum_over_processes: How.
     """
-    if sum_over_processes is None:
-        return network
     synced: dict[nn.Module, nn.Module] = {}
     for parent in list(network.modules()):
         for name, module in list(parent._modules.items()):  # one that has two names is to have both

@@ -2,13 +2,18 @@
 
 Gradients are averaged by the engine. What a step itself fills from its batch (pools of past images, memories of styles)
 must come to the same in all processes, or each would train by another memory: here batches are put together again.
+Random numbers are the same in all processes too: what is drawn for each image is drawn for those of the others as well.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Rows = TypeVar("Rows", bound=Tensor | Sequence[object])
 
 
 def _alone(tensor: Tensor) -> Tensor:
@@ -41,9 +46,30 @@ class Peers:
         everyones[first : first + len(rows)] = rows
         return self.sum(everyones)
 
-    def own(self, everyones: Tensor, number: int) -> Tensor:
+    def own(self, everyones: Rows, number: int) -> Rows:
         """This process's rows of what `gathered` gave, where each process has the same number of them."""
         return everyones[self.rank * number : (self.rank + 1) * number]
+
+    def drawn(self, draw: Callable[[int], Rows], number: int) -> Rows:
+        """Random numbers for each of this process's `number` images: those that one process would have for them.
+
+        Args:
+            draw: What gives so many rows of them, by torch's global generators, which the engine has made alike in all
+                processes.
+            number: The same in each process.
+        """
+        return self.own(draw(number * self.world_size), number)
+
+    @contextlib.contextmanager
+    def drawing_apart(self) -> Iterator[None]:
+        """Inside the block each process has random numbers of its own, for what knows its own images alone."""
+        if self.world_size == 1:
+            yield
+            return
+        inside, afterwards = torch.randint(2**62, (2,)).tolist()
+        torch.manual_seed(inside + self.rank)
+        yield
+        torch.manual_seed(afterwards)
 
     def leaders(self, tensor: Tensor) -> Tensor:
         """The tensor that process 0 has; the others hand in one of the same shape."""

@@ -193,7 +193,7 @@ class _Training:
     def take_step(self, batch: Any, step: int) -> dict[str, Tensor]:
         """Learn from a batch, at the rates of the step (counted from 0); what the method tells of it."""
         processes = self.machine.processes
-        torch.manual_seed(key_number(self.schedule.seed, "step", step) + processes.rank)
+        torch.manual_seed(key_number(self.schedule.seed, "step", step))
         scale = self.method.learning_rate_scale(step)
         for name, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):

@@ -8,13 +8,15 @@ from torch import Tensor
 
 from segment.batches import LabelledBatch
 from segment.classes import IGNORE_INDEX
+from segment.peers import ALONE, Peers
 
 
-def half_of_the_classes(label_map: Tensor) -> Tensor:
+def half_of_the_classes(label_map: Tensor, peers: Peers = ALONE) -> Tensor:
     """The pixels of a random half of the classes that each frame holds; the larger half where they are odd.
 
     Args:
         label_map: int64 (B, H, W), 255 = ignore: no class, and never drawn.
+        peers: The processes that the batch is shared out to.
 
     Returns:
         bool (B, H, W). Draws from torch's global generator.
@@ -25,7 +27,8 @@ def half_of_the_classes(label_map: Tensor) -> Tensor:
     present = torch.zeros(len(ids), _CLASSES + 1, dtype=torch.bool, device=ids.device).scatter_(1, ids, True)
     present[:, _CLASSES] = False
     # Ranks of random numbers, absent classes last: nothing is asked of the device in between.
-    draws = torch.rand(present.shape, device=ids.device).masked_fill(~present, 2.0)
+    draws = peers.drawn(lambda frames: torch.rand(frames, _CLASSES + 1, device=ids.device), len(ids))
+    draws = draws.masked_fill(~present, 2.0)
     rank = draws.argsort(dim=1).argsort(dim=1)
     chosen = present & (rank < (present.sum(dim=1, keepdim=True) + 1) // 2)
     return chosen.gather(1, ids).view(label_map.shape)
@@ -74,11 +77,12 @@ def mixture(mask: Tensor, labelled: LabelledBatch, target: Tensor, pseudo_label:
     )
 
 
-def half_rectangle(label_map: Tensor) -> Tensor:
+def half_rectangle(label_map: Tensor, peers: Peers = ALONE) -> Tensor:
     """A random rectangle of half each frame's area, its sides between half the frame's and all of them.
 
     Args:
         label_map: (B, H, W); only its shape counts.
+        peers: The processes that the batch is shared out to.
 
     Returns:
         bool (B, H, W). Draws from torch's global generator.
@@ -88,9 +92,12 @@ def half_rectangle(label_map: Tensor) -> Tensor:
     """
     batch, height, width = label_map.shape
     device = label_map.device
-    tall = 0.5 ** torch.rand(batch, device=device)  # height of the rectangle; its width is 0.5 / tall
-    top = torch.rand(batch, device=device) * (1 - tall) * height
-    left = torch.rand(batch, device=device) * (1 - 0.5 / tall) * width
+    shape, row_drawn, column_drawn = (
+        peers.drawn(lambda frames: torch.rand(frames, device=device), batch) for _ in range(3)
+    )
+    tall = 0.5**shape  # height of the rectangle; its width is 0.5 / tall
+    top = row_drawn * (1 - tall) * height
+    left = column_drawn * (1 - 0.5 / tall) * width
     row = torch.arange(height, device=device) + 0.5
     column = torch.arange(width, device=device) + 0.5
     rows = (row >= top[:, None]) & (row < (top + tall * height)[:, None])
@@ -98,11 +105,11 @@ def half_rectangle(label_map: Tensor) -> Tensor:
     return rows[:, :, None] & columns[:, None, :]
 
 
-MASKS: dict[str, Callable[[Tensor], Tensor]] = {"classes": half_of_the_classes, "rectangle": half_rectangle}
+MASKS: dict[str, Callable[[Tensor, Peers], Tensor]] = {"classes": half_of_the_classes, "rectangle": half_rectangle}
 """What is pasted over another frame, by the names that settings use."""
 
 
-def masked_blocks(image: Tensor, block: int, ratio: float, filling: Tensor) -> Tensor:
+def masked_blocks(image: Tensor, block: int, ratio: float, filling: Tensor, peers: Peers = ALONE) -> Tensor:
     """Images of which a share of the square blocks of a grid is filled in, each block by its own draw.
 
     Args:
@@ -111,11 +118,13 @@ def masked_blocks(image: Tensor, block: int, ratio: float, filling: Tensor) -> T
         ratio: Probability in [0, 1] of hiding a block.
         filling: What to fill with, broadcast to the image's shape: the mean that the network subtracts, so that it sees
             zeros there.
+        peers: The processes that the batch is shared out to.
 
     Source: Hoyer et al., MIC, CVPR 2023 (arXiv:2212.01322), eq. 4. Draws from torch's global generator.
     """
     batch, _, height, width = image.shape
     rows, columns = -(-height // block), -(-width // block)
-    hidden = torch.rand(batch, 1, rows, columns, device=image.device) < ratio
+    drawn = peers.drawn(lambda images: torch.rand(images, 1, rows, columns, device=image.device), batch)
+    hidden = drawn < ratio
     hidden = hidden.repeat_interleave(block, 2).repeat_interleave(block, 3)[..., :height, :width]
     return torch.where(hidden, filling, image)

@@ -85,7 +85,7 @@ class Distillation(SegmenterTraining):
         likelihood, pseudo_label = said.float().softmax(dim=1).max(dim=1)
         weight = (likelihood >= self.settings.threshold).float()
         if self.settings.mixed_weight > 0:
-            mask = half_of_the_classes(labelled.label_map)
+            mask = half_of_the_classes(labelled.label_map, self.peers)
             mixed = mixture(mask, labelled, target, pseudo_label, weight)
             learnt |= update.backward(self.mixed_losses(mixed))
         update.step("network")

@@ -19,7 +19,6 @@ from segment.methods.method import Update
 from segment.methods.segmenter_training import SegmenterTrainingSettings, build_optimizer, parameter_groups
 from segment.methods.self_training import SelfTraining, SelfTrainingSettings
 from segment.networks.segmenter import Segmenter
-from segment.normalisation import synced_batch_norm
 from segment.settings import Decay, NonNegativeFloat, PositiveFloat
 
 
@@ -71,8 +70,7 @@ class DUDA(SelfTraining):
         super().__init__(network, training, settings, **collaborators)
         if not isinstance(teacher, Segmenter):
             raise ValueError("DUDA goes on training its teacher, so it takes one; name a single checkpoint in teachers")
-        synced = training.batch_norm == "synced" and collaborators.get("sum_over_processes")
-        self.large = synced_batch_norm(teacher, self.sum_over_processes) if synced else teacher
+        self.large = self.with_shared_statistics(teacher)
         self.large.requires_grad_(True)
         self._freeze(self.large)
         self.teacher = MovingAverage(self.large, settings.teacher_decay)

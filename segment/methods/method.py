@@ -47,7 +47,8 @@ class Method(nn.Module, ABC):
 
     Everything that a resumed run needs is in `state_dict()`: networks, moving averages, image pools. Optimizers are
     saved by the engine. Learning rates follow from the step alone. Random draws may use torch's global generator:
-    the engine seeds it from (seed, step) before each step, so a step does not depend on the ones before it.
+    the engine seeds it from (seed, step) before each step, so a step does not depend on the ones before it. The seed is
+    that of all processes: what is drawn for each image goes by way of `Peers.drawn`.
     """
 
     def memory_format(self, device: torch.device) -> torch.memory_format:

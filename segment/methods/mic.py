@@ -56,6 +56,7 @@ class MIC(SelfTraining):
     def masked_losses(self, target: Tensor, pseudo_label: Tensor, weight: Tensor) -> dict[str, Tensor]:
         """What the network pays for not knowing what is under the hidden blocks. Eq. 5 and 6."""
         settings = self.settings
-        seen = masked_blocks(self.strongly_augmented(target), settings.block, settings.hidden, self.network.image_mean)
+        changed, filling = self.strongly_augmented(target), self.network.image_mean
+        seen = masked_blocks(changed, settings.block, settings.hidden, filling, self.peers)
         loss = weighted_cross_entropy(self.output(seen, "target").main, pseudo_label, weight)
         return {"masked": settings.masked_weight * loss}

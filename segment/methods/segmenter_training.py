@@ -24,12 +24,11 @@ from segment.losses import LOSSES
 from segment.methods.method import Method
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 from segment.normalisation import (
-    SumOverProcesses,
     freeze_batch_norm,
     freeze_batch_norm_scales,
     synced_batch_norm,
 )
-from segment.peers import ALONE
+from segment.peers import ALONE, Peers
 from segment.schedules import schedule_of
 from segment.settings import (
     Decay,
@@ -113,7 +112,7 @@ class SegmenterTraining(Method):
         settings: Any = None,
         *,
         class_weights: Tensor | None = None,
-        sum_over_processes: SumOverProcesses | None = None,
+        peers: Peers = ALONE,
         augmentation: BatchAugmentation | None = None,
         encoder_from_imagenet: bool = False,
         feature_norm: FeatureNormSettings | None = None,
@@ -125,8 +124,8 @@ class SegmenterTraining(Method):
             training: How.
             settings: An instance of `Settings`, where the method has any.
             class_weights: (K,), for the loss; None weighs all classes alike.
-            sum_over_processes: What "synced" batch normalisation pools with, and whatever else a step gathers from all
-                processes; None in a single one.
+            peers: The processes that "synced" batch normalisation pools its statistics with, and a step whatever else
+                it gathers from all.
             augmentation: Applied to each labelled batch before it is learnt from, on the batch's device.
             encoder_from_imagenet: Whether the network's encoder is as ImageNet's photographs taught it.
             feature_norm: Makes the features of all that is learnt from longer, beside the own losses; None: no.
@@ -142,8 +141,8 @@ class SegmenterTraining(Method):
         self.training_settings, self.settings = training, settings
         self.schedule = schedule_of(training.schedule, training.steps, training.warmup_steps, training.poly_power)
         self._freeze(network)
-        self.network = synced_batch_norm(network, sum_over_processes) if training.batch_norm == "synced" else network
-        self.sum_over_processes: SumOverProcesses = sum_over_processes or ALONE.sum
+        self.peers = peers
+        self.network = self.with_shared_statistics(network)
         self.average = None if training.ema_decay is None else MovingAverage(self.network, training.ema_decay)
         self.encoder_from_imagenet = encoder_from_imagenet
         self.loss, self.augmentation = LOSSES[training.loss], augmentation
@@ -193,6 +192,12 @@ class SegmenterTraining(Method):
         elif self.training_settings.batch_norm == "scales_frozen":
             freeze_batch_norm_scales(network)
 
+    def with_shared_statistics(self, network: Segmenter) -> Segmenter:
+        """The network with batch statistics of all processes, changed in place, where the settings ask for them."""
+        if self.training_settings.batch_norm == "synced" and self.peers.world_size > 1:
+            synced_batch_norm(network, self.peers.sum)
+        return network
+
     def need_auxiliary_head(self, setting: str) -> None:
         """Raise ValueError if the network has no auxiliary head, which `setting` asks something of."""
         if self.network.auxiliary_heads() == 0:
@@ -216,14 +221,17 @@ class SegmenterTraining(Method):
 
     def augmented(self, batch: LabelledBatch) -> LabelledBatch:
         """The labelled frames as they are learnt from."""
-        return batch if self.augmentation is None else self.augmentation(batch)
+        if self.augmentation is None:
+            return batch
+        with self.peers.drawing_apart():
+            return self.augmentation(batch)
 
     def augmented_target(self, batch: AdaptationBatch) -> Tensor:
         """The target frames (B, 3, H, W) as they are learnt from: varied as the labelled ones are."""
         if self.augmentation is None:
             return batch.target
         nothing = torch.full_like(batch.target[:, 0], IGNORE_INDEX, dtype=torch.int64)
-        return self.augmentation(LabelledBatch(batch.target, nothing)).image
+        return self.augmented(LabelledBatch(batch.target, nothing)).image
 
     def output(self, image: Tensor, domain: Domain) -> SegmenterOutput:
         """What the network sees in frames that it learns from; how a method that adapts makes each such pass.

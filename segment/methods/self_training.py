@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2 import ColorJitter, GaussianBlur
+from torchvision.transforms.v2 import ColorJitter, GaussianBlur, Transform
 
 from segment.adaptation.feature_distance import feature_distance, locations_of_things
 from segment.adaptation.guards import PseudoLabelCollapse, UnsureTeacher
@@ -150,7 +150,7 @@ class SelfTraining(SegmenterTraining):
         if self._began:
             return True
         with torch.no_grad():
-            loss = self.sum_over_processes(torch.stack([cross_entropy(logits, label_map), logits.new_ones(()).float()]))
+            loss = self.peers.sum(torch.stack([cross_entropy(logits, label_map), logits.new_ones(()).float()]))
             loss = loss[0] / loss[1]
             known = self.source_loss < NOT_MEASURED
             self.source_loss.copy_(torch.where(known, self.source_loss.lerp(loss, SHARE_OF_THE_LATEST), loss))
@@ -196,7 +196,7 @@ class SelfTraining(SegmenterTraining):
         sums = likelihood.new_zeros(2, classes)
         sums[0].index_add_(0, seen, likelihood.flatten())
         sums[1].index_add_(0, seen, torch.ones_like(likelihood.flatten()))
-        total, count = self.sum_over_processes(sums)
+        total, count = self.peers.sum(sums)
         mean = total / count.clamp(min=1)
         followed = self.mean_likelihoods.lerp(mean, SHARE_OF_THE_LATEST)
         self.mean_likelihoods.copy_(torch.where(count > 0, followed, self.mean_likelihoods))
@@ -210,7 +210,7 @@ class SelfTraining(SegmenterTraining):
             target: (B, 3, H, W), as many and of the same size.
             pseudo_label: Of the target, as `pseudo_labels` has it, with its `weight`.
         """
-        mask = MASKS[self.settings.mix](labelled.label_map)
+        mask = MASKS[self.settings.mix](labelled.label_map, self.peers)
         mixed = mixture(mask, labelled, target, pseudo_label, weight)
         return mixed._replace(image=self.strongly_augmented(mixed.image))
 
@@ -221,10 +221,14 @@ class SelfTraining(SegmenterTraining):
 
     def strongly_augmented(self, image: Tensor) -> Tensor:
         """Images with other colours and perhaps blurred, each by its own draw: the student's task is the harder one."""
-        changed = torch.stack([self.jitter(one) for one in image])
-        blurred = torch.stack([self.blur(one) for one in changed])
-        wanted = torch.rand(len(image), 1, 1, 1, device=image.device) < self.settings.blur
-        return torch.where(wanted, blurred, changed)
+        changed = self._each_by_its_draw(self.jitter, image)
+        blurred = self._each_by_its_draw(self.blur, changed)
+        drawn = self.peers.drawn(lambda images: torch.rand(images, 1, 1, 1, device=image.device), len(image))
+        return torch.where(drawn < self.settings.blur, blurred, changed)
+
+    def _each_by_its_draw(self, transform: Transform, image: Tensor) -> Tensor:
+        draws = self.peers.drawn(lambda images: [transform.make_params([image]) for _ in range(images)], len(image))
+        return torch.stack([transform.transform(one, draw) for one, draw in zip(image, draws, strict=True)])
 
     def follow(self) -> None:
         """Let the averages follow: the teacher, and the one that is evaluated, if there is one."""

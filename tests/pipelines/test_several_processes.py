@@ -91,10 +91,20 @@ def test_two_processes_learn_what_one_learns(whole, make_workspace, cpu, as_laun
 ADAPTING = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "labelled_target=2")
 
 
-@pytest.mark.parametrize("method", ["adaptsegnet", "ass", "clan", "swd"])
-def test_two_processes_adapt_as_one_does(launch, training, make_workspace, cpu, as_launched, tmp_path, method):
-    """By methods that draw nothing of their own, or the same everywhere."""
-    settings = (*SYNCED, *ADAPTING, f'segmenter.adaptation={{method = "{method}"}}')
+ADAPTATIONS = {
+    **{name: "" for name in ("adaptsegnet", "ass", "clan", "swd")},
+    **{name: ", start_step = 0, threshold = 0.1" for name in ("dacs", "duda")},
+    "mic": ', start_step = 0, threshold = 0.1, thresholds = "per_class", mix = "rectangle", block = 8',
+    "distillation": ", threshold = 0.1",
+}
+"""Methods that adapt, and settings by which they do so at once."""
+
+
+@pytest.mark.parametrize("method", ADAPTATIONS)
+def test_two_processes_adapt_as_one_does(whole, launch, training, make_workspace, cpu, as_launched, tmp_path, method):
+    settings = (*SYNCED, *ADAPTING, f'segmenter.adaptation={{method = "{method}"{ADAPTATIONS[method]}}}')
+    if method in ("duda", "distillation"):
+        settings += (f'segmenter.teachers=["{whole}"]',)
     ended = launch(*[training(tmp_path / "both", *settings, arm="translated")] * 2)
     assert ended.codes == [0, 0], ended.stderr
     alone = train_segmenter(make_workspace(*settings), 0, "translated", Session(cpu))

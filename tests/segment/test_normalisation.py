@@ -127,11 +127,6 @@ def test_synced_keeps_weights_keys_and_names():
     assert copy.deepcopy(synced).eval()(torch.rand(1, 3, 4, 4)).shape == (1, 4, 1, 1)
 
 
-def test_synced_is_plain_in_one_process():
-    plain = network()
-    assert synced_batch_norm(plain, None) is plain and type(plain[1]) is nn.BatchNorm2d
-
-
 def test_one_value_in_all_processes_together_is_refused():
     norm = SyncedBatchNorm2d.like(nn.BatchNorm2d(2), lambda x: x)
     with pytest.raises(ValueError, match="more than 1 value per channel when training, in all processes"):

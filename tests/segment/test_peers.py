@@ -32,3 +32,29 @@ def test_each_finds_its_own_again():
 def test_the_leaders_word_counts():
     handed_in = [torch.tensor([7]), torch.tensor([8])]
     assert [answer.tolist() for answer in among(2, lambda peers: peers.leaders(handed_in[peers.rank]))] == [[7], [7]]
+
+
+def numbers_of_a_step(peers):
+    """What is drawn for a process's two images, for its own use, and for its images again."""
+    torch.manual_seed(1)
+    first = peers.drawn(lambda images: torch.rand(images, 3), 2)
+    with peers.drawing_apart():
+        own = torch.rand(3)
+    return first, own, peers.drawn(lambda images: [float(torch.rand(())) for _ in range(images)], 2)
+
+
+def test_images_have_the_random_numbers_that_they_have_in_one_process():
+    torch.manual_seed(1)
+    expected = torch.rand(4, 3)
+    parts = [numbers_of_a_step(Peers(rank, 2)) for rank in range(2)]
+    assert torch.equal(torch.cat([first for first, _, _ in parts]), expected)
+    assert not torch.equal(parts[0][1], parts[1][1])
+    again = [number for _, _, numbers in parts for number in numbers]
+    assert len(set(again)) == 4 and len(parts[0][2]) == 2
+
+
+def test_alone_nothing_is_drawn_beside():
+    torch.manual_seed(1)
+    expected = torch.rand(2, 3), torch.rand(3), torch.rand(2)
+    for found, wanted in zip(numbers_of_a_step(ALONE), expected, strict=True):
+        assert torch.equal(torch.as_tensor(found), wanted)

@@ -297,7 +297,7 @@ def starting_segmenter(
         settings,
         network,
         **teacher,
-        sum_over_processes=processes.sum if processes.world_size > 1 else None,
+        peers=processes.peers(),
         class_weights=class_weights(settings, batches),
         augmentation=augmentation_on_device(settings),
         encoder_from_imagenet=settings.initial is None and settings.encoder_weights is not None,

@@ -8,6 +8,7 @@ import torch
 from segment.adaptation.guards import Collapsed
 from segment.batches import AdaptationBatch, LabelledBatch
 from segment.methods.segmenter_training import SegmenterTrainingSettings
+from segment.peers import ALONE, Peers
 from tests.method_tester import GatheredGradients, PerformedUpdate
 
 TRAINING = SegmenterTrainingSettings(steps=10, learning_rate=0.05, warmup_steps=0, loss="cross_entropy")
@@ -31,18 +32,9 @@ def single_images(batch):
         yield AdaptationBatch(source, batch.target[own], pseudo_label=pseudo_label)
 
 
-def draw_alike(monkeypatch):
-    """Every image has the same draws, ascending along the last axis: what processes draw for their parts differs."""
-
-    def rand(*shape, device=None):
-        shape = torch.Size(shape[0] if len(shape) == 1 else shape)
-        return torch.linspace(0, 0.99, shape[-1], device=device).expand(shape)
-
-    monkeypatch.setattr(torch, "rand", rand)
-
-
 def gradients_of(method, batch):
-    """What a step's losses pull each parameter to, by name; nothing is learnt."""
+    """What a step's losses pull each parameter to, by name; nothing is learnt. The draws are those of one step."""
+    torch.manual_seed(3)
     update = GatheredGradients(method)
     method.step(batch, update)
     return update.found
@@ -51,9 +43,15 @@ def gradients_of(method, batch):
 def assert_parts_pull_as_the_whole(make, batch):
     """The mean of the gradients of each image alone is that of all: what several processes learn together is what one
     does. `make` builds the method anew by training settings, here with no normalisation in the way."""
+    assert_processes_pull_as_one(lambda training, peers: make(training), batch)
+
+
+def assert_processes_pull_as_one(make, batch):
+    """The same of a method that draws for each image: `make` is told which of the processes it is in as well."""
     training = dataclasses.replace(TRAINING, batch_norm="frozen")
-    whole = gradients_of(make(training).train(), batch)
-    parts = [gradients_of(make(training).train(), part) for part in single_images(batch)]
+    whole = gradients_of(make(training, ALONE).train(), batch)
+    images = enumerate(single_images(batch))
+    parts = [gradients_of(make(training, Peers(rank, len(batch.target))).train(), image) for rank, image in images]
     assert whole
     for name, gradient in whole.items():
         mean = sum(part[name] for part in parts) / len(parts)

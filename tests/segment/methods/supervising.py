@@ -19,7 +19,7 @@ def bright_and_dark():
     return LabelledBatch(image, label_map)
 
 
-COLLABORATORS = ("class_weights", "sum_over_processes", "augmentation")
+COLLABORATORS = ("class_weights", "peers", "augmentation")
 
 
 def supervised(**settings):

@@ -3,14 +3,16 @@
 import torch
 
 from segment.methods.dacs import DACS, DACSSettings
+from segment.peers import ALONE
 from tests.method_tester import PerformedUpdate, changed, snapshot
-from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, draw_alike, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_processes_pull_as_one, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
-def dacs(training=TRAINING, **settings):
+def dacs(training=TRAINING, peers=ALONE, **settings):
     torch.manual_seed(0)
-    return DACS(TinySegmenter(), training, DACSSettings(**{"threshold": 0.4, "start_step": 0} | settings))
+    settings = DACSSettings(**{"threshold": 0.4, "start_step": 0} | settings)
+    return DACS(TinySegmenter(), training, settings, peers=peers)
 
 
 class TestDACS(SegmenterTrainingTester):
@@ -70,8 +72,6 @@ def test_without_trust_the_pasted_source_alone_is_learnt():
     assert not changed(snapshot(methods[0]), methods[1])
 
 
-def test_parts_of_a_batch_have_the_gradients_of_the_whole(monkeypatch):
+def test_processes_have_the_gradients_of_one():
     """Each frame's pseudo-labels weigh by its own share of sure pixels."""
-    batch = two_domains()
-    draw_alike(monkeypatch)
-    assert_parts_pull_as_the_whole(lambda training: dacs(training, colour_jitter=0.0, blur=0.0), batch)
+    assert_processes_pull_as_one(lambda training, peers: dacs(training, peers=peers), two_domains())

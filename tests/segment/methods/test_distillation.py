@@ -5,8 +5,9 @@ import torch
 
 from segment.inference import Ensemble
 from segment.methods.distillation import Distillation, DistillationSettings
+from segment.peers import ALONE
 from tests.method_tester import PerformedUpdate, snapshot
-from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, draw_alike, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_processes_pull_as_one, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
@@ -15,11 +16,11 @@ def teacher():
     return TinySegmenter().eval()
 
 
-def distillation(taught_by=None, training=TRAINING, **settings):
+def distillation(taught_by=None, training=TRAINING, peers=ALONE, **settings):
     taught_by = taught_by or teacher()
     torch.manual_seed(0)
     settings = DistillationSettings(**{"threshold": 0.4} | settings)
-    return Distillation(TinySegmenter(), training, settings, teacher=taught_by)
+    return Distillation(TinySegmenter(), training, settings, teacher=taught_by, peers=peers)
 
 
 class TestDistillation(SegmenterTrainingTester):
@@ -84,8 +85,6 @@ def test_the_network_comes_nearer_to_its_teacher():
     assert found[-1] < 0.5 * found[0]
 
 
-def test_parts_of_a_batch_have_the_gradients_of_the_whole(monkeypatch):
+def test_processes_have_the_gradients_of_one():
     """Imitation is a mean over pixels, and so is the loss on mixed frames."""
-    batch = two_domains()
-    draw_alike(monkeypatch)
-    assert_parts_pull_as_the_whole(lambda training: distillation(training=training), batch)
+    assert_processes_pull_as_one(lambda training, peers: distillation(training=training, peers=peers), two_domains())

@@ -5,17 +5,18 @@ import torch
 
 from segment.inference import Ensemble
 from segment.methods.duda import DUDA, DUDASettings
+from segment.peers import ALONE
 from tests.method_tester import PerformedUpdate, WatchedUpdate, snapshot
-from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, draw_alike, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_processes_pull_as_one, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
-def duda(training=TRAINING, **settings):
+def duda(training=TRAINING, peers=ALONE, **settings):
     torch.manual_seed(5)
     large = TinySegmenter().eval().requires_grad_(False)
     torch.manual_seed(0)
     settings = DUDASettings(**{"threshold": 0.4, "start_step": 0} | settings)
-    return DUDA(TinySegmenter(), training, settings, teacher=large)
+    return DUDA(TinySegmenter(), training, settings, teacher=large, peers=peers)
 
 
 class TestDUDA(SegmenterTrainingTester):
@@ -61,8 +62,6 @@ def test_a_mean_of_networks_cannot_learn_as_one():
         DUDA(TinySegmenter(), TRAINING, DUDASettings(), teacher=Ensemble([TinySegmenter(), TinySegmenter()]))
 
 
-def test_parts_of_a_batch_have_the_gradients_of_the_whole(monkeypatch):
+def test_processes_have_the_gradients_of_one():
     """Of both students."""
-    batch = two_domains()
-    draw_alike(monkeypatch)
-    assert_parts_pull_as_the_whole(lambda training: duda(training, colour_jitter=0.0, blur=0.0), batch)
+    assert_processes_pull_as_one(lambda training, peers: duda(training, peers=peers), two_domains())

@@ -3,14 +3,16 @@
 import torch
 
 from segment.methods.mic import MIC, MICSettings
+from segment.peers import ALONE
 from tests.method_tester import PerformedUpdate
-from tests.segment.methods.adapting import TRAINING, assert_parts_pull_as_the_whole, draw_alike, two_domains
+from tests.segment.methods.adapting import TRAINING, assert_processes_pull_as_one, two_domains
 from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 
-def mic(training=TRAINING, **settings):
+def mic(training=TRAINING, peers=ALONE, **settings):
     torch.manual_seed(0)
-    return MIC(TinySegmenter(), training, MICSettings(**{"threshold": 0.4, "start_step": 0, "block": 8} | settings))
+    settings = MICSettings(**{"threshold": 0.4, "start_step": 0, "block": 8} | settings)
+    return MIC(TinySegmenter(), training, settings, peers=peers)
 
 
 class TestMIC(SegmenterTrainingTester):
@@ -57,8 +59,6 @@ def test_the_masked_loss_by_hand():
     torch.testing.assert_close(losses["masked"], torch.tensor(1.0986123))
 
 
-def test_parts_of_a_batch_have_the_gradients_of_the_whole(monkeypatch):
-    """Mixed and masked: blocks of three columns in four are hidden."""
-    batch = two_domains()
-    draw_alike(monkeypatch)
-    assert_parts_pull_as_the_whole(lambda training: mic(training, colour_jitter=0.0, blur=0.0), batch)
+def test_processes_have_the_gradients_of_one():
+    """Mixed and masked."""
+    assert_processes_pull_as_one(lambda training, peers: mic(training, peers=peers), two_domains())

@@ -8,6 +8,7 @@ from segment.classes import PALETTE
 from segment.losses import cross_entropy, ohem_cross_entropy
 from segment.methods.segmenter_training import SegmenterTrainingSettings, parameter_groups
 from segment.methods.supervised import Supervised
+from segment.peers import Peers
 from tests.method_tester import PerformedUpdate
 from tests.segment.methods.supervising import bright_and_dark, supervised
 from tests.segment.methods.tester import TinySegmenter, WithoutAuxiliary
@@ -27,7 +28,8 @@ def test_synced_normalisation_is_plain_in_one_process():
 
 def test_synced_normalisation_asks_the_other_processes_in_training_alone():
     asked = []
-    method = supervised(batch_norm="synced", ema_decay=0.5, sum_over_processes=lambda x: asked.append(1) or x).train()
+    peers = Peers(0, 2, lambda x: asked.append(1) or x)
+    method = supervised(batch_norm="synced", ema_decay=0.5, peers=peers).train()
     method.step(bright_and_dark(), PerformedUpdate(method))
     during_the_step = len(asked)
     method.preview(bright_and_dark())

@@ -9,21 +9,17 @@ import torch
 from segment.adaptation.guards import Collapsed
 from segment.batches import LabelledBatch
 from segment.methods.dacs import DACS, DACSSettings
+from segment.peers import ALONE, Peers
 from tests.method_tester import PerformedUpdate, changed, snapshot
 from tests.segment.methods.adapting import TRAINING, two_domains
 from tests.segment.methods.tester import NUM_CLASSES, TinySegmenter
 
 
-def small(sum_over_processes=None, encoder_from_imagenet=False, **settings):
+def small(peers=ALONE, encoder_from_imagenet=False, **settings):
     torch.manual_seed(0)
     settings = DACSSettings(**{"threshold": 0.4, "start_step": 0} | settings)
-    return DACS(
-        TinySegmenter(),
-        TRAINING,
-        settings,
-        sum_over_processes=sum_over_processes,
-        encoder_from_imagenet=encoder_from_imagenet,
-    ).train()
+    collaborators = {"peers": peers, "encoder_from_imagenet": encoder_from_imagenet}
+    return DACS(TinySegmenter(), TRAINING, settings, **collaborators).train()
 
 
 class Certain(torch.nn.Module):
@@ -91,7 +87,7 @@ def test_all_processes_begin_together():
     def sum_of_both(tensor):
         return tensor + torch.tensor([3.0, 1.0])
 
-    method = small(sum_of_both, start_step=1000, healthy_loss=1.5)
+    method = small(Peers(0, 2, sum_of_both), start_step=1000, healthy_loss=1.5)
     assert not method.teacher_is_ready(*logits_of(1.0))
     assert method.source_loss.item() == pytest.approx(2.0)
 
@@ -118,7 +114,7 @@ def test_thresholds_of_classes_by_hand():
 def test_thresholds_of_classes_are_those_of_all_processes():
     """Here class 0 has a likelihood of 0.4 once, in the other process 0.8 once: their mean is 0.6, the state 0.996."""
     others = torch.tensor([[0.8, 0.0, 0.0], [1.0, 0.0, 0.0]])
-    method = small(lambda tensor: tensor + others, threshold=0.9, thresholds="per_class")
+    method = small(Peers(0, 2, lambda tensor: tensor + others), threshold=0.9, thresholds="per_class")
     method.thresholds_of_classes(torch.tensor([[[0.4]]]), torch.tensor([[[0]]]))
     torch.testing.assert_close(method.mean_likelihoods, torch.tensor([0.996, 1.0, 1.0]))
 
