@@ -54,6 +54,12 @@ def answers(labels: Tensor, classes: int, domain: float) -> Tensor:
     return torch.where(labels == IGNORE_INDEX, NOTHING, labels + classes * int(domain == TARGET))
 
 
+def classes_shown(labels: Tensor, classes: int) -> Tensor:
+    """How many of the classes an image shows, in the mean over images: a scalar. `labels` as `class_means` has them."""
+    numbers = torch.arange(classes, device=labels.device)
+    return (labels.flatten(1)[:, :, None] == numbers).any(1).sum() / len(labels)
+
+
 def cross_entropy_of_classes(judged: Tensor, answers: Tensor) -> Tensor:
     """Summed over the classes that an image shows, averaged over images: FCSA of ASS.
 

@@ -18,6 +18,7 @@ from segment.adaptation.guards import DiscriminatorBalance
 from segment.adaptation.semantic_adversary import (
     answers,
     class_means,
+    classes_shown,
     cross_entropy_of_classes,
     cross_entropy_of_locations,
     labels_at,
@@ -31,8 +32,8 @@ from segment.networks.segmenter import Segmenter, SegmenterOutput
 from segment.networks.semantic_discriminator import SemanticDiscriminator
 from segment.settings import NonNegativeFloat, PositiveFloat, PositiveInt, check_settings
 
-CLASSES_ALONE = 2 * math.log(2)
-"""What a discriminator of features pays that knows every class and no domain: log 2 in each domain."""
+CLASS_ALONE = math.log(2)
+"""What a discriminator of features pays, for a feature, that knows its class and not its domain."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ class ASS(SegmenterTraining):
         if settings.semantic_adversary != "none":
             widths = network.feature_channels(), self.number_of_classes, settings.semantic_channels
             self.discriminators["features"] = SemanticDiscriminator(*widths)
-        if settings.semantic_adversary == "csa":  # of "fcsa" the loss is a sum over the classes that a batch shows
-            self.guards.append(DiscriminatorBalance("semantic_discriminator", CLASSES_ALONE))
+            self.guards.append(DiscriminatorBalance("semantic_discriminator_per_feature", CLASS_ALONE))
         rate = settings.discriminator_learning_rate
         self._optimizers["discriminators"] = Adam(self.discriminators.parameters(), lr=rate, betas=(0.9, 0.99))
 
@@ -123,6 +123,9 @@ class ASS(SegmenterTraining):
         losses = {} if target is None else self.discriminator_losses(source, target)
         losses |= self.semantic_discriminator_losses(features, labelled.label_map, known_features, few.label_map)
         learnt |= update("discriminators", losses)
+        if "features" in self.discriminators:
+            shown = self.terms_of(labelled.label_map, features) + self.terms_of(few.label_map, known_features)
+            learnt["semantic_discriminator_per_feature"] = learnt["semantic_discriminator"] / shown.clamp(min=1)
         return learnt
 
     def unlabelled_output(self, image: Tensor) -> SegmenterOutput:
@@ -182,6 +185,13 @@ class ASS(SegmenterTraining):
         of_source = self.semantic_cross_entropy(source.detach(), source_labels, SOURCE)
         of_target = self.semantic_cross_entropy(target.detach(), target_labels, TARGET)
         return {"semantic_discriminator": of_source + of_target}
+
+    def terms_of(self, label_map: Tensor, features: Tensor) -> Tensor:
+        """How many features' losses the semantic one is the sum of: those of the classes that an image shows, in the
+        mean, or that of the mean location."""
+        if self.settings.semantic_adversary == "csa":
+            return torch.ones((), device=features.device)
+        return classes_shown(labels_at(label_map, features.shape[-2:]), self.number_of_classes)
 
     def semantic_cross_entropy(self, features: Tensor, label_map: Tensor, domain: float) -> Tensor:
         """How far the discriminator is from saying of features that they are of their class in `domain`."""

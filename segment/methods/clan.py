@@ -72,7 +72,7 @@ class CLAN(TwoClassifiers):
         light = settings.discriminator == "light"
         self.discriminator = OutputDiscriminator(network.classes(), settings.discriminator_channels, light)
         self.domain_loss = DOMAIN_LOSSES[settings.domain_loss]
-        self.guards.append(DiscriminatorBalance("discriminator_source", at_chance(self.domain_loss)))
+        self.guards.append(DiscriminatorBalance("discriminator", at_chance(self.domain_loss)))
         rate = settings.discriminator_learning_rate
         self._optimizers["discriminator"] = Adam(self.discriminator.parameters(), lr=rate, betas=(0.9, 0.99))
         self.steps_taken = StepCount()
@@ -89,6 +89,9 @@ class CLAN(TwoClassifiers):
         self.follow()
 
         learnt |= update("discriminator", self.discriminator_losses(source, target, weights))
+        # Pixels of the target weigh little or much, so what it costs to guess is known of their mean alone.
+        of_target = learnt["discriminator_target"] / weights.detach().mean()
+        learnt["discriminator"] = 0.5 * (learnt["discriminator_source"] + of_target)
         self.steps_taken.advance()
         return learnt
 

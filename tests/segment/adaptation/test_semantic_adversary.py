@@ -10,6 +10,7 @@ from segment.adaptation.semantic_adversary import (
     NOTHING,
     answers,
     class_means,
+    classes_shown,
     cross_entropy_of_classes,
     cross_entropy_of_locations,
     labels_at,
@@ -75,6 +76,11 @@ def test_cross_entropies_by_hand():
     truth = answers(labels, 2, SOURCE)
     assert cross_entropy_of_classes(judged, truth).item() == pytest.approx(1.5 * math.log(4))
     assert cross_entropy_of_locations(judged, truth).item() == pytest.approx(math.log(4))
+
+
+def test_classes_shown_by_hand():
+    labels = torch.tensor([[[0, 2]], [[IGNORE_INDEX, 1]], [[IGNORE_INDEX, IGNORE_INDEX]]])
+    assert classes_shown(labels, 3).item() == 1.0
 
 
 @pytest.mark.parametrize("loss", [cross_entropy_of_classes, cross_entropy_of_locations])

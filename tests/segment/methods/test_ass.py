@@ -182,15 +182,33 @@ def test_the_network_learns_to_deceive_by_class(adversary):
     assert all(parameter.grad is None for parameter in judge.parameters())
 
 
-@pytest.mark.parametrize(("loss", "said"), [(1.386, "cannot tell the domains apart"), (0.02, "has won"), (1.2, None)])
-def test_a_semantic_discriminator_that_has_won_or_knows_classes_alone_is_told_of(loss, said):
-    """Guessing the domain costs log 2 in each, 1.386 in both; of means of classes it depends on how many there are."""
-    heard = {}
-    for adversary in ("csa", "fcsa"):
-        method = ass(semantic_adversary=adversary)
-        heard[adversary] = [method.warnings({"semantic_discriminator": loss}) for _ in range(30)]
-    assert heard["csa"][:-1] == [[]] * 29 and heard["fcsa"] == [[]] * 30
-    assert said in heard["csa"][-1][0] if said else heard["csa"][-1] == []
+@pytest.mark.parametrize("adversary", ["csa", "fcsa"])
+@pytest.mark.parametrize(("loss", "said"), [(0.693, "cannot tell the domains apart"), (0.01, "has won"), (0.6, None)])
+def test_a_semantic_discriminator_that_has_won_or_knows_classes_alone_is_told_of(adversary, loss, said):
+    """Guessing the domain of a feature costs log 2."""
+    method = ass(semantic_adversary=adversary)
+    heard = [method.warnings({"semantic_discriminator_per_feature": loss}) for _ in range(30)]
+    assert heard[:-1] == [[]] * 29
+    assert said in heard[-1][0] if said else heard[-1] == []
+
+
+@pytest.mark.parametrize("adversary", ["csa", "fcsa"])
+def test_what_a_feature_costs_the_semantic_discriminator(adversary):
+    """Six answers alike cost log 6, however many classes the images show: one and two here, and one of the target."""
+    method, batch = ass(semantic_adversary=adversary), three_parts()
+    method.discriminators["features"] = Undecided()
+    labels, theirs = batch.source.label_map, batch.labelled_target.label_map
+    labels[0], labels[1, :16], labels[1, 16:] = 0, 1, 2
+    theirs.fill_(2)
+    features = torch.rand(2, 4, 8, 8)
+    losses = method.semantic_discriminator_losses(features, labels, features, theirs)
+    terms = method.terms_of(labels, features) + method.terms_of(theirs, features)
+    assert terms.item() == {"csa": 2, "fcsa": 1.5 + 1}[adversary]
+    assert (losses["semantic_discriminator"] / terms).item() == pytest.approx(math.log(6))
+    learner = ass(semantic_adversary=adversary)
+    learnt = learner.step(batch, PerformedUpdate(learner))
+    each = learnt["semantic_discriminator"] / terms
+    torch.testing.assert_close(learnt["semantic_discriminator_per_feature"], each)
 
 
 def test_parts_of_a_batch_have_the_gradients_of_the_whole():

@@ -154,6 +154,18 @@ def test_damping_follows_the_steps_and_is_never_negative():
     assert seen == pytest.approx([1 - step / 10 for step in range(10)])
 
 
+def test_guessing_costs_what_the_guard_takes_for_chance():
+    """log 2, whatever the weights of the target's pixels: a final layer of zeros says 0.5 of everything."""
+    method = after(3, clan())
+    for parameter in list(method.discriminator.modules())[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    learnt = method.step(two_domains(), PerformedUpdate(method))
+    assert learnt["discriminator_target"].item() != pytest.approx(math.log(2), rel=1e-3)
+    assert learnt["discriminator"].item() == pytest.approx(math.log(2), rel=1e-5)
+    heard = [method.warnings({"discriminator": learnt["discriminator"].item()}) for _ in range(30)]
+    assert heard[:-1] == [[]] * 29 and "cannot tell the domains apart" in heard[-1][0]
+
+
 def test_the_second_classifier_learns_at_the_rate_of_the_heads():
     training = dataclasses.replace(TRAINING, head_learning_rate=10.0)
     method = CLAN(TinySegmenter(), training, CLANSettings(discriminator_channels=4))
