@@ -73,7 +73,7 @@ def _rows(variants: Variants, seed: int, name: str) -> Iterator[str]:
             "variant has the same translator"
         )
     if variant.settings.train_segmenter:
-        yield from _trainings(its, seed, "translated", name, among=tuple(variants.named))
+        yield from _trainings(its, seed, "translated", name, among=(*variants.named, *variants.arms(name)))
 
 
 def _sets(workspace: Workspace) -> list[str]:
@@ -101,14 +101,16 @@ def _trainings(
         seed: Of the training.
         arm: Key of ARMS.
         name: What it is called; None: the arm's name.
-        among: Names that `initial` and `teachers` may have and that stand for no path.
+        among: Names that `initial` and `teachers` may have and that have lines of their own.
     """
     settings = ARMS[arm].settings(workspace.experiment.segmenter)
     before = [one for one in dict.fromkeys((settings.initial, *settings.teachers)) if one is not None]
     for needed in before:
+        if needed in among:
+            continue
         if needed in ARMS:
             yield from _trainings(workspace, seed, needed)
-        elif needed not in among:
+        else:
             resolve_checkpoint(Path(needed))
     refuse_missing_weights(settings.encoder_weights)
     width, height = settings.crop

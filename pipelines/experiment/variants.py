@@ -69,6 +69,21 @@ class Variants:
         found = {labels for labels in asked if labels is not None}
         return sorted(found, key=lambda labels: (labels == 0, labels))
 
+    def arms(self, name: str) -> dict[str, tuple[Workspace, str]]:
+        """The comparison's own arms that a variant's segmenter starts or learns from, by what it calls them.
+
+        They are those of the rows beside it, with their settings, whatever the variant changes: each an experiment and
+        the arm there. A variant with a number of labels finds in "few_labels" the network of so many labels alone.
+        """
+        variant, found = self.named[name], {}
+        for named in variant.needs:
+            if named in ("source_only", "oracle"):
+                found[named] = self.base, named
+            elif named == "few_labels" and variant.labels is not None:
+                its = (self.few_labels(variant.labels), "few_labels") if variant.labels else (self.base, "oracle")
+                found[named] = its
+        return found
+
     def workspace(self, name: str, seed: int) -> Workspace:
         """A variant's folders; ask when those that it needs are trained, by whose checkpoints it is known."""
         if (name, seed) not in self._workspaces:
@@ -96,7 +111,7 @@ class Variants:
             frames = str(self.workspace(teacher, seed).translated(seed).absolute())
             translator = experiment.translator.model_copy(update={"teacher": frames})
             experiment = experiment.model_copy(update={"translator": translator})
-        experiment = self._with_named_segmenters(experiment, seed)
+        experiment = self._with_named_segmenters(experiment, seed, self.arms(name))
         folder, shared = self.folder(name), self.base.run
         its = self.base.beside(experiment, folder, shared)
         if not its.translates and self.named[name].settings.train_segmenter:
@@ -107,10 +122,15 @@ class Variants:
                 return self.base.beside(experiment, folder, shared, other.stage_one)
         return its
 
-    def _with_named_segmenters(self, experiment: Experiment, seed: int) -> Experiment:
-        """The experiment with run folders in the place of the variants that its segmenter starts or learns from."""
+    def _with_named_segmenters(
+        self, experiment: Experiment, seed: int, arms: Mapping[str, tuple[Workspace, str]]
+    ) -> Experiment:
+        """The experiment with run folders in the place of the rows that its segmenter starts or learns from."""
 
         def run(name: str) -> str:
+            if name in arms:
+                its, arm = arms[name]
+                return str(its.segmenter(seed, arm).absolute())
             if name not in self.named:
                 return name
             return str(self.workspace(name, seed).segmenter(seed, "translated").absolute())

@@ -168,6 +168,8 @@ def _trained(variants: Variants, name: str, seed: int, session: Session) -> None
     """Train what is missing of one variant, after those that it needs."""
     for needed in variants.needed(name):
         _trained(variants, needed, seed, session)
+    for its, arm in variants.arms(name).values():
+        train_segmenter(its, seed, arm, session)
     if variants.named[name].settings.average:
         return
     its = variants.workspace(name, seed)

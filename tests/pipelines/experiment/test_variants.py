@@ -34,6 +34,11 @@ settings = { "translator.identity_weight" = 0.0 }
 [[variant]]
 name = "budgets"
 labels = [2, "all", 1]
+[variant.settings]
+"segmenter.steps" = 77
+"segmenter.initial" = "few_labels"
+"segmenter.teachers" = ["source_only"]
+"segmenter.adaptation" = { method = "distillation" }
 
 [[variant]]
 name = "mean"
@@ -71,6 +76,22 @@ def test_a_teacher_that_is_a_variant_is_its_run_folder(variants):
     assert its.segmenter(3, "translated").relative_to(variants.base.run).as_posix() == (
         "variants/taught/seed-3/translated_net"
     )
+
+
+def test_an_arm_that_is_named_is_the_one_in_the_table_whatever_the_variant_changes(variants):
+    """With the experiment's own steps, not the variant's; with a number of labels, the network of these alone."""
+    named = variants.arms("budgets_2_labels")
+    assert {name: (its.experiment.segmenter.steps, arm) for name, (its, arm) in named.items()} == {
+        "source_only": (3, "source_only"),
+        "few_labels": (3, "few_labels"),
+    }
+    its = variants.workspace("budgets_2_labels", 0)
+    assert its.experiment.segmenter.steps == 77
+    run = variants.base.run.absolute()
+    assert its.experiment.segmenter.teachers == (str(run / "seed-0/source_only"),)
+    assert its.experiment.segmenter.initial == str(run / "variants/few_labels_2/seed-0/few_labels")
+    all_labels = variants.workspace("budgets_all_labels", 0)
+    assert all_labels.experiment.segmenter.initial == str(run / "seed-0/oracle")
 
 
 def test_the_same_translator_and_frames_are_shared_and_others_are_not(variants):

@@ -38,8 +38,11 @@ flip = true
 
 [[variant]]
 name = "mixed"
-settings = { "segmenter.shares" = { translated = 0.0, source = 0.5, target = 0.5 } }
 labels = [2, "all"]
+[variant.settings]
+"segmenter.shares" = { translated = 0.0, source = 0.5, target = 0.5 }
+"segmenter.initial" = "few_labels"
+"segmenter.steps" = 2
 """
 
 FINISHED = {
