@@ -6,6 +6,7 @@ Nothing heavy is imported at the top: `--help` must answer at once, and torch al
 import errno
 import sys
 import traceback
+from concurrent.futures import BrokenExecutor
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -80,11 +81,8 @@ def run_command_line() -> None:
 def remedy_for_memory(error: BaseException) -> str:
     """What to do about an error that says that memory ran out; empty for any other error."""
     message = str(error)
-    if "DataLoader worker" in message:
-        return (
-            "a process that makes batches was killed, most likely for want of memory (in a container: of shared "
-            "memory). Use --workers 0, or a smaller batch; the same command carries on"
-        )
+    if isinstance(error, BrokenExecutor):
+        return "one of the --workers was killed, most likely for want of memory. Use fewer; what was written is kept"
     if isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message:
         return "memory ran out. Use a smaller batch, crop or height, or another --device"
     return ""

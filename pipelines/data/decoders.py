@@ -28,6 +28,7 @@ ATTEMPTS = 2
 LIMITS = {
     signal.SIGXCPU: "decoding it took far longer than its size has use for",
     signal.SIGALRM: "decoding it came to no end",
+    signal.SIGKILL: f"what decodes it was killed {ATTEMPTS} times, most likely for want of memory",
 }
 """Signals by which the system says that a limit was passed; by any other the decoder crashed."""
 

@@ -22,6 +22,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
+from pipelines.data.sampling.batches import lost_workers_named
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.engine.checkpoints import load_into
 from pipelines.engine.launch import Machine, StopRequest, make_deterministic
@@ -75,6 +76,7 @@ def train(
         NumericalError: What is learnt is no number, and was none after MOST_SKIPPED steps had been passed over; or the
             method says that it has collapsed. The last checkpoint is from before.
         StorageError: The disk failed; the last checkpoint is whole.
+        UserError: A process that makes batches was killed or crashed.
     """
     make_deterministic(machine.deterministic)
     method.to(machine.device, memory_format=method.memory_format(machine.device)).train()
@@ -82,7 +84,8 @@ def train(
     skipped = run.skipped()
     while (done := training.begin()) < schedule.steps:
         try:
-            training.go_on(done, skipped)
+            with lost_workers_named(what, str(run.path)):
+                training.go_on(done, skipped)
             return
         except NoNumber as error:
             if len(skipped) >= MOST_SKIPPED:

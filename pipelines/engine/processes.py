@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from pipelines.data.sampling.batches import tells_of_a_lost_worker
 from pipelines.engine.heartbeat import JOINING_S, Heartbeat, allowed_silence, leave
 from pipelines.engine.torchrun import ProcessRank, open_store
 from pipelines.errors import Interrupted, UserError
@@ -219,10 +220,13 @@ def _hearing_of_others(exchange: Callable[[], object]) -> None:
 
     Raises:
         Interrupted: Another process is gone. If it told why, this is not shown (see `torchrun.tell_once`).
+        RuntimeError: A process that makes batches for this one is.
     """
     try:
         exchange()
     except RuntimeError as error:
+        if tells_of_a_lost_worker(error):  # of this process's own: it is heard of while the others are waited for
+            raise
         raise Interrupted(
             f"another process is gone without a word, killed perhaps ({_first_line(error)}); "
             "what was saved is kept and the same command carries on"

@@ -18,7 +18,7 @@ REASONS = {
     "hang": "decoding it came to no end (SIGALRM)",
     "bomb": "it takes more memory than there is, or than an image of its size has use for",
     "exit": "the decoder ended on it (exit code 3)",
-    "kill": "the decoder crashed on it (SIGKILL)",
+    "kill": "what decodes it was killed 2 times, most likely for want of memory (SIGKILL)",
 }
 assert REASONS.keys() == ENDS.keys()
 KINDS = {"": "a whole PNG, JPEG, WebP, BMP or TIFF image", "label-": "a whole PNG label map"}

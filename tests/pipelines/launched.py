@@ -131,6 +131,22 @@ def is_killed():
     in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGKILL))
 
 
+def loses_a_worker():
+    """Which makes its batches."""
+    from torch.utils.data import get_worker_info
+
+    from pipelines.data.sampling.labelled_batches import LabelledBatches
+
+    original = LabelledBatches.__call__
+
+    def call(self, step):
+        if step == 2 and get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, step)
+
+    LabelledBatches.__call__ = call
+
+
 def is_frozen():
     """It closes no connection."""
     in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGSTOP))

@@ -6,6 +6,7 @@ What may differ is left out of the comparison: `timings.jsonl`, `environment.jso
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -105,6 +106,27 @@ def test_a_killed_segmenter_training_carries_on(stage, tiny_run, tmp_path, trap)
     ours, theirs = tmp_path / "run/seed-0/oracle", content(tiny_run / "seed-0/oracle")
     trained = {name: data for name, data in theirs.items() if not name.startswith("evaluation/")}
     assert content(ours) == trained
+
+
+WORKERS = {
+    "translate train": ("pipelines.data.sampling.batches.UnpairedBatches.__call__", "translator"),
+    "segment train --arm oracle": ("pipelines.data.sampling.labelled_batches.LabelledBatches.__call__", "oracle"),
+}
+
+
+@pytest.mark.parametrize(("command", "call", "place"), [(name, *where) for name, where in WORKERS.items()])
+def test_a_killed_worker_is_told_in_a_line_and_the_training_carries_on(stage, tiny_run, tmp_path, command, call, place):
+    """As a system short of memory kills: the process that makes the third batch, ahead of the step that wants it."""
+    ended = stage(command, trap=kill(call, at=3), workers=1)
+    said = ended.stderr.splitlines()[-1]
+    assert ended.code == 2 and re.match(r"error: train .*: a process that makes batches was killed, .* --workers", said)
+    assert "Traceback" not in ended.stderr and str(tmp_path / "run/seed-0" / place) in said
+    finished = stage(command)
+    assert finished.code == 0, finished.stderr
+    theirs = content(tiny_run / "seed-0" / place)
+    assert content(tmp_path / "run/seed-0" / place) == {
+        name: data for name, data in theirs.items() if not name.startswith("evaluation/")
+    }
 
 
 TRANSLATION_KILLS = {

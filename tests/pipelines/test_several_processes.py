@@ -200,6 +200,12 @@ def test_killed_then_stopped_and_carried_on_to_the_same_bits(whole, launch, trai
     assert content(run) == content(whole)
 
 
+def test_a_worker_that_is_killed_ends_all_and_is_told_once(launch, training, tmp_path):
+    """Its process may hear of it while it waits for the others, whom it must not blame then."""
+    ended = launch(*[[*training(tmp_path, *SYNCED), "--workers", "1"]] * 2, rank_1="loses_a_worker")
+    assert ended.refused_with(2, "a process that makes batches was killed, most likely for want of memory")
+
+
 def test_a_process_that_freezes_ends_the_other(whole, launch, training, tmp_path):
     """Its connections stay open; the other, which waits for its part of a sum, hears of it by the heartbeat alone."""
     ended = launch(*[training(tmp_path, *SYNCED)] * 2, rank_0="is_impatient", rank_1="is_frozen")

@@ -4,22 +4,31 @@ The batch of a step is a pure function of (seed, step): which frames, which crop
 on with exactly the batches it would have had, whatever the number of worker processes, and there is no sampler state.
 """
 
+import contextlib
+import dataclasses
 import math
+import multiprocessing
+import pickle
+import re
 import signal
-from collections.abc import Callable, Generator, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from pipelines.data.files import OUT_OF_RESOURCES
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import to_tensor
 from pipelines.data.sampling.augment import crop_window, fit_height
 from pipelines.data.sampling.random_keys import keyed_random
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import NoInputsError, StorageError, UserError
+from segment.batches import Batch
 from segment.classes import IGNORE_INDEX
 from translate.methods.batches import UnpairedBatch
 
@@ -247,9 +256,40 @@ class _Steps(Dataset):
 
     def __getitem__(self, step: int) -> Any:
         try:
-            return self.make_batch(step)
+            batch = self.make_batch(step)
         except UserError as error:
             return error  # DataLoader would wrap a worker's traceback around the message
+        return batch if get_worker_info() is None else _to_send(batch)
+
+
+@dataclass(frozen=True)
+class _Pickled:
+    """A batch on its way through a pipe."""
+
+    data: bytes
+
+
+def _to_send(batch: Any) -> Any:
+    """A batch as a worker hands it on: in shared memory, or in bytes where that is full.
+
+    Else its pages would be asked for by a thread of the queue, which prints why they are refused, drops the batch and
+    leaves the loop waiting for ever. A container has 64 MB unless told otherwise: three batches of eight 512x256 crops.
+    """
+    try:
+        for tensor in _tensors(batch):
+            tensor.share_memory_()
+    except RuntimeError:
+        return _Pickled(pickle.dumps(batch))
+    return batch
+
+
+def _tensors(batch: Any) -> Iterator[torch.Tensor]:
+    """All tensors of a batch."""
+    if isinstance(batch, torch.Tensor):
+        yield batch
+    elif isinstance(batch, Batch):
+        for field in dataclasses.fields(batch):
+            yield from _tensors(getattr(batch, field.name))
 
 
 def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int) -> Generator[Any, None, None]:
@@ -261,6 +301,8 @@ def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int
 
     Raises:
         UserError: As `make_batch` raised it, whichever process it was in.
+        StorageError, UserError: No worker can be started.
+        RuntimeError: A worker is gone, see `lost_workers_named`.
     """
     if workers:
         cv2.setNumThreads(1)
@@ -273,10 +315,48 @@ def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int
         worker_init_fn=_leave_signals_to_the_parent,
         prefetch_factor=4 if workers else None,
     )
-    for batch in loader:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
+    batches = _started(loader)
+    try:
+        for batch in batches:
+            if isinstance(batch, UserError):
+                raise batch
+            yield pickle.loads(batch.data) if isinstance(batch, _Pickled) else batch
+    except RuntimeError as error:
+        if not str(error).startswith("Too many open files"):
+            raise
+        raise _no_workers("Too many open files", StorageError) from error
+    finally:
+        if workers:
+            # It would do so when it is dropped: never, where the traceback of an error that nobody foresaw holds it.
+            batches._shutdown_workers()
+            for worker in batches._workers:
+                worker.kill()  # of those that did not leave when they were asked to; see below for SIGTERM
+
+
+def _started(loader: DataLoader) -> Any:
+    """The iterator of a loader's batches, its workers started: all or none."""
+    others = set(multiprocessing.active_children())
+    try:
+        return iter(loader)
+    except OSError as error:
+        # They ignore SIGTERM, and Python waits for them before it ends.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
+            worker.join()
+        # Half made, torch's iterator complains of itself while it is dropped.
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        try:
+            traceback.clear_frames(error.__traceback__)
+        finally:
+            sys.unraisablehook = hook
+        kind = StorageError if error.errno in OUT_OF_RESOURCES else UserError
+        raise _no_workers(error.strerror or str(error), kind) from error
+
+
+def _no_workers(why: str, kind: type[UserError]) -> UserError:
+    return kind(
+        f"no processes to make batches can be had: {why}. Raise the limits (ulimit -n, -u), or use fewer --workers"
+    )
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
@@ -285,6 +365,41 @@ def _leave_signals_to_the_parent(worker: int) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+
+
+def tells_of_a_lost_worker(error: RuntimeError) -> bool:
+    """Whether torch says by it that a worker is gone.
+
+    A signal tells torch, so that this is raised wherever the process happens to be, not in the stream alone.
+    """
+    return str(error).startswith("DataLoader worker")
+
+
+@contextlib.contextmanager
+def lost_workers_named(what: str, kept: str) -> Iterator[None]:
+    """Within the block, a worker that was killed or crashed is told in one line.
+
+    Args:
+        what: Is under way.
+        kept: Where its state is.
+
+    Raises:
+        UserError: A worker is gone. What this process was at may be half done: nothing but the disk counts.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not tells_of_a_lost_worker(error):
+            raise
+        # Raised while a batch is waited for, it is the cause of another error, which does not say how.
+        cause = re.search(r"by signal: ([^.]+)", f"{error} {error.__cause__}")
+        crashed = cause is not None and cause[1] != "Killed"
+        how = f"crashed ({cause[1]})" if cause and crashed else "was killed, most likely for want of memory"
+        remedy = "--workers 0" if crashed else "fewer --workers (0 starts none), a smaller batch or more memory"
+        raise UserError(
+            f"{what}: a process that makes batches {how}. Use {remedy}; the last checkpoint is kept in {kept}, and the "
+            "same command carries on"
+        ) from None
 
 
 def largest_height(height: int, largest_scale: float) -> int:

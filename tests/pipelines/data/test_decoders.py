@@ -54,7 +54,7 @@ def refused(path):
         ("hang", "decoding it came to no end (SIGALRM)"),
         ("bomb", "it takes more memory than there is, or than an image of its size has use for"),
         ("exit", "the decoder ended on it (exit code 3)"),
-        ("kill", "the decoder crashed on it (SIGKILL)"),
+        ("kill", "what decodes it was killed 2 times, most likely for want of memory (SIGKILL)"),
     ],
 )
 def test_what_ends_a_decoder_costs_the_file_alone(misbehaving, named, name, reason):

@@ -1,6 +1,11 @@
 """Batches by step number: the same whoever makes them and in whatever order, in the shares and rounds asked for."""
 
+import errno
 import multiprocessing
+import os
+import resource
+import signal
+import threading
 from contextlib import closing
 from dataclasses import replace
 
@@ -17,9 +22,17 @@ from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.readers.layout import Frame
 from pipelines.data.sampling.augment import SegmenterAugmentation
-from pipelines.data.sampling.batches import Crops, Draws, FramePool, UnpairedBatches, largest_height, stream
+from pipelines.data.sampling.batches import (
+    Crops,
+    Draws,
+    FramePool,
+    UnpairedBatches,
+    largest_height,
+    lost_workers_named,
+    stream,
+)
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture
-from pipelines.errors import ImageError, NoInputsError
+from pipelines.errors import ImageError, NoInputsError, StorageError, UserError
 from tests.pipelines.data.sampling.painted import Painted, greys, labelled
 
 CROPS = Crops(16, (8, 8))
@@ -84,6 +97,17 @@ def test_closing_a_stream_ends_its_workers():
     assert not any(worker.is_alive() for worker in workers)
 
 
+def test_closing_a_stream_ends_a_worker_that_comes_to_no_end(monkeypatch):
+    """At a file that a disk does not hand over, say."""
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)
+    batches = stream(lambda step: step if step == 0 else threading.Event().wait(), 0, 50, 1)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    batches.close()
+    worker.join(60)
+    assert worker.exitcode == -signal.SIGKILL
+
+
 def test_making_batches_leaves_torchs_generator_alone():
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -101,6 +125,63 @@ def test_a_worker_whose_decoder_dies_names_the_file(tmp_path):
         pytest.raises(ImageError, match=r"abort\.png: the decoder crashed on it \(SIGABRT\)"),
     ):
         next(batches)
+
+
+def test_batches_that_find_no_shared_memory_come_all_the_same():
+    """No file may have more than 1000 bytes, and shared memory is one: torch's queue would drop the batch."""
+    make = labelled()
+
+    def without_shared_memory(step):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        return make(step)
+
+    for step, batch in enumerate(stream(without_shared_memory, 0, 3, 1)):
+        assert_equal(batch, make(step))
+        assert batch.image.nbytes > 1000 and not batch.image.is_shared()
+    assert next(stream(make, 0, 1, 1)).image.is_shared(), "the usual way"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("SIGKILL", "learning: a process that makes batches was killed, most likely for want of memory. Use fewer "),
+        ("SIGSEGV", "learning: a process that makes batches crashed (Segmentation fault). Use --workers 0; the last "),
+    ],
+)
+def test_a_worker_that_a_signal_ends_is_told_in_a_line(name, said):
+    def ends_in_step_two(step):
+        if step == 2:
+            os.kill(os.getpid(), getattr(signal, name))
+        return step
+
+    with pytest.raises(UserError) as told, lost_workers_named("learning", "runs/x"):
+        list(stream(ends_in_step_two, 0, 4, 1))
+    assert str(told.value).startswith(said) and "kept in runs/x, and the same command carries on" in str(told.value)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOMEM, StorageError), (errno.EAGAIN, UserError)])
+def test_where_the_second_worker_cannot_be_started_the_first_is_ended(monkeypatch, capfd, number, kind):
+    """It ignores SIGTERM, and the process would wait for it as long as it lives."""
+    fork, started = os.fork, []
+
+    def only_once():
+        if started:
+            raise OSError(number, os.strerror(number))
+        started.append(fork())
+        return started[0]
+
+    monkeypatch.setattr(os, "fork", only_once)
+    with pytest.raises(UserError, match=r"no processes to make batches can be had: .* fewer --workers") as told:
+        next(stream(labelled(), 0, 4, 2))
+    assert type(told.value) is kind
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+    assert capfd.readouterr().err == ""
+
+
+def test_other_errors_are_no_lost_workers():
+    with pytest.raises(RuntimeError, match="shapes differ"), lost_workers_named("learning", "runs/x"):
+        raise RuntimeError("shapes differ")
 
 
 def test_an_error_in_a_worker_reaches_the_loop():
