@@ -16,6 +16,7 @@ from typing import Self, TypeVar
 from pydantic import ValidationError
 
 from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.json_files import parse_json
 from pipelines.data.manifest import JOURNAL, MANIFEST, ManifestEntry, read_manifest
 from pipelines.errors import UserError
 
@@ -140,7 +141,7 @@ def listed_failures(path: Path) -> dict[str, str]:
         lines = path.read_bytes().splitlines() if path.exists() else []
     for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            found = json.loads(line)
+            found = parse_json(line)
             reasons[str(found["frame"])] = str(found["reason"])
     return reasons
 

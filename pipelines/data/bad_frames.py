@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipelines.data.files import out_of_resources, write_atomically
 from pipelines.data.frames import FrameSet
+from pipelines.data.json_files import parse_json
 from pipelines.errors import ImageError, NoInputsError, StorageError
 
 READING = "1"
@@ -88,7 +89,7 @@ class GoodFrames:
     def _read(self) -> set[str]:
         """What was kept; whatever of it cannot be used is found out again."""
         try:
-            known = json.loads(self.path.read_bytes())
+            known = parse_json(self.path.read_bytes())
         except (OSError, ValueError):
             return set()
         return {entry for entry in known if isinstance(entry, str)} if isinstance(known, list) else set()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.files import sha256_of, storage_errors, write_atomically
+from pipelines.data.json_files import parse_json
 
 
 class HashCache:
@@ -39,7 +40,7 @@ class HashCache:
     def _read(self) -> dict[str, list[Any]]:
         """What was kept. It is a cache: whatever of it cannot be used is computed again."""
         try:
-            known = json.loads(self.path.read_bytes())
+            known = parse_json(self.path.read_bytes())
         except (OSError, ValueError):
             return {}
         entries = known.items() if isinstance(known, dict) else ()

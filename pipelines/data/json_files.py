@@ -8,6 +8,18 @@ from pipelines.data.files import write_atomically
 from pipelines.errors import UserError
 
 
+def parse_json(data: bytes | str) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        ValueError: It is none, or is nested deeper than Python follows.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people and programs, atomically."""
     write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
@@ -20,6 +32,6 @@ def read_json(path: Path) -> Any:
         UserError: It cannot be read as JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); remove it and run the command again") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.data.files import PART, storage_errors
+from pipelines.data.json_files import parse_json
 from pipelines.errors import BusyError
 
 
@@ -101,7 +102,7 @@ def read_plan(path: Path) -> dict[str, Any]:
         ValueError: It is no JSON object.
         OSError: It cannot be read.
     """
-    plan = json.loads(path.read_bytes())
+    plan = parse_json(path.read_bytes())
     if not isinstance(plan, dict):
         raise ValueError("expected a JSON object")
     return plan

@@ -3,7 +3,6 @@
 What decides an outcome (`experiment/identity.py`) needs no more of a checkpoint, and torch takes seconds to import.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.files import sha256_of
+from pipelines.data.json_files import parse_json
 from pipelines.errors import CheckpointError
 
 MANIFEST = "manifest.json"
@@ -118,9 +118,9 @@ def read_hashes(checkpoint: Path) -> dict[str, str]:
             "such as RUN/checkpoints/step-00001000, or the run folder itself"
         )
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = parse_json(path.read_bytes())
         hashes = {str(name): str(value) for name, value in manifest.items()}
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); use an older checkpoint") from error
     for name in hashes:
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
@@ -161,8 +161,8 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """
     path = checkpoint / "state.json"
     try:
-        state = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        state = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); use an older checkpoint") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds a {type(state).__name__}, expected an object; use an older checkpoint")

@@ -6,7 +6,6 @@ that a resumed run's file equals an undisturbed one's; times are in `timings.jso
 """
 
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pipelines.data.files import storage_errors, write_atomically
-from pipelines.data.json_files import read_json, write_json
+from pipelines.data.json_files import parse_json, read_json, write_json
 from pipelines.data.ownership import as_json, differing, hold, read_plan, set_aside, sweep
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.checkpoint_files import NEWEST_TWO, Retention, checkpoint_hash, newest_checkpoint, step_of
@@ -122,7 +121,7 @@ class RunFolder:
         path = self.path / name
         with storage_errors(path):
             if path.exists():
-                kept = [line for line in path.read_text().splitlines() if _step_in(line) <= after_step]
+                kept = [line for line in path.read_text(errors="replace").splitlines() if _step_in(line) <= after_step]
                 write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
             return open(path, "a", encoding="utf-8")
 
@@ -130,8 +129,8 @@ class RunFolder:
         """The rows of a JSON-lines log up to a step, without their "step"; none where there is no log yet."""
         path = self.path / name
         with storage_errors(path):
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        rows = [json.loads(line) for line in lines if _step_in(line) <= up_to_step]
+            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        rows = [parse_json(line) for line in lines if _step_in(line) <= up_to_step]
         return [{key: value for key, value in row.items() if key != "step"} for row in rows]
 
     def save(
@@ -256,10 +255,10 @@ def _short(value: Any) -> str:
 
 
 def _step_in(line: str) -> float:
-    """The step of a log row; a row torn by a kill counts as later than everything."""
+    """The step of a log row; a row torn by a kill, or otherwise damaged, counts as later than everything."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):
+        return float(parse_json(line)["step"])
+    except (ValueError, LookupError, TypeError, OverflowError):
         return float("inf")
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.data.json_files import parse_json
 from pipelines.errors import UserError
 from pipelines.printable import printable
 from pipelines.report.record import plain
@@ -127,7 +128,7 @@ def read_scores(path: Path) -> dict[str, float]:
         UserError: It is missing or something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         if isinstance(content, dict) and isinstance(content.get("results"), list):
             return _means(content["results"])
         return {str(name): float(value) for name, value in content.items()}

@@ -228,7 +228,7 @@ def _as_text(groups: Groups) -> str:
 
 def _as_groups(text: str, description: Mapping[str, Any]) -> Groups:
     """What `_as_text` wrote; UserError for anything else."""
-    if not re.fullmatch(r"(\d+(\+\d+)*( |$))*", text):
+    if not re.fullmatch(r"(\d{1,3}(\+\d{1,3})*( |$))*", text):
         raise UserError(f"Label encoding {dict(description)}: merging must be groups of train ids, as in '1+9 11+12'")
     groups = [[int(number) for number in group.split("+")] for group in text.split()]
     if any(number >= len(PALETTE) for group in groups for number in group):
@@ -381,6 +381,8 @@ def carla(version: str, encoding: str = "raw", own_car: str = "0.0") -> LabelEnc
     table = carla_table(version)
     description = {"reader": "carla", "encoding": encoding, "version": version, "own_car": own_car}
     share = float(own_car)
+    if not 0 <= share < 1:
+        raise ValueError(f"own_car is {own_car}; expected a share of the rows, from 0 to below 1")
     name = table.replace("carla", f"carla_{encoding}") + (f"_own_car_{share:g}" if share else "")
     if encoding == "raw":
         ids, id_colours = _ids(table), _id_colours(table)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.data.files import open_regular
 from pipelines.data.labels.encodings import LabelEncoding, gta5, label_maps
+from pipelines.data.matlab import numbers_in
 from pipelines.data.readers.layout import Found, PatternSettings
 from pipelines.errors import NoInputsError, UserError
 
@@ -61,21 +62,18 @@ def frames_of_split(table: Path, split: str) -> set[int]:
     Raises:
         UserError: It cannot be read, or has no such numbers.
     """
-    from scipy.io import loadmat  # takes a moment to import, and most sets have no split
-    from scipy.io.matlab import MatReadError
-
     key = f"{split}Ids"
     try:
         with open_regular(table) as stream:
-            numbers = np.asarray(loadmat(stream, variable_names=[key]).get(key, []))
-    except (OSError, ValueError, TypeError, RuntimeError, MatReadError) as error:
+            numbers = numbers_in(stream.read(), key)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{table}: cannot be read as the authors' file of splits ({reason}); set `splits`, or no `split`"
         ) from error
-    if numbers.size == 0 or numbers.dtype.kind not in "iuf":
+    if numbers.size == 0 or not np.isfinite(numbers).all():
         raise UserError(f"{table}: holds no numbers {key!r}; expected the authors' split.mat")
-    return set(numbers.astype(int).ravel().tolist())
+    return {int(number) for number in numbers.tolist()}
 
 
 def _number(name: str) -> int:

@@ -4,12 +4,12 @@ The manifest names every image, as its own set does; what is chosen of the label
 is whole.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pipelines.data.files import sha256_of
+from pipelines.data.json_files import parse_json
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.readers.layout import Found, Frame, ListedSettings
@@ -57,7 +57,7 @@ def finished(root: Path) -> list[tuple[ManifestEntry, str | None]]:
         NoInputsError: It has none.
     """
     try:
-        chosen = json.loads((root / CHOSEN).read_bytes())
+        chosen = parse_json((root / CHOSEN).read_bytes())
         of_manifest, hashes = chosen["identity"]["manifest_sha256"], dict(chosen["labels_sha256"])
     except FileNotFoundError as error:
         raise UserError(f"{root}: no finished set of pseudo-labels; {WAY_OUT}") from error

@@ -9,7 +9,7 @@ from typing import Literal
 from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.readers.layout import Found, Frame, ListedSettings
-from pipelines.errors import NoInputsError
+from pipelines.errors import NoInputsError, UserError
 
 
 class TranslatedSettings(ListedSettings):
@@ -37,5 +37,8 @@ def _frame(root: Path, entry: ManifestEntry) -> Frame:
     image = root / entry.image
     if entry.label is None or entry.label_encoding is None:
         return Frame(entry.frame, image, image_sha256=entry.image_sha256)
-    encoding = LabelEncoding.from_json(entry.label_encoding)
+    try:
+        encoding = LabelEncoding.from_json(entry.label_encoding)
+    except UserError as error:
+        raise UserError(f"{root / MANIFEST}: frame {entry.frame!r}: {error}. Translate the set again") from error
     return Frame(entry.frame, image, root / entry.label, encoding, entry.image_sha256, entry.label_sha256)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.files import size_in_words
+from pipelines.data.json_files import parse_json
 from pipelines.data.ownership import try_lock
 from pipelines.engine.checkpoint_files import list_checkpoints, step_of, verify_checkpoint
 from pipelines.errors import CheckpointError, NoInputsError, UserError
@@ -195,8 +196,8 @@ def _size_and_time(folder: Path) -> tuple[int, float]:
 def _read(path: Path) -> dict[str, Any]:
     """A JSON object; empty where it is missing or damaged, which the state tells."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        value = parse_json(path.read_bytes())
+    except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -209,7 +210,7 @@ def _last_row(log: Path) -> dict[str, Any] | None:
         return None
     for line in reversed(lines):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError:  # torn by a kill
             continue
         return row if isinstance(row, dict) else None

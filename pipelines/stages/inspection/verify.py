@@ -4,7 +4,6 @@ A copy that broke off, a disk that forgets and a hand that slipped all look alik
 the manifest speaks of. Neither safetensors nor an image's decoder would notice most of them.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.data.files import sha256_of
+from pipelines.data.json_files import parse_json
 from pipelines.data.manifest import JOURNAL, MANIFEST, read_manifest
 from pipelines.engine.checkpoint_files import checkpoint_hash, read_hashes
 from pipelines.errors import CheckpointError, NoInputsError, SomeInputsFailedError, StorageError, UserError
@@ -144,7 +144,7 @@ def _of_run(folder: Path) -> Iterator[UserError | None]:
     """Whether final.json speaks of a checkpoint that is there, whatever became of it."""
     final = folder / "final.json"
     try:
-        told = json.loads(final.read_bytes())
+        told = parse_json(final.read_bytes())
         checkpoint, expected = folder / str(told["checkpoint"]), told["sha256"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         yield CheckpointError(f"{final} cannot be read ({error}); remove it and run the training command again")

@@ -20,6 +20,7 @@ import torch
 
 from pipelines.data.files import storage_errors, write_atomically
 from pipelines.data.images import to_batch
+from pipelines.data.json_files import parse_json
 from pipelines.data.labels.shared_classes import SharedClasses
 from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
@@ -368,7 +369,7 @@ def _line(record: Record) -> bytes:
 
 
 def _parsed(line: bytes) -> Record:
-    values: dict[str, Any] = json.loads(line)
+    values: dict[str, Any] = parse_json(line)
     return Record(**values | {name: _dense(values[name]) for name in ("translated", "source")})
 
 

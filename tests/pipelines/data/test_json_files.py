@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.data.json_files import read_json, write_json
+from pipelines.data.json_files import parse_json, read_json, write_json
 from pipelines.errors import UserError
 
 
@@ -16,3 +16,10 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
     (tmp_path / "final.json").write_text("{")
     with pytest.raises(UserError, match=r"final\.json cannot be read \(.*\); remove it and run the command again"):
         read_json(tmp_path / "final.json")
+
+
+@pytest.mark.parametrize("text", ["", "{", b"\xff", "[" * 100_000, '{"a": 1} 2'])
+def test_what_is_no_json_is_a_matter_of_its_value(text):
+    with pytest.raises(ValueError):
+        parse_json(text)
+    assert parse_json(b'{"a": [1, null]}') == parse_json('{"a": [1, null]}') == {"a": [1, None]}

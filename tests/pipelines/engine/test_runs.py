@@ -82,6 +82,18 @@ def test_a_log_is_cut_back_to_the_checkpoint_that_training_goes_on_from(tmp_path
     assert (run.path / "metrics.jsonl").read_text().splitlines() == [*rows[:2], '{"step": 3, "main": 1.5}']
 
 
+@pytest.mark.parametrize(
+    "row", [b"\xff\xfe", b"[1]", b"7", b'{"step": null}', b'{"step": 1e999}', b"\0" * 40, b"[" * 5000]
+)
+def test_a_row_that_a_disk_damaged_is_no_row(tmp_path, row):
+    run = RunFolder(tmp_path / "run", {})
+    (run.path / "metrics.jsonl").write_bytes(b'{"step": 1, "main": 2.5}\n' + row + b'\n{"step": 2, "main": 1.5}\n')
+    assert run.logged("metrics.jsonl", 2) == [{"main": 2.5}, {"main": 1.5}]
+    run.open_log("metrics.jsonl", after_step=2).close()
+    assert (run.path / "metrics.jsonl").read_bytes() == b'{"step": 1, "main": 2.5}\n{"step": 2, "main": 1.5}\n'
+    run.close()
+
+
 def test_what_differs_is_told_by_its_path_and_no_more_than_two_at_a_time(tmp_path):
     assert flatten({"a": {"b": [1, {"c": 2}]}, "d": None}) == {"a.b.0": 1, "a.b.1.c": 2, "d": None}
     RunFolder(tmp_path / "run", {"data": {"hash": "0123456789abcdef" * 4}, "steps": 3, "seed": 0}).close()
