@@ -69,7 +69,8 @@ class Computer:
         from pipelines.runtimes.acceleration import keep_freed_memory
 
         keep_freed_memory()
-        make_deterministic(self.deterministic)
+        if not self.deterministic:  # else open_machine asks for it, strictly
+            make_deterministic()
         return open_machine(self.device, self.precision, self.threads, self.deterministic)
 
 

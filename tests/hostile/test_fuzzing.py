@@ -35,13 +35,14 @@ EXAMPLES = 300
 
 def entries():
     """As a translation of two data sets' labels notes them."""
+    carla = encodings.carla("0.9.14", own_car="0.25").merging([[6, 7]])
     hashes = dict.fromkeys(("source_sha256", "image_sha256", "label_sha256", "checkpoint_sha256"), "0a" * 32)
     return [
         ManifestEntry(
             frame=name, image=f"{name}.png", label=f"labels/{name}.png", label_encoding=encoding.to_json(),
             source=f"{name}.jpg", width=8, height=6, **hashes,
         )
-        for name, encoding in (("a/0", encodings.cityscapes()), ("b", encodings.carla("0.9.14", own_car="0.25").merging([[6, 7]])))
+        for name, encoding in (("a/0", encodings.cityscapes()), ("b", carla))
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.commands.stream import Computer
 from pipelines.data.images import read_image, read_raw, write_image
 from tests.pipelines.data.films import FRAMES, film, frames_of, picture, seconds
 
@@ -41,6 +42,15 @@ def translator(tiny_run):
 @pytest.fixture
 def segmenter(tiny_run):
     return ("--checkpoint", tiny_run / "seed-0/translated_net", "--device", "cpu", "--threads", 1)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_torch_is_asked_once_for_the_same_bits(monkeypatch, deterministic):
+    asked = []
+    monkeypatch.setattr("pipelines.engine.launch.make_deterministic", lambda strictly=False: asked.append(strictly))
+    monkeypatch.setattr("pipelines.runtimes.acceleration.keep_freed_memory", lambda: True)
+    assert Computer("cpu", "auto", 1, deterministic).open().deterministic == deterministic
+    assert asked == [deterministic]
 
 
 def batch(commands, stage, command, arguments, tmp_path):
