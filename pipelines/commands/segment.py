@@ -2,7 +2,8 @@
 
 import click
 
-from pipelines.commands.options import Request, on_experiment, seed_option, training_options, training_preview_option
+from pipelines.commands.options import Request, first_step_option, on_experiment, seed_option, training_options
+from pipelines.commands.rehearsal import rehearse
 from pipelines.commands.segment_bench import segment_bench
 from pipelines.commands.segment_evaluate import segment_evaluate
 from pipelines.commands.segment_features import segment_features
@@ -27,13 +28,11 @@ def segment() -> None:
 
 
 @segment.command("train")
-@on_experiment(seed_option, arm_option, training_options, training_preview_option)
+@on_experiment(seed_option, arm_option, training_options, first_step_option)
 def segment_train(request: Request, arm: str, dry_run: bool) -> None:
     """Train one arm's segmenter, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
     if dry_run:
-        from pipelines.experiment.training_preview import preview_training
-
-        click.echo("\n".join(preview_training(request.workspace, request.seed, arm)))
+        rehearse(request, arm)
         return
     from pipelines.stages.training.train_segmenter import train_segmenter
 

@@ -3,8 +3,9 @@
 import click
 
 from pipelines.commands.frame_by_frame import complain
-from pipelines.commands.options import Request, on_experiment, seed_option, training_options
+from pipelines.commands.options import Request, first_step_option, on_experiment, seed_option, training_options
 from pipelines.commands.quality import translate_audit, translate_quality
+from pipelines.commands.rehearsal import rehearse
 from pipelines.commands.stream import translate_stream
 from pipelines.commands.translate_run import translate_run
 
@@ -15,9 +16,12 @@ def translate() -> None:
 
 
 @translate.command("train")
-@on_experiment(seed_option, training_options)
-def translate_train(request: Request) -> None:
+@on_experiment(seed_option, training_options, first_step_option)
+def translate_train(request: Request, dry_run: bool) -> None:
     """Train an experiment's translator, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
+    if dry_run:
+        rehearse(request)
+        return
     from pipelines.stages.training.train_translator import train_translator
 
     folder = train_translator(request.workspace, request.seed, request.session)

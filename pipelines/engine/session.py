@@ -20,3 +20,5 @@ class Session:
     """Set aside what was made with other settings or data, instead of refusing it."""
     command: str = ""
     """As the user typed it; for records and reports."""
+    first_step_alone: bool = False
+    """Training ends after its first step: of a dry run (`stages/training/first_step.py`)."""

@@ -1,4 +1,4 @@
-"""What a training would do, said before it does it: a dry run looks up frames and runs, and writes nothing.
+"""What a training would do, said before it does it: frames and runs are looked up, and nothing is written.
 
 A full-scale experiment takes days; whether its folders, labels and teachers are there shows in seconds. No file's
 content is read (`sim2real data check` does so), and nothing here waits for torch.
@@ -31,7 +31,19 @@ def preview_training(workspace: Workspace, seed: int, arm: str) -> list[str]:
         NoInputsError: There is nothing to learn from.
     """
     workspace = workspace.by_name()
-    return [*_sets(workspace), *_trainings(workspace, seed, arm), LAST_LINE]
+    return [*_sets(workspace), *_trainings(workspace, seed, arm)]
+
+
+def preview_translator(workspace: Workspace, seed: int) -> list[str]:
+    """What `sim2real translate train` would do, in lines.
+
+    Raises:
+        UserError: A data set is missing.
+    """
+    workspace, settings = workspace.by_name(), workspace.experiment.translator
+    state = _state(workspace.translator(seed))
+    said = f"translator, seed {workspace.translator_seed(seed)}: {settings.method}, {settings.steps} steps"
+    return [*_sets(workspace), f"{state:<16}  {said}, batch {settings.batch}"]
 
 
 def preview_variants(variants: Variants) -> list[str]:

@@ -60,11 +60,12 @@ def train_run(job: TrainingJob, session: Session) -> Path:
     processes.refuse_difference([inputs, machine.device.type, machine.precision])
     run = open_run(job.run, inputs, session.restart, processes, settings.retention)
     try:
-        if processes.from_leader(run.steps_done() if processes.leads else 0) < settings.steps:
+        steps = 1 if session.first_step_alone else settings.steps
+        if processes.from_leader(run.steps_done() if processes.leads else 0) < steps:
             machine = resuming_machine(run, session.machine)
             batches = job.make_batches()
             schedule = Schedule(
-                settings.steps,
+                steps,
                 inputs["seed"],
                 checkpoint_every=settings.checkpoint_every,
                 preview_every=settings.preview_every,

@@ -1,0 +1,99 @@
+"""The first step of a training, for a dry run: what does not fit into memory shows before a job waits for its turn.
+
+All is built as training builds it and a checkpoint is saved, in a folder that is thrown away: a copy of the run folder,
+of links to what was made there before, so that nothing is written to it.
+"""
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.data.files import size_in_words
+from pipelines.data.manifest import MANIFEST
+from pipelines.engine.checkpoint_files import list_checkpoints
+from pipelines.engine.loop import headline
+from pipelines.engine.session import Session
+from pipelines.experiment.arms import ARMS
+from pipelines.experiment.teachers import teachers_checkpoint
+from pipelines.experiment.translators import UNGUIDED
+from pipelines.experiment.workspace import Workspace
+from pipelines.runtimes.peak_memory import watched_memory
+from pipelines.stages.predicting.pseudo_labels import CHOSEN
+from pipelines.stages.training.train_segmenter import train_segmenter
+from pipelines.stages.training.train_translator import train_translator
+from segment.methods import METHODS
+
+
+def try_first_step(workspace: Workspace, seed: int, arm: str | None, session: Session) -> str:
+    """Take it, of an arm or (None) of the translator, and say in a line what it took; or what must be there before.
+
+    Raises:
+        UserError: As of `train_segmenter` and `train_translator`.
+    """
+    if missing := _translator_lacks(workspace, seed) if arm is None else _arm_lacks(workspace, seed, arm):
+        return f"{'first step':<16}  not taken: {', '.join(missing)} must be made before"
+    own = workspace.translator(seed) if arm is None else workspace.segmenter(seed, arm)
+    with tempfile.TemporaryDirectory(prefix="sim2real-") as place:
+        run = Path(place) / "run"
+        _link(workspace.run, run, own.relative_to(workspace.run).parts)
+        thrown_away = Workspace(workspace.experiment, workspace.data, run)
+        once = replace(session, first_step_alone=True)
+        with watched_memory(session.machine.device) as peak:
+            if arm is None:
+                trained = train_translator(thrown_away, seed, once)
+            else:
+                trained = train_segmenter(thrown_away, seed, arm, once)
+        return f"{'first step':<16}  {_told(trained, peak.mb)}"
+
+
+def _told(run: Path, peak_mb: float | None) -> str:
+    losses, timing = (json.loads((run / name).read_text()) for name in ("metrics.jsonl", "timings.jsonl"))
+    losses.pop("step")
+    size = sum(file.stat().st_size for file in list_checkpoints(run / "checkpoints")[0].iterdir())
+    memory = "" if peak_mb is None else f", {size_in_words(peak_mb * 1e6)} of memory"
+    return f"{timing['seconds']:.1f} s{memory}, a checkpoint of {size_in_words(size)}; {headline(losses)}"
+
+
+def _link(folder: Path, place: Path, own: tuple[str, ...]) -> None:
+    """Make at `place` what is in a folder, by links; but for `own`, a path within it that is not to be there yet."""
+    place.mkdir()
+    first, *rest = own
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.name != first:
+            (place / entry.name).symlink_to(entry.absolute())
+    if rest:
+        _link(folder / first, place / first, tuple(rest))
+
+
+def _arm_lacks(workspace: Workspace, seed: int, arm: str) -> list[str]:
+    settings = ARMS[arm].settings(workspace.experiment.segmenter)
+    named = [one for one in (settings.initial, *settings.teachers) if one in ARMS]
+    lacking = [one for one in named if not _is_trained(workspace.segmenter(seed, one))]
+    if ARMS[arm].shares(settings)["translated"] > 0 and not (workspace.translated(seed) / MANIFEST).exists():
+        lacking.append("the translated frames")
+    labels = METHODS[settings.method].learns_from == "pseudo_labels"
+    if labels and not (workspace.pseudo_labels(seed) / CHOSEN).exists():
+        lacking.append("the pseudo-labels")
+    return lacking
+
+
+def _translator_lacks(workspace: Workspace, seed: int) -> list[str]:
+    settings, seed, lacking = workspace.experiment.translator, workspace.translator_seed(seed), []
+    if settings.initial == UNGUIDED and not _is_trained(workspace.unguided().translator(seed)):
+        lacking.append("the unguided translator")
+    arm = None if settings.guided_by is None else workspace.expert_arm(settings.guided_by)
+    if arm is not None and not _is_trained(workspace.expert_workspace(arm).segmenter(seed, arm)):
+        lacking.append(f"the expert, {arm}")
+    if settings.learns_from == "translated":
+        made_here = teachers_checkpoint(workspace) is not None
+        if made_here and not (workspace.teachers_frames(seed) / MANIFEST).exists():
+            lacking.append("the teacher's frames")
+        if settings.finds_real_patches and settings.encoder in ARMS:
+            its = workspace.segmenter(seed, settings.encoder)
+            lacking += [] if _is_trained(its) else [f"the encoder, {settings.encoder}"]
+    return lacking
+
+
+def _is_trained(run: Path) -> bool:
+    return (run / "final.json").exists()

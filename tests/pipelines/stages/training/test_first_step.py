@@ -1,0 +1,56 @@
+"""The first step of a dry run: what it took, what it lacks, and that it leaves everything as it was."""
+
+import re
+import shutil
+
+import pytest
+
+from pipelines.engine.session import Session
+from pipelines.errors import NumericalError
+from pipelines.stages.training.first_step import try_first_step
+from segment.methods.supervised import Supervised
+
+TOOK = r"first step {8}\d+\.\d s(, [\d.]+ (bytes|KB|MB) of memory)?, a checkpoint of [\d.]+ [KM]B; "
+
+
+def state(folder):
+    """Every file with its size and time, links as what they are."""
+    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*") if not path.is_dir() and path.name != ".lock"}
+
+
+@pytest.mark.parametrize(("arm", "loss"), [("oracle", "main"), (None, "adversarial_target")])
+def test_a_training_that_is_yet_to_begin(make_workspace, cpu, tmp_path, arm, loss):
+    """Its rhythm, a checkpoint after two steps and no more than 10 to a line of the log, does not keep it waiting."""
+    said = try_first_step(make_workspace(), 0, arm, Session(cpu))
+    assert re.match(TOOK + loss, said), said
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_that_builds_on_what_is_there_and_is_finished_itself(make_workspace, cpu, copied_run):
+    before = state(copied_run)
+    workspace = make_workspace("segmenter.initial=oracle", run=copied_run)
+    assert re.match(TOOK, try_first_step(workspace, 0, "translated", Session(cpu)))
+    assert state(copied_run) == before
+
+
+def test_what_must_be_made_before(make_workspace, cpu, copied_run, tmp_path):
+    shutil.rmtree(copied_run / "seed-0/translated")
+    (copied_run / "seed-0/oracle/final.json").unlink()
+    its = make_workspace("segmenter.initial=oracle", run=copied_run)
+    said = try_first_step(its, 0, "translated", Session(cpu))
+    assert said == "first step        not taken: oracle, the translated frames must be made before"
+    guidance = 'translator.guidance={ expert = "source_only", task_weight = 1.0 }'
+    guided = make_workspace(guidance, "labelled_target=2", run=tmp_path / "other")
+    said = try_first_step(guided, 0, None, Session(cpu))
+    assert said == "first step        not taken: the expert, source_only must be made before"
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_a_step_fails_of_is_what_the_dry_run_ends_with(make_workspace, cpu, monkeypatch, tmp_path):
+    def spoilt(*given):
+        raise NumericalError('loss "main" is nan')
+
+    monkeypatch.setattr(Supervised, "step", spoilt)
+    with pytest.raises(NumericalError, match="is nan"):
+        try_first_step(make_workspace(), 0, "oracle", Session(cpu))
+    assert not (tmp_path / "run").exists()
