@@ -18,7 +18,8 @@ import torch
 
 from pipelines.cli import cli
 from pipelines.data.images import write_image
-from pipelines.experiment.config import read_experiment
+from pipelines.experiment.config import Experiment, read_experiment
+from pipelines.settings import _models_in
 from tests.pipelines.published import drawn, resnet
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +100,31 @@ def test_the_settings_that_a_command_changes_exist(words):
     read_experiment(ROOT / bundled, changes)
 
 
+def keys_in(model, seen):
+    """Names of all settings of a model, and of those within it."""
+    for one in _models_in(model) - seen:
+        seen.add(one)
+        yield from one.model_fields
+        for field in one.model_fields.values():
+            yield from keys_in(field.annotation, seen)
+
+
+SETTING = re.compile(r"^(?:\[?\[[\w.]+\]\]? )?([a-z]\w*(?:\.\w+)*) = (?![\w.]+\()\S")
+OF_PYTHON = {"docs/live.md", "docs/python.md", "docs/add-a-method.md"}
+"""Pages whose blocks hold programs, in which names are set too."""
+
+
+def test_the_settings_that_pages_show_exist():
+    known, found, wrong = set(keys_in(Experiment, set())), set(), []
+    for page, text in TEXTS.items():
+        shown = [*(lines_of_code(text) if page not in OF_PYTHON else ()), *re.findall(r"`([^`\n]+)`", text)]
+        named = {match[1] for line in shown if (match := SETTING.match(line))}
+        found |= named
+        wrong += [f"{page}: {name}" for name in sorted(named) if not set(name.split(".")) <= known]
+    assert wrong == []
+    assert {"keep_checkpoints", "bad_frames", "method", "guidance.expert"} <= found
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_what_a_page_names_is_there(page):
     text, folder = TEXTS[page], (ROOT / page).parent
@@ -156,13 +182,18 @@ NOT_RUN = {
     "segment study": "trains networks of full width; tests/pipelines/stages/comparison/test_study_networks.py runs it",
     "variants": "trains every method; tests/pipelines/stages/comparison/test_compare_variants.py runs it",
     "export": "half a minute each; tests/pipelines/commands/test_export.py runs it",
-    "segment train experiment.toml": "of a cluster; tests/pipelines/commands/test_segment.py trains",
-    "compare": "minutes; the fixture of these tests is one",
     "checkpoint import FILE": "the same as latest_net_G.pth",
     "checkpoint import latest_net_G.pth --clusters": "of pix2pixHD; tests/pipelines/pretrained has one",
     'segment train CONFIG --set segmenter.adaptation={method = "bnm"}': "of a method that the page tells to write",
 }
 """Beginning of a command -> why it is not run here."""
+
+
+@pytest.mark.parametrize("start", NOT_RUN)
+def test_what_is_not_run_here_is_on_a_page_and_run_where_it_says(start):
+    assert any(" ".join(words).startswith(start) for words in WHOLE), "no page shows it any more"
+    paths = re.findall(r"tests/[\w/]+(?:\.py)?", NOT_RUN[start])
+    assert all((ROOT / path).exists() for path in paths), NOT_RUN[start]
 
 
 def is_run(words):
