@@ -3,10 +3,14 @@
 Nothing heavy is imported at the top: `--help` must answer at once, and torch alone takes seconds.
 """
 
+import contextlib
 import errno
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
+from types import FrameType
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -55,10 +59,12 @@ def main() -> None:
 def run_command_line() -> None:
     """Run the command that was typed; leave with an exit code where something foreseeable went wrong."""
     try:
-        with supervised_decoding():
+        with _stoppable(), supervised_decoding():
             cli(prog_name="sim2real", standalone_mode=False)
     except UserError as error:
         fail(str(error), error.exit_code)
+    except _Stopped as stopped:
+        fail(f"{stopped.signal_name}; what was finished is kept and the same command carries on", Interrupted.exit_code)
     except NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -76,6 +82,29 @@ def run_command_line() -> None:
         if not (remedy := remedy_for_memory(error) or remedy_for_determinism(error)):
             raise
         fail(remedy, UserError.exit_code)
+
+
+class _Stopped(SystemExit):
+    """A batch system asked to stop where no stage listens for it (`StopRequest`), as Ctrl-C asks."""
+
+    def __init__(self, signal_name: str) -> None:
+        super().__init__(Interrupted.exit_code)
+        self.signal_name = signal_name
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Within the block, what SLURM sends ends the command as Ctrl-C would, so that its job may be queued again."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stopped(signal.Signals(number).name)
+
+    former = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def remedy_for_memory(error: BaseException) -> str:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
@@ -229,6 +230,25 @@ def test_stopped_by_a_signal_is_no_error(here, monkeypatch):
 
     monkeypatch.setattr("pipelines.experiment.config.read_experiment", stops)
     assert here("config", "show", "x") == (75, "stopped: SIGTERM at step 5 of 9\n")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_batch_system_stops_whatever_is_under_way_and_may_queue_it_again(here, monkeypatch, name):
+    """Where no stage listens by itself, such as while frames are looked at: not by -15, which looks like an error."""
+    monkeypatch.setattr(
+        "pipelines.experiment.config.read_experiment", lambda *_: os.kill(os.getpid(), getattr(signal, name))
+    )
+    before = signal.getsignal(getattr(signal, name))
+    said = f"stopped: {name}; what was finished is kept and the same command carries on\n"
+    assert here("config", "show", "x") == (75, said)
+    assert signal.getsignal(getattr(signal, name)) is before
+
+
+def test_a_signal_while_a_file_is_read_is_not_taken_for_its_damage(here, monkeypatch, tiny_config, tmp_path):
+    """Whatever a decoder throws is an error of its file; this is none."""
+    monkeypatch.setattr("pipelines.data.decoders.Decoders.read", lambda *given: os.kill(os.getpid(), signal.SIGTERM))
+    code, said = here("data", "check", str(tiny_config), "--run", str(tmp_path / "run"))
+    assert code == 75 and said.splitlines()[-1].startswith("stopped: SIGTERM; ")
 
 
 def test_ctrl_c_is_no_traceback(here, monkeypatch):
