@@ -28,6 +28,7 @@ case "$1 $2" in
 "translate distill") output=student/student.html ;;
 "segment train") output=seed-0/translated_net/final.json ;;
 compare*) output=report.html ;;
+variants*) output=variants.html ;;
 *) echo "unexpected: $*" >&2; exit 2 ;;
 esac
 echo "$*" >> "$CONTENT/calls"
@@ -36,7 +37,7 @@ mkdir -p "$(dirname "$RUN/$output")"
 [ "$1" != "$FAIL" ] || exit 3
 """
 TRANSLATE, USE, SEGMENT, COMPARE = "translate train", "translate experiment", "segment train", "compare"
-DISTILL = "translate distill"
+DISTILL, VARIANTS = "translate distill", "variants"
 
 
 class Folder:
@@ -67,7 +68,7 @@ class Folder:
         assert done.returncode == code, done.stderr
         self.output = done.stdout
         self.calls = (self.content / "calls").read_text().splitlines()
-        stages = (TRANSLATE, USE, DISTILL, SEGMENT, COMPARE)
+        stages = (TRANSLATE, USE, DISTILL, SEGMENT, COMPARE, VARIANTS)
         return [next(stage for stage in stages if call.startswith(stage)) for call in self.calls]
 
 
@@ -80,6 +81,19 @@ def test_a_student_comes_after_its_teachers_frames(folder):
     assert folder.make("translate", "STUDENT=1") == [TRANSLATE, USE, DISTILL]
     assert f"translated frames: {folder.run}/student/seed-0/translated/" in folder.output
     assert folder.make("translate") == []
+
+
+@pytest.mark.parametrize(("sets", "option"), [("[[validation]]\n[[test]]\n", " --test"), ("[[validation]]\n", "")])
+def test_a_recipe_is_scored_on_test_frames_where_there_are_some(folder, sets, option):
+    config = folder.path / "mine.toml"
+    config.write_text(sets)
+    assert folder.make("recipe", f"CONFIG={config}", "DATA=/frames", "ARGS=--threads 1") == [VARIANTS]
+    assert folder.calls == [f"variants {config} --data /frames --run {folder.run}{option} --threads 1"]
+
+
+def test_the_recipe_without_labels_is_the_standard_one(folder):
+    folder.make("recipe")
+    assert folder.calls == [f"variants pipelines/configs/best_unsupervised.toml --data data --run {folder.run} --test"]
 
 
 def test_the_stages_run_in_order_and_then_there_is_nothing_to_do(folder):

@@ -48,6 +48,8 @@ def run_copy(command, request):
     try:
         os.setsid()
         signal.alarm(120)
+        # Whoever started the tests may ignore it, as a shell does for what runs in its background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for descriptor, name in ((1, "stdout"), (2, "stderr")):
             file = os.open(Path(request["folder"]) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, descriptor)
