@@ -72,10 +72,10 @@ test-pipelines test-others test-chaos: export OMP_NUM_THREADS = 1
 OTHERS := $(addprefix tests/pipelines/,batch_inference pretrained)
 
 test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
-	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/hostile tests/test_layers.py tests/test_makefile.py
+	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/test_layers.py tests/test_makefile.py
 
-test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation, imports, benchmarks and other runtimes
-	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/benchmarks $(OTHERS)
+test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation, imports, hostile input, benchmarks and other runtimes
+	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/benchmarks tests/hostile $(OTHERS)
 	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
 
 test-chaos: $(VENV)/installed ## hostile inputs, kills and failing disks, all of them, and a table (docs/reliability.md)

@@ -100,9 +100,11 @@ def test_closing_a_stream_ends_its_workers():
 def test_closing_a_stream_ends_a_worker_that_comes_to_no_end(monkeypatch):
     """At a file that a disk does not hand over, say."""
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)
-    batches = stream(lambda step: step if step == 0 else threading.Event().wait(), 0, 50, 1)
+    begun = multiprocessing.Event()
+    batches = stream(lambda step: step if step == 0 else begun.set() or threading.Event().wait(), 0, 50, 1)
     next(batches)
     (worker,) = multiprocessing.active_children()
+    assert begun.wait(60)
     batches.close()
     worker.join(60)
     assert worker.exitcode == -signal.SIGKILL
