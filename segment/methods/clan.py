@@ -27,6 +27,9 @@ from segment.networks.second_classifier import classifying_weights
 from segment.networks.segmenter import Segmenter
 from segment.settings import Fraction, NonNegativeFloat, PositiveFloat, check_settings
 
+LEAST_MEAN = 1e-6
+"""Mean weight of a target's pixels below which its loss is as good as none: both weights may be set to 0."""
+
 
 @dataclass(frozen=True)
 class CLANSettings(DiscriminatorSettings):
@@ -90,7 +93,7 @@ class CLAN(TwoClassifiers):
 
         learnt |= update("discriminator", self.discriminator_losses(source, target, weights))
         # Pixels of the target weigh little or much, so what it costs to guess is known of their mean alone.
-        of_target = learnt["discriminator_target"] / weights.detach().mean()
+        of_target = learnt["discriminator_target"] / weights.detach().mean().clamp(min=LEAST_MEAN)
         learnt["discriminator"] = 0.5 * (learnt["discriminator_source"] + of_target)
         self.steps_taken.advance()
         return learnt

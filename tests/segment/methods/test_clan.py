@@ -166,6 +166,13 @@ def test_guessing_costs_what_the_guard_takes_for_chance():
     assert heard[:-1] == [[]] * 29 and "cannot tell the domains apart" in heard[-1][0]
 
 
+def test_target_pixels_that_weigh_nothing_leave_a_number_in_the_log():
+    method = after(9, clan(local_weight=0.0, least_local_weight=0.0))
+    learnt = method.step(two_domains(), PerformedUpdate(method))
+    assert learnt["discriminator_target"].item() == 0
+    assert learnt["discriminator"].item() == pytest.approx(0.5 * learnt["discriminator_source"].item())
+
+
 def test_the_second_classifier_learns_at_the_rate_of_the_heads():
     training = dataclasses.replace(TRAINING, head_learning_rate=10.0)
     method = CLAN(TinySegmenter(), training, CLANSettings(discriminator_channels=4))
