@@ -54,7 +54,7 @@ train-seg: $(SEGMENTER) ## train the segmenter on the translated frames
 eval: $(REPORT) ## train what is missing, evaluate source-only, translated, oracle; write the report
 	@echo "report: $(REPORT)"
 
-# Scores frames of [[test]] where the config has some: they were looked at for nothing before.
+# Scored on the frames of [[test]], by which nothing was chosen, where the config has some.
 recipe: CONFIG = pipelines/configs/best_unsupervised.toml
 recipe: $(VENV)/installed ## the way that closed most of the gap, from CONFIG (best_unsupervised, best_20_labels), scored on test frames
 	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep '^\[\[test\]\]' $(CONFIG)),--test) $(ARGS)

@@ -48,6 +48,11 @@ class Retention:
 NEWEST_TWO = Retention()
 
 
+def is_finished(run: Path) -> bool:
+    """Whether the training of a run folder came to its last step."""
+    return (run / "final.json").exists()
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Finished checkpoints, newest first."""
     if not folder.is_dir():

@@ -12,7 +12,7 @@ from torch import nn
 
 from pipelines.data.json_files import read_json
 from pipelines.data.ownership import as_json
-from pipelines.engine.checkpoint_files import checkpoint_hash, read_state, resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, read_state, resolve_checkpoint
 from pipelines.engine.checkpoints import load_part
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.errors import CheckpointError, UserError
@@ -49,7 +49,7 @@ def finished_translator(workspace: Workspace, seed: int) -> Path:
         CheckpointError: There is none: not trained yet, stopped half-way, or trained with other settings or frames.
     """
     run = workspace.translator(seed)
-    if not (run / "final.json").exists():
+    if not is_finished(run):
         state = "stopped half-way" if run.exists() else "not there yet"
         raise CheckpointError(f"translator {run} is {state}; run `sim2real translate train` first")
     if read_json(run / "config.json") != as_json(translator_inputs(workspace, workspace.translator_seed(seed))):

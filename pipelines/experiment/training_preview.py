@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.subset import names_in, refuse_more_than_labelled
-from pipelines.engine.checkpoint_files import list_checkpoints, resolve_checkpoint, step_of
+from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, resolve_checkpoint, step_of
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels
 from pipelines.experiment.config import PARTS
@@ -137,7 +137,7 @@ def _trainings(
 
 def _state(run: Path) -> str:
     """How far a training is."""
-    if (run / "final.json").exists():
+    if is_finished(run):
         return "finished"
     checkpoints = list_checkpoints(run / "checkpoints")
     return f"at step {step_of(checkpoints[0])}" if checkpoints else "to be trained"

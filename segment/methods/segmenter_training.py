@@ -23,11 +23,7 @@ from segment.inference import predict
 from segment.losses import LOSSES
 from segment.methods.method import Method
 from segment.networks.segmenter import Segmenter, SegmenterOutput
-from segment.normalisation import (
-    freeze_batch_norm,
-    freeze_batch_norm_scales,
-    synced_batch_norm,
-)
+from segment.normalisation import freeze_batch_norm, freeze_batch_norm_scales, synced_batch_norm
 from segment.peers import ALONE, Peers
 from segment.schedules import schedule_of
 from segment.settings import (

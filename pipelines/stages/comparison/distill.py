@@ -10,6 +10,7 @@ import torch
 
 from pipelines.data.files import write_atomically
 from pipelines.data.images import read_image, to_batch
+from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.session import Session
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.trained import finished_translator, load_translator
@@ -112,7 +113,7 @@ def _expert(its: Workspace, seed: int) -> Path | None:
     found = [its.segmenter(seed, "oracle")]
     if settings.finds_real_patches and settings.encoder in ARMS:
         found.append(its.segmenter(seed, settings.encoder))
-    return next((run for run in found if (run / "final.json").exists()), None)
+    return next((run for run in found if is_finished(run)), None)
 
 
 def _figures(inputs: QualityInputs, session: Session, sequence: bool) -> list[Figure]:

@@ -19,7 +19,7 @@ from pipelines.data.json_files import read_json
 from pipelines.data.labels.shared_classes import encodings_of, shared_classes
 from pipelines.data.manifest import MANIFEST
 from pipelines.data.readers.translated import TranslatedSettings
-from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
@@ -258,7 +258,7 @@ def trained_arms(workspace: Workspace, seed: int) -> dict[str, Path]:
         UserError: There is none.
     """
     runs = {title: workspace.segmenter(seed, arm) for arm, title in _titles(workspace).items()}
-    found = {title: run for title, run in runs.items() if (run / "final.json").exists()}
+    found = {title: run for title, run in runs.items() if is_finished(run)}
     if not found:
         raise UserError(
             f"{workspace.run}: no arm of seed {seed} is trained; run `sim2real compare` first, or name segmenters "

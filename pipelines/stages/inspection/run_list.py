@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.data.files import size_in_words
 from pipelines.data.json_files import parse_json
 from pipelines.data.ownership import try_lock
-from pipelines.engine.checkpoint_files import list_checkpoints, step_of, verify_checkpoint
+from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, step_of, verify_checkpoint
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.printable import printable
 from pipelines.report.wording import score
@@ -164,7 +164,7 @@ def _run_folders(root: Path) -> Iterator[Path]:
 
 
 def _state(folder: Path, saved: bool) -> str:
-    if (folder / "final.json").exists():
+    if is_finished(folder):
         return "finished"
     if _is_held(folder / ".lock"):
         return "running"

@@ -11,6 +11,7 @@ from typing import Literal
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.data.readers.folder import FolderSettings
+from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.workspace import Workspace
@@ -104,7 +105,7 @@ def find_inputs(
         return QualityInputs(translated, translated_frames(translated, source), targets, expert)
     folder = translated or workspace.translated(seed)
     oracle = workspace.segmenter(seed, "oracle")
-    if expert is None and (oracle / "final.json").exists():
+    if expert is None and is_finished(oracle):
         expert = oracle
     encodings = {f.encoding for frames in workspace.labelled_target for f in frames.frames if f.encoding}
     return QualityInputs(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.data.files import size_in_words
 from pipelines.data.manifest import MANIFEST
-from pipelines.engine.checkpoint_files import list_checkpoints
+from pipelines.engine.checkpoint_files import is_finished, list_checkpoints
 from pipelines.engine.loop import headline
 from pipelines.engine.session import Session
 from pipelines.experiment.arms import ARMS
@@ -69,7 +69,7 @@ def _link(folder: Path, place: Path, own: tuple[str, ...]) -> None:
 def _arm_lacks(workspace: Workspace, seed: int, arm: str) -> list[str]:
     settings = ARMS[arm].settings(workspace.experiment.segmenter)
     named = [one for one in (settings.initial, *settings.teachers) if one in ARMS]
-    lacking = [one for one in named if not _is_trained(workspace.segmenter(seed, one))]
+    lacking = [one for one in named if not is_finished(workspace.segmenter(seed, one))]
     if ARMS[arm].shares(settings)["translated"] > 0 and not (workspace.translated(seed) / MANIFEST).exists():
         lacking.append("the translated frames")
     labels = METHODS[settings.method].learns_from == "pseudo_labels"
@@ -80,10 +80,10 @@ def _arm_lacks(workspace: Workspace, seed: int, arm: str) -> list[str]:
 
 def _translator_lacks(workspace: Workspace, seed: int) -> list[str]:
     settings, seed, lacking = workspace.experiment.translator, workspace.translator_seed(seed), []
-    if settings.initial == UNGUIDED and not _is_trained(workspace.unguided().translator(seed)):
+    if settings.initial == UNGUIDED and not is_finished(workspace.unguided().translator(seed)):
         lacking.append("the unguided translator")
     arm = None if settings.guided_by is None else workspace.expert_arm(settings.guided_by)
-    if arm is not None and not _is_trained(workspace.expert_workspace(arm).segmenter(seed, arm)):
+    if arm is not None and not is_finished(workspace.expert_workspace(arm).segmenter(seed, arm)):
         lacking.append(f"the expert, {arm}")
     if settings.learns_from == "translated":
         made_here = teachers_checkpoint(workspace) is not None
@@ -91,9 +91,5 @@ def _translator_lacks(workspace: Workspace, seed: int) -> list[str]:
             lacking.append("the teacher's frames")
         if settings.finds_real_patches and settings.encoder in ARMS:
             its = workspace.segmenter(seed, settings.encoder)
-            lacking += [] if _is_trained(its) else [f"the encoder, {settings.encoder}"]
+            lacking += [] if is_finished(its) else [f"the encoder, {settings.encoder}"]
     return lacking
-
-
-def _is_trained(run: Path) -> bool:
-    return (run / "final.json").exists()

@@ -24,7 +24,7 @@ from pipelines.data.sampling.batches import Draws, largest_height
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture, RareClassSampler
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.data.scores import read_scores, select_by_consistency
-from pipelines.engine.checkpoint_files import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
@@ -64,7 +64,7 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
         if needed in ARMS:
             train_segmenter(workspace, seed, needed, session)
 
-    if METHODS[settings.method].learns_from == "pseudo_labels" and not _is_finished(workspace.segmenter(seed, arm)):
+    if METHODS[settings.method].learns_from == "pseudo_labels" and not is_finished(workspace.segmenter(seed, arm)):
         label_target(workspace, seed, session)
 
     @cache
@@ -306,10 +306,6 @@ def starting_segmenter(
         if any(parameter.requires_grad for parameter in one.parameters()):  # the method has it learn
             refuse_single_images(settings, processes, one)
     return training
-
-
-def _is_finished(run: Path) -> bool:
-    return (run / "final.json").exists()
 
 
 def _run_of(workspace: Workspace, seed: int, segmenter: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.sampling.batches import Crops, Draws, UnpairedBatches, largest_height
-from pipelines.engine.checkpoint_files import resolve_checkpoint
+from pipelines.engine.checkpoint_files import is_finished, resolve_checkpoint
 from pipelines.engine.checkpoints import load_tensors
 from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
@@ -66,7 +66,7 @@ def train_expert(workspace: Workspace, guidance: GuidanceSettings, seed: int, se
         return
     its = workspace.expert_workspace(arm)
     if arm == "translated" and session.machine.processes.world_size > 1:
-        if not (its.segmenter(seed, arm) / "final.json").exists():
+        if not is_finished(its.segmenter(seed, arm)):
             raise UserError(
                 f"translator.guidance.expert is {arm!r}, which is not trained yet and learns from frames that one "
                 "process translates; run `sim2real translate train` without torchrun until the expert is there, or "

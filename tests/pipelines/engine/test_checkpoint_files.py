@@ -10,6 +10,7 @@ from pipelines.engine.checkpoint_files import (
     FORMAT,
     Retention,
     checkpoint_hash,
+    is_finished,
     list_checkpoints,
     newest_checkpoint,
     read_hashes,
@@ -169,3 +170,9 @@ def test_a_checkpoint_that_may_be_damaged_takes_no_place_of_one_that_is_not(tmp_
         (tmp_path / f"step-{step:08d}").mkdir()
     dropped = Retention(newest=2).dropped(tmp_path, tmp_path / "step-00000006")
     assert [path.name for path in dropped] == ["step-00000004"]
+
+
+def test_a_run_is_finished_when_its_last_word_is_there(tmp_path):
+    assert not is_finished(tmp_path / "missing") and not is_finished(tmp_path)
+    (tmp_path / "final.json").write_text("{}")
+    assert is_finished(tmp_path)
