@@ -11,16 +11,14 @@ from torch import Tensor, nn
 
 from segment.peers import ALONE, Peers
 
-KEPT = -1
-"""Stands for an image that is not swapped with any in the pool."""
-
 
 class ImagePool(nn.Module):
     """Swaps about half of the images handed in for ones from earlier steps.
 
     Until it is full, the pool stores each image and returns it. Then each image is, with probability 1/2, stored in a
     random place while the image that was there is returned; else returned as it came. Draws use torch's global CPU
-    generator. All images have one shape; memory for `capacity` of them is taken when the first arrives.
+    generator, which is alike in all processes. All images have one shape; memory for `capacity` of them is taken when
+    the first arrives.
 
     Args:
         capacity: Images kept; 0 returns every image as it came.
@@ -58,23 +56,16 @@ class ImagePool(nn.Module):
         fakes, own = self.peers.gathered(fakes), len(fakes)
         stored = int(self.count)
         returned = fakes.clone()
-        for place, (fake, drawn) in enumerate(zip(fakes, self._draws(len(fakes), stored), strict=True)):
+        for place, fake in enumerate(fakes):
             if stored < self.capacity:
                 self.images[stored] = fake
                 stored += 1
-            elif drawn != KEPT:
+            elif torch.rand(()) < 0.5:
+                drawn = int(torch.randint(self.capacity, ()))
                 returned[place] = self.images[drawn]
                 self.images[drawn] = fake
         self.count.fill_(stored)
         return self.peers.own(returned, own)
-
-    def _draws(self, fakes: int, stored: int) -> list[int]:
-        """For each image the place that it is swapped with, or `KEPT`; the same in all processes."""
-        draws = torch.full((fakes,), KEPT)
-        for place in range(self.capacity - stored if stored < self.capacity else 0, fakes):
-            if torch.rand(()) < 0.5:
-                draws[place] = torch.randint(self.capacity, ())
-        return self.peers.leaders(draws).tolist()
 
     def _take_memory(self, fakes: Tensor) -> None:
         shape = fakes.shape[1:]

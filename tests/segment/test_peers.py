@@ -1,4 +1,4 @@
-"""What processes that train together know of each other: rows in the order of ranks, and the leader's word."""
+"""What processes that train together know of each other: rows in the order of ranks, and the random numbers of each."""
 
 import torch
 
@@ -15,7 +15,7 @@ def among(count, call):
 def test_alone_nothing_happens():
     rows = torch.rand(2, 3, requires_grad=True)
     assert torch.equal(ALONE.gathered(rows), rows) and not ALONE.gathered(rows).requires_grad
-    assert torch.equal(ALONE.own(rows, 2), rows) and ALONE.leaders(rows) is rows
+    assert torch.equal(ALONE.own(rows, 2), rows)
 
 
 def test_rows_come_in_the_order_of_ranks_however_many_each_has():
@@ -27,11 +27,6 @@ def test_rows_come_in_the_order_of_ranks_however_many_each_has():
 def test_each_finds_its_own_again():
     everyones = torch.arange(6)
     assert [Peers(rank, 3).own(everyones, 2).tolist() for rank in range(3)] == [[0, 1], [2, 3], [4, 5]]
-
-
-def test_the_leaders_word_counts():
-    handed_in = [torch.tensor([7]), torch.tensor([8])]
-    assert [answer.tolist() for answer in among(2, lambda peers: peers.leaders(handed_in[peers.rank]))] == [[7], [7]]
 
 
 def numbers_of_a_step(peers):

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
+from segment.peers import Peers
 from translate.image_pool import ImagePool
+
+BOTH = torch.tensor([1, 1])
+"""How many images each of two processes hands in."""
 
 
 def images(*values):
@@ -62,6 +66,28 @@ def test_without_capacity_everything_passes():
     batch = images(1, 2)
     assert torch.equal(pool(batch), batch)
     assert pool.images.numel() == 0
+
+
+def test_two_processes_have_the_pool_and_the_images_of_one():
+    """Each hands in one image of two and draws alike, as the engine has it; what both hand in is known beforehand."""
+    pairs = [(2 * step, 2 * step + 1) for step in range(20)]
+
+    def exchanged(pool, parts, together=lambda pair: None):
+        answers = []
+        for step, (part, pair) in enumerate(zip(parts, pairs, strict=True)):
+            torch.manual_seed(step)
+            together(pair)
+            answers += values(pool(images(*part)))
+        return answers, values(pool.images)
+
+    def of_process(rank):
+        pool, summed = ImagePool(2), []
+        pool.peers = Peers(rank, 2, lambda own: summed.pop(0))
+        return exchanged(pool, [(pair[rank],) for pair in pairs], lambda p: summed.extend([BOTH, images(*p)]))
+
+    alone, held = exchanged(ImagePool(2), pairs)
+    assert alone != list(range(40))  # some were swapped
+    assert [of_process(rank) for rank in range(2)] == [(alone[rank::2], held) for rank in range(2)]
 
 
 def test_returns_no_gradient_and_keeps_its_own_copy():
