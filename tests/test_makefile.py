@@ -53,7 +53,7 @@ class Folder:
         command.write_text(STAND_IN)
         command.chmod(0o755)
         (path / "venv/installed").touch()
-        self.output = ""
+        self.output = self.errors = ""
 
     def make(self, target, *variables, fails="", code=0):
         (self.content / "calls").write_text("")
@@ -66,7 +66,7 @@ class Folder:
             timeout=60,
         )
         assert done.returncode == code, done.stderr
-        self.output = done.stdout
+        self.output, self.errors = done.stdout, done.stderr
         self.calls = (self.content / "calls").read_text().splitlines()
         stages = (TRANSLATE, USE, DISTILL, SEGMENT, COMPARE, VARIANTS)
         return [next(stage for stage in stages if call.startswith(stage)) for call in self.calls]
@@ -89,6 +89,12 @@ def test_a_recipe_is_scored_on_test_frames_where_there_are_some(folder, sets, op
     config.write_text(sets)
     assert folder.make("recipe", f"CONFIG={config}", "DATA=/frames", "ARGS=--threads 1") == [VARIANTS]
     assert folder.calls == [f"variants {config} --data /frames --run {folder.run}{option} --threads 1"]
+
+
+@pytest.mark.parametrize(("target", "stages"), [("recipe", [VARIANTS]), ("translate", [TRANSLATE, USE])])
+def test_a_config_that_is_not_there_is_left_to_the_command_to_speak_of(folder, target, stages):
+    assert folder.make(target, "CONFIG=missing.toml") == stages
+    assert folder.errors == ""
 
 
 def test_the_recipe_without_labels_is_the_standard_one(folder):
