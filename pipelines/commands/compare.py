@@ -2,13 +2,24 @@
 
 import click
 
-from pipelines.commands.options import Request, on_experiment, seeds_option, training_options
+from pipelines.commands.options import (
+    Request,
+    on_experiment,
+    seeds_option,
+    training_options,
+    training_preview_option,
+)
 
 
 @click.command()
-@on_experiment(seeds_option, training_options)
-def compare(request: Request) -> None:
+@on_experiment(seeds_option, training_options, training_preview_option)
+def compare(request: Request, dry_run: bool) -> None:
     """How much of the gap does translation close? Trains and evaluates all three arms, writes the report."""
+    if dry_run:
+        from pipelines.experiment.training_preview import preview_comparison
+
+        click.echo("\n".join(preview_comparison(request.workspace)))
+        return
     from pipelines.report.tables import format_table
     from pipelines.stages.comparison.compare import compare as run_comparison
 

@@ -20,7 +20,10 @@ def rehearse(request: Request, arm: str | None = None) -> None:
     workspace, seed = request.workspace, request.seed
     lines = preview_translator(workspace, seed) if arm is None else preview_training(workspace, seed, arm)
     click.echo("\n".join(lines))
-    from pipelines.stages.training.first_step import try_first_step
+    from pipelines.stages.training.first_step import to_be_made_before, try_first_step
 
-    click.echo(try_first_step(workspace, seed, arm, request.session))
-    click.echo(LAST_LINE)
+    if missing := to_be_made_before(workspace, seed, arm):
+        click.echo(f"{'first step':<16}  not taken: {', '.join(missing)} must be made before\n{LAST_LINE}")
+        return
+    click.echo(f"{'first step':<16}  {try_first_step(workspace, seed, arm, request.session)}")
+    click.echo(f"dry run: one step was taken and thrown away; {workspace.run} is as it was")

@@ -2,18 +2,30 @@
 
 import click
 
-from pipelines.commands.options import Request, on_experiment, seeds_option, training_options
+from pipelines.commands.options import (
+    Request,
+    on_experiment,
+    seeds_option,
+    training_options,
+    training_preview_option,
+)
 
 
 @click.command()
-@on_experiment(seeds_option, training_options)
-def study(request: Request) -> None:
+@on_experiment(seeds_option, training_options, training_preview_option)
+def study(request: Request, dry_run: bool) -> None:
     """Which network? Trains those of the config's [study] on real, source and augmented source frames; a table."""
     from pipelines.experiment.config import read_study
+
+    _, augmented = read_study(request.config, request.overrides)
+    if dry_run:
+        from pipelines.experiment.training_preview import preview_study
+
+        click.echo("\n".join(preview_study(request.workspace, augmented)))
+        return
     from pipelines.report.networks import networks_table
     from pipelines.stages.comparison.study_networks import study_networks
 
-    _, augmented = read_study(request.config, request.overrides)
     record = study_networks(request.workspace, augmented, request.session)
     click.echo(networks_table(record))
     click.echo(f"table: {request.workspace.run / 'networks.md'}; picture: {request.workspace.run / 'networks.svg'}")

@@ -3,7 +3,14 @@
 import click
 
 from pipelines.commands.frame_by_frame import complain
-from pipelines.commands.options import Request, first_step_option, on_experiment, seed_option, training_options
+from pipelines.commands.options import (
+    Request,
+    first_step_option,
+    on_experiment,
+    seed_option,
+    training_options,
+    training_preview_option,
+)
 from pipelines.commands.quality import translate_audit, translate_quality
 from pipelines.commands.rehearsal import rehearse
 from pipelines.commands.stream import translate_stream
@@ -48,13 +55,22 @@ def translate_experiment_command(request: Request) -> None:
     is_flag=True,
     help="Also train a student of the way back, and evaluate the source-only segmenter behind it.",
 )
-@on_experiment(seed_option, training_options)
-def translate_distill(request: Request, sequence: bool, segmenters: bool, real_to_sim: bool) -> None:
+@on_experiment(seed_option, training_options, training_preview_option)
+def translate_distill(request: Request, sequence: bool, segmenters: bool, real_to_sim: bool, dry_run: bool) -> None:
     """Train an experiment's light student, the table [student], and hold it beside its teacher, the translator.
 
     Whatever is missing is made: the translator, its frames, the student, its frames, the audits of both. The table, and
     a page with pictures of both, lie in RUN/student.
     """
+    if dry_run:
+        from pipelines.experiment.training_preview import preview_distillation
+
+        if real_to_sim:
+            from pipelines.stages.comparison.real_to_sim import refuse_one_way
+
+            refuse_one_way(request.workspace)
+        click.echo("\n".join(preview_distillation(request.workspace, request.seed, segmenters, real_to_sim)))
+        return
     from pipelines.report.student import markdown_table
     from pipelines.stages.comparison.distill import PAGE, Wanted, distill
 

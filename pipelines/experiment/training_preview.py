@@ -14,9 +14,11 @@ from pipelines.data.subset import names_in, refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, resolve_checkpoint, step_of
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels
-from pipelines.experiment.config import PARTS
+from pipelines.experiment.config import PARTS, Experiment
 from pipelines.experiment.identity import refuse_missing_weights
+from pipelines.experiment.network_study import TRAINED_ON, studied_networks
 from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.experiment.translators import UNGUIDED
 from pipelines.experiment.variants import Variants, few_labels_name
 from pipelines.experiment.workspace import Workspace
 
@@ -38,12 +40,68 @@ def preview_translator(workspace: Workspace, seed: int) -> list[str]:
     """What `sim2real translate train` would do, in lines.
 
     Raises:
-        UserError: A data set is missing.
+        UserError: A data set, an expert or a translator to start from is missing.
+        NoInputsError: There is nothing to learn from.
     """
-    workspace, settings = workspace.by_name(), workspace.experiment.translator
-    state = _state(workspace.translator(seed))
-    said = f"translator, seed {workspace.translator_seed(seed)}: {settings.method}, {settings.steps} steps"
-    return [*_sets(workspace), f"{state:<16}  {said}, batch {settings.batch}"]
+    workspace = workspace.by_name()
+    return [*_sets(workspace), *_translators(workspace, seed)]
+
+
+def preview_comparison(workspace: Workspace) -> list[str]:
+    """What `sim2real compare` would do, in lines; raises as `preview_variants`."""
+    workspace = workspace.by_name()
+    lines = _sets(workspace)
+    _refuse_nothing_to_score(workspace)
+    for seed in workspace.experiment.compare.seeds:
+        for arm in ("source_only", "oracle"):
+            lines += _trainings(workspace, seed, arm)
+        if workspace.translates:
+            lines += _translators(workspace, seed)
+        lines += _trainings(workspace, seed, "translated")
+    return [*dict.fromkeys(lines), LAST_LINE]
+
+
+def preview_study(workspace: Workspace, augmented: Experiment) -> list[str]:
+    """What `sim2real segment study` would do, in lines; `augmented` as of `studied_networks`.
+
+    Raises:
+        UserError, NoInputsError: As of `preview_variants`.
+    """
+    workspace = workspace.by_name()
+    lines = _sets(workspace)
+    _refuse_nothing_to_score(workspace)
+    for one in studied_networks(workspace, augmented):
+        lines += _trainings(one.workspace, one.seed, TRAINED_ON[one.arm], one.arm)
+    return [*lines, LAST_LINE]
+
+
+def preview_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_sim: bool) -> list[str]:
+    """What `sim2real translate distill` would do, in lines.
+
+    Args:
+        workspace: An experiment with a [student].
+        seed: Whose translator is the teacher.
+        segmenters: Whether stage two is trained on the frames of teacher and student.
+        real_to_sim: Whether a student of the way back is trained, too.
+
+    Raises:
+        UserError: It has no [student]; else as of `preview_translator`.
+        NoInputsError: There is nothing to learn from.
+    """
+    workspace = workspace.by_name()
+    both = {"translator": workspace, "student": workspace.student(seed)}
+    lines = _sets(workspace)
+    for title, its in both.items():
+        lines += _translators(its, seed, title)
+    if segmenters:
+        _refuse_nothing_to_score(workspace)
+        lines += _trainings(workspace, seed, "oracle")
+        for title, its in both.items():
+            lines += _trainings(its, seed, "translated", f"translated by the {title}")
+    if real_to_sim:
+        lines += _translators(workspace.student_back(seed), seed, "student of the way back")
+        lines += _trainings(workspace, seed, "source_only")
+    return [*dict.fromkeys(lines), LAST_LINE]
 
 
 def preview_variants(variants: Variants) -> list[str]:
@@ -56,8 +114,7 @@ def preview_variants(variants: Variants) -> list[str]:
     variants = replace(variants, base=variants.base.by_name())
     base = variants.base
     lines = _sets(base)
-    if not _drawn(base.experiment.validation) and not any(len(sets.only_labelled()) for sets in base.validation):
-        raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
+    _refuse_nothing_to_score(base)
     for seed in base.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):
             lines += _trainings(base, seed, arm)
@@ -88,6 +145,13 @@ def _rows(variants: Variants, seed: int, name: str) -> Iterator[str]:
         yield from _trainings(its, seed, "translated", name, among=(*variants.named, *variants.arms(name)))
 
 
+def _refuse_nothing_to_score(workspace: Workspace) -> None:
+    if not _drawn(workspace.validation_settings) and not any(
+        len(sets.only_labelled()) for sets in workspace.validation
+    ):
+        raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
+
+
 def _sets(workspace: Workspace) -> list[str]:
     """A line for each data set; those of toy world are drawn when they are needed, which is not now."""
     lines = []
@@ -101,6 +165,34 @@ def _sets(workspace: Workspace) -> list[str]:
                 found += "; those that cannot be used will be left out" * (settings.bad_frames == "leave_out")
             lines.append(f"{part:<16}  {settings.name}: {found}")
     return lines
+
+
+def _translators(workspace: Workspace, seed: int, title: str = "translator") -> Iterator[str]:
+    """A line for a translator's training, after those of what it builds on."""
+    settings, seed = workspace.experiment.translator, workspace.translator_seed(seed)
+    if settings.initial == UNGUIDED:
+        yield from _translators(workspace.unguided(), seed, "unguided translator")
+    elif settings.initial is not None:
+        resolve_checkpoint(Path(settings.initial))
+    if (guidance := settings.guided_by) is not None:
+        arm = workspace.expert_arm(guidance)
+        if arm is None:
+            resolve_checkpoint(Path(guidance.expert))
+        else:
+            its = workspace.expert_workspace(arm)
+            if ARMS[arm].learns_from is None:
+                yield from _translators(its, seed, "unguided translator")
+            yield from _trainings(its, seed, arm)
+    if settings.learns_from == "translated" and settings.finds_real_patches and settings.encoder in ARMS:
+        yield from _trainings(workspace, seed, settings.encoder)
+    if settings.learns_from == "paired" or (guidance is not None and guidance.task_weight > 0):
+        _refuse_more_labels_than_drawn(workspace, "few_labels")
+        if not _drawn(workspace.experiment.target):
+            if not workspace.labelled_target:
+                raise NoInputsError("no target frame has a label map; the translator needs some to learn from")
+            workspace.labelled_subset(seed)
+    said = f"{title}, seed {seed}: {settings.method}, {settings.steps} steps"
+    yield f"{_state(workspace.translator(seed)):<16}  {said}, batch {settings.batch}"
 
 
 def _trainings(

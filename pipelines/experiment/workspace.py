@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pipelines.data.frames import FrameSet
+from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.manifest import MANIFEST
 from pipelines.data.subset import labelled_subset
 from pipelines.errors import NoInputsError, UserError
@@ -169,7 +169,12 @@ class Workspace:
     @cached_property
     def validation(self) -> list[FrameSet]:
         """The real labelled frames for evaluation: of `on_test` those of the test sets."""
-        return self.sets.open(self.experiment.test if self.part == "test" else self.experiment.validation)
+        return self.sets.open(self.validation_settings)
+
+    @property
+    def validation_settings(self) -> tuple[AnyFrameSetSettings, ...]:
+        """The settings of the sets of `validation`."""
+        return self.experiment.test if self.part == "test" else self.experiment.validation
 
     def merging(self, sets: Sequence[FrameSet]) -> list[FrameSet]:
         """The sets with their labels as the experiment learns them: see `Experiment.class_groups`."""

@@ -152,6 +152,8 @@ def test_no_help_waits_for_torch():
         "config show CONFIG",
         "config inputs CONFIG --run RUN",
         "data check CONFIG",
+        "compare CONFIG --run RUN --dry-run",
+        "translate distill CONFIG --run RUN --set student={} --dry-run",
         "data toyworld --renderer game --frames 1 --size 32 16 --output RUN",
         "translate run --checkpoint RUN --input FRAMES --output RUN --dry-run",
         "translate run --checkpoint RUN --input FRAMES --reader carla --frames version=0.9.14 --output RUN --dry-run",

@@ -6,17 +6,14 @@ itself.
 
 from pipelines.data.files import write_atomically
 from pipelines.engine.session import Session
-from pipelines.errors import UserError
 from pipelines.experiment.config import Experiment
+from pipelines.experiment.network_study import TRAINED_ON, StudiedNetwork, studied_networks
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.networks import NetworkResult, NetworkStudy, networks_picture, networks_table
 from pipelines.stages.comparison.compare import network_facts, refuse_missing_labels, training_seconds
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 from pipelines.stages.training.train_segmenter import train_segmenter
-
-TRAINED_ON = {"oracle": "oracle", "source_only": "source_only", "augmented": "source_only"}
-"""Arm of the study -> arm of an experiment: augmented are the source frames alone, by other settings."""
 
 
 def study_networks(workspace: Workspace, augmented: Experiment, session: Session) -> NetworkStudy:
@@ -34,21 +31,14 @@ def study_networks(workspace: Workspace, augmented: Experiment, session: Session
         UserError: The experiment has no study.
         NoInputsError: Labels are missing.
     """
-    study = workspace.experiment.study
-    if study is None:
-        raise UserError("the experiment has no [study] of networks")
+    trainings = list(studied_networks(workspace, augmented))
     refuse_missing_labels(workspace)
-    results = []
-    for network in study.networks:
-        for seed in workspace.experiment.compare.seeds:
-            for arm in TRAINED_ON:
-                its = of_network(workspace, augmented if arm == "augmented" else workspace.experiment, network, arm)
-                results.append(_trained_and_evaluated(its, network, arm, seed, session))
-    first = {name: of_network(workspace, workspace.experiment, name, "oracle") for name in study.networks}
+    results = [_trained_and_evaluated(one, session) for one in trainings]
+    of_oracles = {one.network: one.workspace for one in trainings if one.arm == "oracle"}
     record = NetworkStudy(
         **origin(workspace, session),
         settings=workspace.experiment.model_dump(mode="json"),
-        facts={name: network_facts(its, session.machine) for name, its in first.items()},
+        facts={name: network_facts(its, session.machine) for name, its in of_oracles.items()},
         results=results,
     )
     write_atomically(workspace.run / "networks.json", record.to_json().encode())
@@ -57,21 +47,14 @@ def study_networks(workspace: Workspace, augmented: Experiment, session: Session
     return record
 
 
-def of_network(base: Workspace, experiment: Experiment, network: str, arm: str) -> Workspace:
-    """The folders of one network and arm: RUN/networks/NETWORK, and RUN/networks/NETWORK/augmented."""
-    segmenter = experiment.segmenter.model_copy(update={"network": network})
-    run = base.run / "networks" / network
-    run = run / arm if arm == "augmented" else run
-    return base.beside(experiment.model_copy(update={"segmenter": segmenter}), run)
-
-
-def _trained_and_evaluated(its: Workspace, network: str, arm: str, seed: int, session: Session) -> NetworkResult:
-    run = train_segmenter(its, seed, TRAINED_ON[arm], session)
+def _trained_and_evaluated(studied: StudiedNetwork, session: Session) -> NetworkResult:
+    its = studied.workspace
+    run = train_segmenter(its, studied.seed, TRAINED_ON[studied.arm], session)
     evaluation = evaluate_checkpoint(its, run, session)
     return NetworkResult(
-        network=network,
-        arm=arm,
-        seed=seed,
+        network=studied.network,
+        arm=studied.arm,
+        seed=studied.seed,
         mean_iou=evaluation.mean_iou(),
         interval=evaluation.interval(),
         iou=evaluation.iou(),

@@ -25,14 +25,17 @@ from pipelines.stages.training.train_translator import train_translator
 from segment.methods import METHODS
 
 
+def to_be_made_before(workspace: Workspace, seed: int, arm: str | None) -> list[str]:
+    """What a training, of an arm or (None) of the translator, builds on and what is not there yet, in words."""
+    return _translator_lacks(workspace, seed) if arm is None else _arm_lacks(workspace, seed, arm)
+
+
 def try_first_step(workspace: Workspace, seed: int, arm: str | None, session: Session) -> str:
-    """Take it, of an arm or (None) of the translator, and say in a line what it took; or what must be there before.
+    """Take it, of an arm or (None) of the translator, nothing being `to_be_made_before`; what it took, in words.
 
     Raises:
         UserError: As of `train_segmenter` and `train_translator`.
     """
-    if missing := _translator_lacks(workspace, seed) if arm is None else _arm_lacks(workspace, seed, arm):
-        return f"{'first step':<16}  not taken: {', '.join(missing)} must be made before"
     own = workspace.translator(seed) if arm is None else workspace.segmenter(seed, arm)
     with tempfile.TemporaryDirectory(prefix="sim2real-") as place:
         run = Path(place) / "run"
@@ -44,7 +47,7 @@ def try_first_step(workspace: Workspace, seed: int, arm: str | None, session: Se
                 trained = train_translator(thrown_away, seed, once)
             else:
                 trained = train_segmenter(thrown_away, seed, arm, once)
-        return f"{'first step':<16}  {_told(trained, peak.mb)}"
+        return _told(trained, peak.mb)
 
 
 def _told(run: Path, peak_mb: float | None) -> str:

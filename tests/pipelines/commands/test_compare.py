@@ -11,3 +11,12 @@ def test_the_table_and_where_the_report_is(on_tiny, played, tmp_path):
     ((workspace, session),) = compared.given
     assert workspace.experiment.compare.seeds == (0, 1) and workspace.experiment.translator.steps == 2
     assert (session.workers, session.restart) == (0, True) and table.given == [("the study",)]
+
+
+def test_a_dry_run_says_the_plan(on_tiny, played, tmp_path):
+    compared = played("pipelines.stages.comparison.compare.compare")
+    said = on_tiny(compare, "--dry-run").splitlines()
+    assert [line.split(",")[0].split()[-1] for line in said[3:-1]] == [
+        *("source_only", "oracle", "translator", "translated")
+    ]
+    assert said[-1] == "dry run: nothing was trained" and compared.given == [] and not (tmp_path / "run").exists()

@@ -30,3 +30,12 @@ def test_the_augmented_arms_settings_stand_beside_the_experiments(tiny_config, t
 def test_a_config_without_networks_to_study_is_refused(on_tiny):
     with pytest.raises(UserError, match=r"has no \[study\] of networks"):
         on_tiny(study)
+
+
+def test_a_dry_run_says_the_plan(tiny_config, tmp_path, played):
+    (tmp_path / "study.toml").write_text(tiny_config.read_text() + STUDY)
+    studied = played("pipelines.stages.comparison.study_networks.study_networks")
+    words = [str(tmp_path / "study.toml"), "--run", str(tmp_path / "run"), "--dry-run"]
+    said = CliRunner().invoke(study, words, standalone_mode=False, catch_exceptions=False).stdout
+    assert said.count(": ddrnet23_slim, 3 steps") == 3 and said.endswith("dry run: nothing was trained\n")
+    assert studied.given == [] and not (tmp_path / "run").exists()

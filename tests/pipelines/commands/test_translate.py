@@ -8,7 +8,7 @@ from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.record import Failure
 from pipelines.batch_inference.work import Outcome
 from pipelines.commands.translate import translate, translate_distill, translate_experiment_command, translate_train
-from pipelines.errors import SomeInputsFailedError
+from pipelines.errors import SomeInputsFailedError, UserError
 from pipelines.report.student import Measure, StudentStudy
 from pipelines.stages.comparison.distill import Wanted
 
@@ -44,6 +44,15 @@ def test_a_student_is_held_beside_its_teacher(on_tiny, played):
     said = on_tiny(translate_distill, "--sequence", "--real-to-sim", "--set", "student.generator=pyramid")
     assert "| parameters | – | 2 | 1 |  |" in said and "student/student.html" in said
     assert made.given[0][1] == 0 and made.given[0][3] == Wanted(sequence=True, real_to_sim=True)
+
+
+def test_a_dry_run_of_a_student_says_the_plan(on_tiny, played, tmp_path):
+    made = played("pipelines.stages.comparison.distill.distill")
+    said = on_tiny(translate_distill, "--dry-run", "--real-to-sim", "--set", "student.generator=pyramid").splitlines()
+    assert said[3].startswith("to be trained     translator, seed 0: cyclegan, 4 steps") and "student" in said[-2]
+    assert said[-1] == "dry run: nothing was trained" and made.given == [] and not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match=r"--real-to-sim: translator\.method is cut"):
+        on_tiny(translate_distill, "--dry-run", "--real-to-sim", "--set", "translator={ method = 'cut' }")
 
 
 def test_all_that_is_done_with_a_translator_is_found_here():

@@ -1,13 +1,24 @@
 """A dry run of training: what is finished, begun and missing, what is refused; nothing is written."""
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.errors import CheckpointError, NoInputsError, UserError
-from pipelines.experiment.config import read_variants
-from pipelines.experiment.training_preview import LAST_LINE, preview_training, preview_variants
+from pipelines.experiment.config import read_experiment, read_variants
+from pipelines.experiment.training_preview import (
+    LAST_LINE,
+    preview_comparison,
+    preview_distillation,
+    preview_study,
+    preview_training,
+    preview_translator,
+    preview_variants,
+)
 from pipelines.experiment.variants import open_variants
 from pipelines.experiment.workspace import Workspace
 
+TOYWORLD = Path(__file__).parents[3] / "pipelines/configs/toyworld.toml"
 SETS = """
 name = "x"
 [[source]]
@@ -90,6 +101,85 @@ def test_labels_weights_and_teachers_that_are_not_there_are_refused(experiment, 
         preview_training(with_settings(encoder_weights=str(tmp_path / "nowhere.pth")), 0, "source_only")
     with pytest.raises(CheckpointError, match="nowhere does not exist"):
         preview_training(with_settings(initial=str(tmp_path / "nowhere")), 0, "translated")
+
+
+@pytest.fixture
+def toyworld(tmp_path):
+    """A function: changes of the experiment on toy world -> its workspace, in an empty folder."""
+
+    def read(*changes):
+        experiment = read_experiment(TOYWORLD, ("compare.seeds=[4]", "variant=[]", *changes))
+        return Workspace(experiment, tmp_path, tmp_path / "run")
+
+    return read
+
+
+def told(lines):
+    """Whose training each line is of, after the three of the data sets; and that nothing more is said but the end."""
+    assert lines[-1] == LAST_LINE
+    return [line[18:].split(":")[0].removesuffix(", seed 4") for line in lines[3:-1]]
+
+
+def test_a_comparison_in_the_order_of_its_trainings(toyworld, tmp_path):
+    assert told(preview_comparison(toyworld())) == ["source_only", "oracle", "translator", "translated"]
+    alone = toyworld("segmenter.shares={ translated = 0.0, source = 1.0 }")
+    assert told(preview_comparison(alone)) == ["source_only", "oracle", "translated"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_comparison_without_a_label_to_score_by_is_refused(toyworld, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").touch()
+    photos = 'validation=[{ name = "photos", reader = "folder", root = "photos" }]'
+    with pytest.raises(NoInputsError, match="no validation frame has a label map; there is nothing to evaluate on"):
+        preview_comparison(toyworld(photos))
+    on_test = toyworld(photos.replace("validation", "test")).on_test()
+    with pytest.raises(NoInputsError, match="no validation frame has a label map"):
+        preview_comparison(on_test)
+
+
+def test_what_guides_a_translator_comes_before_it(toyworld, tmp_path):
+    guided = toyworld('translator.guidance={ expert = "translated", label_weight = 1.0 }')
+    lines = [line[18:].split(",")[0] for line in preview_translator(guided, 4)[3:]]
+    assert lines == ["unguided translator", "translated", "translator"]
+    from_unguided = toyworld(
+        'translator.guidance={ expert = "oracle", label_weight = 1.0 }', 'translator.initial="unguided"'
+    )
+    lines = [line[18:].split(",")[0] for line in preview_translator(from_unguided, 4)[3:]]
+    assert lines == ["unguided translator", "oracle", "translator"]
+    elsewhere = toyworld(f'translator.guidance={{ expert = "{tmp_path}", label_weight = 1.0 }}')
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        preview_translator(elsewhere, 4)
+
+
+def test_labels_that_a_translator_learns_from_must_be_there(toyworld, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").touch()
+    photos = 'target=[{ name = "photos", reader = "folder", root = "photos" }]'
+    with pytest.raises(NoInputsError, match="no target frame has a label map; the translator needs some"):
+        preview_translator(toyworld("translator={ method = 'pix2pixhd' }", photos), 4)
+    with pytest.raises(UserError, match=r"^labelled_target is 900, but only 160 target frames have a label map$"):
+        preview_translator(toyworld("translator={ method = 'pix2pixhd' }", "labelled_target=900"), 4)
+
+
+def test_every_network_of_a_study_on_every_kind_of_frames(toyworld):
+    changes = 'study={ networks = ["lraspp", "stdc1"], augmentation = { blur = 0.1 } }'
+    base = toyworld(changes)
+    lines = preview_study(base, base.experiment)
+    assert told(lines) == ["oracle", "source_only", "augmented"] * 2
+    assert [": lraspp, " in line for line in lines[3:-1]] == [True] * 3 + [False] * 3
+
+
+def test_a_teacher_a_student_and_who_learns_from_their_frames(toyworld):
+    its = toyworld()
+    assert told(preview_distillation(its, 4, False, False)) == ["translator", "source_only", "student"]
+    assert told(preview_distillation(its, 4, True, True)) == [
+        *("translator", "source_only", "student"),
+        *("oracle", "translated by the translator", "translated by the student", "student of the way back"),
+    ]
+    experiment = its.experiment.model_copy(update={"student": None})
+    with pytest.raises(UserError, match=r"has no \[student\] to learn from its translator"):
+        preview_distillation(its.beside(experiment, its.run), 4, False, False)
 
 
 VARIANTS = """
