@@ -181,6 +181,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 """What asks to save and leave: batch systems send SIGTERM, or SIGUSR1 ahead of it (`--signal`), people Ctrl-C."""
 
 
+class BrokenOff(BaseException):
+    """What was waited for is not, since a signal asked to stop (`StopRequest.breaking_off`)."""
+
+
 class StopRequest:
     """Set by one of STOP_SIGNALS; the loop looks at it between steps, saves, and leaves.
 
@@ -190,6 +194,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal_name: str | None = None
+        self._breaks_off = False
 
     def __bool__(self) -> bool:
         return self.signal_name is not None
@@ -198,6 +203,23 @@ class StopRequest:
         if self.signal_name is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_name = signal.Signals(number).name
+        if self._breaks_off:
+            raise BrokenOff
+
+    @contextlib.contextmanager
+    def breaking_off(self) -> Iterator[None]:
+        """Within the block a signal does not wait: for what changes nothing that is kept, and may take for ever.
+
+        Raises:
+            BrokenOff: A signal came, here or before.
+        """
+        self._breaks_off = True
+        try:
+            if self:
+                raise BrokenOff
+            yield
+        finally:
+            self._breaks_off = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopRequest"]:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from pipelines.data.sampling.batches import lost_workers_named
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.engine.checkpoints import load_into
-from pipelines.engine.launch import Machine, StopRequest, make_deterministic
+from pipelines.engine.launch import BrokenOff, Machine, StopRequest, make_deterministic
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.runs import SKIPPED, RunFolder
 from pipelines.errors import Interrupted, NumericalError, UserError
@@ -153,7 +153,7 @@ class _Training:
         Raises:
             NoNumber: A step must be passed over; else as `train`.
         """
-        run, schedule, processes = self.run, self.schedule, self.machine.processes
+        run, schedule, processes, saved = self.run, self.schedule, self.machine.processes, done
         with _collapse_named(done):
             self.method.recall(run.logged("metrics.jsonl", done))
         with contextlib.ExitStack() as stack:
@@ -164,7 +164,12 @@ class _Training:
             started = time.monotonic()
             stream = stack.enter_context(contextlib.closing(self.batches(done, schedule.steps)))
             for step in range(done, schedule.steps):
-                batch = next(stream)
+                try:
+                    batch = _next(stream, stop, processes)
+                except BrokenOff:
+                    if saved < done:
+                        self.save(done, skipped, metrics, timings)
+                    break
                 waited = time.monotonic() - started
                 batch = batch.to(self.machine.device)
                 done = step + 1
@@ -184,6 +189,7 @@ class _Training:
                 stopping = processes.any(bool(stop))
                 if done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping:
                     self.save(done, skipped, metrics, timings)
+                    saved = done
                 if stopping:
                     break
                 started = time.monotonic()
@@ -222,6 +228,14 @@ class _Training:
             if learnt is None:
                 raise
             raise NoNumber(str(error), learnt) from None
+
+
+def _next(stream: Iterator[Any], stop: StopRequest, processes: Processes) -> Any:
+    """The next batch. BrokenOff where a signal comes first, of a process alone: several stop after the same step."""
+    if processes.world_size > 1:
+        return next(stream)
+    with stop.breaking_off():
+        return next(stream)
 
 
 def _no_numbers_in(batch: Any, name: str = "") -> str:

@@ -1,7 +1,6 @@
 """The one loop: what it writes, how it stops, and that a resumed run ends with the same bytes."""
 
 import json
-import os
 import re
 import signal
 
@@ -36,14 +35,39 @@ def test_a_run_explains_itself(tmp_path):
     assert sorted(p.name for p in (tmp_path / "run/previews").iterdir()) == ["step-00000003.jpg", "step-00000006.jpg"]
 
 
-def ask_to_stop():
-    os.kill(os.getpid(), signal.SIGTERM)
+class Stopped(Toy):
+    """Of which a signal comes amid a step."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.last = step
+
+    def step(self, batch, update):
+        if int(self.steps) + 1 == self.last:
+            signal.raise_signal(signal.SIGTERM)
+        return super().step(batch, update)
 
 
 def test_a_stopped_run_carries_on_to_the_same_bytes(tmp_path):
     run_to(tmp_path / "whole")
     with pytest.raises(Interrupted, match="SIGTERM at step 3 of 6"):
-        run_to(tmp_path / "stopped", stream=at_step(2, ask_to_stop))
+        run_to(tmp_path / "stopped", method=Stopped(3))
+    run_to(tmp_path / "stopped")
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("done", [0, 3, 4])
+def test_a_signal_does_not_wait_for_a_batch(tmp_path, done):
+    """Of 0 and 4 steps there is a checkpoint already, of 3 there is none."""
+    run_to(tmp_path / "whole")
+
+    def never():
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("the batch was waited for")
+
+    with pytest.raises(Interrupted, match=f"SIGTERM at step {done} of 6"):
+        run_to(tmp_path / "stopped", stream=at_step(done, never))
+    assert (tmp_path / f"stopped/checkpoints/step-{done:08d}").is_dir()
     run_to(tmp_path / "stopped")
     assert content(tmp_path / "stopped") == content(tmp_path / "whole")
 
@@ -51,7 +75,7 @@ def test_a_stopped_run_carries_on_to_the_same_bytes(tmp_path):
 def test_a_signal_in_the_last_step_is_not_swallowed(tmp_path):
     """Else the next stage would begin, and be killed half a minute later by whoever sent it."""
     with pytest.raises(Interrupted, match="SIGTERM at step 6 of 6"):
-        run_to(tmp_path / "run", stream=at_step(5, ask_to_stop))
+        run_to(tmp_path / "run", method=Stopped(6))
     run_to(tmp_path / "run")
     assert (tmp_path / "run/checkpoints/step-00000006").is_dir()
 
