@@ -57,6 +57,8 @@ class VariantStudy(Record):
     """
 
     results: list[VariantResult]
+    gap_intervals: dict[str, tuple[float, float]] = field(default_factory=dict, kw_only=True)
+    """95 % of the share of the gap that a row closes, over `interval_over`; of rows without one nothing."""
     groups: list[list[int]] = field(default_factory=list, kw_only=True)
     stopped: dict[str, str] = field(default_factory=dict, kw_only=True)
     """Why there is no result, by row and seed ("dacs, seed 1"), where a training collapsed."""
@@ -86,8 +88,15 @@ class VariantStudy(Record):
             return None
         low, high = ({result.seed: result.mean_iou for result in self.of(reference)} for reference in REFERENCES)
         own = {result.seed: result.mean_iou for result in self.of(name) if result.mean_iou is not None}
-        both = [(low[seed], own[seed], high[seed]) for seed in own if seed in low.keys() & high]
-        return gap_closed(*map(average, zip(*both, strict=True))) if both else None
+        all_three = [(low[seed], own[seed], high[seed]) for seed in self.seeds_of_gap(name)]
+        return gap_closed(*map(average, zip(*all_three, strict=True))) if all_three else None
+
+    def seeds_of_gap(self, name: str) -> list[int]:
+        """The seeds that a variant and both references have scores of, ascending."""
+        scored = (
+            {result.seed for result in self.of(one) if result.mean_iou is not None} for one in (name, *REFERENCES)
+        )
+        return sorted(set.intersection(*scored))
 
     @cached_property
     def seed_spread(self) -> SeedSpread | None:
@@ -203,7 +212,8 @@ def markdown_table(study: VariantStudy) -> str:
     variants = [name for name in study.names() if name not in REFERENCES]
     figures = [["", *map(title_of, variants)]]
     figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
-    parts = [f"Mean IoU on {study.validation}:", _table(scores), study.power_in_words()]
+    brackets = f"in brackets the 95 % bootstrap interval over {study.interval_over}"
+    parts = [f"Mean IoU on {study.validation}, {brackets}:", _table(scores), study.power_in_words()]
     parts += filter(None, [study.stopped_in_words()])
     parts += ["IoU of each class in percent, mean over seeds:", _table(class_table(study))]
     if study.budgets():
@@ -228,12 +238,27 @@ def title_of(name: str) -> str:
 
 def score_row(study: VariantStudy, name: str) -> list[str]:
     """Title, mean IoU of every seed, mean and deviation over them, what is won over source-only, share of the gap."""
-    results = {result.seed: result.mean_iou for result in study.of(name) if result.mean_iou is not None}
+    results = {result.seed: result for result in study.of(name) if result.mean_iou is not None}
     without = {seed: "collapsed" if f"{name}, seed {seed}" in study.stopped else "not run" for seed in study.seeds()}
-    scores = [score(results[seed]) if seed in results else without[seed] for seed in study.seeds()]
+    scores = [_with_interval(results[seed]) if seed in results else without[seed] for seed in study.seeds()]
+    mean = spread([result.mean_iou for result in results.values()])
+    return [title_of(name), *scores, mean, _won(study, name), _closed(study, name)]
+
+
+def _with_interval(result: VariantResult) -> str:
+    if result.interval is None:
+        return score(result.mean_iou)
+    low, high = map(score, result.interval)
+    return f"{score(result.mean_iou)} [{low}, {high}]"
+
+
+def _closed(study: VariantStudy, name: str) -> str:
+    """The share of the gap with its interval: "38 % [21 %, 50 %]"."""
     gap = study.gap(name) if name not in REFERENCES else None
-    mean = spread(list(results.values()))
-    return [title_of(name), *scores, mean, _won(study, name), "" if gap is None else percent(gap)]
+    if gap is None or name not in study.gap_intervals:
+        return "" if gap is None else percent(gap)
+    low, high = map(percent, study.gap_intervals[name])
+    return f"{percent(gap)} [{low}, {high}]"
 
 
 def _won(study: VariantStudy, name: str) -> str:

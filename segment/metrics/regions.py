@@ -267,3 +267,43 @@ def gap_closed(source_only: float, adapted: float, oracle: float) -> float:
     if not oracle > source_only:
         return math.nan
     return (adapted - source_only) / (oracle - source_only)
+
+
+def gap_interval(
+    source_only: Tensor,
+    adapted: Tensor,
+    oracle: Tensor,
+    seed: int,
+    train_ids: Sequence[int] | None = None,
+    samples: int = 1000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """How far the share of the gap that is closed could have moved with other images of the same kind.
+
+    All three networks are resampled by the same draws of units, so that what makes an image hard counts for all of
+    them; trainings of several seeds are averaged before the share is taken, as it is itself.
+
+    Args:
+        source_only: (S, N, K, K + 1) int64, of S trainings one matrix for each unit, as in `bootstrap_interval`.
+        adapted: The same of the network in question.
+        oracle: The same of the oracle.
+        seed: Of the resampling.
+        train_ids: Of the means, as in `mean_iou`.
+        samples: Number of resampled sets of N units.
+        level: Share of them that lie inside the interval.
+
+    Returns:
+        Low and high. NaN for a single unit, and where more of the resampled sets than may lie below the interval have
+        no gap: what they leave is no sample of it.
+    """
+    if source_only.shape[1] < 2:
+        return math.nan, math.nan
+    low, middle, high = (
+        torch.stack([mean_iou(_resampled(counts, seed, samples), train_ids) for counts in trainings]).mean(0)
+        for trainings in (source_only, adapted, oracle)
+    )
+    shares = ((middle - low) / (high - low)).where(high > low, math.nan)
+    if shares.isnan().double().mean() > (1 - level) / 2:
+        return math.nan, math.nan
+    smallest, largest = shares.nanquantile(_tails(level)).tolist()
+    return smallest, largest

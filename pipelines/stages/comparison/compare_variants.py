@@ -7,9 +7,13 @@ what no other is at.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+import torch
 
 from pipelines.data.files import sha256_of, write_atomically
 from pipelines.data.json_files import read_json
@@ -20,14 +24,14 @@ from pipelines.experiment.trained import load_ensemble
 from pipelines.experiment.variants import Variants, few_labels_name
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.pages.variants_page import write_variants_page
-from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
+from pipelines.report.variants import REFERENCES, VariantResult, VariantStudy, markdown_table
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
 from pipelines.stages.comparison.compare import refuse_missing_labels, training_seconds
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.comparison.start import start_of
 from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate_checkpoint, evaluate_segmenter
 from pipelines.stages.evaluation.evaluate_through import evaluate_through
-from pipelines.stages.evaluation.scores import Evaluation
+from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation
 from pipelines.stages.quality.quality_inputs import find_inputs
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.quality.translation_quality import evenly, measure_quality, write_quality
@@ -36,6 +40,7 @@ from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.translating.style_encoder import style_encoder_weights
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import TRAIN_IDS_13, TRAIN_IDS_16
+from segment.metrics.regions import gap_interval
 from translate.methods import METHODS
 
 MEASURED = 100
@@ -43,8 +48,11 @@ MEASURED = 100
 SECONDS_BETWEEN_LOOKS = 30.0
 """How long to wait before looking again whether other processes have finished what is missing."""
 
-Measurement = Callable[[], VariantResult]
+Measured = tuple[VariantResult, Evaluation | None]
+"""One row and seed; without an evaluation where no segmenter is trained."""
+Measurement = Callable[[], Measured]
 """Trains and evaluates what is missing of one row and seed."""
+Result = TypeVar("Result")
 
 
 def compare_variants(variants: Variants, session: Session, wait: Callable[[float], None] = time.sleep) -> VariantStudy:
@@ -82,14 +90,15 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
                 wanted[seed, few_labels_name(labels)] = partial(_few_labels, its, labels, seed, session)
         for name in variants.rows():
             wanted[seed, name] = partial(_run_variant, variants, name, seed, session)
-    results, stopped = measured(wanted, wait)
+    found, stopped = measured(wanted, wait)
     study = VariantStudy(
         **origin(base, session),
         settings={name: variants.named[name].experiment.model_dump(mode="json") for name in variants.rows()},
-        results=[results[row] for row in wanted if row in results],
+        results=[found[row][0] for row in wanted if row in found],
         stopped={f"{name}, seed {seed}": why for (seed, name), why in stopped.items()},
         groups=[list(group) for group in base.experiment.class_groups],
     )
+    study = replace(study, gap_intervals=gap_intervals(study, {row: one for row, (_, one) in found.items() if one}))
     write_atomically(written(base, "json"), study.to_json().encode())
     write_atomically(written(base, "md"), markdown_table(study).encode())
     write_variants_page(study, written(base, "html"))
@@ -101,9 +110,28 @@ def written(base: Workspace, suffix: str) -> Path:
     return base.run / f"{base.on_part('variants')}.{suffix}"
 
 
+def gap_intervals(
+    study: VariantStudy, evaluations: Mapping[tuple[int, str], Evaluation]
+) -> dict[str, tuple[float, float]]:
+    """95 % of the share of the gap of each row that has one, by what its evaluations' intervals are drawn over."""
+    found = {}
+    for name in study.names():
+        if name in REFERENCES or study.gap(name) is None:
+            continue
+        counts = {
+            one: torch.stack([evaluations[seed, one].of_units() for seed in study.seeds_of_gap(name)])
+            for one in (name, *REFERENCES)
+        }
+        scored = next(iter(evaluations.values())).scored(ALL_CLASSES)
+        ends = gap_interval(counts["source_only"], counts[name], counts["oracle"], seed=0, train_ids=scored)
+        if all(end == end for end in ends):
+            found[name] = ends
+    return found
+
+
 def measured(
-    wanted: dict[tuple[int, str], Measurement], wait: Callable[[float], None]
-) -> tuple[dict[tuple[int, str], VariantResult], dict[tuple[int, str], str]]:
+    wanted: dict[tuple[int, str], Callable[[], Result]], wait: Callable[[float], None]
+) -> tuple[dict[tuple[int, str], Result], dict[tuple[int, str], str]]:
     """All results, in whatever order other processes leave them to us; and what has none, with the reason.
 
     Args:
@@ -111,7 +139,7 @@ def measured(
             NumericalError has no result.
         wait: Called with seconds where nothing is left but what others are at.
     """
-    results: dict[tuple[int, str], VariantResult] = {}
+    results: dict[tuple[int, str], Result] = {}
     stopped: dict[tuple[int, str], str] = {}
     while left := [row for row in wanted if row not in results and row not in stopped]:
         busy = 0
@@ -130,18 +158,18 @@ def measured(
     return results, stopped
 
 
-def _reference(base: Workspace, arm: str, seed: int, session: Session) -> VariantResult:
+def _reference(base: Workspace, arm: str, seed: int, session: Session) -> Measured:
     evaluation = _trained_and_evaluated(base, seed, arm, session)
     return _result(arm, seed, evaluation, start=start_of(base, seed, base.segmenter(seed, arm)))
 
 
-def _few_labels(its: Workspace, labels: int, seed: int, session: Session) -> VariantResult:
+def _few_labels(its: Workspace, labels: int, seed: int, session: Session) -> Measured:
     evaluation = _trained_and_evaluated(its, seed, "few_labels", session)
     start = start_of(its, seed, its.segmenter(seed, "few_labels"))
     return _result(few_labels_name(labels), seed, evaluation, labels=labels, start=start)
 
 
-def _run_variant(variants: Variants, name: str, seed: int, session: Session) -> VariantResult:
+def _run_variant(variants: Variants, name: str, seed: int, session: Session) -> Measured:
     variant = variants.named[name]
     _trained(variants, name, seed, session)
     if variant.settings.average:
@@ -235,8 +263,8 @@ def _result(
     family: str | None = None,
     labels: int | None = None,
     start: str = "",
-) -> VariantResult:
-    return VariantResult(
+) -> Measured:
+    result = VariantResult(
         name=name,
         seed=seed,
         mean_iou=evaluation.mean_iou() if evaluation else None,
@@ -250,3 +278,4 @@ def _result(
         labels=labels,
         start=start,
     )
+    return result, evaluation

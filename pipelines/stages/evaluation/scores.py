@@ -80,6 +80,10 @@ class Evaluation:
         """`confusions` with the groups counted as one class each."""
         return merge_classes(self.confusions, self.groups)
 
+    def of_units(self) -> torch.Tensor:
+        """`merged`, summed over the frames of each unit: what a bootstrap draws from."""
+        return self.units.summed(self.merged)
+
     def scored(self, among: Sequence[int]) -> list[int]:
         """The train ids, of those given, that the mean is taken over: one per group, none the labels cannot express."""
         return counted_once((train_id for train_id in among if train_id in self.labelled_ids), self.groups)
@@ -110,7 +114,7 @@ class Evaluation:
 
     def interval(self) -> tuple[float, float]:
         """95 % bootstrap interval of the mean IoU over `units`."""
-        return bootstrap_interval(self.units.summed(self.merged), seed=0, train_ids=self.scored(ALL_CLASSES))
+        return bootstrap_interval(self.of_units(), seed=0, train_ids=self.scored(ALL_CLASSES))
 
     def frame_scores(self) -> list[float]:
         """Mean IoU of each frame over the classes in its labels."""

@@ -30,9 +30,8 @@ def study():
         result("guided_label", 0, 0.45),
     ]
     versions = {"python": "3.11"}
-    return VariantStudy(
-        "toy", "sim2real variants toy.toml", "2026-11-21", "a machine", versions, "val (9 frames)", {}, results
-    )
+    told = "toy", "sim2real variants toy.toml", "2026-11-21", "a machine", versions, "val (9 frames)", {}, results
+    return VariantStudy(*told, gap_intervals={"plain": (0.21, 0.5)}, interval_over="9 drives")
 
 
 def test_the_gap_is_that_of_the_means_over_common_seeds(study):
@@ -40,21 +39,30 @@ def test_the_gap_is_that_of_the_means_over_common_seeds(study):
     assert study.gap("guided_label") == pytest.approx((0.45 - 0.10) / (0.50 - 0.10))
 
 
+def test_a_row_that_no_segmenter_was_trained_for_has_no_seed_of_the_gap(study):
+    assert study.seeds_of_gap("plain") == [0, 1] and study.seeds_of_gap("guided_label") == [0]
+    study.results.append(replace(result("translator", 0, 0.3), mean_iou=None))
+    assert study.seeds_of_gap("translator") == [] and study.gap("translator") is None
+
+
 def test_rows_are_in_order_and_say_what_was_not_run(study):
     lines = markdown_table(study).splitlines()
-    assert lines[0] == "Mean IoU on val (9 frames):"
+    assert lines[0] == "Mean IoU on val (9 frames), in brackets the 95 % bootstrap interval over 9 drives:"
     assert lines[2] == "|  | seed 0 | seed 1 | mean ± std | over source-only | gap closed |"
-    assert lines[4] == "| source-only | 0.100 | 0.200 | 0.150 ± 0.071 |  |  |"
-    assert lines[5] == "| plain | 0.200 | 0.400 | 0.300 ± 0.141 | +0.150 ° | 38 % |"
-    assert lines[6] == "| guided-label | 0.450 | not run | 0.450 | +0.350 | 87 % |"
-    assert lines[7] == "| oracle | 0.500 | 0.600 | 0.550 ± 0.071 | +0.400 |  |"
+    of_both = "0.100 [0.090, 0.110] | 0.200 [0.190, 0.210]"
+    assert lines[4] == f"| source-only | {of_both} | 0.150 ± 0.071 |  |  |"
+    of_both = "0.200 [0.190, 0.210] | 0.400 [0.390, 0.410]"
+    assert lines[5] == f"| plain | {of_both} | 0.300 ± 0.141 | +0.150 ° | 38 % [21 %, 50 %] |"
+    assert lines[6] == "| guided-label | 0.450 [0.440, 0.460] | not run | 0.450 | +0.350 | 87 % |"
+    of_both = "0.500 [0.490, 0.510] | 0.600 [0.590, 0.610]"
+    assert lines[7] == f"| oracle | {of_both} | 0.550 ± 0.071 | +0.400 |  |"
 
 
 def test_a_training_that_collapsed_is_told_and_leaves_a_gap_in_its_row(study):
     assert "Without a result" not in markdown_table(study)
     why = {"guided_label, seed 1": "step 9: all is road; lower it", "dacs, seed 0": "step 3: main is nan"}
     table = markdown_table(replace(study, stopped=why))
-    assert "| guided-label | 0.450 | collapsed | 0.450 | +0.350 | 87 % |" in table
+    assert "| guided-label | 0.450 [0.440, 0.460] | collapsed | 0.450 | +0.350 | 87 % |" in table
     said = "guided-label, seed 1: step 9: all is road; lower it; dacs, seed 0: step 3: main is nan."
     assert f"Without a result, since training collapsed: {said}" in table.splitlines()
 
@@ -90,7 +98,7 @@ def test_one_seed_shows_nothing(study):
     one = dataclasses.replace(study, results=[result for result in study.results if result.seed == 0])
     assert one.detectable() is None and one.is_shown("plain") is None
     lines = markdown_table(one).splitlines()
-    assert lines[5] == "| plain | 0.200 | 0.200 | +0.100 | 25 % |"
+    assert lines[5] == "| plain | 0.200 [0.190, 0.210] | 0.200 | +0.100 | 25 % [21 %, 50 %] |"
     said = "One seed does not tell how far seeds differ, so no difference here can be told from chance; 3 or more seeds"
     assert any(line.startswith(said) for line in lines)
     assert json.loads(one.to_json())["power"]["detectable_difference"] is None

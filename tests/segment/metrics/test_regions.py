@@ -16,6 +16,7 @@ from segment.metrics.regions import (
     f1_per_class,
     frequency_weighted_iou,
     gap_closed,
+    gap_interval,
     iou_per_class,
     mean_accuracy,
     mean_iou,
@@ -121,6 +122,29 @@ def test_gap_closed_by_hand():
     assert gap_closed(source_only=0.30, adapted=0.45, oracle=0.60) == pytest.approx(0.5)
     assert gap_closed(source_only=0.30, adapted=0.24, oracle=0.60) == pytest.approx(-0.2)
     assert math.isnan(gap_closed(source_only=0.60, adapted=0.60, oracle=0.60))
+
+
+def found(*right):
+    """(S, N, 1, 2): of S trainings and N images with ten pixels of one class each, how many are found."""
+    return torch.tensor([[[[pixels, 10 - pixels]] for pixels in training] for training in right])
+
+
+def test_the_interval_of_the_gap_that_is_closed_by_hand():
+    """Alone the first image says (3 - 2) / (7 - 2), the second (5 - 2) / (7 - 2), and a quarter of the sets is either.
+
+    With a second training that finds 4 in the first image, the mean there is 3.5: (3.5 - 2) / 5.
+    """
+    source_only, oracle = found([2, 2]), found([7, 7])
+    assert gap_interval(source_only, found([3, 5]), oracle, seed=0) == approximately((0.2, 0.6))
+    assert gap_interval(source_only, found([3, 5]), oracle, seed=0, level=0.2) == approximately((0.4, 0.4))
+    low, high = (trainings.expand(2, -1, -1, -1) for trainings in (source_only, oracle))
+    assert gap_interval(low, found([3, 5], [4, 5]), high, seed=0) == approximately((0.3, 0.6))
+
+
+def test_there_is_no_interval_of_the_gap_where_it_may_be_none():
+    """The second image's oracle is no better than source-only: a quarter of the sets has no gap."""
+    assert gap_interval(found([2, 2]), found([3, 3]), found([7, 2]), seed=0) == approximately((NAN, NAN))
+    assert gap_interval(found([2]), found([3]), found([7]), seed=0) == approximately((NAN, NAN))
 
 
 def test_images_that_are_all_alike_leave_no_doubt():

@@ -13,9 +13,15 @@ from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.trained import load_segmenter
 from pipelines.experiment.variants import open_variants
 from pipelines.experiment.workspace import Workspace
+from pipelines.report.variants import VariantResult, VariantStudy
 from pipelines.runtimes.frame_prediction import as_seen
-from pipelines.stages.comparison.compare_variants import SECONDS_BETWEEN_LOOKS, compare_variants, measured
-from pipelines.stages.evaluation.scores import read_prediction
+from pipelines.stages.comparison.compare_variants import (
+    SECONDS_BETWEEN_LOOKS,
+    compare_variants,
+    gap_intervals,
+    measured,
+)
+from pipelines.stages.evaluation.scores import Evaluation, read_prediction
 
 VARIANTS = """
 [[variant]]
@@ -96,6 +102,7 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
         "oracle",
     ]
     assert names == [f"| {name}" for name in rows]
+    assert study["gap_intervals"].keys() <= results.keys() - {"source_only", "oracle", "without_identity"}
     figures = results["as_it_is"]["figures"]
     assert results["weighed"]["figures"] == figures
     without = results["without_identity"]
@@ -175,6 +182,28 @@ def test_an_average_looks_at_both_networks_and_at_mirror_images(compared, tiny_c
     kept = read_prediction(folder, f"{frames.name}/{frames.frames[0].name}")
     # Where both sides round differently a pixel may tip over.
     assert (torch.from_numpy(kept) == expected).float().mean() > 0.99
+
+
+def counted(*right):
+    """An evaluation of two drives with ten pixels of road each, of which so many are found."""
+    confusions = torch.zeros(2, 19, 20, dtype=torch.int64)
+    for drive, pixels in enumerate(right):
+        confusions[drive, 0, 0], confusions[drive, 0, 19] = pixels, 10 - pixels
+    return Evaluation(["a", "b"], confusions, [], [0])
+
+
+def test_every_row_with_a_share_of_the_gap_has_its_interval():
+    """Alone one drive says (3 - 2) / (7 - 2), the other (5 - 2) / (7 - 2). The row of another start has no gap."""
+    found = {"source_only": (2, 2), "few_labels_5": (3, 5), "other": (3, 5), "oracle": (7, 7)}
+    evaluations = {(0, name): counted(*right) for name, right in found.items()}
+    starts = {"other": "elsewhere"}
+    results = [
+        VariantResult(name, 0, one.mean_iou(), None, None, None, {}, start=starts.get(name, "random"))
+        for (_, name), one in evaluations.items()
+    ]
+    study = VariantStudy("x", "c", "d", "m", {}, "v", {}, results)
+    ends = gap_intervals(study, evaluations)
+    assert ends == {"few_labels_5": (pytest.approx(0.2), pytest.approx(0.6))}
 
 
 def measurement(name, held):
