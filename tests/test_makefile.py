@@ -83,7 +83,10 @@ def test_a_student_comes_after_its_teachers_frames(folder):
     assert folder.make("translate") == []
 
 
-@pytest.mark.parametrize(("sets", "option"), [("[[validation]]\n[[test]]\n", " --test"), ("[[validation]]\n", "")])
+@pytest.mark.parametrize(
+    ("sets", "option"),
+    [("[[validation]]\n[[test]]\n", " --test"), (" [[ test ]]\n", " --test"), ("[[validation]]\n# [[test]]\n", "")],
+)
 def test_a_recipe_is_scored_on_test_frames_where_there_are_some(folder, sets, option):
     config = folder.path / "mine.toml"
     config.write_text(sets)
@@ -176,14 +179,16 @@ def test_alone_it_prints_every_target(folder):
     assert [target for target in sorted(phony) if f"  make {target} " not in shown] == []
 
 
-@pytest.mark.parametrize("name", ["toyworld", "carla_to_camvid"])
-def test_make_and_the_command_line_write_to_the_same_folder(name):
+def test_make_and_the_command_line_write_to_the_same_folder(tmp_path):
     """Both take `name` of the config; a set's own name further down must not be mistaken for it."""
-    plan = subprocess.run(
-        ["make", "-n", "translate", f"CONFIG=pipelines/configs/{name}.toml"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"MAKEFLAGS": ""},  # `make test` runs two jobs at a time, and tells of it
-    )
-    assert f"--run runs/{name} " in plan.stdout and plan.stderr == ""
+    (tmp_path / "mine.toml").write_text("name = 'mine'  # as in \"yours\"\n[[source]]\nname = 'game'\n")
+    bundled = {name: f"pipelines/configs/{name}.toml" for name in ("toyworld", "carla_to_camvid")}
+    for name, config in (bundled | {"mine": tmp_path / "mine.toml"}).items():
+        plan = subprocess.run(
+            ["make", "-n", "translate", f"CONFIG={config}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"MAKEFLAGS": ""},  # `make test` runs two jobs at a time, and tells of it
+        )
+        assert f"--run runs/{name} " in plan.stdout and plan.stderr == ""
