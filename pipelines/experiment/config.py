@@ -23,7 +23,7 @@ from pydantic import (
 from pipelines.data.files import open_regular
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import UserError
-from pipelines.experiment.arms import ARMS
+from pipelines.experiment.arms import ARMS, learns_from_labels
 from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings, StudentSettings
 from pipelines.settings import Settings, explain
@@ -265,8 +265,29 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
             where = f"config {path}{changed}: variant {name}"
             variants[name] = variant, _validated(varied, where)
             _refuse_untrained(variants[name][1], before, where)
+            if labels and not _learns_from_few_labels(variant, variants[name][1], before):
+                raise UserError(
+                    f"{where}: labels repeats it with so many labelled target frames, and nothing of it learns from "
+                    'them; give them a share (segmenter.shares), begin with them (segmenter.initial = "few_labels"), '
+                    'or choose a method that takes them (segmenter.adaptation.method = "ass")'
+                )
         before |= dict.fromkeys(variant.rows, variant)
     return experiment, variants
+
+
+def _learns_from_few_labels(
+    variant: VariantSettings, experiment: Experiment, before: dict[str, VariantSettings]
+) -> bool:
+    """Whether the labels of `labelled_target` teach anything of a variant, or of an earlier one that it builds on."""
+    segmenter, translator = experiment.segmenter, experiment.translator
+    if segmenter.shares.target > 0 or (segmenter.adaptation and learns_from_labels(segmenter.adaptation.method)):
+        return True
+    guidance, named = translator.guided_by, {segmenter.initial, *segmenter.teachers}
+    if segmenter.shares.translated > 0 or not variant.train_segmenter:
+        if translator.learns_from == "paired" or (guidance is not None and guidance.task_weight > 0):
+            return True
+        named |= {guidance.expert} if guidance is not None else set()
+    return "few_labels" in named or any(before[name].labels for name in named if name in before)
 
 
 def _refuse_untrained(experiment: Experiment, before: dict[str, VariantSettings], where: str) -> None:

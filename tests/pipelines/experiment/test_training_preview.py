@@ -216,7 +216,8 @@ def test_variants_in_their_order_each_once(experiment, tmp_path):
 
 def test_more_labels_than_will_be_drawn_are_refused_before_they_are(experiment, tmp_path):
     """Of 8 frames every third one is used: 3 of them, and all have labels. There is no more to be known by drawing."""
-    budgets = '[[variant]]\nname = "few"\nlabels = [{}, "all"]\n'
+    budgets = """[[variant]]\nname = "few"\nlabels = [{}, "all"]
+        settings = {{ "segmenter.initial" = "few_labels" }}\n"""
     every_third = f"{CAMERA}\nevery = 3"
     lines = preview_variants(experiment(budgets.format(3), every_third))
     assert lines[1] == f"{'target':<16}  camera: 3 frames, drawn when needed"

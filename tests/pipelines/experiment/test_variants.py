@@ -123,7 +123,11 @@ TRAINED = '[[variant]]\nname = "trained"\n'
 TRANSLATOR_ALONE = '[[variant]]\nname = "translator_alone"\ntrain_segmenter = false\n'
 OTHER = '[[variant]]\nname = "other"\n'
 MEAN = OTHER + '[[variant]]\nname = "mean"\naverage = ["trained", "other"]\n'
-BUDGETS = '[[variant]]\nname = "budgets"\nlabels = [1, 2]\n'
+BUDGETS = """[[variant]]
+name = "budgets"
+labels = [1, 2]
+settings = { "segmenter.adaptation" = { method = "ass" } }
+"""
 
 
 def starting_from(other):

@@ -134,6 +134,13 @@ def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
         ('[[variant]]\nname = "a"\naverage = ["b"]\nlabels = [5]', "is an average of others and trains nothing"),
         ('[[variant]]\nname = "a"\nflip = true', "weights and flip are for an average"),
         ('[[variant]]\nname = "a"\nlabels = [0]', "labels.0"),
+        ('[[variant]]\nname = "a"\nlabels = [5]', "variant a_5_labels: labels repeats it with so many"),
+        (
+            """[[variant]]\nname = "a"\nlabels = [5]\n[variant.settings]
+            "segmenter.shares" = { translated = 0.0, source = 1.0 }
+            "translator.guidance" = { expert = "few_labels", task_weight = 1.0 }""",
+            "nothing of it learns from them; give them a share (segmenter.shares), begin with them",
+        ),
         ('[[variant]]\nname = "a"\nsettings = { "translator.stpes" = 1 }', "translator.stpes: did you mean"),
     ],
 )
