@@ -22,7 +22,7 @@ Guidance = model_of(settings_class("translate.guidance.GuidanceSettings"), "Guid
 """How an expert guides, as it stands beside the guidance."""
 
 PACKAGED = "package"
-"""Value of a student's `encoder`: ImageNet's, from an installed package."""
+"""Value of a student's `encoder` and `perceptual_weights`: ImageNet's, from an installed package."""
 
 Training = model_of(settings_class("translate.methods.translator_training.TranslatorTrainingSettings"), "Training")
 """How a translator is trained, whatever the method, as it stands beside the methods."""
@@ -178,6 +178,10 @@ class StudentSettings(_model("student", GuidedTraining)):
     """By whose features real patches are found: an arm of the same experiment, trained first where it is missing; a
     segmenter's run folder or checkpoint; "package" for EfficientNet-Lite0 as an installed package has it; "" learns
     from the teacher's patches alone."""
+    perceptual_weights: Annotated[str, Later()] = PACKAGED
+    """What sees the student's image and the teacher's where `perceptual_weight` is not 0: "package" for the packaged
+    EfficientNet-Lite0, torchvision's file of VGG-19 weights, or "" for the one in torch's cache, if it is there. Never
+    downloaded."""
 
     @model_validator(mode="after")
     def _guidance_is_of_source_frames(self) -> Self:
@@ -206,6 +210,10 @@ class StudentSettings(_model("student", GuidedTraining)):
                 f"compare features of; expected one of {', '.join(encoding)}, or feature_weight 0"
             )
         return self
+
+    @property
+    def wants_perceptual_loss(self) -> bool:
+        return self.perceptual_weight > 0
 
     @property
     def finds_real_patches(self) -> bool:

@@ -22,6 +22,7 @@ from translate.methods.translator_training import LearnsFrom, TranslatorTraining
 from translate.networks import GENERATORS
 from translate.networks.crop_discriminator import CropDiscriminator
 from translate.networks.feature_projection import FeatureProjection
+from translate.networks.perceptual import PerceptualLoss
 from translate.patch_matching import RealPatches, grid_patches
 from translate.schedules import LearningRate
 from translate.teacher_features import TeacherFeatures, feature_distance, imitated_layers
@@ -53,6 +54,9 @@ class StudentSettings(TranslatorTrainingSettings):
     feature_weight: Annotated[NonNegativeFloat, Later()] = 0.0
     """Weight of the distance to the features of the teacher's generator, as GAN Compression has it (Li et al., CVPR
     2020; 1 there); needs a teacher that is a network at hand. 0 leaves it out."""
+    perceptual_weight: Annotated[NonNegativeFloat, Later()] = 0.0
+    """Weight of the distance between what a network that knows photographs sees in the student's image and in the
+    teacher's (Johnson et al., ECCV 2016); the paper has none. 0 leaves it out."""
     patch: PositiveInt = 196
     """Side of the patches that are judged and matched, in pixels; at most that of the crops."""
     patches: PositiveInt = 64
@@ -70,8 +74,8 @@ class StudentSettings(TranslatorTrainingSettings):
 
 
 class Student(OneWayTraining, ImageTranslator):
-    """A generator and a discriminator of patches; optionally real patches to be matched, an expert that guides, and the
-    teacher's generator, whose features are imitated.
+    """A generator and a discriminator of patches; optionally real patches to be matched, an expert that guides, the
+    teacher's generator, whose features are imitated, and a network that knows photographs.
 
     Differs from the authors' code: frames are cropped, not squeezed into squares; both kinds of real examples are
     for the same patches of the student; weights start, and the discriminator's loss is halved (which Adam does not
@@ -88,6 +92,7 @@ class Student(OneWayTraining, ImageTranslator):
         real: RealPatches | None = None,
         guidance: Guidance | None = None,
         teacher: TeacherFeatures | None = None,
+        perceptual: PerceptualLoss | None = None,
     ) -> None:
         """Draw all weights.
 
@@ -96,6 +101,7 @@ class Student(OneWayTraining, ImageTranslator):
             real: The second kind of real examples; None learns from the teacher's patches alone.
             guidance: Adds an expert's losses to the generator's objective.
             teacher: Its features are imitated, by `feature_weight`, which must be 0 without.
+            perceptual: Compares images with the teacher's; None goes without, whatever its weight.
 
         Raises:
             ValueError: A network or loss has an unknown name, or the real patches have another size; or features are to
@@ -111,6 +117,7 @@ class Student(OneWayTraining, ImageTranslator):
             )
         self.settings, self.real, self.guidance = settings, real, guidance
         self.teacher = teacher if settings.feature_weight > 0 else None
+        self.perceptual = perceptual if settings.perceptual_weight > 0 else None
         self.learning_rate = LearningRate(settings.steps, settings.decay_fraction)
         self.gan_loss = chosen(GAN_LOSSES, settings.gan_loss, "GAN loss")
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
@@ -144,6 +151,8 @@ class Student(OneWayTraining, ImageTranslator):
         learnt: dict[str, Tensor] = {}
         losses = {"reconstruction": self.settings.reconstruction_weight * reconstruction(fake, translated)}
         losses |= self.imitation_losses(features, source)
+        if self.perceptual is not None:
+            losses["perceptual"] = self.settings.perceptual_weight * self.perceptual(fake, translated)
 
         if self.discriminator is not None:
             judged, real = self.examples(fake, translated)

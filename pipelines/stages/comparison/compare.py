@@ -22,7 +22,6 @@ from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import COMPARED, adaptation_title, adapted_to
 from pipelines.experiment.identity import scores_count
-from pipelines.experiment.translators import Pix2pixHDSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
@@ -39,7 +38,7 @@ from pipelines.stages.features.feature_study import study_features_of_arms
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
-from pipelines.stages.translating.layouts import perceptual_loss_in_words
+from pipelines.stages.translating.perceptual_loss import perceptual_loss_in_words
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.complexity import count_flops, count_parameters, measure_latency
@@ -150,7 +149,7 @@ def _notes(workspace: Workspace) -> list[str]:
     """What was trained, in words: the translator and the adaptation, as far as an arm uses them, and what all share."""
     notes = [_translator_in_words(workspace)] if workspace.translates else []
     translator = workspace.experiment.translator
-    if workspace.translates and isinstance(translator, Pix2pixHDSettings):
+    if workspace.translates and translator.wants_perceptual_loss:
         run = workspace.translator(workspace.experiment.compare.seeds[0])
         notes += filter(None, [perceptual_loss_in_words(translator, run)])
     adaptation = workspace.experiment.segmenter.adaptation

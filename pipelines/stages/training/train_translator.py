@@ -24,7 +24,8 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.student_training import real_patches, teach, teacher_features, translated_batches
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.training_run import TrainingJob, filled_pool, refuse_uneven_batches, train_run
-from pipelines.stages.translating.layouts import paired_batches, perceptual_loss
+from pipelines.stages.translating.layouts import paired_batches
+from pipelines.stages.translating.perceptual_loss import perceptual_loss
 from pipelines.stages.translating.style_encoder import style_encoder
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from translate.guidance import Guidance

@@ -1,18 +1,15 @@
 """Translators of layouts, in training and in use: what they learn from, what judges them, and what they are given.
 
 Training takes labelled target frames; translation takes the source's label maps and leaves its images alone. What a run
-found on this machine and not in its config (VGG weights, instance maps) is in its `notes.json`, so that it goes on with
-the same.
+found on this machine and not in its config (instance maps) is in its `notes.json`, so that it goes on with the same.
 """
 
 import hashlib
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pipelines.batch_inference.plan import FrameToTranslate
@@ -25,19 +22,10 @@ from pipelines.data.sampling.batches import Crops, Draws, largest_height
 from pipelines.data.sampling.paired_batches import PairedBatches
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import NoInputsError, UserError
-from pipelines.experiment.segmenters import PACKAGE
-from pipelines.experiment.translators import Pix2pixHDSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.keys import AUTHORS_LABELS
-from pipelines.pretrained.packaged_encoders import REQUIRED, packaged_classifier
-from pipelines.stages.training.training_run import filled_pool, note, noted
+from pipelines.stages.training.training_run import filled_pool, note
 from translate.layout_translator import LayoutTranslator
-from translate.networks.perceptual import EncoderFeatures, PerceptualLoss, VGG19Features
-
-VGG_FILE = "vgg19-dcbb9e9d.pth"
-"""What torchvision calls the weights of `vgg19` in its cache."""
-INSTEAD_OF_VGG = f"{REQUIRED} with ImageNet's weights instead of VGG-19, so this is not pix2pixHD's published loss"
-
 
 # --- training --------------------------------------------------------------------------------------
 
@@ -72,69 +60,6 @@ def paired_batches(workspace: Workspace, seed: int, processes: Processes = ALONE
     if processes.leads:
         note(workspace.translator(seed), "instance_maps", found)
     return batches
-
-
-def perceptual_loss(settings: Pix2pixHDSettings, run: Path, processes: Processes = ALONE) -> PerceptualLoss | None:
-    """The VGG loss if the settings want it and its weights are on this machine; nothing is ever downloaded.
-
-    The first time, the run folder notes which weights these are, or that there are none, and says so; likewise where
-    the settings take the packaged encoder in the place of VGG-19.
-
-    Raises:
-        UserError: The settings name a file that is not there or holds other weights, or a package that is not
-            installed; or the run was begun with other weights than are found now.
-    """
-    if settings.perceptual_weight == 0:
-        return None
-    if settings.perceptual_weights == PACKAGE:
-        if processes.leads and note(run, "perceptual_loss", REQUIRED):
-            print(f"perceptual loss: {INSTEAD_OF_VGG}", file=sys.stderr)
-        return PerceptualLoss(EncoderFeatures(packaged_classifier(REQUIRED)))
-    path = vgg_weights(settings)
-    if path is None:
-        expected = torch_cache() / VGG_FILE
-        if processes.leads and note(run, "perceptual_loss", None):
-            print(
-                f"no VGG-19 weights in {expected}: the perceptual loss is off. Put torchvision's file there, or name "
-                f'it in translator.perceptual_weights, or set that to "{PACKAGE}" for {REQUIRED} instead',
-                file=sys.stderr,
-            )
-        return None
-    if processes.leads:
-        note(run, "perceptual_loss", sha256_of(path))
-    try:
-        return PerceptualLoss(VGG19Features(torch.load(path, map_location="cpu", weights_only=True)))
-    except Exception as error:  # torch.load raises whatever the unpickler meets in a file of another kind
-        raise UserError(f"{path} holds no weights of VGG-19 ({' '.join(str(error).split())[:200]})") from error
-
-
-def perceptual_loss_in_words(settings: Pix2pixHDSettings, run: Path) -> str:
-    """A sentence for a report on what judged the likeness of a trained run's images; empty where it was VGG-19, or was
-    not to be there.
-    """
-    judge = noted(run, "perceptual_loss")
-    if settings.perceptual_weight == 0 or judge not in (None, REQUIRED):
-        return ""
-    return f"Perceptual loss: {INSTEAD_OF_VGG}." if judge else "No perceptual loss: VGG-19's weights were not there."
-
-
-def vgg_weights(settings: Pix2pixHDSettings) -> Path | None:
-    """The file of the settings, else torchvision's in torch's cache; None if there is none."""
-    if settings.perceptual_weights:
-        path = Path(settings.perceptual_weights).expanduser()
-        if not path.is_file():
-            raise UserError(
-                f"translator.perceptual_weights: {path} does not exist; leave it out to look in {torch_cache()}, or "
-                "set translator.perceptual_weight=0"
-            )
-        return path
-    cached = torch_cache() / VGG_FILE
-    return cached if cached.is_file() else None
-
-
-def torch_cache() -> Path:
-    """Where torch keeps downloaded weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 # --- translation -----------------------------------------------------------------------------------

@@ -25,9 +25,9 @@ def real_patches(count=3, side=16):
     return RealPatches(list(patches), lambda given: given.mean((2, 3)))
 
 
-def tiny(real=None, guidance=None, teacher=None, **settings):
+def tiny(real=None, guidance=None, teacher=None, perceptual=None, **settings):
     torch.manual_seed(0)
-    return Student(StudentSettings(**SMALL | settings), real, guidance, teacher)
+    return Student(StudentSettings(**SMALL | settings), real, guidance, teacher, perceptual)
 
 
 def batch(size=(32, 48), images=2, labels=False):
@@ -102,6 +102,21 @@ def test_the_projection_learns_with_the_generator_and_the_teacher_never():
     assert update.networks()[("generator",)] == {"source_to_target", "projection"}
     assert all(torch.equal(value, before[key]) for key, value in given._generator.state_dict().items())
     assert not any("teacher" in key for key in method.state_dict())
+
+
+def test_what_a_network_sees_in_both_images_is_weighed():
+    """A judge that says 3 of any two images costs twice that; it is not saved, nor asked where it has no weight."""
+    seen = []
+
+    def judge(fake, translated):
+        seen.append((fake, translated))
+        return 3.0 + 0 * fake.mean()
+
+    method, given = tiny(perceptual=judge, perceptual_weight=2), batch()
+    assert method.step(given, LookOnly(method))["perceptual"].item() == pytest.approx(6.0)
+    assert torch.equal(seen[0][1], 2 * given.translated - 1) and seen[0][0].requires_grad
+    assert method.state_dict().keys() == tiny().state_dict().keys()
+    assert "perceptual" not in (without := tiny(perceptual=judge)).step(given, LookOnly(without))
 
 
 class TwoClasses(nn.Module):

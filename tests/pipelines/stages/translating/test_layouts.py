@@ -1,13 +1,11 @@
 """Translators of layouts by their stages: trained on labelled target frames, given the source's label maps."""
 
 import json
-import shutil
 
 import cv2
 import numpy as np
 import pytest
 import torch
-import torchvision
 
 from pipelines.batch_inference.plan import FrameToTranslate, plan_set
 from pipelines.batch_inference.translation_options import TranslationOptions
@@ -21,45 +19,12 @@ from pipelines.experiment.trained import load_translator
 from pipelines.experiment.translators import Pix2pixHDSettings
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.training.training_run import note
-from pipelines.stages.translating import layouts
-from pipelines.stages.translating.layouts import (
-    label_table,
-    perceptual_loss,
-    perceptual_loss_in_words,
-    read_layout,
-    translate_layout,
-    vgg_weights,
-)
+from pipelines.stages.translating.layouts import label_table, read_layout, translate_layout
 from pipelines.stages.translating.translate_experiment import prepared, translate_experiment
+from tests.pipelines.stages.translating.conftest import LAYOUTS
 from tests.pipelines.test_end_to_end import assert_same
 
-LAYOUTS = (
-    "translator.method=pix2pixhd",
-    "translator.generator=local",
-    "translator.halvings=2",
-    "translator.blocks=1",
-    "translator.enhancer_blocks=1",
-    "translator.global_steps=1",
-    "translator.enhancer_steps=1",
-    "translator.style_features=2",
-    "translator.style_channels=2",
-    "translator.style_halvings=2",
-)
 STEP = "translate.methods.pix2pixhd.Pix2pixHD.step"
-
-
-@pytest.fixture
-def no_cache(monkeypatch, tmp_path):
-    """An empty cache of weights."""
-    monkeypatch.setattr(layouts, "torch_cache", lambda: tmp_path / "cache")
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def trained(make_workspace, cpu, no_cache):
-    workspace = make_workspace(*LAYOUTS)
-    train_translator(workspace, 0, Session(cpu))
-    return workspace
 
 
 def test_source_layouts_become_photos_that_carry_their_labels(trained, cpu):
@@ -115,72 +80,6 @@ def test_the_run_says_what_it_found_and_learns_from_labelled_target_frames_alone
 def test_few_labels_are_another_run(make_workspace):
     all_labels, few = make_workspace(*LAYOUTS), make_workspace(*LAYOUTS, "labelled_target=2")
     assert translator_inputs(all_labels, 0) != translator_inputs(few, 0)
-
-
-def test_the_last_words_on_a_missing_loss_are_said_once(make_workspace, cpu, no_cache, capsys, tmp_path):
-    settings = make_workspace(*LAYOUTS).experiment.translator
-    (tmp_path / "run").mkdir()
-    for said in (1, 0):
-        assert perceptual_loss(settings, tmp_path / "run") is None
-        message = capsys.readouterr().err
-        assert message.count("perceptual loss is off") == said
-    assert perceptual_loss(settings.model_copy(update={"perceptual_weight": 0.0}), tmp_path / "none") is None
-
-
-def test_the_packaged_encoder_judges_where_it_is_asked_for(make_workspace, cpu, no_cache, capsys):
-    """The run and its report say that this is not the published loss; a run that began so cannot go on with VGG-19."""
-    workspace = make_workspace(*LAYOUTS, "translator.perceptual_weights=package")
-    train_translator(workspace, 0, Session(cpu))
-    told = "efficientnet_lite0 with ImageNet's weights instead of VGG-19, so this is not pix2pixHD's published loss"
-    assert capsys.readouterr().err.count(f"perceptual loss: {told}\n") == 1
-    run, settings = workspace.translator(0), workspace.experiment.translator
-    assert json.loads((run / "notes.json").read_text())["perceptual_loss"] == "efficientnet_lite0"
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert rows[-1]["perceptual"] > 0
-    assert perceptual_loss_in_words(settings, run) == f"Perceptual loss: {told}."
-    with pytest.raises(UserError, match=r"begun with other files.*perceptual_loss"):
-        perceptual_loss(settings.model_copy(update={"perceptual_weights": ""}), run)
-
-
-def test_a_report_says_that_there_was_no_perceptual_loss(trained, tmp_path):
-    settings, run = trained.experiment.translator, trained.translator(0)
-    assert perceptual_loss_in_words(settings, run) == "No perceptual loss: VGG-19's weights were not there."
-    assert perceptual_loss_in_words(settings.model_copy(update={"perceptual_weight": 0.0}), run) == ""
-    note(tmp_path, "perceptual_loss", "0f3a")
-    assert perceptual_loss_in_words(settings, tmp_path) == ""
-
-
-def test_vgg_weights_come_from_the_file_or_the_cache(no_cache, tmp_path):
-    settings = Pix2pixHDSettings(method="pix2pixhd")
-    assert vgg_weights(settings) is None
-    no_cache.mkdir()
-    (no_cache / "vgg19-dcbb9e9d.pth").touch()
-    assert vgg_weights(settings) == no_cache / "vgg19-dcbb9e9d.pth"
-    assert torchvision.models.VGG19_Weights.IMAGENET1K_V1.url.endswith("/vgg19-dcbb9e9d.pth")
-    named = settings.model_copy(update={"perceptual_weights": str(tmp_path / "own.pth")})
-    with pytest.raises(UserError, match=r"own\.pth does not exist"):
-        vgg_weights(named)
-    (tmp_path / "own.pth").touch()
-    assert vgg_weights(named) == tmp_path / "own.pth"
-
-
-def test_vgg_weights_are_loaded_noted_and_not_exchanged(no_cache, tmp_path):
-    with torch.device("meta"):
-        shapes = torchvision.models.vgg19().features.state_dict()
-    weights = {f"features.{key}": torch.zeros(()).expand(one.shape) for key, one in shapes.items()}
-    path = tmp_path / "vgg.pth"
-    torch.save(weights, path)  # zeros without storage: a small file
-    settings = Pix2pixHDSettings(method="pix2pixhd", perceptual_weights=str(path))
-    (tmp_path / "run").mkdir()
-    loss = perceptual_loss(settings, tmp_path / "run")
-    assert loss(torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16)) == 0
-    path.write_bytes(b"something else")
-    with pytest.raises(UserError, match=r"begun with other files.*perceptual_loss"):
-        perceptual_loss(settings, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run")
-    (tmp_path / "run").mkdir()
-    with pytest.raises(UserError, match=r"vgg\.pth holds no weights of VGG-19"):
-        perceptual_loss(settings, tmp_path / "run")
 
 
 def test_notes_are_kept(tmp_path):
