@@ -28,6 +28,8 @@ from torch.nn import functional
 from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.runtimes.acceleration import CastingConv2d, NarrowConv2d, QuickInstanceNorm2d, accelerated
 from pipelines.runtimes.acceleration import keep_freed_memory as keep
+from translate.fast.doubling import NarrowConvTranspose2d
+from translate.fast.pointwise import PointwiseStrips
 from translate.fast.to_image import ToImageConv2d
 from translate.fast.winograd import WinogradConv2d
 from translate.networks import GENERATORS
@@ -131,7 +133,7 @@ def learning_times(layer: nn.Module, given: Tensor, rounds: int) -> tuple[float,
 
 
 def measure_narrow(rounds: int) -> None:
-    """The last convolution, of features to an image; its input is padded already."""
+    """The last convolution, of features to an image, padded already; that of a U-Net; and a pyramid's finest mask."""
     convolution = generator_layer((64, 3, 7))
     layers = {
         "nn.Conv2d": convolution,
@@ -139,6 +141,14 @@ def measure_narrow(rounds: int) -> None:
         "NarrowConv2d, bf16": NarrowConv2d(copy.deepcopy(convolution)).to(torch.bfloat16),
     }
     show_layers("7x7, 64 to 3 channels, 256x128", layers, convolution, features(64, 134, 262), rounds)
+    doubling = nn.ConvTranspose2d(64, 3, kernel_size=4, stride=2, padding=1)
+    narrow = NarrowConvTranspose2d(64, 3)
+    narrow.load_state_dict(doubling.state_dict())
+    layers = {"nn.ConvTranspose2d": doubling, "NarrowConvTranspose2d": narrow}
+    show_layers("4x4 of stride 2, transposed, 64 to 3, 512x256", layers, doubling, features(64, 256, 512), rounds)
+    mask = nn.Sequential(nn.Conv2d(3, 16, 1), nn.LeakyReLU(), nn.Conv2d(16, 3, 1))
+    layers = {"nn.Sequential": mask, "PointwiseStrips": PointwiseStrips(mask)}
+    show_layers("1x1, 3 to 16 to 3 channels, 1024x512", layers, mask, features(3, *LARGE), rounds)
 
 
 def measure_winograd(rounds: int) -> None:

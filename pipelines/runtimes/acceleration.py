@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.runtimes.conversion import compiled_for_openvino, converted_to_openvino, refuse_without_compiler
+from translate.fast.doubling import NarrowConvTranspose2d
+from translate.fast.pointwise import PointwiseStrips, suits
 from translate.fast.to_image import by_columns, shifted_sum
 from translate.fast.winograd import WinogradConv2d
 from translate.tiling import chain
@@ -27,9 +29,10 @@ CAREFUL_SHARE = 0.2
 """First part of the convolutions that stays float32 in the fast mode. A rounding error in them is passed on by all that
 follows: in a fresh ResNet-9, bf16 in the first convolution alone moves the result by 0.62 levels of 255, in the last
 residual block by 0.05 each."""
-WORTHWHILE_CHANNELS = 64
-"""Below, transforming the features costs more than the products saved: on an AMD EPYC with AVX2 alone, one thread, CPU
-time at 128x64 pixels, 32 channels take 3.7 ms and 2.2 directly, 48 take 7.3 and 4.9, 64 10.0 and 10.7."""
+WORTHWHILE_CHANNELS = 96
+"""Below, transforming the features costs what the products save: on an AMD EPYC with AVX2 alone, one thread, CPU time
+at 256x128 pixels, 64 channels take 27.0 ms and 26.1 directly, 96 take 55.6 and 58.9, 128 83.5 and 98.5; at 128x64 6.8
+and 7.2, 11.8 and 14.2, 18.3 and 25.1. Wider units only hasten the direct way."""
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h of glibc
 KEPT_BYTES = 1 << 28
@@ -183,6 +186,10 @@ def _exchange_layers(network: nn.Module, mode: Mode) -> None:
             after = children[index + 1][1] if index + 1 < len(children) and isinstance(parent, nn.Sequential) else None
             if isinstance(child, nn.InstanceNorm2d) and not child.track_running_stats:
                 setattr(parent, name, _quick(child))
+            elif isinstance(child, nn.Sequential) and mode == "exact" and suits(child):
+                setattr(parent, name, PointwiseStrips(child))
+            elif isinstance(child, nn.ConvTranspose2d) and dtype == torch.float32 and _doubles_to_few(child):
+                setattr(parent, name, _doubling(child))
             elif isinstance(child, nn.Conv2d) and (padding := _padding(child)):
                 normalised = isinstance(after, nn.InstanceNorm2d)
                 tile = (4, 4) if dtype == torch.float32 else (2, 4)
@@ -206,6 +213,20 @@ def _padding(convolution: nn.Conv2d) -> str | None:
 def _is_narrow(convolution: nn.Conv2d) -> bool:
     whole = convolution.stride == convolution.dilation == (1, 1) and convolution.padding == (0, 0)
     return whole and convolution.groups == 1 and convolution.out_channels <= 4 and min(convolution.kernel_size) >= 5
+
+
+def _doubles_to_few(convolution: nn.ConvTranspose2d) -> bool:
+    shape = convolution.kernel_size, convolution.stride, convolution.padding, convolution.output_padding
+    plain = convolution.dilation == (1, 1) and convolution.groups == 1
+    return plain and shape == ((4, 4), (2, 2), (1, 1), (0, 0)) and convolution.out_channels <= 4
+
+
+def _doubling(convolution: nn.ConvTranspose2d) -> NarrowConvTranspose2d:
+    narrow = NarrowConvTranspose2d(
+        convolution.in_channels, convolution.out_channels, bias=convolution.bias is not None
+    ).to(convolution.weight.device)
+    narrow.load_state_dict(convolution.state_dict())
+    return narrow.requires_grad_(False).eval()
 
 
 def _quick(norm: nn.InstanceNorm2d) -> QuickInstanceNorm2d:

@@ -63,6 +63,10 @@ def point_matrices(tile: Tile, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tens
 class WinogradConv2d(nn.Module):
     """A 3x3 convolution of stride 1 that mirrors or zero-pads by one pixel: same size out. For inference.
 
+    In float32 features are transformed down, then right, with a third of the arithmetic of both at once; bfloat16 would
+    be rounded once more by that. One core of an AMD EPYC (AVX2 alone), CPU time at 128x64 pixels: 128 channels take
+    24.9 ms directly, 20.7 with both at once and 18.3 so; 256 take 98.6, 59.7 and 54.9.
+
     Args:
         convolution: 3x3, stride 1, no groups and no dilation; its own padding is not looked at.
         padding_mode: "reflect" or "constant", by one pixel.
@@ -84,44 +88,61 @@ class WinogradConv2d(nn.Module):
         super().__init__()
         self.padding_mode = padding_mode
         self.tile = tile
+        self.down_first = dtype != torch.bfloat16
         weight = convolution.weight.detach().double()
-        to_input, to_filter, to_output = (matrix.to(weight.device) for matrix in point_matrices(tile, weight.dtype))
-        filters = (to_filter @ weight.permute(2, 3, 1, 0).flatten(0, 1).flatten(1)).view(-1, *weight.shape[1::-1])
-        for name, value in (("filters", filters), ("to_input", to_input), ("to_output", to_output)):
-            self.register_buffer(name, value.to(dtype).contiguous())  # (p, C, O), (p, p) and (mn, p)
+        down, right = (tuple(matrix.to(weight.device) for matrix in transforms(outputs)) for outputs in tile)
+        (output_down, filter_down, input_down), (output_right, filter_right, input_right) = down, right
+        matrices = {"filters": torch.einsum("ql,pk,ockl->qpco", filter_right, filter_down, weight).flatten(0, 1)}
+        if self.down_first:
+            matrices |= {"input_down": input_down, "output_down": output_down}
+            matrices |= {"to_input": input_right, "to_output": output_right}
+        else:
+            matrices["to_input"] = torch.kron(input_right, input_down)
+            matrices["to_output"] = torch.kron(output_right, output_down)
+        for name, value in matrices.items():
+            self.register_buffer(name, value.to(dtype).contiguous())
         self.bias = convolution.bias if bias else None
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, O, H, W), channels-last, in the dtype of the products."""
         (down, right), (height, width) = self.tile, features.shape[-2:]
-        batch, channels, filters = features.shape[0], features.shape[1], self.filters.shape[2]
         padded = functional.pad(features.to(self.filters.dtype), (1, 1, 1, 1), self.padding_mode)
         if height % down or width % right:
             padded = functional.pad(padded, (0, -width % right, 0, -height % down))
-        padded = padded.contiguous(memory_format=torch.channels_last)
-        rows, columns = -(-height // down), -(-width // right)
-        result = padded.new_empty(batch, rows * down, columns * right, filters)
+        padded = padded.permute(0, 2, 3, 1).contiguous()
+        rows, columns, filters = -(-height // down), -(-width // right), self.filters.shape[2]
+        result = padded.new_empty(len(padded), rows * down, columns * right, filters)
         step = max(1, STRIP // columns)
-        _, _, row_stride, column_stride = padded.stride()
-        for image in range(batch):
+        for image, translated in zip(padded, result, strict=True):
             for row in range(0, rows, step):
                 count = min(step, rows - row)
-                tiles = padded[image:, :, row * down :].as_strided(
-                    (down + 2, right + 2, count, columns, channels),
-                    (row_stride, column_stride, row_stride * down, column_stride * right, 1),
-                )
-                outputs = self._filtered(tiles.reshape(len(self.to_input), -1), count * columns)
-                outputs = outputs.view(down, right, count, columns, filters).permute(2, 0, 3, 1, 4)
-                place = result[image, row * down : (row + count) * down]
-                place.view(count, down, columns, right, filters).copy_(outputs)
+                points = self._points(image[row * down :], count, columns)
+                outputs = self._outputs(torch.bmm(points, self.filters))
+                place = translated[row * down : (row + count) * down].view(count, down, columns, right, filters)
+                place.copy_(outputs.view(right, down, count, columns, filters).permute(2, 1, 3, 0, 4))
         if self.bias is not None:
             result += self.bias.to(result.dtype)
         return result[:, :height, :width].permute(0, 3, 1, 2)
 
-    def _filtered(self, inputs: Tensor, tiles: int) -> Tensor:
-        """Inputs of tiles, (36, tiles * C), to their outputs, (16, tiles * O)."""
-        transformed = (self.to_input @ inputs).view(len(self.to_input), tiles, -1)
-        return self.to_output @ torch.bmm(transformed, self.filters).flatten(1)
+    def _points(self, image: Tensor, count: int, columns: int) -> Tensor:
+        """The first `count` rows of tiles of (H', W', C) at their points, (p, count * columns, C): right, then down."""
+        (down, right), (width, channels) = self.tile, image.shape[1:]
+        line, step = width * channels, down
+        if self.down_first:
+            overlapping = image.as_strided((count, down + 2, line), (down * line, line, 1))
+            image, step = torch.bmm(self.input_down.expand(count, -1, -1), overlapping), down + 2
+        size = right + 2, down + 2, count, columns, channels
+        tiles = image.as_strided(size, (channels, line, step * line, right * channels, 1))
+        points = self.to_input @ tiles.reshape(self.to_input.shape[1], -1)
+        return points.view(len(self.filters), count * columns, channels)
+
+    def _outputs(self, products: Tensor) -> Tensor:
+        """Products at the points, (p, T, O), to the outputs of T tiles, right, then down."""
+        outputs = self.to_output @ products.view(self.to_output.shape[1], -1)
+        if not self.down_first:
+            return outputs
+        right, points = self.tile[1], self.output_down.shape[1]
+        return torch.bmm(self.output_down.expand(right, -1, -1), outputs.view(right, points, -1))
 
 
 def _from_roots(roots: Sequence[Fraction]) -> list[Fraction]:

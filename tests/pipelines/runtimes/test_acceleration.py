@@ -16,6 +16,8 @@ from pipelines.runtimes.acceleration import (
     accelerated,
     keep_freed_memory,
 )
+from translate.fast.doubling import NarrowConvTranspose2d
+from translate.fast.pointwise import PointwiseStrips
 from translate.fast.winograd import WinogradConv2d
 from translate.networks import GENERATORS
 from translate.tiling import chain, translate_tiled
@@ -23,6 +25,12 @@ from translate.tiling import chain, translate_tiled
 pytestmark = pytest.mark.runtimes
 
 LEVEL = 2 / 255
+
+
+@pytest.fixture(autouse=True)
+def _small_networks_are_worthwhile(monkeypatch):
+    """So that the networks here can have few channels."""
+    monkeypatch.setattr("pipelines.runtimes.acceleration.WORTHWHILE_CHANNELS", 64)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +119,38 @@ def test_mirrors_only_where_the_network_does(image):
     network = accelerated(generator)
     assert sum(isinstance(module, WinogradConv2d) for module in network.modules()) == 1
     assert deviation(network, generator, image)[1] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "exchanged"),
+    [("unet_light", {WinogradConv2d: 8, NarrowConvTranspose2d: 1}), ("pyramid", {PointwiseStrips: 2})],
+)
+def test_light_generators_are_the_same_networks(name, exchanged):
+    """`unet_light` of 16 channels has 4 blocks of two convolutions of 64; a pyramid two masks of single pixels."""
+    torch.manual_seed(0)
+    generator = GENERATORS[name](base_channels=16).requires_grad_(False)
+    shown = torch.rand(2, 3, 40, 56) * 2 - 1
+    network = accelerated(generator, "exact")
+    for kind, count in exchanged.items():
+        assert sum(isinstance(module, kind) for module in network.modules()) == count
+    mean, largest = deviation(network, generator, shown)
+    assert mean < 0.002 and largest < 0.05
+    with torch.no_grad():
+        tiled, expected = (translate_tiled(one, shown, 24, overlap=16) for one in (network, generator))
+    assert (tiled - expected).abs().max() < 0.05 * LEVEL
+
+
+def test_doublings_of_another_kind_stay(image):
+    """Many outputs, a larger kernel, an output padding, groups: torch's own."""
+    torch.manual_seed(0)
+    generator = nn.Sequential(
+        nn.ConvTranspose2d(3, 8, 4, stride=2, padding=1),
+        nn.ConvTranspose2d(8, 3, 3, stride=2, padding=1, output_padding=1),
+        nn.ConvTranspose2d(3, 3, 4, stride=2, padding=1, groups=3), nn.ConvTranspose2d(3, 3, 4, stride=4),
+    ).requires_grad_(False)  # fmt: skip
+    network = accelerated(generator)
+    assert not any(isinstance(module, NarrowConvTranspose2d) for module in network.modules())
+    assert deviation(network, generator, image[..., :8, :12])[1] < 0.01
 
 
 @pytest.mark.parametrize("affine", [False, True])
