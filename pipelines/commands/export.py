@@ -1,11 +1,53 @@
 """`sim2real export`: a trained translator or segmenter for other runtimes."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import A_PATH, checkpoint_option
+from pipelines.commands.options import A_FOLDER, A_PATH, checkpoint_option, gathered, open_workspace
 from pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    from pipelines.data.frames import FrameSet
+    from pipelines.stages.export.fewer_bits import FewerBits
+
+
+@dataclass(frozen=True)
+class TypedPrecision:
+    """In how many bits, and by which frames it is seen whether they are enough, as it was typed."""
+
+    precision: Any
+    frames: Path | None
+    data: Path
+    for_elsewhere: bool
+
+    def __post_init__(self) -> None:
+        if self.precision == "float32" and (self.frames is not None or self.for_elsewhere):
+            raise UserError("--frames and --for-elsewhere belong to --precision half and int8")
+        if self.precision != "float32" and self.frames is None:
+            raise UserError(
+                f"--precision {self.precision} is judged by frames; name a folder of some, or the experiment's config, "
+                "with --frames"
+            )
+
+    def fewer_bits(self, domain: str) -> "FewerBits | None":
+        """What is wanted, by frames of a domain of the experiment, "source" or "target"; None: float32."""
+        if self.frames is None:
+            return None
+        from pipelines.stages.export.fewer_bits import FewerBits
+
+        return FewerBits(self.precision, self._sets(self.frames, domain), not self.for_elsewhere)
+
+    def _sets(self, frames: Path, domain: str) -> "list[FrameSet]":
+        if frames.suffix == ".toml":
+            workspace = open_workspace(frames, self.data, None, ())
+            return workspace.source if domain == "source" else workspace.target
+        from pipelines.data.frames import open_frame_set
+        from pipelines.data.readers.folder import FolderSettings
+
+        return [open_frame_set(FolderSettings(reader="folder", root="."), frames)]
 
 
 @click.command("export")
@@ -24,7 +66,30 @@ from pipelines.errors import UserError
     help="Of a translator.  [default: source_to_target]",
 )
 @click.option("--with-argmax", is_flag=True, help="A segmenter gives a label map (uint8 train ids) instead of logits.")
-def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool) -> None:
+@gathered(
+    "typed",
+    TypedPrecision,
+    click.option(
+        "--precision",
+        type=click.Choice(("float32", "half", "int8")),
+        default="float32",
+        show_default=True,
+        help="half stores float16; int8 is post-training quantisation by NNCF (extra `int8`). Refused unless it is "
+        "near the network and faster than float32 on this machine.",
+    ),
+    click.option(
+        "--frames",
+        type=A_PATH,
+        default=None,
+        help="What half and int8 are judged on, and int8 learns its ranges from: a folder of frames, or an "
+        "experiment's config, for its source frames or, of a segmenter, target frames.",
+    ),
+    click.option(
+        "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
+    ),
+    click.option("--for-elsewhere", is_flag=True, help="Write half or int8 also where it is not faster: for others."),
+)
+def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool, typed: TypedPrecision) -> None:
     """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
     from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint
     from pipelines.stages.export.export_plain import SUFFIX, export_plain
@@ -34,11 +99,15 @@ def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: b
     if read_state(resolve_checkpoint(checkpoint))["about"].get("stage") == "segmenter":
         if direction is not None:
             raise UserError(f"--direction {direction}: {checkpoint} is a segmenter; leave it out")
-        click.echo(f"{output}: {export_segmenter(checkpoint, output, with_argmax)}")
+        click.echo(f"{output}: {export_segmenter(checkpoint, output, with_argmax, typed.fewer_bits('target'))}")
         return
     if with_argmax:
         raise UserError(f"--with-argmax: {checkpoint} is a translator; leave it out")
+    direction = direction or "source_to_target"
     if output.suffix == SUFFIX:
-        click.echo(f"{output}: {export_plain(checkpoint, output, direction or 'source_to_target')} tensors")
+        if typed.precision != "float32":
+            raise UserError(f"--precision {typed.precision}: {SUFFIX} files hold float32; leave it out")
+        click.echo(f"{output}: {export_plain(checkpoint, output, direction)} tensors")
         return
-    click.echo(f"{output}: {export_translator(checkpoint, output, direction or 'source_to_target')}")
+    fewer = typed.fewer_bits(direction.partition("_")[0])
+    click.echo(f"{output}: {export_translator(checkpoint, output, direction, fewer)}")

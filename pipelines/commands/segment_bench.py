@@ -10,7 +10,7 @@ from pipelines.errors import UserError
 
 WAYS = (
     *("eager", "channels-last", "folded", "bf16", "folded bf16", "torch", "torch, fast", "compile", "compile, fast"),
-    *("onnxruntime", "openvino", "openvino, fast"),
+    *("onnxruntime", "openvino", "openvino, fast", "openvino, int8"),
 )
 """Keys of `pipelines.stages.export.bench.WAYS`, written out so that --help need not import torch."""
 SIZES = ((1024, 512),)

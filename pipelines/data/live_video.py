@@ -26,7 +26,7 @@ from pipelines.data.files import storage_errors
 from pipelines.data.headers import MAX_PIXELS
 from pipelines.data.images import image_error
 from pipelines.data.video import CONTAINERS, CONVERSION, load_av, settle
-from pipelines.errors import UserError
+from pipelines.errors import StorageError, UserError
 
 Order = Literal["rgb24", "bgr24"]
 Lost = Callable[[str], None]
@@ -221,7 +221,7 @@ def open_sink(name: str, order: Order = "rgb24", rate: float | None = None) -> I
             yield video
         return
     with _opened_raw(name, "wb") as stream:
-        yield RawSink(stream, order)
+        yield RawSink(stream, order, name)
 
 
 def _is_file(path: Path) -> bool:
@@ -236,16 +236,21 @@ def _is_file(path: Path) -> bool:
 class RawSink:
     """Pictures as bytes, one after the other."""
 
-    def __init__(self, stream: io.FileIO, order: Order) -> None:
-        self._stream, self._order = stream, order
+    def __init__(self, stream: io.FileIO, order: Order, name: str) -> None:
+        self._stream, self._order, self._name = stream, order, name
 
     def write(self, picture: np.ndarray, seconds: float) -> None:
-        """See `Sink`."""
+        """See `Sink`. StorageError where the disk refuses."""
         if picture.ndim == 3 and self._order == "bgr24":
             picture = picture[..., ::-1]
         left = memoryview(np.ascontiguousarray(picture)).cast("B")
-        while left:
-            left = left[self._stream.write(left) :]
+        try:
+            while left:
+                left = left[self._stream.write(left) :]
+        except BrokenPipeError:  # whoever reads has seen enough, which is no failure
+            raise
+        except OSError as error:
+            raise StorageError(f"--output {self._name} cannot be written: {error.strerror}. Check the disk") from error
 
 
 class VideoSink:

@@ -76,18 +76,21 @@ def openvino_core() -> Any:
 
 
 def load_openvino() -> Any:
-    """The package, without its telemetry, which nobody has agreed to.
-
-    Left to itself, every import and conversion reports to a server of Google's, from threads that fork this process.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """The package, without its telemetry. UserError where it is not installed."""
     require("openvino", "openvino")
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # "cannot be imported", for import
+    forbid_telemetry()
     import openvino
 
     return openvino
+
+
+def forbid_telemetry() -> None:
+    """Have OpenVINO and NNCF find none; to be called before either is imported.
+
+    Left to itself, every import and conversion reports to a server of Google's, from threads that fork this process;
+    nobody has agreed to that.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # "cannot be imported", for import
 
 
 def onnx_bytes(

@@ -139,7 +139,7 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
         "torch": lambda: coarse.lay_out(dtype),
         "compile": lambda: torch.compile(coarse.lay_out(dtype), dynamic=False),
         "onnxruntime": lambda: _InOnnxRuntime(coarse, network.stride),
-        "openvino": lambda: _InOpenVino(coarse, mode),
+        "openvino": lambda: OpenVinoPlans(converted_to_openvino(coarse, "logits"), mode),
     }
     return SegmenterRuntime(openers[runtime](), network.stride, network.align_corners)
 
@@ -165,12 +165,14 @@ class _InOnnxRuntime:
         return torch.from_numpy(self.session.run(None, {"image": image.contiguous().numpy()})[0])
 
 
-class _InOpenVino:
-    """A plan for each shape of image; the last few are kept. One plan for all shapes is slower and rounds otherwise."""
+class OpenVinoPlans:
+    """A model with a plan for each shape of image; the last few are kept.
 
-    def __init__(self, coarse: CoarseSegmenter, mode: Mode) -> None:
-        self.model = converted_to_openvino(coarse, "logits")
-        self.mode = mode
+    One plan for all shapes is slower and rounds otherwise.
+    """
+
+    def __init__(self, model: Any, mode: Mode) -> None:
+        self.model, self.mode = model, mode
         self.plans: dict[tuple[int, ...], Any] = {}
 
     def __call__(self, image: Tensor) -> Tensor:

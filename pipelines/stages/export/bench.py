@@ -22,10 +22,19 @@ from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.report.bench import Bench, BenchRow
+from pipelines.runtimes.conversion import converted_to_openvino
 from pipelines.runtimes.frame_prediction import ExactNetwork, FramePredictor, Segments, as_seen
 from pipelines.runtimes.peak_memory import watched_memory
-from pipelines.runtimes.segmenter_runtime import Mode, Runtime, open_runtime
-from pipelines.stages.export.export_segmenter import street_like
+from pipelines.runtimes.quantisation import quantised
+from pipelines.runtimes.segmenter_runtime import (
+    CoarseSegmenter,
+    Mode,
+    OpenVinoPlans,
+    Runtime,
+    SegmenterRuntime,
+    open_runtime,
+)
+from pipelines.stages.export.export_segmenter import WATCHED, street_like
 from segment.complexity import count_flops, count_parameters, time_calls
 from segment.folding import folded
 from segment.networks import NETWORKS
@@ -61,6 +70,15 @@ def _runtime(runtime: Runtime, mode: Mode) -> Opener:
     return lambda network, machine: open_runtime(network, runtime, mode, machine)
 
 
+def _quantised(network: Segmenter, machine: Machine) -> Segments:
+    """By the ranges that one drawn image has: they decide what is computed, not how long it takes."""
+    if machine.device.type != "cpu":
+        raise UserError("int8 by OpenVINO computes on the CPU alone; use --device cpu")
+    model = converted_to_openvino(CoarseSegmenter(network).eval(), "logits")
+    image = street_like(1, network.stride, *WATCHED).numpy()
+    return SegmenterRuntime(OpenVinoPlans(quantised(model, [image]), "exact"), network.stride, network.align_corners)
+
+
 WAYS: dict[str, tuple[str, Opener]] = {
     "eager": ("float32", _eager(torch.float32, torch.contiguous_format)),
     "channels-last": ("float32", _eager(torch.float32, torch.channels_last)),
@@ -74,9 +92,11 @@ WAYS: dict[str, tuple[str, Opener]] = {
     "onnxruntime": ("float32", _runtime("onnxruntime", "exact")),
     "openvino": ("float32", _runtime("openvino", "exact")),
     "openvino, fast": ("bfloat16", _runtime("openvino", "fast")),
+    "openvino, int8": ("int8", _quantised),
 }
-"""Name -> precision, and what opens a network. "eager" is plain code; each of the next adds to the one before; the last
-seven are what `segment predict` uses, with its own way from logits to a label map."""
+"""Name -> precision, and what opens a network. "eager" is plain code; each of the next adds to the one before; from
+"torch" to "openvino, fast" they are what `segment predict` uses, with its own way from logits to a label map; int8 is
+for exports."""
 
 
 @dataclass(frozen=True)

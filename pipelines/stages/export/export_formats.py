@@ -1,7 +1,7 @@
 """Writing a network for other runtimes: ONNX, OpenVINO, or PyTorch's own exported program; any batch, height and width.
 
 An export that computes something else is worse than none, so both sides run before the file gets its name, and it gets
-it only if they agree.
+it only if they agree. In fewer bits (`fewer_bits.py`) it must also be faster than in float32.
 """
 
 import io
@@ -11,9 +11,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,17 +30,11 @@ from pipelines.runtimes.conversion import (
     openvino_core,
     require,
 )
+from pipelines.runtimes.quantisation import quantised
+from pipelines.stages.export.fewer_bits import Agreement, Compute, InHalf, Reduction, compared
 
-Compute = Callable[[np.ndarray], Any]
-"""An exported network as its runtime runs it: images (B, 3, H, W) float32 to an array."""
-
-
-class Agreement(Protocol):
-    """How near an export is to the network it was made of; said to people as a string."""
-
-    def check(self, output: Path) -> None:
-        """Raise UserError, naming `output`, where it is too far off."""
-        ...
+OF_FEWER_BITS = (".onnx", ".xml")
+"""Formats that may be written in half precision or int8."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,8 @@ class Exportable:
         multiple: Of which both sides of an image are.
         smallest: What they are at least.
         about: Metadata that the file carries.
-        compare: Runs both on other images than the example, of several shapes.
+        compare: Runs both on other images than the example, of several shapes; of a reduction, on its own.
+        reduction: To fewer bits, or None.
     """
 
     network: nn.Module
@@ -65,6 +59,7 @@ class Exportable:
     smallest: int
     about: Mapping[str, str]
     compare: Callable[[Compute], Agreement]
+    reduction: Reduction | None = None
 
 
 def write_export(exportable: Exportable, output: Path) -> Agreement:
@@ -85,48 +80,88 @@ def write_export(exportable: Exportable, output: Path) -> Agreement:
         return FORMATS[output.suffix](exportable, output)
 
 
-def refuse_unknown_format(output: Path) -> None:
-    """UserError unless the suffix names a format."""
+def refuse_unknown_format(output: Path, fewer_bits: bool = False) -> None:
+    """UserError unless the suffix names a format, which may be written in fewer bits if that is wanted."""
     if output.suffix not in FORMATS:
         raise UserError(f"--output {output}: expected NAME.onnx, NAME.xml for OpenVINO, or NAME.pt2 for torch.export")
+    if fewer_bits and output.suffix not in OF_FEWER_BITS:
+        raise UserError(f"--output {output}: half and int8 are for NAME.onnx and NAME.xml; choose one of them")
 
 
 def write_onnx(exportable: Exportable, output: Path) -> Agreement:
     """Write NAME.onnx once onnxruntime agrees with torch."""
-    data = onnx_bytes(
-        exportable.network,
+    exact = _as_onnx(exportable, exportable.network)
+    data = _onnx_of_fewer_bits(exportable, exact)
+    agreement = _accepted(exportable, output, _in_onnxruntime(data), lambda: _in_onnxruntime(exact))
+    write_atomically(output, data)
+    return agreement
+
+
+def _as_onnx(exportable: Exportable, network: nn.Module) -> bytes:
+    return onnx_bytes(
+        network,
         exportable.result,
         dict(exportable.about),
         exportable.example,
         exportable.multiple,
         exportable.smallest,
     )
-    session = onnx_session(data)
-    agreement = exportable.compare(lambda image: session.run(None, {"image": image})[0])
-    agreement.check(output)
-    write_atomically(output, data)
-    return agreement
+
+
+def _onnx_of_fewer_bits(exportable: Exportable, exact: bytes) -> bytes:
+    """The reduction of a float32 model; itself where there is none."""
+    reduction = exportable.reduction
+    if reduction is None:
+        return exact
+    if reduction.precision == "half":
+        return _as_onnx(exportable, InHalf(exportable.network))
+    import onnx
+
+    return quantised(onnx.load_from_string(exact), reduction.learnt_from).SerializeToString()
+
+
+def _in_onnxruntime(model: bytes) -> Compute:
+    session = onnx_session(model)
+    return lambda image: session.run(None, {"image": image})[0]
 
 
 def write_openvino(exportable: Exportable, output: Path) -> Agreement:
     """Write NAME.bin, then NAME.xml, once OpenVINO, reading what will be written, agrees with torch."""
     require("openvino", "openvino")
     openvino = load_openvino()
-    model = converted_to_openvino(exportable.network, exportable.result)
+    exact = converted_to_openvino(exportable.network, exportable.result)
+    reduction = exportable.reduction
+    half = reduction is not None and reduction.precision == "half"
+    model = exact if reduction is None or half else quantised(exact, reduction.learnt_from)
     for key, value in exportable.about.items():
         model.set_rt_info(value, ["sim2real", key])
     part = output.with_name(f".{output.stem}.{os.getpid()}.part")
     try:
         with storage_errors(output):
             part.mkdir(parents=True)
-            openvino.save_model(model, part / output.name, compress_to_fp16=False)
-        saved = compiled_for_openvino(openvino_core().read_model(part / output.name), "exact")
-        agreement = exportable.compare(lambda image: saved([image])[0])
-        agreement.check(output)
+            openvino.save_model(model, part / output.name, compress_to_fp16=half)
+        saved = openvino_core().read_model(part / output.name)
+        computed = _in_openvino(saved, "fast" if half else "exact")
+        agreement = _accepted(exportable, output, computed, lambda: _in_openvino(exact, "exact"))
         for name in (output.with_suffix(".bin").name, output.name):  # whoever finds the .xml finds its weights
             write_atomically(output.with_name(name), (part / name).read_bytes())
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    return agreement
+
+
+def _in_openvino(model: Any, mode: Literal["exact", "fast"]) -> Compute:
+    plan = compiled_for_openvino(model, mode)
+    return lambda image: plan([image])[0]
+
+
+def _accepted(exportable: Exportable, output: Path, compute: Compute, exact: Callable[[], Compute]) -> Agreement:
+    """How near the export is, once that is near enough; of fewer bits, and once they are faster than `exact`."""
+    agreement = exportable.compare(compute)
+    if exportable.reduction is not None:
+        agreement.check(output)
+        agreement = compared(exportable.reduction, agreement, compute, exact())
+    agreement.check(output)
     return agreement
 
 

@@ -1,5 +1,6 @@
 """A trained segmenter as one file that other runtimes read: normalisation, network and upsampling in one graph."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.runtimes.segmenter_runtime import CoarseSegmenter
-from pipelines.stages.export.export_formats import Agreement, Compute, Exportable, refuse_unknown_format, write_export
+from pipelines.stages.export.export_formats import Exportable, refuse_unknown_format, write_export
+from pipelines.stages.export.fewer_bits import Agreement, Compute, FewerBits, Reduction
 from segment.classes import CLASS_NAMES
 from segment.networks.segmenter import Segmenter
 
-LEAST_AGREEMENT = 0.999
-"""Share of pixels that must get the same class."""
+LEAST_AGREEMENT, LEAST_OF_FEWER_BITS = 0.999, 0.98
+"""Share of pixels that must get the same class, in float32 and in fewer bits."""
 WATCHED = (576, 640)
 """Height and width, at least, of the image that converters watch a network on. On a smaller one, maps of one pixel
 appear (DDRNet pools 1/64 of the image by 8), and converters take what holds for one as true for all sizes."""
@@ -31,13 +33,14 @@ class SegmenterParity:
     """Share of pixels with the same class."""
     error: float | None
     """Largest difference of logits over the largest logit; None where the export has no logits."""
+    least: float = LEAST_AGREEMENT
 
     def check(self, output: Path) -> None:
-        """Refuse what is further off than near-ties explain."""
-        if not self.agreement >= LEAST_AGREEMENT:
+        """Refuse what is further off than near-ties explain, or fewer bits may cost."""
+        if not self.agreement >= self.least:
             raise UserError(
                 f"{output} is not written: the export gives the network's class to {self.agreement:.3%} of pixels; "
-                f"{LEAST_AGREEMENT:.1%} are expected. Export to another format, or update the runtime"
+                f"{self.least:.1%} are expected. Export to another format, in float32, or update the runtime"
             )
 
     def __str__(self) -> str:
@@ -61,7 +64,9 @@ class GraphSegmenter(nn.Module):
         return logits.argmax(dim=1).to(torch.uint8) if self.with_argmax else logits
 
 
-def export_segmenter(checkpoint: Path, output: Path, with_argmax: bool = False) -> Agreement:
+def export_segmenter(
+    checkpoint: Path, output: Path, with_argmax: bool = False, fewer: FewerBits | None = None
+) -> Agreement:
     """Export a segmenter.
 
     Args:
@@ -71,25 +76,32 @@ def export_segmenter(checkpoint: Path, output: Path, with_argmax: bool = False) 
             A .pt2 refuses images on which a pooled map shrinks to one pixel (sides up to 512 for DDRNet), unless it is
             opened by `module(check_guards=False)`, which computes them as well.
         with_argmax: Whether it ends in a label map. Some accelerators lack the operator.
+        fewer: Bits than it was trained in; None: float32.
 
     Returns:
         How near both sides are, within the bounds.
 
     Raises:
-        UserError: An extra is missing, the suffix is unknown, or both sides disagree.
+        UserError: An extra is missing, the suffix is unknown, or both sides disagree; or fewer bits are not faster.
         CheckpointError: The checkpoint is damaged or of something else.
     """
-    refuse_unknown_format(output)
+    refuse_unknown_format(output, fewer is not None)
     network, settings, found = load_segmenter(checkpoint, choose_machine("cpu"))
     about = {"checkpoint_sha256": checkpoint_hash(found), "network": settings.network, "height": str(settings.height)}
-    return write_export(exportable(network, with_argmax, about), output)
+    reduction = None if fewer is None else fewer.reduction(settings.height, network.stride, 2 * network.stride)
+    return write_export(exportable(network, with_argmax, about, reduction), output)
 
 
-def exportable(network: Segmenter, with_argmax: bool, about: dict[str, str]) -> Exportable:
+def exportable(
+    network: Segmenter, with_argmax: bool, about: dict[str, str], reduction: Reduction | None = None
+) -> Exportable:
     """A network in evaluation mode with all that its export needs; what its caller must know becomes metadata."""
     graph = GraphSegmenter(network, with_argmax).float().eval().requires_grad_(False)
     about = about | {"range": "0..1", "side_multiple": str(network.stride), "classes": ",".join(CLASS_NAMES)}
     name, example = "label_map" if with_argmax else "logits", street_like(2, network.stride, *WATCHED)
+    images, least = drawn_images(network), LEAST_AGREEMENT
+    if reduction is not None:
+        images, least = [torch.from_numpy(image) for image in reduction.judged_on], LEAST_OF_FEWER_BITS
     return Exportable(
         graph,
         name,
@@ -97,16 +109,23 @@ def exportable(network: Segmenter, with_argmax: bool, about: dict[str, str]) -> 
         network.stride,
         2 * network.stride,
         about,
-        lambda other: measured_parity(network, other, with_argmax),
+        lambda other: measured_parity(network, other, with_argmax, images, least),
+        reduction,
     )
 
 
+def drawn_images(network: Segmenter) -> list[Tensor]:
+    """Images of two sizes and batches, none of them the one that the export has seen."""
+    return [street_like(batch, network.stride, *size) for batch, size in ((1, (640, 576)), (3, (576, 704)))]
+
+
 @torch.no_grad()
-def measured_parity(network: Segmenter, other: Compute, with_argmax: bool) -> SegmenterParity:
-    """Run both on images of two sizes and batches, none of them the one that the export has seen."""
+def measured_parity(
+    network: Segmenter, other: Compute, with_argmax: bool, images: Sequence[Tensor], least: float = LEAST_AGREEMENT
+) -> SegmenterParity:
+    """Run both on images; `least` is the share of pixels that must agree."""
     agreeing, pixels, errors = 0, 0, []
-    for batch, height, width in ((1, 640, 576), (3, 576, 704)):
-        image = street_like(batch, network.stride, height, width)
+    for image in images:
         expected, found = network(image), torch.from_numpy(other(image.numpy()))
         labels = found
         if not with_argmax:
@@ -114,7 +133,7 @@ def measured_parity(network: Segmenter, other: Compute, with_argmax: bool) -> Se
             labels = found.max(dim=1).indices
         agreeing += int((labels == expected.max(dim=1).indices).sum())
         pixels += labels.numel()
-    return SegmenterParity(agreeing / pixels, max(errors) if errors else None)
+    return SegmenterParity(agreeing / pixels, max(errors) if errors else None, least)
 
 
 def street_like(batch: int, stride: int, height: int, width: int) -> Tensor:

@@ -1,5 +1,6 @@
 """A trained translator as one file that other runtimes read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +10,17 @@ from torch import Tensor, nn
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
-from pipelines.experiment.trained import load_translator
-from pipelines.stages.export.export_formats import Agreement, Compute, Exportable, refuse_unknown_format, write_export
+from pipelines.experiment.trained import load_translator, settings_in
+from pipelines.stages.export.export_formats import Exportable, refuse_unknown_format, write_export
+from pipelines.stages.export.fewer_bits import Agreement, Compute, FewerBits, Reduction
 from translate.tiling import chain
 from translate.value_range import to_signed
 
-MAXIMUM_LEVELS = 0.5
-"""Largest difference, in levels of 255, that an export may show anywhere: no pixel moves by a level but by rounding."""
-MEAN_LEVELS = 0.05
+MAXIMUM_LEVELS, MAXIMUM_OF_FEWER_BITS = 0.5, 255.0
+"""Largest difference, in levels of 255, that an export may show anywhere: no pixel moves by a level but by rounding. In
+fewer bits single pixels may be far off, and the mean counts."""
+MEAN_LEVELS, MEAN_OF_FEWER_BITS = 0.05, 1.5
+"""Of fewer bits: somewhat more than `translate run --fast`, bf16, is off (1.1)."""
 WATCHED = (2, 64, 96)
 """Batch, height and width, at least, of the images that converters watch a generator on."""
 COMPARED = (1, 128, 80), (3, 72, 104)
@@ -27,18 +31,21 @@ came to 8192x5120."""
 
 @dataclass(frozen=True)
 class Parity:
-    """How far an export is from the network it was made of, in levels of 255."""
+    """How far an export is from the network it was made of, in levels of 255, and how far it may be."""
 
     maximum: float
     mean: float
+    allowed_maximum: float = MAXIMUM_LEVELS
+    allowed_mean: float = MEAN_LEVELS
 
     def check(self, output: Path) -> None:
-        """Refuse what is further off than rounding explains."""
-        if not (self.maximum <= MAXIMUM_LEVELS and self.mean <= MEAN_LEVELS):  # not (...): numbers that are none, too
+        """Refuse what is further off than rounding explains, or fewer bits may cost."""
+        # not (...): numbers that are none, too
+        if not (self.maximum <= self.allowed_maximum and self.mean <= self.allowed_mean):
             raise UserError(
                 f"{output} is not written: the export differs from the network by {self.maximum:.3f} levels of 255 at "
-                f"most and {self.mean:.4f} in the mean; allowed are {MAXIMUM_LEVELS} and {MEAN_LEVELS}. Export to the "
-                "other format, or update the runtime"
+                f"most and {self.mean:.4f} in the mean; allowed are {self.allowed_maximum:g} and "
+                f"{self.allowed_mean:g}. Export to the other format, in float32, or update the runtime"
             )
 
     def __str__(self) -> str:
@@ -59,7 +66,9 @@ class UnitGenerator(nn.Module):
         return ((self.body(to_signed(image)) + 1) / 2).clamp(0, 1)
 
 
-def export_translator(checkpoint: Path, output: Path, direction: str = "source_to_target") -> Agreement:
+def export_translator(
+    checkpoint: Path, output: Path, direction: str = "source_to_target", fewer: FewerBits | None = None
+) -> Agreement:
     """Export the generator of one direction.
 
     Args:
@@ -67,27 +76,42 @@ def export_translator(checkpoint: Path, output: Path, direction: str = "source_t
         output: As in `write_export`. Input "image" and output "translation" are float32 (B, 3, H, W) RGB in [0, 1];
             sides divide by the generator's multiple.
         direction: "source_to_target" or "target_to_source".
+        fewer: Bits than it was trained in; None: float32.
 
     Returns:
         The difference between both sides, within the bounds.
 
     Raises:
-        UserError: An extra is missing, the suffix is unknown, the direction is not learnt, or both sides disagree.
+        UserError: It translates label maps; or an extra is missing, the suffix is unknown, the direction is not learnt,
+            or both sides disagree; or fewer bits are not faster.
         CheckpointError: The checkpoint is damaged or of something else.
     """
-    refuse_unknown_format(output)
+    refuse_unknown_format(output, fewer is not None)
     method, found = load_translator(checkpoint, choose_machine("cpu"))
+    if method.takes == "label_map":
+        raise UserError(
+            f"{found} translates label maps, whose encoding an export would lack; export a student of it, which takes "
+            "images (docs/students.md)"
+        )
     try:
         generator = method.generator(direction)
     except ValueError as error:
         raise UserError(f"--direction {direction}: {error}") from error
     network = UnitGenerator(generator).float().eval().requires_grad_(False)
     about = {"checkpoint_sha256": checkpoint_hash(found), "direction": direction}
-    return write_export(exportable(network, about), output)
+    reduction = None
+    if fewer is not None:
+        height = settings_in(found, "translator").get("height")  # none of a published generator
+        reduction = fewer.reduction(height, network.side_multiple, network.smallest_side)
+    return write_export(exportable(network, about, reduction), output)
 
 
-def exportable(network: UnitGenerator, about: dict[str, str]) -> Exportable:
+def exportable(network: UnitGenerator, about: dict[str, str], reduction: Reduction | None = None) -> Exportable:
     """A generator with all that its export needs; `about` and what a caller of it must know become metadata."""
+    images, allowed = drawn_images(network), (MAXIMUM_LEVELS, MEAN_LEVELS)
+    if reduction is not None:
+        images = [torch.from_numpy(image) for image in reduction.judged_on]
+        allowed = (MAXIMUM_OF_FEWER_BITS, MEAN_OF_FEWER_BITS)
     return Exportable(
         network,
         "translation",
@@ -96,21 +120,30 @@ def exportable(network: UnitGenerator, about: dict[str, str]) -> Exportable:
         network.smallest_side,
         about
         | {"range": "0..1", "side_multiple": str(network.side_multiple), "smallest_side": str(network.smallest_side)},
-        lambda other: measured_parity(network, other),
+        lambda other: measured_parity(network, other, images, *allowed),
+        reduction,
     )
 
 
-def measured_parity(network: UnitGenerator, other: Compute) -> Parity:
-    """Run both on smooth images of two sizes and batches, none of them the one that the export has seen, and of the
-    smallest size.
-    """
+def drawn_images(network: UnitGenerator) -> list[Tensor]:
+    """Smooth images of two sizes and batches, none the one that the export has seen, and one of the smallest size."""
     smallest = -(-network.smallest_side // network.side_multiple) * network.side_multiple
-    images = [_example(network, *shape) for shape in COMPARED] + [_smooth(1, smallest, smallest)]
+    return [_example(network, *shape) for shape in COMPARED] + [_smooth(1, smallest, smallest)]
+
+
+def measured_parity(
+    network: UnitGenerator,
+    other: Compute,
+    images: Sequence[Tensor],
+    allowed_maximum: float = MAXIMUM_LEVELS,
+    allowed_mean: float = MEAN_LEVELS,
+) -> Parity:
+    """Run both on images; see `Parity` for what is allowed."""
     differences = []
     for image in images:
         differences.append((torch.from_numpy(other(image.numpy())) - network(image)).abs().flatten() * 255)
     difference = torch.cat(differences)
-    return Parity(difference.max().item(), difference.mean().item())
+    return Parity(difference.max().item(), difference.mean().item(), allowed_maximum, allowed_mean)
 
 
 def _example(network: UnitGenerator, batch: int, height: int, width: int) -> Tensor:

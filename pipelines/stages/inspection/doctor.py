@@ -29,6 +29,7 @@ EXTRAS = {
     "video": "videos as input and output (PyAV brings FFmpeg along)",
     "export": "ONNX files and ONNX Runtime",
     "openvino": "OpenVINO files, and --runtime openvino, on CPUs often the fastest",
+    "int8": "exports in int8 (NNCF)",
     "imagenet": "ImageNet weights of EfficientNet-Lite 1 and 2",
     "dev": "the tests",
 }

@@ -1,6 +1,12 @@
 """`sim2real export` as people type it: which options belong to which kind of checkpoint."""
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
+
+from pipelines.commands.export import export
+from pipelines.data.images import write_image
+from pipelines.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +54,52 @@ def test_options_of_the_other_kind_are_refused(commands, translator, segmenter, 
 def test_another_format_is_refused(commands, request, tmp_path, kind):
     done = commands("export", "--checkpoint", request.getfixturevalue(kind), "--output", tmp_path / "m.engine")
     assert done.code == 2 and "expected NAME.onnx, NAME.xml for OpenVINO, or NAME.pt2" in done.stderr
+
+
+def typed(*words):
+    result = CliRunner().invoke(export, [str(word) for word in words], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+STAGE = "pipelines.stages.export.export_{0}.export_{0}"
+
+
+def test_fewer_bits_are_judged_by_frames_of_a_folder(played, translator, tmp_path):
+    stage = played(STAGE.format("translator"), "near enough")
+    write_image(tmp_path / "frames" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    output = tmp_path / "m.onnx"
+    said = typed("--checkpoint", translator, "--output", output, "--precision", "int8", "--frames", tmp_path / "frames")
+    assert said == f"{output}: near enough\n"
+    ((*given, fewer),) = stage.given
+    assert given == [translator, output, "source_to_target"]
+    assert (fewer.precision, fewer.must_be_faster) == ("int8", True)
+    assert [frame.image for one in fewer.sets for frame in one.frames] == [tmp_path / "frames" / "a.png"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "direction", "domain"),
+    [("segmenter", (), "camera"), ("translator", (), "game"), ("translator", ("target_to_source",), "camera")],
+)
+def test_fewer_bits_are_judged_by_frames_of_the_experiment(
+    played, request, tiny_config, tmp_path, monkeypatch, kind, direction, domain
+):
+    """A segmenter by frames of the target; a translator by frames of the side that it starts from."""
+    monkeypatch.chdir(tmp_path)
+    stage, words = played(STAGE.format(kind)), ("--direction", *direction) if direction else ()
+    run, half = request.getfixturevalue(kind), ("--precision", "half", "--frames", tiny_config, "--for-elsewhere")
+    typed("--checkpoint", run, "--output", tmp_path / "m.xml", *words, *half)
+    fewer = stage.given[0][-1]
+    assert (fewer.precision, fewer.must_be_faster) == ("half", False)
+    assert all(domain in str(one.root) for one in fewer.sets) and fewer.sets
+
+
+def test_float32_needs_no_frames_and_fewer_bits_do(translator, tmp_path):
+    words = ("--checkpoint", translator, "--output")
+    with pytest.raises(UserError, match=r"--frames and --for-elsewhere belong to --precision half and int8"):
+        typed(*words, tmp_path / "m.onnx", "--for-elsewhere")
+    with pytest.raises(UserError, match=r"--precision int8 is judged by frames; name a folder .* with --frames"):
+        typed(*words, tmp_path / "m.onnx", "--precision", "int8")
+    with pytest.raises(UserError, match=r"--precision half: \.pth files hold float32; leave it out"):
+        typed(*words, tmp_path / "m.pth", "--precision", "half", "--frames", tmp_path)

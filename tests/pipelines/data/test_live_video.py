@@ -3,13 +3,14 @@
 import os
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines.data import live_video
 from pipelines.data.live_video import open_sink, read_opened, read_raw
-from pipelines.errors import ImageError, UserError
+from pipelines.errors import ImageError, StorageError, UserError
 from tests.pipelines.data.films import FRAMES, av, film, frames_of, picture, seconds
 
 SIZE = (48, 32)
@@ -188,6 +189,15 @@ def test_a_file_is_not_written_over_and_a_device_is_a_pipe(tmp_path):
         sink.write(picture(0), 0)
     with pytest.raises(UserError, match=r"cannot be written: No such file"), open_sink(str(tmp_path / "no/pipe")):
         pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_told_with_the_name_of_the_output():
+    with (
+        open_sink("/dev/full") as sink,
+        pytest.raises(StorageError, match=r"^--output /dev/full cannot be written: No space left on device"),
+    ):
+        sink.write(np.zeros((2, 2, 3), np.uint8), 0.0)
 
 
 def test_nobody_reads_the_pipe(tmp_path):

@@ -47,6 +47,13 @@ def test_every_way_is_measured(way):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs the extra int8: not installed")
+def test_int8_is_measured():
+    (row,) = measured("openvino, int8")
+    assert (row.dtype, row.unavailable) == ("int8", None) and row.network_p50_ms > 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["compile", "compile, fast", "onnxruntime", "openvino"])
 def test_slow_ways_are_measured(way):
     (row,) = measured(way)

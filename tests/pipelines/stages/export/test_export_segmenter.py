@@ -10,6 +10,7 @@ from pipelines.errors import UserError
 from pipelines.stages.export.export_formats import write_export
 from pipelines.stages.export.export_segmenter import (
     SegmenterParity,
+    drawn_images,
     export_segmenter,
     exportable,
     measured_parity,
@@ -81,7 +82,7 @@ def test_parity_by_hand(network):
         logits = network(torch.from_numpy(image))
         return (logits + 0.01 * logits.abs().max()).numpy()
 
-    parity = measured_parity(network, shifted, with_argmax=False)
+    parity = measured_parity(network, shifted, False, drawn_images(network))
     assert parity.agreement == 1 and parity.error == pytest.approx(0.01, rel=1e-3)
     assert "100.000% of pixels, largest error of a logit 1.0e-02" in str(parity)
 

@@ -9,16 +9,20 @@ from torch import nn
 
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_translator
+from pipelines.pretrained.published_translators import import_published
 from pipelines.stages.export import export_formats
 from pipelines.stages.export import export_translator as export
 from pipelines.stages.export.export_formats import write_export
 from pipelines.stages.export.export_translator import (
     Parity,
     UnitGenerator,
+    drawn_images,
     export_translator,
     exportable,
     measured_parity,
 )
+from tests.pipelines import published
+from tests.pipelines.published import drawn
 from translate.networks import GENERATORS
 from translate.value_range import to_signed, to_unit
 
@@ -49,7 +53,8 @@ def test_range_of_image_files():
 
 def test_parity_by_hand(network):
     """Half a level everywhere."""
-    shifted = measured_parity(network, lambda image: (network(torch.from_numpy(image)) + 0.5 / 255).numpy())
+    images = drawn_images(network)
+    shifted = measured_parity(network, lambda image: (network(torch.from_numpy(image)) + 0.5 / 255).numpy(), images)
     assert shifted.maximum == pytest.approx(0.5, abs=1e-3) and shifted.mean == pytest.approx(0.5, abs=1e-3)
 
 
@@ -83,7 +88,7 @@ def test_a_generator_of_large_multiples_is_compared_on_images_of_its_own_size(tm
     network = UnitGenerator(GENERATORS["unet128"](base_channels=4)).eval().requires_grad_(False)
     shapes = []
     written = exportable(network, {})
-    measured_parity(network, lambda image: shapes.append(image.shape) or network(torch.from_numpy(image)).numpy())
+    written.compare(lambda image: shapes.append(image.shape) or network(torch.from_numpy(image)).numpy())
     assert written.example.shape == (2, 3, 256, 384)
     assert shapes == [(1, 3, 384, 256), (3, 3, 256, 384), (1, 3, 128, 128)]
     assert write_export(written, tmp_path / "model.onnx").maximum < 0.1
@@ -161,6 +166,13 @@ def test_of_a_checkpoint(tiny_run, tmp_path, cpu, monkeypatch):
     image = torch.rand(1, 3, 32, 32)
     assert (network(image) - method.translate(image, "target_to_source")).abs().max() < 1e-6
     assert about["direction"] == "target_to_source" and len(about["checkpoint_sha256"]) == 64
+
+
+def test_a_translator_of_label_maps_is_refused(tmp_path):
+    torch.save(drawn(published.pix2pixhd_global()), tmp_path / "latest_net_G.pth")
+    run = import_published(tmp_path / "latest_net_G.pth", tmp_path / "run").run
+    with pytest.raises(UserError, match=r"translates label maps, .* export a student of it, which takes images"):
+        export_translator(run, tmp_path / "model.onnx")
 
 
 def test_networks_that_are_no_chain():

@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines.data.images import read_image, write_image
+from pipelines.data.images import read_image, to_batch, to_image, write_image
 from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import load_translator
 from pipelines.experiment.workspace import Workspace
+from pipelines.pretrained.published_translators import import_published
 from pipelines.stages.training.student_training import (
     cut_patches,
     open_encoder,
@@ -26,6 +27,8 @@ from pipelines.stages.training.student_training import (
     translated_batches,
 )
 from pipelines.stages.training.train_translator import train_translator
+from tests.pipelines import published
+from tests.pipelines.published import drawn
 
 STUDENT = (
     "translator={method = 'student', height = 32, crop = 32, patch = 16, steps = 4, checkpoint_every = 2, "
@@ -81,6 +84,59 @@ def test_a_teacher_that_is_a_translator_translates_first(student, session, tiny_
         assert np.array_equal(read_image(made / given.relative_to(tiny_run / "seed-0/translated")), read_image(given))
     batch = translated_batches(workspace, 0)(0)
     assert batch.source.shape == batch.translated.shape == (1, 3, 32, 32)
+
+
+LAYOUTS = (
+    "translator.method=pix2pixhd",
+    "translator.generator=local",
+    "translator.halvings=2",
+    "translator.blocks=1",
+    "translator.enhancer_blocks=1",
+    "translator.global_steps=1",
+    "translator.enhancer_steps=1",
+    "translator.perceptual_weights=package",
+)
+
+
+def trained(*overrides):
+    def teacher(make_workspace, session, folder):
+        return train_translator(make_workspace(*overrides, run=folder), 0, session)
+
+    return teacher
+
+
+def published_unet(make_workspace, session, folder):
+    folder.mkdir()
+    torch.save(drawn(published.unet_light()), folder / "gta2cs.pth")
+    return import_published(folder / "gta2cs.pth", folder / "run").run
+
+
+CUT = ("translator.method=cut", "translator.generator=resnet6", "translator.steps=1", "translator.antialias=false")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "teacher", [trained(*CUT), trained(*LAYOUTS), published_unet], ids=["cut", "layouts", "published"]
+)
+def test_whatever_the_teacher_takes_the_student_takes_frames(student, make_workspace, session, cpu, tmp_path, teacher):
+    run = teacher(make_workspace, session, tmp_path / "teacher")
+    workspace = student(ALONE, teacher=run)
+    learnt = train_translator(workspace, 0, session)
+    assert len(list(workspace.teachers_frames(0).rglob("rgb/*.png"))) == 5
+    method, _ = load_translator(learnt, cpu)
+    assert method.takes == "image"
+    assert method.translate(torch.rand(1, 3, 21, 30)).shape == (1, 3, 21, 30)
+
+
+def test_a_teacher_of_two_ways_goes_the_one_that_is_named(student, session, cpu, tiny_run):
+    """The frames are those that its other generator makes, to the level."""
+    workspace = student(ALONE, "translator.teacher_direction=target_to_source", teacher=tiny_run / "seed-0/translator")
+    teach(workspace, 0, session)
+    method, _ = load_translator(tiny_run / "seed-0/translator", cpu)
+    frame = workspace.source[0].frames[0]
+    (made,) = workspace.teachers_frames(0).rglob(f"rgb/{frame.image.name}")
+    expected = to_image(method.translate(to_batch([read_image(frame.image)]), "target_to_source")[0])
+    assert np.abs(read_image(made).astype(int) - expected).max() <= 1
 
 
 def test_several_processes_need_its_frames_beforehand(student, cpu, tiny_run):
