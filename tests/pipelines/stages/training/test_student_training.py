@@ -111,12 +111,15 @@ def published_unet(make_workspace, session, folder):
     return import_published(folder / "gta2cs.pth", folder / "run").run
 
 
-CUT = ("translator.method=cut", "translator.generator=resnet6", "translator.steps=1", "translator.antialias=false")
+CUT = (
+    "translator={method = 'cut', generator = 'resnet6', generator_channels = 4, discriminator_channels = 4, "
+    "height = 32, crop = 32, steps = 1, patches = 16}"
+)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "teacher", [trained(*CUT), trained(*LAYOUTS), published_unet], ids=["cut", "layouts", "published"]
+    "teacher", [trained(CUT), trained(*LAYOUTS), published_unet], ids=["cut", "layouts", "published"]
 )
 def test_whatever_the_teacher_takes_the_student_takes_frames(student, make_workspace, session, cpu, tmp_path, teacher):
     run = teacher(make_workspace, session, tmp_path / "teacher")
