@@ -200,7 +200,7 @@ def put_through(
     with (
         StopRequest().listening() as stop,
         Progress(what, None, "frame") as progress,
-        open_sink(pipes.output, pipes.pixels, pipes.rate) as sink,
+        open_sink(pipes.output, pipes.pixels, pipes.rate, lambda: bool(stop)) as sink,
     ):
         progress.say(f"{what}: {how}, {describe_machine(machine)} ({capabilities()})")
 

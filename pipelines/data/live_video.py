@@ -9,6 +9,7 @@ written as    H.264 by libx264, crf 16, preset veryfast; in .webm VP9, crf 20, f
 """
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -26,7 +27,7 @@ from pipelines.data.files import storage_errors
 from pipelines.data.headers import MAX_PIXELS
 from pipelines.data.images import image_error
 from pipelines.data.video import CONTAINERS, CONVERSION, load_av, settle
-from pipelines.errors import StorageError, UserError
+from pipelines.errors import Interrupted, StorageError, UserError
 
 Order = Literal["rgb24", "bgr24"]
 Lost = Callable[[str], None]
@@ -35,6 +36,8 @@ Lost = Callable[[str], None]
 STANDARD = "-"
 """Name of standard input and output."""
 USUAL_RATE = 25.0
+SECONDS_TO_READERS = 0.05
+"""How often a named pipe is tried that nobody reads yet."""
 TICKS = 1000
 """Of a second, in videos that are written: Matroska counts no finer, and would give two frames one time."""
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -201,16 +204,23 @@ def is_video_name(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def open_sink(name: str, order: Order = "rgb24", rate: float | None = None) -> Iterator[Sink]:
+def open_sink(
+    name: str,
+    order: Order = "rgb24",
+    rate: float | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Iterator[Sink]:
     """Where pictures go, until the end of the block.
 
     Args:
         name: "-" for standard output, a pipe or file that gets raw pictures, or a video's name.
         order: Of the colours of raw pictures.
         rate: Frames a second that a video names; its times are the pictures' own.
+        stop_requested: Asked while nobody has opened a named pipe for reading.
 
     Raises:
         UserError: There is a file of this name, or it cannot be written.
+        Interrupted: A stop was requested before anybody read the pipe.
         StorageError: The disk refuses.
     """
     if name != STANDARD and _is_file(Path(name)):
@@ -220,8 +230,23 @@ def open_sink(name: str, order: Order = "rgb24", rate: float | None = None) -> I
         with video.written():
             yield video
         return
-    with _opened_raw(name, "wb") as stream:
+    with _opened_pipe(name, stop_requested) if Path(name).is_fifo() else _opened_raw(name, "wb") as stream:
         yield RawSink(stream, order, name)
+
+
+def _opened_pipe(name: str, stop_requested: Callable[[], bool]) -> io.FileIO:
+    """A named pipe, once somebody reads it. Plainly opened it would wait for that, whatever signals come."""
+    while not stop_requested():
+        try:
+            stream = io.FileIO(os.open(name, os.O_WRONLY | os.O_NONBLOCK), "wb")
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # all but "nobody reads"
+                raise UserError(f"{name} cannot be written: {error.strerror}. Check the path") from error
+            time.sleep(SECONDS_TO_READERS)
+        else:
+            os.set_blocking(stream.fileno(), True)
+            return stream
+    raise Interrupted(f"nobody has opened the pipe --output {name} for reading")
 
 
 def _is_file(path: Path) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.data import live_video
 from pipelines.data.live_video import open_sink, read_opened, read_raw
-from pipelines.errors import ImageError, StorageError, UserError
+from pipelines.errors import ImageError, Interrupted, StorageError, UserError
 from tests.pipelines.data.films import FRAMES, av, film, frames_of, picture, seconds
 
 SIZE = (48, 32)
@@ -198,6 +198,36 @@ def test_a_full_disk_is_told_with_the_name_of_the_output():
         pytest.raises(StorageError, match=r"^--output /dev/full cannot be written: No space left on device"),
     ):
         sink.write(np.zeros((2, 2, 3), np.uint8), 0.0)
+
+
+def test_a_pipe_that_nobody_reads_is_waited_for_until_a_stop(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    asked = iter([False, False, True])
+    with (
+        pytest.raises(Interrupted, match=r"^nobody has opened the pipe --output .*pipe for reading$"),
+        open_sink(str(tmp_path / "pipe"), stop_requested=lambda: next(asked)),
+    ):
+        raise AssertionError("it was opened")
+    assert next(asked, None) is None
+
+
+def test_a_pipe_that_is_read_late_gets_everything(tmp_path):
+    """More than a pipe holds: whoever writes waits for the reader, as with any pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    large, read = np.arange(3 * 400 * 400, dtype=np.uint32).astype(np.uint8).reshape(400, 400, 3), []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    asked = []
+
+    def stop_requested():
+        if len(asked) == 1:
+            reader.start()
+        asked.append(None)
+        return False
+
+    with open_sink(str(tmp_path / "pipe"), stop_requested=stop_requested) as sink:
+        sink.write(large, 0.0)
+    reader.join()
+    assert read == [large.tobytes()] and len(asked) >= 2
 
 
 def test_nobody_reads_the_pipe(tmp_path):
