@@ -86,6 +86,10 @@ class CallTimes:
     """Median of the process' CPU time over the number of PyTorch's threads: on a CPU that others use too, about the
     time that a free one would take."""
 
+    def undisturbed_ms(self, device: torch.device) -> float:
+        """What a call takes where nothing else runs: on a CPU its CPU time, elsewhere the median by the clock."""
+        return self.cpu_ms if device.type == "cpu" else self.p50_ms
+
 
 def time_calls(call: Callable[[], object], device: torch.device, warmup: int = 5, repeats: int = 30) -> CallTimes:
     """Time calls, each from start to finish: queued work is waited for before either clock reading.

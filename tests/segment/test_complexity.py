@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from segment.complexity import count_flops, count_parameters, measure_latency, time_calls
+from segment.complexity import CallTimes, count_flops, count_parameters, measure_latency, time_calls
 
 
 def small_network():
@@ -53,3 +53,9 @@ def test_calls_that_warm_up_do_not_count():
     taken = time_calls(lambda: done.append(sum(range(100_000))), torch.device("cpu"), warmup=2, repeats=3)
     assert len(done) == 5
     assert 0 < taken.p50_ms <= taken.p90_ms and taken.cpu_ms > 0
+
+
+def test_on_a_cpu_that_is_shared_cpu_time_counts():
+    taken = CallTimes(p50_ms=40.0, p90_ms=90.0, cpu_ms=10.0)
+    assert taken.undisturbed_ms(torch.device("cpu")) == 10.0
+    assert taken.undisturbed_ms(torch.device("cuda")) == 40.0
