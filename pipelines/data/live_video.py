@@ -85,7 +85,8 @@ def read_raw(
             count = _read_fully(stream, memoryview(pixels).cast("B"))
             if count < pixels.size:
                 if count:
-                    lost(f"frame {number + 1} is cut off: {count} of its {pixels.size} bytes came")
+                    hint = "" if number else "; --size may be wrong"
+                    lost(f"frame {number + 1} is cut off: {count} of its {pixels.size} bytes came{hint}")
                 return
             yield LiveFrame(pixels if order == "rgb24" else np.ascontiguousarray(pixels[..., ::-1]), number / rate)
             number += 1
@@ -210,7 +211,7 @@ def open_sink(
     rate: float | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Iterator[Sink]:
-    """Where pictures go, until the end of the block.
+    """Where pictures go, until the end of the block; of no pictures no file is left.
 
     Args:
         name: "-" for standard output, a pipe or file that gets raw pictures, or a video's name.
@@ -230,8 +231,14 @@ def open_sink(
         with video.written():
             yield video
         return
-    with _opened_pipe(name, stop_requested) if Path(name).is_fifo() else _opened_raw(name, "wb") as stream:
-        yield RawSink(stream, order, name)
+    path = Path(name)
+    ours = name != STANDARD and not path.exists()
+    with _opened_pipe(name, stop_requested) if path.is_fifo() else _opened_raw(name, "wb") as stream:
+        try:
+            yield RawSink(stream, order, name)
+        finally:
+            if ours and stream.tell() == 0:
+                path.unlink()  # or the next try would find a file of this name
 
 
 def _opened_pipe(name: str, stop_requested: Callable[[], bool]) -> io.FileIO:

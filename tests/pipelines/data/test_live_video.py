@@ -61,6 +61,13 @@ def test_a_pipe_that_gives_less_than_was_asked_for(tmp_path):
     assert lost == ["frame 3 is cut off: 4603 of its 4608 bytes came"]  # 48 * 32 * 3 = 4608
 
 
+def test_where_not_even_the_first_frame_is_whole_the_size_may_be_wrong(tmp_path):
+    (tmp_path / "in").write_bytes(bytes(4607))
+    lost = []
+    assert not list(read_raw(str(tmp_path / "in"), SIZE, lost.append))
+    assert lost == ["frame 1 is cut off: 4607 of its 4608 bytes came; --size may be wrong"]
+
+
 def test_sizes_and_names_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="--size 100000 100000 is no size that we read"):
         next(read_raw("-", (100_000, 100_000), refuse))
@@ -198,6 +205,16 @@ def test_a_full_disk_is_told_with_the_name_of_the_output():
         pytest.raises(StorageError, match=r"^--output /dev/full cannot be written: No space left on device"),
     ):
         sink.write(np.zeros((2, 2, 3), np.uint8), 0.0)
+
+
+def test_no_pictures_leave_no_raw_file(tmp_path):
+    with open_sink(str(tmp_path / "new.raw")):
+        assert (tmp_path / "new.raw").exists()
+    assert not (tmp_path / "new.raw").exists()
+    with pytest.raises(KeyError), open_sink(str(tmp_path / "failed.raw")) as sink:
+        sink.write(np.zeros((2, 2, 3), np.uint8), 0.0)
+        raise KeyError
+    assert (tmp_path / "failed.raw").read_bytes() == bytes(12)
 
 
 def test_a_pipe_that_nobody_reads_is_waited_for_until_a_stop(tmp_path):
