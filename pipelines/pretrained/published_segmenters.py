@@ -64,6 +64,9 @@ CODES = {
     "fpn_efficientnet_lite0": OURS_ON_LITE,
     "fpn_efficientnet_lite1": OURS_ON_LITE,
     "fpn_efficientnet_lite2": OURS_ON_LITE,
+    "ppliteseg_efficientnet_lite0": OURS_ON_LITE,
+    "ppliteseg_efficientnet_lite1": OURS_ON_LITE,
+    "ppliteseg_efficientnet_lite2": OURS_ON_LITE,
     "hierarchical_deeplabv3plus_wrn38": Code("its authors'", remark="scales 0.5 and 1 (the authors add 2)"),
 }
 """By network; those that are not here have one known code, their authors'."""

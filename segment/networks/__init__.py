@@ -14,7 +14,7 @@ from segment.networks.deeplabv3plus import deeplabv3plus_wrn38
 from segment.networks.fpn import fpn
 from segment.networks.multiscale_attention import hierarchical_deeplabv3plus_wrn38
 from segment.networks.pidnet import pidnet_l, pidnet_m, pidnet_s
-from segment.networks.ppliteseg import ppliteseg_b, ppliteseg_t
+from segment.networks.ppliteseg import ppliteseg, ppliteseg_b, ppliteseg_t
 from segment.networks.segmenter import Segmenter
 from segment.networks.stdc import stdc1, stdc2
 from segment.networks.torchvision_networks import deeplabv3_resnet101, lraspp
@@ -45,8 +45,14 @@ NETWORKS: dict[str, Callable[..., Segmenter]] = {
     "fpn_resnet18": partial(fpn, "resnet18"),
     "fpn_resnet50": partial(fpn, "resnet50"),
     "fpn_resnet101": partial(fpn, "resnet101"),
+    "fpn_mobilenet_v3_large": partial(fpn, "mobilenet_v3_large"),
     "fpn_stdc1": partial(fpn, "stdc1"),
     "fpn_stdc2": partial(fpn, "stdc2"),
+    "ppliteseg_efficientnet_lite0": partial(ppliteseg, "efficientnet_lite0"),
+    "ppliteseg_efficientnet_lite1": partial(ppliteseg, "efficientnet_lite1"),
+    "ppliteseg_efficientnet_lite2": partial(ppliteseg, "efficientnet_lite2"),
+    "ppliteseg_resnet18": partial(ppliteseg, "resnet18"),
+    "ppliteseg_mobilenet_v3_large": partial(ppliteseg, "mobilenet_v3_large"),
     "deeplabv3plus_wrn38": deeplabv3plus_wrn38,
     "hierarchical_deeplabv3plus_wrn38": hierarchical_deeplabv3plus_wrn38,
 }

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segment.networks.encoder import STRIDES, Encoder, Maps
+from segment.networks.encoder import STRIDES, Encoder, Maps, maps_behind
 
 Variant = Literal[0, 1, 2]
 MULTIPLIERS: dict[Variant, tuple[float, float]] = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}
@@ -132,12 +132,7 @@ class EfficientNetLite(Encoder):
 
     def forward(self, normalised: Tensor) -> Maps:
         x = F.relu6(self._bn0(same_convolution(self._conv_stem, normalised)))
-        maps = []
-        for number, block in enumerate(self._blocks):
-            x = block(x)
-            if number in self.last_blocks:
-                maps.append(x)
-        return tuple(maps)
+        return maps_behind(self._blocks, self.last_blocks, x)
 
 
 class EfficientNetLiteClassifier(EfficientNetLite):

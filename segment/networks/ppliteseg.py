@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segment.networks.encoder import Encoder, Maps
+from segment.networks.encoders import ENCODERS
 from segment.networks.segmenter import Segmenter, SegmenterOutput, refuse_single_image
 
 # ------------------------------------------------------------------------------------------------------------- blocks
@@ -47,25 +49,31 @@ class DenseConcatenation(nn.Module):
         return torch.cat([self.pool(first), second, third, self.block4(third)], dim=1)
 
 
-class Encoder(nn.Module):
+class DenseEncoder(Encoder):
     """Two convolutions and three stages, to 1/32."""
 
+    deepest = "stage5"
+
     def __init__(self, planes: int, blocks: tuple[int, int, int]) -> None:
+        """Build with random weights; `planes` is the width at 1/4, `blocks` says how many each of three stages has."""
         super().__init__()
         self.stage1 = conv_block(3, planes // 2, stride=2)
         self.stage2 = conv_block(planes // 2, planes, stride=2)
         self.stage3 = self._stage(planes, 4 * planes, blocks[0])
         self.stage4 = self._stage(4 * planes, 8 * planes, blocks[1])
         self.stage5 = self._stage(8 * planes, 16 * planes, blocks[2])
+        self.channels = (planes // 2, planes, 4 * planes, 8 * planes, 16 * planes)
 
     def _stage(self, inputs: int, outputs: int, blocks: int) -> nn.Sequential:
         others = (DenseConcatenation(outputs, outputs) for _ in range(blocks - 1))
         return nn.Sequential(DenseConcatenation(inputs, outputs, stride=2), *others)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        high = self.stage3(self.stage2(self.stage1(image)))  # (B, 4 planes, H/8, W/8)
+    def forward(self, normalised: Tensor) -> Maps:
+        half = self.stage1(normalised)
+        quarter = self.stage2(half)
+        high = self.stage3(quarter)  # (B, 4 planes, H/8, W/8)
         middle = self.stage4(high)  # (B, 8 planes, H/16, W/16)
-        return high, middle, self.stage5(middle)  # (B, 16 planes, H/32, W/32)
+        return half, quarter, high, middle, self.stage5(middle)  # (B, 16 planes, H/32, W/32)
 
 
 class SimplePyramidPooling(nn.Module):
@@ -113,12 +121,12 @@ class AttentionFusion(nn.Module):
 class FlexibleDecoder(nn.Module):
     """From 1/32 to logits at 1/8, whose widths do not depend on those of the encoder (sec. 3.1)."""
 
-    def __init__(self, planes: int, widths: tuple[int, int, int], num_classes: int) -> None:
+    def __init__(self, high: int, middle: int, widths: tuple[int, int, int], num_classes: int) -> None:
         super().__init__()
         self.stage6 = conv_block(widths[0], widths[0])
-        self.fusion1 = AttentionFusion(8 * planes, widths[0])
+        self.fusion1 = AttentionFusion(middle, widths[0])
         self.stage7 = conv_block(widths[0], widths[1])
-        self.fusion2 = AttentionFusion(4 * planes, widths[1])
+        self.fusion2 = AttentionFusion(high, widths[1])
         self.stage8 = conv_block(widths[1], widths[2])
         self.seg_head = nn.Sequential(conv(widths[2], num_classes), nn.BatchNorm2d(num_classes))
 
@@ -132,7 +140,10 @@ class FlexibleDecoder(nn.Module):
 
 
 class PPLiteSeg(Segmenter):
-    """STDC's encoder, simple pyramid pooling, and a decoder that attends to one map or the other. No auxiliary heads.
+    """An encoder, simple pyramid pooling, and a decoder that attends to one map or the other. No auxiliary heads.
+
+    The paper's encoder is STDC's; its decoder is flexible, so that any may stand there. The image is normalised as the
+    encoder's published weights expect it, be they loaded or not.
 
     As in zh320's code, and other than in the paper: the decoder is thinnest where it is deepest, not widest; fusion and
     its attention are single 1x1 convolutions; the classifier is one normalised 3x3 convolution; a block that halves the
@@ -144,25 +155,23 @@ class PPLiteSeg(Segmenter):
 
     stride = 32
     align_corners = True
-    encoder = "backbone.stage5"
     classifier = "decoder.seg_head"
     encoder_keys = ("backbone.",)
 
-    def __init__(
-        self, num_classes: int, planes: int, blocks: tuple[int, int, int], widths: tuple[int, int, int]
-    ) -> None:
+    def __init__(self, num_classes: int, backbone: Encoder, widths: tuple[int, int, int]) -> None:
         """Build with random weights.
 
         Args:
             num_classes: K, channels of the logits.
-            planes: Width of the encoder at 1/4, from which its other widths follow; divides by 2.
-            blocks: Of each of the encoder's three stages.
+            backbone: The encoder.
             widths: Of the decoder at 1/32 and 1/16, at 1/8, and before the classifier.
         """
         super().__init__()
-        self.backbone = Encoder(planes, blocks)
-        self.sppm = SimplePyramidPooling(16 * planes, widths[0])
-        self.decoder = FlexibleDecoder(planes, widths, num_classes)
+        self.backbone, self.encoder = backbone, f"backbone.{backbone.deepest}"
+        *_, high, middle, deep = backbone.channels
+        self.sppm = SimplePyramidPooling(deep, widths[0])
+        self.decoder = FlexibleDecoder(high, middle, widths, num_classes)
+        self.normalise_by(backbone.mean, backbone.std)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -170,7 +179,7 @@ class PPLiteSeg(Segmenter):
     def coarse_logits(self, normalised: Tensor) -> SegmenterOutput:
         """Logits (B, K, H/8, W/8)."""
         refuse_single_image(self, normalised, pooled_norm=self.sppm.pool1[1][1])
-        high, middle, deep = self.backbone(normalised)
+        *_, high, middle, deep = self.backbone(normalised)
         return SegmenterOutput(self.decoder(high, middle, self.sppm(deep)))
 
 
@@ -179,7 +188,7 @@ def ppliteseg_t(num_classes: int = 19, auxiliary: bool = True) -> PPLiteSeg:
 
     There is no auxiliary head, whatever `auxiliary` says.
     """
-    return PPLiteSeg(num_classes, planes=64, blocks=(2, 2, 2), widths=(32, 64, 128))
+    return PPLiteSeg(num_classes, DenseEncoder(64, (2, 2, 2)), widths=(32, 64, 128))
 
 
 def ppliteseg_b(num_classes: int = 19, auxiliary: bool = True) -> PPLiteSeg:
@@ -187,4 +196,12 @@ def ppliteseg_b(num_classes: int = 19, auxiliary: bool = True) -> PPLiteSeg:
 
     There is no auxiliary head, whatever `auxiliary` says.
     """
-    return PPLiteSeg(num_classes, planes=64, blocks=(4, 5, 3), widths=(64, 96, 128))
+    return PPLiteSeg(num_classes, DenseEncoder(64, (4, 5, 3)), widths=(64, 96, 128))
+
+
+def ppliteseg(encoder: str, num_classes: int = 19, auxiliary: bool = True) -> PPLiteSeg:
+    """PP-LiteSeg-T's decoder on another encoder, by its name in ENCODERS. No published network.
+
+    There is no auxiliary head, whatever `auxiliary` says.
+    """
+    return PPLiteSeg(num_classes, ENCODERS[encoder](), widths=(32, 64, 128))

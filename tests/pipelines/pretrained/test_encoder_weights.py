@@ -135,6 +135,8 @@ def test_torchvisions_cache_is_used_if_the_file_is_there(cache):
         ("deeplabv2_resnet101", "resnet101", "resnet101-63fe2227.pth"),
         ("deeplabv3_resnet101", "resnet101", "resnet101-63fe2227.pth"),
         ("lraspp", "mobilenet_v3_large", "mobilenet_v3_large-8738ca79.pth"),
+        ("fpn_mobilenet_v3_large", "mobilenet_v3_large", "mobilenet_v3_large-8738ca79.pth"),
+        ("ppliteseg_resnet18", "resnet18", "resnet18-f37072fd.pth"),
         ("fpn_resnet18", "resnet18", "resnet18-f37072fd.pth"),
         ("fpn_resnet50", "resnet50", "resnet50-0676ba61.pth"),
         ("fpn_resnet101", "resnet101", "resnet101-63fe2227.pth"),
@@ -178,10 +180,11 @@ def test_a_network_that_torchvision_has_nothing_for_is_told_so(cache):
         load_encoder(network, "torchvision")
 
 
+@pytest.mark.parametrize("decoder", ["fpn", "ppliteseg"])
 @pytest.mark.parametrize("variant", [0, 1, 2])
-def test_each_variant_is_found_among_the_packages(variant):
+def test_each_variant_is_found_among_the_packages(variant, decoder):
     with torch.device("meta"):
-        assert packaged_encoder(NETWORKS[f"fpn_efficientnet_lite{variant}"]()) == f"efficientnet_lite{variant}"
+        assert packaged_encoder(NETWORKS[f"{decoder}_efficientnet_lite{variant}"]()) == f"efficientnet_lite{variant}"
 
 
 def test_a_packages_weights_fill_the_encoder_and_the_line_says_what_they_were_made_for():

@@ -6,7 +6,7 @@ from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
 
 from segment.networks.encoder import STRIDES
-from segment.networks.encoders import ENCODERS, STDC, ResNet
+from segment.networks.encoders import ENCODERS, STDC, MobileNetV3, ResNet
 from segment.networks.stdc import STDCNet
 
 
@@ -37,6 +37,14 @@ def test_a_resnet_has_torchvisions_keys_but_for_the_classifier(build):
         theirs = getattr(models, build)(weights=None).state_dict()
         ours = ENCODERS[build]().state_dict()
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items() if not k.startswith("fc.")}
+
+
+def test_mobilenet_answers_as_torchvisions():
+    torch.manual_seed(0)
+    whole, image = models.mobilenet_v3_large(weights=None).eval(), torch.rand(1, 3, 40, 56)
+    torch.testing.assert_close(MobileNetV3(whole)(image)[-1], whole.features(image))
+    torch.testing.assert_close(MobileNetV3(whole)(image)[2], whole.features[:7](image))
+    assert {k for k in whole.state_dict() if not k.startswith("classifier.")} == MobileNetV3(whole).state_dict().keys()
 
 
 def test_stdc_answers_as_within_its_own_network():

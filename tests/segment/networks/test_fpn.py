@@ -43,6 +43,7 @@ class TestFPNOnSTDC(NetworkTester):
         ("resnet18", 11_497_171, 41.134),
         ("resnet50", 24_252_627, 90.912),
         ("resnet101", 43_244_755, 168.490),
+        ("mobilenet_v3_large", 3_352_515, 7.277),
         ("stdc2", 9_804_595, 32.501),
     ],
 )

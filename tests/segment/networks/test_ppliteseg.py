@@ -5,7 +5,17 @@ import math
 import pytest
 import torch
 
-from segment.networks.ppliteseg import AttentionFusion, DenseConcatenation, PPLiteSeg, SimplePyramidPooling
+from segment.complexity import count_flops, count_parameters
+from segment.networks import NETWORKS
+from segment.networks.efficientnet_lite import EfficientNetLite
+from segment.networks.encoder import STRIDES
+from segment.networks.ppliteseg import (
+    AttentionFusion,
+    DenseConcatenation,
+    DenseEncoder,
+    PPLiteSeg,
+    SimplePyramidPooling,
+)
 from tests.segment.networks.tester import NUM_CLASSES, NetworkTester
 
 
@@ -30,7 +40,7 @@ class TestPPLiteSegT(PPLiteSegTester):
     gigaflops = (17.769, 71.042)
 
     def narrow(self, auxiliary=True):
-        return PPLiteSeg(NUM_CLASSES, planes=4, blocks=(2, 2, 2), widths=(4, 6, 8))
+        return PPLiteSeg(NUM_CLASSES, DenseEncoder(4, (2, 2, 2)), widths=(4, 6, 8))
 
     @pytest.mark.parametrize(
         ("key", "shape"),
@@ -62,7 +72,43 @@ class TestPPLiteSegB(PPLiteSegTester):
     gigaflops = (32.016, 128.030)
 
     def narrow(self, auxiliary=True):
-        return PPLiteSeg(NUM_CLASSES, planes=4, blocks=(4, 5, 3), widths=(6, 8, 10))
+        return PPLiteSeg(NUM_CLASSES, DenseEncoder(4, (4, 5, 3)), widths=(6, 8, 10))
+
+
+class TestPPLiteSegOnEfficientNetLite(PPLiteSegTester):
+    """Sizes: our own count; no published network is this one."""
+
+    name = "ppliteseg_efficientnet_lite0"
+    parameters = (3_189_070, 3_189_070)
+    state_dict_keys = (335, 335)
+    gigaflops = (9.336, 37.342)
+    mean, white = (127 / 255,) * 3, (1.0, 1.0, 1.0)
+
+    def narrow(self, auxiliary=True):
+        return PPLiteSeg(NUM_CLASSES, EfficientNetLite(0, width=0.25), widths=(4, 6, 8))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "parameters", "gigaflops"),
+    [
+        ("efficientnet_lite1", 3_953_742, 11.787),
+        ("efficientnet_lite2", 4_607_422, 13.305),
+        ("resnet18", 11_550_894, 39.760),
+        ("mobilenet_v3_large", 3_863_614, 6.234),
+    ],
+)
+def test_the_size_on_the_other_encoders(encoder, parameters, gigaflops):
+    with torch.device("meta"):
+        network = NETWORKS[f"ppliteseg_{encoder}"]()
+    assert count_parameters(network) == parameters
+    assert count_flops(network, (512, 1024)) / 1e9 == pytest.approx(gigaflops, abs=5e-4)
+
+
+def test_its_own_encoder_is_one_as_all_others_are():
+    encoder = DenseEncoder(4, (2, 2, 2)).eval()
+    maps = encoder(torch.rand(1, 3, 64, 96))
+    expected = [(1, c, 64 // s, 96 // s) for c, s in zip(encoder.channels, STRIDES, strict=True)]
+    assert [tuple(x.shape) for x in maps] == expected
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------
