@@ -71,7 +71,10 @@ def run_command_line() -> None:
     except click.UsageError as error:
         help_of = error.ctx.command_path if error.ctx else "sim2real"
         fail(f"{error.format_message().rstrip('.')}; see {help_of} --help", error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as stopped:
+        if isinstance(stopped.__cause__, EOFError):
+            # click takes the end of any file for that of an answer to a question. No command asks one.
+            raise stopped.__cause__ from None
         fail("interrupted; the last checkpoint is kept and the same command carries on", 130)
     except OSError as error:
         if error.errno not in DISK_ERRORS:

@@ -293,7 +293,9 @@ def test_what_the_machine_cannot_do_is_foreseeable(here, monkeypatch, error, cod
     assert found == code and expected in stderr and stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), FileNotFoundError(errno.ENOENT, "x"), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes differ"), FileNotFoundError(errno.ENOENT, "x"), KeyError("x"), EOFError("too short")]
+)
 def test_our_own_bugs_keep_their_traceback(here, monkeypatch, error):
     def fails(*_):
         raise error

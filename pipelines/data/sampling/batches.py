@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import connection
 from typing import Any
 
 import cv2
@@ -292,6 +293,10 @@ def _tensors(batch: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(getattr(batch, field.name))
 
 
+LAST_MOMENTS = 2.0
+"""Seconds in which a worker that closed its files is gone."""
+
+
 def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int) -> Generator[Any, None, None]:
     """Batches of steps first..last-1, in order, made by `workers` processes (0: in this one).
 
@@ -325,6 +330,11 @@ def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int
         if not str(error).startswith("Too many open files"):
             raise
         raise _no_workers("Too many open files", StorageError) from error
+    except (EOFError, OSError) as error:
+        # A process closes its files before anyone is told of its end. torch, which found it alive, lets this pass.
+        if not workers or not connection.wait([worker.sentinel for worker in batches._workers], LAST_MOMENTS):
+            raise
+        raise RuntimeError("DataLoader worker was lost while it handed a batch over") from error
     finally:
         if workers:
             # It would do so when it is dropped: never, where the traceback of an error that nobody foresaw holds it.

@@ -161,6 +161,35 @@ def test_a_worker_that_a_signal_ends_is_told_in_a_line(name, said):
     assert str(told.value).startswith(said) and "kept in runs/x, and the same command carries on" in str(told.value)
 
 
+def test_a_worker_lost_while_it_hands_a_batch_over_is_told_in_a_line(monkeypatch):
+    """A process that ends closes its files first: who reads them hears of that before a signal tells of its end."""
+
+    def ends_within(iterator, timeout=0):
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        raise EOFError
+
+    batches = stream(lambda step: step, 0, 4, 1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    try:
+        next(batches)
+        monkeypatch.setattr(torch.utils.data.dataloader._MultiProcessingDataLoaderIter, "_try_get_data", ends_within)
+        with pytest.raises(UserError, match="that makes batches was killed"), lost_workers_named("learning", "runs/x"):
+            next(batches)
+    finally:
+        batches.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_ends_too_soon_is_no_lost_worker(workers):
+    def reads(step):
+        raise EOFError("the file ends here")
+
+    with pytest.raises(EOFError, match="the file ends here"):
+        next(stream(reads, 0, 1, workers))
+
+
 @pytest.mark.parametrize(("number", "kind"), [(errno.ENOMEM, StorageError), (errno.EAGAIN, UserError)])
 def test_where_the_second_worker_cannot_be_started_the_first_is_ended(monkeypatch, capfd, number, kind):
     """It ignores SIGTERM, and the process would wait for it as long as it lives."""
