@@ -37,10 +37,10 @@ SLOWER = 1.03
 
 
 def variants(bf16: bool) -> dict[str, dict[str, Callable[[], object]]]:
-    """What is timed: family -> name -> a call. "plain" comes first; `bf16` adds bf16 where it has no instructions."""
+    """What is timed: family -> name -> a call. "plain" comes first; `bf16` adds bf16 where it does not pay."""
     torch.manual_seed(0)
     machine = choose_machine("cpu")
-    fast = machine.computes_bf16
+    fast = machine.bf16_pays
     generator = GENERATORS["resnet9"](base_channels=64).eval().requires_grad_(False)
     image = torch.rand(1, 3, 128, 256) * 2 - 1
     ways = {
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bf16", action="store_true", help="also where there are no instructions for it")
+    parser.add_argument("--bf16", action="store_true", help="also where it does not pay")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

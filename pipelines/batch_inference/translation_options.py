@@ -29,7 +29,7 @@ class TranslationOptions:
         quality: Of JPEG.
         part: Do only this part of the frames.
         tile: Side of the tiles in pixels; None: a frame goes through the network whole.
-        fast: In bf16 but for the first layers, where the machine has instructions for it (`resolved_options`); see
+        fast: In bf16 but for the first layers, where that pays on this machine (`resolved_options`); see
             `accelerated`.
         runtime: What computes: torch, compile or openvino.
         style_seed: Draws the looks of things, for a translator of label maps that has learnt several.

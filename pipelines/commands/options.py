@@ -77,7 +77,7 @@ experiment_options = options(
 machine_options = options(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …"),
     click.option("--precision", type=click.Choice(("auto", "fp32", "bf16")), default="auto", show_default=True,
-                 help="auto is bf16 on a GPU, fp32 on a CPU; for training bf16 where the CPU has instructions for it."),
+                 help="auto is bf16 on a GPU, fp32 on a CPU; for training bf16 on a CPU where it is faster."),
     click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads.  [default: all]"),
     click.option("--deterministic", is_flag=True,
                  help="On a GPU: the same bits in every run, or an error. On a CPU they are the same anyway."),

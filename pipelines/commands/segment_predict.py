@@ -52,7 +52,7 @@ inference_options = gathered(
     click.option("--runtime", type=click.Choice(("torch", "compile", "onnxruntime", "openvino")), default=None,
                  help="What computes; two of them are extras.  [default: the fastest present]"),
     click.option("--fast", is_flag=True,
-                 help="In bf16 where the processor has it, which changes pixels on borders between classes."),
+                 help="In bf16 where that is faster here, which changes pixels on borders between classes."),
 )  # fmt: skip
 
 

@@ -121,7 +121,7 @@ inference_options = gathered(
                  help="Predict at this height instead of that of the training."),
     click.option("--runtime", type=click.Choice(("torch", "compile", "onnxruntime", "openvino")), default=None,
                  help="What computes; two of them are extras.  [default: the fastest present]"),
-    click.option("--fast", is_flag=True, help="In bf16 where the processor has it."),
+    click.option("--fast", is_flag=True, help="In bf16 where that is faster here."),
 )  # fmt: skip
 
 

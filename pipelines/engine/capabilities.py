@@ -1,7 +1,8 @@
 """What the processor at hand can do, looked up once; `launch.py` decides by it what the defaults compute in.
 
-bf16 halves the time of a product where the processor has instructions for it, and takes many times as long where it has
-none: torch then computes it in a reference implementation. Most desktops and laptops have none.
+bf16 halves the time of a product on some processors that have instructions for it, gains nothing on others, and takes
+many times as long where there are none: torch then computes it in a reference implementation. Most desktops and laptops
+have none.
 """
 
 import functools
@@ -21,6 +22,8 @@ class Capabilities:
     """Instruction sets that torch may use here, in the order of KNOWN."""
 
     instructions: tuple[str, ...]
+    vendor: str = ""
+    """As Linux names who made an x86-64 processor: AuthenticAMD, GenuineIntel."""
 
     @property
     def bf16(self) -> bool:
@@ -28,9 +31,13 @@ class Capabilities:
         return any("bf16" in name for name in self.instructions)
 
     @property
-    def bf16_pays_in_training(self) -> bool:
-        """Where it was measured: `docs/results/speed.md`, a training step of CycleGAN on AVX-512."""
-        return "avx512_bf16" in self.instructions
+    def bf16_pays(self) -> bool:
+        """Whether bf16 is faster than float32, where that was measured (`docs/results/speed.md`).
+
+        AMD's AVX-512 multiplies twice as many numbers of bf16 a cycle as of float32; Intel's as many, and what is
+        converted for it costs time. Where there is a matrix unit it does eight times as many.
+        """
+        return "amx_bf16" in self.instructions or ("avx512_bf16" in self.instructions and self.vendor == "AuthenticAMD")
 
     def __str__(self) -> str:
         named = ", ".join(self.instructions) or "no instruction set that we know"
@@ -50,10 +57,14 @@ def read_capabilities(cpuinfo: str, environment: Mapping[str, str]) -> Capabilit
         cpuinfo: The text of /proc/cpuinfo.
         environment: ONEDNN_MAX_CPU_ISA (of the convolutions) and ATEN_CPU_CAPABILITY (of torch's own code) count.
     """
-    lines = (line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line)
-    flags = next((value.split() for name, value in lines if name.strip() in ("flags", "Features")), [])
+    described: dict[str, str] = {}
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        described.setdefault(name.strip(), value.strip())  # of the first processor: all are of one kind
+    flags = (described.get("flags") or described.get("Features") or "").split()
     forbidden = {name for names in (_beyond_onednn(environment), _beyond_aten(environment)) for name in names}
-    return Capabilities(tuple(name for flag, name in KNOWN.items() if flag in flags and name not in forbidden))
+    usable = tuple(name for flag, name in KNOWN.items() if flag in flags and name not in forbidden)
+    return Capabilities(usable, described.get("vendor_id", ""))
 
 
 def _beyond_onednn(environment: Mapping[str, str]) -> Collection[str]:

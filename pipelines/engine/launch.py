@@ -52,22 +52,27 @@ class Machine:
         return replace(self, precision=begun or self.learning, learning=None)
 
     @property
-    def computes_bf16(self) -> bool:
-        """Whether there are instructions for it."""
+    def bf16_pays(self) -> bool:
+        """Whether it is faster than float32: on a GPU with instructions for it, on processors that were measured."""
         if self.device.type == "cuda":
             return torch.cuda.is_bf16_supported(including_emulation=False)
-        return self.device.type == "cpu" and capabilities().bf16
+        return self.device.type == "cpu" and capabilities().bf16_pays
 
     @property
     def fast_is_bf16(self) -> bool:
-        """Whether --fast computes in bf16: with instructions for it, or where the precision was asked for by name."""
-        return self.precision == "bf16" or self.computes_bf16
+        """Whether --fast computes in bf16: where that pays, or where the precision was asked for by name."""
+        return self.precision == "bf16" or self.bf16_pays
 
     @property
     def warning(self) -> str | None:
         """One line for whoever asked for what is slow here; None for everyone else."""
-        if self.device.type != "cpu" or self.precision != "bf16" or self.computes_bf16:
+        if self.device.type != "cpu" or self.precision != "bf16" or self.bf16_pays:
             return None
+        if capabilities().bf16:
+            return (
+                f"--precision bf16 gains nothing here: this processor ({capabilities()}) multiplies no faster in it "
+                "than in fp32, which --precision auto chooses"
+            )
         return (
             f"--precision bf16 is slow here: this processor ({capabilities()}) has no instructions for it; training "
             f"took {SLOWER_IN_BF16} times as long as in fp32 where it was measured"
@@ -79,8 +84,8 @@ def choose_machine(
 ) -> Machine:
     """Resolve "auto": the GPU if there is one, of several processes each its own; bf16 on a GPU that has it.
 
-    On a CPU "auto" is fp32, which is the exact way of inference, and for training bf16 where the processor has
-    instructions for it and it was measured to pay (`Machine.for_training`).
+    On a CPU "auto" is fp32, which is the exact way of inference, and for training bf16 on a processor where it was
+    measured to pay (`Machine.for_training`).
 
     Raises:
         UserError: The device is not there.
@@ -101,9 +106,9 @@ def choose_machine(
     if precision != "auto":
         return Machine(chosen, precision, processes, deterministic=deterministic)
     if chosen.type == "cpu":
-        learning = "bf16" if capabilities().bf16_pays_in_training else "fp32"
+        learning = "bf16" if capabilities().bf16_pays else "fp32"
         return Machine(chosen, "fp32", processes, learning, deterministic)
-    precision = "bf16" if Machine(chosen, "fp32").computes_bf16 else "fp32"
+    precision = "bf16" if Machine(chosen, "fp32").bf16_pays else "fp32"
     return Machine(chosen, precision, processes, precision, deterministic)
 
 

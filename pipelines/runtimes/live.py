@@ -137,7 +137,7 @@ def open_translator(
         size: (width, height) to translate at; the result comes back to the frame's own size. None: at its own.
         height: To translate at, the width following, in the place of `size`.
         direction: "source_to_target" or "target_to_source".
-        fast: In bf16 but for the first layers, where the machine has instructions for it.
+        fast: In bf16 but for the first layers, where that pays on this machine.
         runtime: "torch", "compile" (a C++ compiler; a minute for each size of frame) or "openvino" (an extra; CPU).
         precision: "auto" (bf16 on a GPU, fp32 on a CPU), "fp32" or "bf16".
 
@@ -184,7 +184,7 @@ def open_segmenter(
         path: A run folder or one of its checkpoints; of several the mean of their probabilities counts.
         device: "auto", "cpu", "cuda", "cuda:1", …
         height: At which the network sees a frame; None: that of its training. Label maps are of the frame's own size.
-        fast: In bf16 where the machine has instructions for it.
+        fast: In bf16 where that pays on this machine.
         runtime: "torch", "compile", "onnxruntime" or "openvino"; None: the fastest that is present.
         precision: "auto" (bf16 on a GPU, fp32 on a CPU), "fp32" or "bf16".
         flip: Look at the mirror image, too, and average.

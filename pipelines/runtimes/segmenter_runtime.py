@@ -145,7 +145,7 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
 
 
 def mode_on(machine: Machine, fast: bool) -> Mode:
-    """How a network computes there: "fast" is bf16, where it was asked for and the machine has instructions for it, or
+    """How a network computes there: "fast" is bf16, where it was asked for and pays on this machine, or
     where the machine's precision names it.
     """
     asked = fast or machine.precision == "bf16"

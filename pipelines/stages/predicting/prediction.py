@@ -34,7 +34,7 @@ class PredictionOptions:
     Attributes:
         height: At which the network sees a frame; None: that of its training.
         runtime: What computes; None: the fastest that is present.
-        fast: In bf16 where the machine has instructions for it, as it is wherever its precision says so.
+        fast: In bf16 where that pays on this machine, as it is wherever its precision says so.
         labels: How label maps are written; None: the usual way, train ids for folders and none for a video.
         part: Do only this part of the frames.
         weights: How much each of several checkpoints counts; None: all alike.

@@ -101,7 +101,7 @@ def network_of(method: Translator, options: TranslationOptions, machine: Machine
 
 
 def resolved_options(machine: Machine, options: TranslationOptions, method: Translator) -> TranslationOptions:
-    """What the machine makes of --fast: without instructions for bf16 the exact way is the fastest that we have.
+    """What the machine makes of --fast: where bf16 does not pay the exact way is the fastest that we have.
 
     Measured on an AMD EPYC with AVX2, one thread, ResNet-9 of 64 channels at 256x128, CPU time: exact 0.39 s, OpenVINO
     0.63, torch's own layers 0.68; in bf16 14 s on two threads. Who names bf16 gets it all the same.

@@ -62,7 +62,7 @@ def test_another_runtime_has_a_folder_of_its_own(commands, tiny_config, copied_r
     """...and finds the same but for rounding; the exact evaluation, which reports use, is left alone."""
     exact = figures(oracle / "evaluation")
     evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, *options)
-    (folder,) = oracle.glob("evaluation_torch*")  # "-fast" where the processor has instructions for it
+    (folder,) = oracle.glob("evaluation_torch*")  # "-fast" where bf16 pays
     found = figures(folder)
     assert found["identity"]["runtime"] == "torch" and found["identity"]["mode"] in ("exact", "fast")
     assert found["pixel_accuracy"] == pytest.approx(exact["pixel_accuracy"], abs=0.1)

@@ -19,8 +19,8 @@ from segment.classes import PALETTE
 from tests.pipelines.narrow import COMMAND_LINE
 
 ROOT = Path(__file__).parents[3]
-FAST = "fast" if choose_machine("cpu").computes_bf16 else "exact"
-"""What --fast computes in on this machine: bf16 where there are instructions for it."""
+FAST = "fast" if choose_machine("cpu").bf16_pays else "exact"
+"""What --fast computes in on this machine: bf16 where that pays."""
 
 
 def photo(seed, height=32, width=64):

@@ -23,12 +23,20 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
 @pytest.fixture
 def on(monkeypatch):
     """A function that has the processor know these instructions."""
-    return lambda *names: monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(names))
+    return lambda *names, by="": monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(names, by))
 
 
-@pytest.mark.parametrize(("instructions", "training"), [(["avx2"], "fp32"), (["avx2", "avx512_bf16"], "bf16")])
-def test_precision_left_to_us_is_exact_in_inference_and_the_fastest_in_training(on, instructions, training):
-    on(*instructions)
+@pytest.mark.parametrize(
+    ("instructions", "vendor", "training"),
+    [
+        (["avx2"], "AuthenticAMD", "fp32"),
+        (["avx2", "avx512_bf16"], "AuthenticAMD", "bf16"),
+        (["avx2", "avx512_bf16"], "GenuineIntel", "fp32"),
+        (["avx2", "avx512_bf16", "amx_bf16"], "GenuineIntel", "bf16"),
+    ],
+)
+def test_precision_left_to_us_is_exact_in_inference_and_the_fastest_in_training(on, instructions, vendor, training):
+    on(*instructions, by=vendor)
     machine = choose_machine("cpu")
     assert machine.precision == "fp32" and machine.warning is None
     assert machine.for_training().precision == training
@@ -44,8 +52,14 @@ def test_precision_asked_for_by_name_is_kept_and_warned_of_where_it_is_slow(on):
         "--precision bf16 is slow here: this processor (avx2, no bf16) has no instructions for it; training took "
         f"{SLOWER_IN_BF16} times as long as in fp32 where it was measured"
     )
-    on("avx2", "avx512_bf16")
-    assert asked.computes_bf16 and asked.warning is None
+    on("avx2", "avx512_bf16", by="GenuineIntel")
+    assert not asked.bf16_pays and asked.fast_is_bf16
+    assert asked.warning == (
+        "--precision bf16 gains nothing here: this processor (avx2, avx512_bf16) multiplies no faster in it than in "
+        "fp32, which --precision auto chooses"
+    )
+    on("avx2", "avx512_bf16", by="AuthenticAMD")
+    assert asked.bf16_pays and asked.fast_is_bf16 and asked.warning is None
 
 
 @pytest.mark.parametrize(("has", "precision"), [(True, "bf16"), (False, "fp32")])

@@ -180,8 +180,8 @@ def test_on_a_gpu(network, mode):
     assert labels.is_cuda and (labels.cpu() == predict(network, image(), (96, 160))).float().mean() > 0.95
 
 
-def test_fast_is_bf16_where_there_are_instructions_for_it(monkeypatch):
+def test_fast_is_bf16_where_that_pays(monkeypatch):
     for able in (True, False):
-        monkeypatch.setattr(Machine, "computes_bf16", able)
+        monkeypatch.setattr(Machine, "bf16_pays", able)
         assert mode_on(CPU, fast=True) == ("fast" if able else "exact") and mode_on(CPU, fast=False) == "exact"
         assert mode_on(Machine(torch.device("cpu"), "bf16"), fast=False) == "fast", "asked for by name"

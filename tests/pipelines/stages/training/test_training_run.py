@@ -41,7 +41,7 @@ def test_a_precision_asked_for_by_name_stays_for_the_loop_to_refuse(run):
 
 
 def test_a_fresh_run_takes_the_machines_own(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(("avx2", "avx512_bf16")))
+    monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(("avx2", "amx_bf16")))
     fresh = RunFolder(tmp_path / "run", {"stage": "toy"}, restart=False)
     assert resuming_machine(fresh, choose_machine("cpu")).precision == "bf16"
     assert not capsys.readouterr().err

@@ -17,11 +17,14 @@ OF_IMAGES, OF_LABELS = SimpleNamespace(takes="image"), SimpleNamespace(takes="la
 
 @pytest.mark.parametrize(
     ("instructions", "precision", "fast"),
-    [(("avx2",), "fp32", False), (("avx2",), "bf16", True), (("avx2", "avx512_bf16"), "fp32", True)],
+    [
+        (("avx2",), "fp32", False),
+        (("avx2",), "bf16", True),
+        (("avx2", "avx512_bf16"), "fp32", False),
+        (("avx2", "avx512_bf16", "amx_bf16"), "fp32", True),
+    ],
 )
-def test_fast_is_never_bf16_where_there_are_no_instructions_unless_by_name(
-    monkeypatch, capsys, instructions, precision, fast
-):
+def test_fast_is_never_bf16_where_it_does_not_pay_unless_by_name(monkeypatch, capsys, instructions, precision, fast):
     monkeypatch.setattr(launch, "capabilities", lambda: Capabilities(instructions))
     machine = Machine(torch.device("cpu"), precision)
     settled = resolved_options(machine, TranslationOptions(fast=True), OF_IMAGES)
