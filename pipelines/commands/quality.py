@@ -116,7 +116,13 @@ measured_options = gathered(
 @click.command("quality")
 @translation_options
 @measured_options
-@click.option("--output", type=A_PATH, default=None, help="[default: quality.json in the translated folder]")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="A JSON file of the figures.  [default: quality.json in the experiment's translated folder; of --translated "
+    "none]",
+)
 @gathered("on", MachineOptions, machine_options)
 def translate_quality(of: Translation, measured: Measured, output: Path | None, on: MachineOptions) -> None:
     """Measure how near translated frames came to real ones.
@@ -145,10 +151,13 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
         }
     if not session.machine.processes.leads:
         return
-    path = output or inputs.folder / "quality.json"
-    write_quality(path, figures, about)
     click.echo(format_quality(figures))
-    click.echo(f"{len(frames)} translated and {len(real)} target frames; also in {path}")
+    # What --translated names is somebody's, to be looked at alone: perhaps another tool's, on a disk without writing.
+    path = output or (inputs.folder / "quality.json" if of.translated is None else None)
+    kept = "--output FILE keeps the figures" if path is None else f"also in {path}"
+    if path is not None:
+        write_quality(path, figures, about)
+    click.echo(f"{len(frames)} translated and {len(real)} target frames; {kept}")
 
 
 @click.command("audit")

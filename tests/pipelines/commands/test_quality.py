@@ -47,6 +47,15 @@ def test_quality_of_folders_needs_no_expert(folders, tmp_path, cpu):
     assert "KID-efficientnet_lite0 " in output and "label consistency" not in output and (tmp_path / "q.json").exists()
 
 
+def test_a_folder_that_was_named_is_left_as_it_is(folders, cpu):
+    """It may be another tool's, or on a disk that is read alone."""
+    folder = folders[1]
+    before = {path: path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))}
+    output = typed(translate_quality, *folders[:4], *MACHINE)
+    assert output.endswith("5 translated and 8 target frames; --output FILE keeps the figures\n")
+    assert {path: path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))} == before
+
+
 def test_without_the_package_an_expert_is_asked_for(folders, tmp_path, cpu, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     output = typed(translate_quality, *folders, *MACHINE)
