@@ -72,7 +72,8 @@ def train(
         what: Shown beside the progress.
 
     Raises:
-        Interrupted: A signal asked to stop (`StopRequest`); a checkpoint was saved.
+        Interrupted: A signal asked to stop (`StopRequest`); a checkpoint was saved, or the last one is kept where a
+            step must be passed over.
         NumericalError: What is learnt is no number, and was none after MOST_SKIPPED steps had been passed over; or the
             method says that it has collapsed. The last checkpoint is from before.
         StorageError: The disk failed; the last checkpoint is whole.
@@ -81,11 +82,11 @@ def train(
     make_deterministic(machine.deterministic)
     method.to(machine.device, memory_format=method.memory_format(machine.device)).train()
     training = _Training(method, batches, run, schedule, machine, about, what)
-    skipped = run.skipped()
+    skipped, stop = run.skipped(), StopRequest()
     while (done := training.begin()) < schedule.steps:
         try:
             with lost_workers_named(what, str(run.path)):
-                training.go_on(done, skipped)
+                training.go_on(done, skipped, stop)
             return
         except NoNumber as error:
             if len(skipped) >= MOST_SKIPPED:
@@ -99,6 +100,11 @@ def train(
                 f"{MOST_SKIPPED} such steps)",
                 file=machine.processes.stderr(),
             )
+            if machine.processes.any(bool(stop)):
+                raise Interrupted(
+                    f"{stop.signal_name or 'a signal'} at step {error.step} of {schedule.steps}: the last checkpoint "
+                    f"is kept in {run.path}; the same command carries on"
+                ) from None
 
 
 @dataclass
@@ -147,17 +153,17 @@ class _Training:
             load_into(checkpoint, self.method, self.optimizers)
         return done
 
-    def go_on(self, done: int, skipped: Collection[int]) -> None:
-        """Take the steps after `done` but those that are `skipped` (counted from 1).
+    def go_on(self, done: int, skipped: Collection[int], stop: StopRequest) -> None:
+        """Take the steps after `done` but those that are `skipped` (counted from 1), until `stop` is asked for.
 
         Raises:
-            NoNumber: A step must be passed over; else as `train`.
+            NoNumber: A step must be passed over, whether or not a stop was asked for; else as `train`.
         """
         run, schedule, processes, saved = self.run, self.schedule, self.machine.processes, done
         with _collapse_named(done):
             self.method.recall(run.logged("metrics.jsonl", done))
         with contextlib.ExitStack() as stack:
-            stop = stack.enter_context(StopRequest().listening())
+            stack.enter_context(stop.listening())
             metrics = stack.enter_context(run.open_log("metrics.jsonl", done))
             timings = stack.enter_context(run.open_log("timings.jsonl", done))
             progress = stack.enter_context(Progress(self.what, schedule.steps, "step", done, processes.stderr()))

@@ -251,6 +251,25 @@ class Overflowing(Toy):
 
 
 @pytest.mark.parametrize(
+    ("method", "stream"),
+    [(Toy, spoilt(torch.nan, 3)), (Overflowing, batches)],
+    ids=["of what the step teaches", "of what it saves"],
+)
+def test_a_signal_is_not_forgotten_over_what_is_no_number(tmp_path, method, stream):
+    """The step is known for one to be passed over, and what a run does that nobody stopped is done later."""
+
+    class StoppedToo(Stopped, method):
+        pass
+
+    run_to(tmp_path / "whole", method=method(), stream=stream)
+    with pytest.raises(Interrupted, match="SIGTERM at step 4 of 6: the last checkpoint is kept in"):
+        run_to(tmp_path / "stopped", method=StoppedToo(4), stream=stream)
+    assert list(json.loads((tmp_path / "stopped/skipped_steps.json").read_text())) == ["4"]
+    run_to(tmp_path / "stopped", method=method(), stream=stream)
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
     ("spoils", "said"), [("weight", r"^layer\.weight holds"), ("moment", r"^the optimizer's layer/0/exp_avg_sq holds")]
 )
 def test_what_is_no_number_never_reaches_a_file(tmp_path, spoils, said):
