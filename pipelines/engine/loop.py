@@ -190,8 +190,7 @@ class _Training:
                     for line in lines:
                         progress.say(f"{self.what}, step {done}: {line}")
                 if done % schedule.preview_every == 0 or done == schedule.steps:
-                    torch.manual_seed(key_number(schedule.seed, "preview", done))
-                    run.preview(done, self.method.preview(batch))
+                    self.preview(done, skipped, batch)
                 stopping = processes.any(bool(stop))
                 if done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping:
                     self.save(done, skipped, metrics, timings)
@@ -223,17 +222,33 @@ class _Training:
             raise
         return losses | self.method.observed()
 
+    def preview(self, done: int, skipped: Collection[int], batch: Any) -> None:
+        """Pictures after `done` steps. NoNumber as of `save`; of a step that is passed over there are none then."""
+        torch.manual_seed(key_number(self.schedule.seed, "preview", done))
+        images = self.method.preview(batch)
+        if done in skipped:  # its batch alone may be to blame
+            with contextlib.suppress(NumericalError):
+                self.run.preview(done, images)
+            return
+        self._written(done, skipped, lambda: self.run.preview(done, images))
+
     def save(self, done: int, skipped: Collection[int], *logs: IO[str]) -> None:
         """A checkpoint after `done` steps. NoNumber, of the last step that was learnt from, if weights hold none."""
+        self._written(done, skipped, lambda: self.run.save(done, self.method, self.optimizers, self.about, *logs))
+
+    def _written(self, done: int, skipped: Collection[int], write: Callable[[], None]) -> None:
+        """Have the leader write; where it finds what is no number, all processes hear of it."""
+        problem = ""
         try:
-            self.run.save(done, self.method, self.optimizers, self.about, *logs)
+            write()
         except NumericalError as error:
-            if self.machine.processes.world_size > 1:  # the others have not heard of it, and end with this one
-                raise
-            learnt = next((one for one in range(done, 0, -1) if one not in skipped), None)
-            if learnt is None:
-                raise
-            raise NoNumber(str(error), learnt) from None
+            problem = str(error).rstrip(".")
+        if not self.machine.processes.any(bool(problem)):
+            return
+        learnt = next((one for one in range(done, 0, -1) if one not in skipped), None)
+        if learnt is None:
+            raise NumericalError(problem or f"process 0 found what is no number at step {done}")
+        raise NoNumber(problem, learnt)
 
 
 def _next(stream: Iterator[Any], stop: StopRequest, processes: Processes) -> Any:

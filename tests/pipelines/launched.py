@@ -166,6 +166,27 @@ def is_asked_to_stop():
     in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGTERM))
 
 
+def overflows():
+    """Weights do, in step 2, though no loss or gradient shows it."""
+    import torch
+
+    from pipelines.engine.loop import PerformedUpdate
+
+    original = PerformedUpdate.step
+
+    def step(self, *optimizers):
+        original(self, *optimizers)
+        if self._step == 1:
+            next(self._method.parameters()).data.fill_(torch.inf)
+
+    PerformedUpdate.step = step
+
+
+def overflows_when_asked_to_stop():
+    overflows()
+    is_asked_to_stop()
+
+
 def loses_its_numbers():
     in_step(1, lambda losses: losses | {"main": losses["main"] * float("nan")})
 

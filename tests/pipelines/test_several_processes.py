@@ -258,6 +258,19 @@ def test_a_step_whose_loss_is_no_number_in_one_process_is_passed_over_by_both(la
     assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [3]
 
 
+def test_weights_that_are_no_numbers_are_found_by_one_process_and_passed_over_by_both(launch, training, tmp_path):
+    """And the signal that came in that step is not forgotten."""
+    commands = [training(tmp_path, *SYNCED)] * 2
+    stopped = launch(*commands, rank_0="overflows", rank_1="overflows_when_asked_to_stop")
+    assert stopped.codes == [75, 75], stopped.stderr
+    assert re.search("^stopped: .* at step 2 of 3: the last checkpoint is kept in ", stopped.stderr, re.MULTILINE)
+    run = tmp_path / "seed-0/source_only"
+    assert list(json.loads((run / "skipped_steps.json").read_text())) == ["2"]
+    ended = launch(*commands)
+    assert ended.codes == [0, 0], ended.stderr
+    assert (run / "checkpoints/step-00000003").is_dir()
+
+
 def test_losses_that_are_no_numbers_in_one_process_end_both(launch, training, tmp_path):
     ended = launch(*[training(tmp_path, *SYNCED, "segmenter.steps=6")] * 2, rank_1="has_no_numbers")
     assert ended.codes == [7, 7], ended.stderr

@@ -197,6 +197,30 @@ def test_a_step_that_teaches_no_number_is_named_and_passed_over(tmp_path, capsys
     assert weights(tmp_path / "again") == weights(run)
 
 
+def test_a_step_that_is_passed_over_may_have_no_pictures(tmp_path):
+    run_to(tmp_path, stream=spoilt(torch.nan, 2))
+    assert list(json.loads((tmp_path / "skipped_steps.json").read_text())) == ["3"]
+    assert [path.name for path in (tmp_path / "previews").iterdir()] == ["step-00000006.jpg"]
+
+
+class Spoilt(Toy):
+    """Whose weights are no numbers after a step with images of 9, though no loss or gradient is none."""
+
+    def step(self, batch, update):
+        found = super().step(batch, update)
+        if batch.image.max() == 9:
+            self.layer.weight.data.fill_(torch.nan)
+        return found
+
+
+def test_weights_that_pictures_show_to_be_no_numbers_are_not_learnt(tmp_path):
+    """Step 3 is not saved, but shown."""
+    run_to(tmp_path, method=Spoilt(), stream=spoilt(9, 2))
+    why = "An image holds values that are not numbers: the network that made it has diverged"
+    assert json.loads((tmp_path / "skipped_steps.json").read_text()) == {"3": why}
+    assert steps_logged(tmp_path) == [1, 2, 4, 5, 6]
+
+
 def test_gradients_that_are_large_are_numbers():
     """Of 1e30, whose squares float32 does not hold; at a rate of 1e-30 the weight becomes 2 - 1."""
     weight = nn.Parameter(torch.tensor([2.0]))
