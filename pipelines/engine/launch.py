@@ -209,6 +209,7 @@ class StopRequest:
             raise KeyboardInterrupt
         self.signal_name = signal.Signals(number).name
         if self._breaks_off:
+            self._breaks_off = False  # the next one, while what was done is saved, is none to break off
             raise BrokenOff
 
     @contextlib.contextmanager

@@ -170,13 +170,10 @@ class _Training:
             started = time.monotonic()
             stream = stack.enter_context(contextlib.closing(self.batches(done, schedule.steps)))
             for step in range(done, schedule.steps):
-                try:
-                    batch = _next(stream, stop, processes)
-                except BrokenOff:
-                    if saved < done:
-                        self.save(done, skipped, metrics, timings)
-                    break
+                batch = _next(stream, stop)
                 waited = time.monotonic() - started
+                if processes.any(bool(stop)):  # all leave after the same step
+                    break
                 batch = batch.to(self.machine.device)
                 done = step + 1
                 losses = self.take_step(batch, step) if done not in skipped else None
@@ -191,13 +188,12 @@ class _Training:
                         progress.say(f"{self.what}, step {done}: {line}")
                 if done % schedule.preview_every == 0 or done == schedule.steps:
                     self.preview(done, skipped, batch)
-                stopping = processes.any(bool(stop))
-                if done % schedule.checkpoint_every == 0 or done == schedule.steps or stopping:
+                if done % schedule.checkpoint_every == 0 or done == schedule.steps:
                     self.save(done, skipped, metrics, timings)
                     saved = done
-                if stopping:
-                    break
                 started = time.monotonic()
+            if saved < done:
+                self.save(done, skipped, metrics, timings)
             if processes.any(bool(stop)):
                 raise Interrupted(
                     f"{stop.signal_name or 'a signal'} at step {done} of {schedule.steps}: checkpoint saved in "
@@ -251,11 +247,9 @@ class _Training:
         raise NoNumber(problem, learnt)
 
 
-def _next(stream: Iterator[Any], stop: StopRequest, processes: Processes) -> Any:
-    """The next batch. BrokenOff where a signal comes first, of a process alone: several stop after the same step."""
-    if processes.world_size > 1:
-        return next(stream)
-    with stop.breaking_off():
+def _next(stream: Iterator[Any], stop: StopRequest) -> Any:
+    """The next batch; None where a signal came first."""
+    with contextlib.suppress(BrokenOff), stop.breaking_off():
         return next(stream)
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -164,6 +165,21 @@ def loses_its_cable():
 
 def is_asked_to_stop():
     in_step(2, lambda losses: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def waits_for_a_batch():
+    """That of step 2, which never comes, and is asked to stop."""
+    from pipelines.data.sampling.labelled_batches import LabelledBatches
+
+    original = LabelledBatches.__call__
+
+    def call(self, step):
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1000)
+        return original(self, step)
+
+    LabelledBatches.__call__ = call
 
 
 def overflows():

@@ -200,6 +200,18 @@ def test_killed_then_stopped_and_carried_on_to_the_same_bits(whole, launch, trai
     assert content(run) == content(whole)
 
 
+@pytest.mark.parametrize("waiting", [["rank_0"], ["rank_1"], ["rank_0", "rank_1"]], ids="+".join)
+def test_a_signal_to_who_waits_for_a_batch_stops_all(whole, launch, training, tmp_path, waiting):
+    """After the step that all have taken, which no checkpoint held."""
+    commands = [training(tmp_path, *SYNCED)] * 2
+    stopped = launch(*commands, **dict.fromkeys(waiting, "waits_for_a_batch"))
+    assert stopped.refused_with(75, "at step 1 of 3: checkpoint saved in .*; the same command carries on")
+    run = tmp_path / "seed-0/source_only"
+    assert (run / "checkpoints/step-00000001").is_dir()
+    assert launch(*commands).codes == [0, 0]
+    assert content(run) == content(whole)
+
+
 def test_a_worker_that_is_killed_ends_all_and_is_told_once(launch, training, tmp_path):
     """Its process may hear of it while it waits for the others, whom it must not blame then."""
     ended = launch(*[[*training(tmp_path, *SYNCED), "--workers", "1"]] * 2, rank_1="loses_a_worker")
