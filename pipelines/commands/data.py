@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.commands.options import A_FOLDER, Request, on_experiment
-from pipelines.errors import SomeInputsFailedError
+from pipelines.errors import SomeInputsFailedError, UserError
+from pipelines.printable import printable
 
 if TYPE_CHECKING:
-    from pipelines.data.frames import FrameSet
+    from pipelines.data.frames import AnyFrameSetSettings, FrameSet
     from pipelines.experiment.workspace import Workspace
 
 
@@ -23,18 +24,21 @@ def data() -> None:
 def data_check(request: Request) -> None:
     """Read every frame of an experiment and say what is there and what is wrong."""
     from pipelines.data.check import check_frame_set, format_report
-    from pipelines.experiment.config import PARTS
     from pipelines.progress import Progress
     from segment.class_groups import class_titles
 
     bad, workspace = 0, request.workspace.by_name()
-    for part in PARTS:
-        settings = getattr(workspace.experiment, part)
-        for frames in workspace.sets.find(settings):  # as they are: `workspace` merges classes
+    parts = _found(workspace)
+    for part, sets in parts.items():
+        for name, frames in sets:
+            if isinstance(frames, UserError):
+                click.echo(printable(f"[{part}] {name}: NOT OK\n  {frames}\n"))
+                bad += 1
+                continue
             with Progress(f"check {frames.name}", len(frames), "frame") as progress:
                 report = check_frame_set(frames, progress=progress.reach)
             click.echo(f"[{part}] {format_report(report)}")
-            _warn_of_shared_drives(workspace, part, frames)
+            _warn_of_shared_drives(parts, part, frames)
             click.echo()
             bad += not report.ok
     if groups := workspace.experiment.class_groups:
@@ -44,13 +48,40 @@ def data_check(request: Request) -> None:
         raise SomeInputsFailedError(f"sets with problems: {bad}; they are listed above")
 
 
-def _warn_of_shared_drives(workspace: "Workspace", part_of_it: str, evaluated: "FrameSet") -> None:
+def _found(workspace: "Workspace") -> "dict[str, list[tuple[str, FrameSet | UserError]]]":
+    """The sets of each part by name, as they are (`workspace` merges classes), or why there is none.
+
+    Looked for before any frame is read, which takes hours for large sets.
+
+    Raises:
+        UserError: There is none at all.
+    """
+    from pipelines.experiment.config import PARTS
+
+    def found(settings: "AnyFrameSetSettings") -> "FrameSet | UserError":
+        try:
+            return workspace.sets.find([settings])[0]
+        except UserError as error:
+            return error
+
+    parts = {part: [(one.name, found(one)) for one in getattr(workspace.experiment, part)] for part in PARTS}
+    every = [frames for sets in parts.values() for _, frames in sets]
+    if all(isinstance(frames, UserError) for frames in every):
+        raise every[0]
+    return parts
+
+
+def _warn_of_shared_drives(
+    parts: "dict[str, list[tuple[str, FrameSet | UserError]]]", part_of_it: str, evaluated: "FrameSet"
+) -> None:
     """Name the drives that frames for evaluation share with what was learnt from, or chosen by, before."""
     from pipelines.data.check import describe_shared_drives
 
     before = {"validation": ("source", "target"), "test": ("source", "target", "validation")}
     for part in before.get(part_of_it, ()):
-        for training in getattr(workspace, part):
+        for _, training in parts[part]:
+            if isinstance(training, UserError):
+                continue
             if warning := describe_shared_drives(evaluated, training, part):
                 click.echo(f"  {warning}")
 

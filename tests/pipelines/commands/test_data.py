@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from pipelines.commands.data import data_check, data_toyworld
 from pipelines.data.images import image_size, write_image
-from pipelines.errors import SomeInputsFailedError
+from pipelines.errors import SomeInputsFailedError, UserError
 
 
 def draw(*arguments):
@@ -66,6 +66,22 @@ def test_sets_with_problems_are_counted_after_all_were_read(tiny_config, tmp_pat
     assert isinstance(result.exception, SomeInputsFailedError)
     assert str(result.exception) == "sets with problems: 1; they are listed above"
     assert "the PNG is cut off" in result.stdout and "[validation]" in result.stdout
+
+
+def test_a_set_that_is_not_there_keeps_none_from_being_read(tiny_config):
+    """Those that are there are read all the same; where no set is, one line says so."""
+
+    def checked(*parts):
+        nowhere = '[{ reader = "cityscapes", name = "photos", root = "nowhere" }]'
+        changes = [word for part in parts for word in ("--set", f"{part}={nowhere}")]
+        return CliRunner().invoke(data_check, [str(tiny_config), *changes], standalone_mode=False)
+
+    result = checked("target")
+    assert str(result.exception) == "sets with problems: 1; they are listed above"
+    assert "[target] photos: NOT OK\n  data/nowhere: the folder of data set 'photos' does not exist" in result.stdout
+    assert result.stdout.count(": ok") == 2
+    result = checked("source", "target", "validation")
+    assert type(result.exception) is UserError and result.stdout == ""
 
 
 def test_bad_frames_that_are_left_out_are_no_problem(tiny_config, tmp_path):
