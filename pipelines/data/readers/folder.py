@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from pipelines.data.readers.layout import PatternSettings
+from pipelines.data.readers.layout import ANY_IMAGE, PatternSettings
 
 
 class FolderSettings(PatternSettings):
@@ -12,7 +12,7 @@ class FolderSettings(PatternSettings):
 
     reader: Literal["folder"]
     name: str = "folder"
-    images: str = "{name}.*"
+    images: str = ANY_IMAGE
 
     @field_validator("labels")
     @classmethod

@@ -23,6 +23,8 @@ from pipelines.errors import NoInputsError, UserError
 from pipelines.settings import Settings
 
 IMAGE_SUFFIX = "|".join(re.escape(suffix) for suffix in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES))
+ANY_IMAGE = "{name}.*"
+"""The pattern of every image in a folder and below it."""
 
 BadFrames = Literal["refuse", "leave_out"]
 
@@ -181,9 +183,11 @@ class PatternSettings(ListedSettings):
         root = self.folder(data)
         images, unread = self._images(root)
         if not images:
+            wanted = f"of data set {self.name!r} matches {self._filled(self.images)!r} (setting `images`)"
+            if self.images == ANY_IMAGE:  # the folder may have been given by an option, and settings by nobody
+                wanted = "in this folder or below it; expected PNG, JPEG, WebP, BMP or TIFF"
             raise NoInputsError(
-                f"{root}: no image of data set {self.name!r} matches {self._filled(self.images)!r} (setting `images`)"
-                + (f"; {_in_unread_formats(list(unread.values()))}" if unread else "")
+                f"{root}: no image {wanted}" + (f"; {_in_unread_formats(list(unread.values()))}" if unread else "")
             )
         labels = self._labels(root)
         encoding = self.label_encoding()

@@ -34,6 +34,14 @@ def test_nothing_but_formats_that_are_not_read(tmp_path):
         opened(tmp_path, reader="folder")
 
 
+def test_a_folder_without_images_is_told_without_settings_that_nobody_gave(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(NoInputsError, match=r": no image in this folder or below it; expected PNG, JPEG, .* or TIFF$"):
+        opened(tmp_path, reader="folder")
+    with pytest.raises(NoInputsError, match=r"no image of data set 'folder' matches 'rgb/\{name\}\.\*' \(setting"):
+        opened(tmp_path, reader="folder", images="rgb/{name}.*")
+
+
 def test_links_to_folders_are_followed_but_not_round_in_circles(tmp_path):
     photo(tmp_path, "real/a.png")
     (tmp_path / "set").mkdir()
