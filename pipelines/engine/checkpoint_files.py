@@ -46,6 +46,8 @@ class Retention:
 
 
 NEWEST_TWO = Retention()
+SHOWN_RUNS = 6
+"""Run folders that an error names."""
 
 
 def is_finished(run: Path) -> bool:
@@ -154,8 +156,17 @@ def resolve_checkpoint(path: Path) -> Path:
         path = found[0]
     if not path.exists():
         raise CheckpointError(f"checkpoint {path} does not exist; give a run folder or one of its checkpoints/step-N")
+    if runs := _runs_below(path):
+        shown = ", ".join(map(str, runs[:SHOWN_RUNS])) + (", …" if len(runs) > SHOWN_RUNS else "")
+        raise CheckpointError(f"{path} is no run folder but holds {len(runs)}: {shown}; name the one that is meant")
     verify_checkpoint(path)
     return path
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """The run folders in an experiment's folder, or in that of one of its seeds; none in a checkpoint."""
+    found = [inner for pattern in ("*/checkpoints", "*/*/checkpoints") for inner in folder.glob(pattern)]
+    return sorted(inner.parent for inner in found if list_checkpoints(inner))
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

@@ -54,6 +54,19 @@ def test_a_run_folder_means_its_newest_one(tmp_path):
         resolve_checkpoint(tmp_path / "empty")
 
 
+def test_an_experiments_folder_names_its_run_folders(tmp_path):
+    runs = [tmp_path / "seed-0" / f"arm{number}" for number in range(7)]
+    for run in runs:
+        written(run / "checkpoints", 2)
+    (tmp_path / "seed-0/begun/checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=f" is no run folder but holds 7: {runs[0]}, .*{runs[5]}, …; name the"):
+        resolve_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match=f"seed-0 is no run folder but holds 7: {runs[0]}, "):
+        resolve_checkpoint(tmp_path / "seed-0")
+    with pytest.raises(CheckpointError, match=r"arm0/checkpoints is not a checkpoint of sim2real: expected a folder"):
+        resolve_checkpoint(runs[0] / "checkpoints")
+
+
 def test_a_newer_format_is_refused(tmp_path):
     assert read_state(written(tmp_path, 1))["step"] == 1
     with pytest.raises(CheckpointError, match=f"has format {FORMAT + 1}, this version reads {FORMAT}; update sim2real"):
