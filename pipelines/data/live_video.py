@@ -25,8 +25,8 @@ import numpy as np
 
 from pipelines.data.files import storage_errors
 from pipelines.data.headers import MAX_PIXELS
-from pipelines.data.images import image_error
-from pipelines.data.video import CONTAINERS, CONVERSION, load_av, settle
+from pipelines.data.images import IMAGE_SUFFIXES, image_error
+from pipelines.data.video import CONTAINERS, CONVERSION, VIDEO_SUFFIXES, is_video, load_av, settle
 from pipelines.errors import Interrupted, StorageError, UserError
 
 Order = Literal["rgb24", "bgr24"]
@@ -35,6 +35,8 @@ Lost = Callable[[str], None]
 
 STANDARD = "-"
 """Name of standard input and output."""
+NO_RAW_NAMES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".gif")
+"""Suffixes of files that raw pictures would not be looked for in."""
 USUAL_RATE = 25.0
 SECONDS_TO_READERS = 0.05
 """How often a named pipe is tried that nobody reads yet."""
@@ -73,9 +75,11 @@ def read_raw(
         rate: Frames a second, by which their times are counted.
 
     Raises:
-        UserError: The file cannot be opened.
+        UserError: The file cannot be opened, or is a video by its name, whose bytes would make frames all the same.
     """
     width, height = size
+    if is_video(Path(name)) and not Path(name).is_fifo():
+        raise UserError(f"--input {name} is a video, which brings its size along; leave out --size, that of raw frames")
     if not 0 < width * height <= MAX_PIXELS:
         raise UserError(f"--size {width} {height} is no size that we read; expected up to {MAX_PIXELS} pixels")
     with _opened_raw(name, "rb") as stream:
@@ -220,7 +224,8 @@ def open_sink(
         stop_requested: Asked while nobody has opened a named pipe for reading.
 
     Raises:
-        UserError: There is a file of this name, or it cannot be written.
+        UserError: There is a file of this name, or it cannot be written, or by its name is something that we do not
+            write here, and would hold raw pictures.
         Interrupted: A stop was requested before anybody read the pipe.
         StorageError: The disk refuses.
     """
@@ -232,6 +237,11 @@ def open_sink(
             yield video
         return
     path = Path(name)
+    if path.suffix.lower() in NO_RAW_NAMES and not path.is_fifo():
+        raise UserError(
+            f"--output {name}: a video is written as one of {', '.join(CONTAINERS)}, and under any other name raw "
+            "pictures; choose a name that is neither a video's nor an image's for these"
+        )
     ours = name != STANDARD and not path.exists()
     with _opened_pipe(name, stop_requested) if path.is_fifo() else _opened_raw(name, "wb") as stream:
         try:

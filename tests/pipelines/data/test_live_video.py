@@ -75,6 +75,17 @@ def test_sizes_and_names_that_cannot_be_read(tmp_path):
         next(read_raw(str(tmp_path / "none"), SIZE, refuse))
 
 
+def test_a_video_is_not_read_as_raw_frames(tmp_path):
+    """Its bytes would be frames of noise, without a word. A pipe may be called anything."""
+    with pytest.raises(UserError, match=r"a\.avi is a video, which brings its size along; leave out --size"):
+        next(read_raw(str(tmp_path / "a.avi"), SIZE, refuse))
+    os.mkfifo(tmp_path / "a.mp4")
+    giver = threading.Thread(target=lambda: (tmp_path / "a.mp4").write_bytes(raw(1)))
+    giver.start()
+    assert len(list(read_raw(str(tmp_path / "a.mp4"), SIZE, refuse))) == 1
+    giver.join()
+
+
 def test_a_film_as_it_comes_is_the_film(tmp_path):
     times = [512 * number for number in (0, 1, 2, 5, 6)]  # in units of 1/12800 s: 0.04 s each
     path = film(tmp_path / "a.mkv", times=times)
@@ -205,6 +216,16 @@ def test_a_full_disk_is_told_with_the_name_of_the_output():
         pytest.raises(StorageError, match=r"^--output /dev/full cannot be written: No space left on device"),
     ):
         sink.write(np.zeros((2, 2, 3), np.uint8), 0.0)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.GIF", "a.png"])
+def test_raw_pictures_get_no_name_of_a_video_or_an_image(tmp_path, name):
+    with (
+        pytest.raises(UserError, match=f"--output .*{name}: a video is written as one of .mp4, .*, and under any oth"),
+        open_sink(str(tmp_path / name)),
+    ):
+        raise AssertionError("it was opened")
+    assert not (tmp_path / name).exists()
 
 
 def test_no_pictures_leave_no_raw_file(tmp_path):
