@@ -12,6 +12,7 @@ import pickle
 import re
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, _utils, get_worker_info
 
 from pipelines.data.files import OUT_OF_RESOURCES
 from pipelines.data.frames import FrameSet
@@ -294,7 +295,7 @@ def _tensors(batch: Any) -> Iterator[torch.Tensor]:
 
 
 LAST_MOMENTS = 2.0
-"""Seconds in which a worker that closed its files is gone."""
+"""Seconds in which a worker is gone that closed its files, or that was asked to leave and is not amid a batch."""
 
 
 def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int) -> Generator[Any, None, None]:
@@ -338,27 +339,51 @@ def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int
     finally:
         if workers:
             # It would do so when it is dropped: never, where the traceback of an error that nobody foresaw holds it.
-            batches._shutdown_workers()
-            for worker in batches._workers:
-                worker.kill()  # of those that did not leave when they were asked to; see below for SIGTERM
+            _end(batches)
+
+
+def _end(batches: Any) -> None:
+    """End the workers of a loader's iterator: ask them to leave, and kill those that do not; see below for SIGTERM.
+
+    torch alone gives each that is amid a batch ten seconds, one after the other, and whoever sent a signal may not wait
+    so long until the steps that were taken are saved.
+    """
+
+    def kill() -> None:
+        for worker in batches._workers:
+            worker.kill()
+
+    if batches._worker_pids_set:  # or torch, which unsets it where it has ended them itself, takes it for an accident
+        _utils.signal_handling._remove_worker_pids(id(batches))
+        batches._worker_pids_set = False
+    killing = threading.Timer(LAST_MOMENTS, kill)
+    killing.start()
+    try:
+        batches._shutdown_workers()
+    finally:
+        killing.cancel()
+        kill()
 
 
 def _started(loader: DataLoader) -> Any:
-    """The iterator of a loader's batches, its workers started: all or none."""
+    """The iterator of a loader's batches, its workers started: all or, also where a signal breaks off, none."""
     others = set(multiprocessing.active_children())
     try:
         return iter(loader)
-    except OSError as error:
+    except BaseException as error:
         # They ignore SIGTERM, and Python waits for them before it ends.
         for worker in set(multiprocessing.active_children()) - others:
-            worker.kill()
-            worker.join()
+            with contextlib.suppress(RuntimeError):  # torch's, of a worker that it has come to know by now
+                worker.kill()
+                worker.join()
         # Half made, torch's iterator complains of itself while it is dropped.
         hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
         try:
             traceback.clear_frames(error.__traceback__)
         finally:
             sys.unraisablehook = hook
+        if not isinstance(error, OSError):
+            raise
         kind = StorageError if error.errno in OUT_OF_RESOURCES else UserError
         raise _no_workers(error.strerror or str(error), kind) from error
 

@@ -1,11 +1,21 @@
-"""Which device a process takes, and the precision that it computes in."""
+"""Which device a process takes, the precision that it computes in, and the signals that ask it to stop."""
+
+import signal
 
 import pytest
 import torch
 
 from pipelines.engine import launch
 from pipelines.engine.capabilities import Capabilities
-from pipelines.engine.launch import SLOWER_IN_BF16, Machine, choose_machine, make_deterministic, own_device
+from pipelines.engine.launch import (
+    SLOWER_IN_BF16,
+    BrokenOff,
+    Machine,
+    StopRequest,
+    choose_machine,
+    make_deterministic,
+    own_device,
+)
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
 
@@ -108,3 +118,16 @@ def test_a_machine_is_as_strict_as_it_was_asked_to_be():
     for precision in ("auto", "fp32"):
         assert choose_machine("cpu", precision, deterministic=True).deterministic
         assert not choose_machine("cpu", precision).deterministic
+
+
+def test_a_second_signal_leaves_alone_what_follows_from_the_first():
+    """A batch system sends SIGUSR1, then SIGTERM: while the first breaks a wait off, workers are being ended."""
+    ended = []
+    with StopRequest().listening() as stop:
+        with pytest.raises(BrokenOff), stop.breaking_off():
+            try:
+                signal.raise_signal(signal.SIGUSR1)
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+                ended.append("workers")
+        assert ended == ["workers"] and stop.signal_name == "SIGTERM"

@@ -8,6 +8,7 @@ import signal
 import threading
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 
 import cv2
 import numpy as np
@@ -108,6 +109,37 @@ def test_closing_a_stream_ends_a_worker_that_comes_to_no_end(monkeypatch):
     batches.close()
     worker.join(60)
     assert worker.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_workers_that_come_to_no_end_are_ended_together(monkeypatch):
+    """torch alone waits for each of them, twice: ten seconds a worker, before a signal's checkpoint is saved."""
+    monkeypatch.setattr("pipelines.data.sampling.batches.LAST_MOMENTS", 0.1)
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 3600)
+    begun = multiprocessing.Semaphore(0)
+    batches = stream(lambda step: step if step < 2 else begun.release() or threading.Event().wait(), 0, 50, 2)
+    next(batches)
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2 and begun.acquire(timeout=60) and begun.acquire(timeout=60)
+    batches.close()
+    assert [worker.exitcode for worker in workers] == [-signal.SIGKILL] * 2
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_what_breaks_off_the_start_of_workers_leaves_none(monkeypatch):
+    """A signal, say. They ignore SIGTERM, and the process would wait for them as long as they live."""
+    start, started = BaseProcess.start, []
+
+    def interrupted(worker):
+        start(worker)
+        started.append(worker)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(BaseProcess, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(stream(labelled(), 0, 4, 3))
+    assert [worker.exitcode for worker in started] == [-signal.SIGKILL] * 2
 
 
 def test_making_batches_leaves_torchs_generator_alone():
