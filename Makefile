@@ -4,7 +4,8 @@
 CONFIG  ?= pipelines/configs/toyworld.toml
 DATA    ?= data
 # Quiet where there is no such file: what is wrong with a config is the command's to say.
-NAME    ?= $(shell sed -n '/^name *=/{s/^name *= *.\([a-z0-9_]*\).*/\1/p;q;}' $(CONFIG) 2>/dev/null)
+NAME_IS  = ^[^[:alnum:][:punct:]]*["'\'']\{0,1\}name[^[:alnum:]=]*=
+NAME    ?= $(shell LC_ALL=C sed -n '/$(NAME_IS)/{s/$(NAME_IS)[^a-z0-9_]*\([a-z0-9_]*\).*/\1/p;q;}' $(CONFIG) 2>/dev/null)
 RUN     ?= runs/$(NAME)
 # The config's first seed.
 SEED    ?= 0
@@ -56,9 +57,10 @@ eval: $(REPORT) ## train what is missing, evaluate source-only, translated, orac
 	@echo "report: $(REPORT)"
 
 # Scored on the frames of [[test]], by which nothing was chosen, where the config has some.
+TEST_IS = ^[[:space:]]*(\[\[[[:space:]]*test[[:space:]]*\]\]|test[[:space:]]*=)
 recipe: CONFIG = pipelines/configs/best_unsupervised.toml
 recipe: $(VENV)/installed ## the way that closed most of the gap, from CONFIG (best_unsupervised, best_20_labels), scored on test frames
-	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -s '^ *\[\[ *test *\]\]' $(CONFIG)),--test) $(ARGS)
+	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -sE '$(TEST_IS)' $(CONFIG)),--test) $(ARGS)
 
 check: $(VENV)/installed ## read every frame of the experiment, say what is wrong
 	$(SIM2REAL) data check $(EXPERIMENT)

@@ -85,7 +85,12 @@ def test_a_student_comes_after_its_teachers_frames(folder):
 
 @pytest.mark.parametrize(
     ("sets", "option"),
-    [("[[validation]]\n[[test]]\n", " --test"), (" [[ test ]]\n", " --test"), ("[[validation]]\n# [[test]]\n", "")],
+    [
+        ("[[validation]]\n[[test]]\n", " --test"),
+        ("\t[[ test ]]\n", " --test"),
+        ('test = [{ name = "x" }]\n', " --test"),
+        ("[[validation]]\n# [[test]]\n", ""),
+    ],
 )
 def test_a_recipe_is_scored_on_test_frames_where_there_are_some(folder, sets, option):
     config = folder.path / "mine.toml"
@@ -179,11 +184,20 @@ def test_alone_it_prints_every_target(folder):
     assert [target for target in sorted(phony) if f"  make {target} " not in shown] == []
 
 
+NAMES = (
+    *("name = 'mine'  # as in \"yours\"", '# name = "yours"\n#name = "yours"\nname="mine"', '\ufeffname = "mine"\r'),
+    *('  name\t=\t"mine"', '"name" = "mine"', 'name = """mine"""'),
+)
+"""One name, as TOML may have it; a byte order mark is what some editors begin with."""
+
+
 def test_make_and_the_command_line_write_to_the_same_folder(tmp_path):
     """Both take `name` of the config; a set's own name further down must not be mistaken for it."""
-    (tmp_path / "mine.toml").write_text("name = 'mine'  # as in \"yours\"\n[[source]]\nname = 'game'\n")
-    bundled = {name: f"pipelines/configs/{name}.toml" for name in ("toyworld", "carla_to_camvid")}
-    for name, config in (bundled | {"mine": tmp_path / "mine.toml"}).items():
+    configs = [(name, f"pipelines/configs/{name}.toml") for name in ("toyworld", "carla_to_camvid")]
+    for number, line in enumerate(NAMES):
+        (tmp_path / f"{number}.toml").write_text(f"{line}\n[[source]]\nname = 'game'\n", encoding="utf-8")
+        configs.append(("mine", tmp_path / f"{number}.toml"))
+    for name, config in configs:
         plan = subprocess.run(
             ["make", "-n", "translate", f"CONFIG={config}"],
             cwd=ROOT,
