@@ -31,6 +31,8 @@ class TypedPrecision:
                 f"--precision {self.precision} is judged by frames; name a folder of some, or the experiment's config, "
                 "with --frames"
             )
+        if self.frames is not None and self.frames.suffix != ".toml" and not self.frames.is_dir():
+            raise UserError(f"--frames {self.frames}: expected a folder of frames or an experiment's config, NAME.toml")
 
     def fewer_bits(self, domain: str) -> "FewerBits | None":
         """What is wanted, by frames of a domain of the experiment, "source" or "target"; None: float32."""

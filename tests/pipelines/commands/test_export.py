@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipelines.commands.export import export
+from pipelines.commands.export import TypedPrecision, export
 from pipelines.data.images import write_image
 from pipelines.errors import UserError
 
@@ -93,6 +93,15 @@ def test_fewer_bits_are_judged_by_frames_of_the_experiment(
     fewer = stage.given[0][-1]
     assert (fewer.precision, fewer.must_be_faster) == ("half", False)
     assert all(domain in str(one.root) for one in fewer.sets) and fewer.sets
+
+
+def test_frames_are_a_folder_or_a_config(tmp_path):
+    (tmp_path / "frame.png").touch()
+    for given in ("nowhere", "frame.png"):
+        with pytest.raises(UserError, match=rf"^--frames .*{given}: expected a folder of frames or an experiment's"):
+            TypedPrecision("half", tmp_path / given, tmp_path, False)
+    for given in (tmp_path, tmp_path / "nowhere.toml"):  # of a config the command speaks as all commands do
+        TypedPrecision("half", given, tmp_path, False)
 
 
 def test_float32_needs_no_frames_and_fewer_bits_do(translator, tmp_path):
