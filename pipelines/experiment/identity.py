@@ -10,13 +10,21 @@ from typing import Any
 
 from pipelines.data.frames import FrameSet
 from pipelines.data.scores import read_scores
-from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, resolve_checkpoint
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
 from pipelines.experiment.saving import RETENTION
 from pipelines.experiment.segmenters import NO_FILES
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
-from pipelines.experiment.translators import PACKAGED, UNGUIDED, GuidanceSettings
+from pipelines.experiment.translators import (
+    PACKAGED,
+    UNGUIDED,
+    AdaINSettings,
+    AnyTranslatorSettings,
+    GuidanceSettings,
+    Pix2pixHDSettings,
+    StudentSettings,
+)
 from pipelines.experiment.workspace import Workspace
 from pipelines.settings import decisive
 
@@ -189,6 +197,36 @@ def refuse_missing_weights(source: str | None) -> None:
             f"segmenter.encoder_weights: {source} does not exist; give a file of weights, "
             f"{' or '.join(repr(name) for name in NO_FILES)}, or leave it out for random ones"
         )
+
+
+def refuse_missing_aids(workspace: Workspace, seed: int) -> None:
+    """For before anything is trained that a translator builds on; says nothing of one that is trained already.
+
+    Raises:
+        UserError: A file of weights that its settings name is not there, or the segmenter by whose features a student's
+            real patches are found, where it is no arm.
+        CheckpointError: The latter has no checkpoint.
+    """
+    settings = workspace.experiment.translator
+    if is_finished(workspace.translator(workspace.translator_seed(seed))):
+        return
+    for name, given in _named_weights(settings).items():
+        if given not in ("", PACKAGED) and not Path(given).expanduser().is_file():
+            raise UserError(
+                f"translator.{name}: {given} does not exist; name a file of weights that does, or leave the setting out"
+            )
+    looks = isinstance(settings, StudentSettings) and settings.finds_real_patches and settings.encoder != PACKAGED
+    if looks and workspace.named_segmenter("translator.encoder", settings.encoder) is None:
+        resolve_checkpoint(Path(settings.encoder))
+
+
+def _named_weights(settings: AnyTranslatorSettings) -> dict[str, str]:
+    """The files of others' weights that its training reads, by the settings that name them."""
+    if isinstance(settings, AdaINSettings):
+        return {"encoder_weights": settings.encoder_weights}
+    if isinstance(settings, Pix2pixHDSettings | StudentSettings) and settings.wants_perceptual_loss:
+        return {"perceptual_weights": settings.perceptual_weights}
+    return {}
 
 
 def translation_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, res
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels
 from pipelines.experiment.config import PARTS, Experiment
-from pipelines.experiment.identity import refuse_missing_weights
+from pipelines.experiment.identity import refuse_missing_aids, refuse_missing_weights
 from pipelines.experiment.network_study import TRAINED_ON, studied_networks
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.translators import UNGUIDED
@@ -40,10 +40,11 @@ def preview_translator(workspace: Workspace, seed: int) -> list[str]:
     """What `sim2real translate train` would do, in lines.
 
     Raises:
-        UserError: A data set, an expert or a translator to start from is missing.
+        UserError: A data set, an expert, a translator to start from or a file of weights is missing.
         NoInputsError: There is nothing to learn from.
     """
     workspace = workspace.by_name()
+    refuse_missing_aids(workspace, seed)
     return [*_sets(workspace), *_translators(workspace, seed)]
 
 
@@ -56,6 +57,7 @@ def preview_comparison(workspace: Workspace) -> list[str]:
         for arm in ("source_only", "oracle"):
             lines += _trainings(workspace, seed, arm)
         if workspace.translates:
+            refuse_missing_aids(workspace, seed)
             lines += _translators(workspace, seed)
         lines += _trainings(workspace, seed, "translated")
     return [*dict.fromkeys(lines), LAST_LINE]
@@ -92,6 +94,7 @@ def preview_distillation(workspace: Workspace, seed: int, segmenters: bool, real
     both = {"translator": workspace, "student": workspace.student(seed)}
     lines = _sets(workspace)
     for title, its in both.items():
+        refuse_missing_aids(its, seed)
         lines += _translators(its, seed, title)
     if segmenters:
         _refuse_nothing_to_score(workspace)

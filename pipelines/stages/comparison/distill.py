@@ -13,6 +13,7 @@ from pipelines.data.images import read_image, to_batch
 from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.session import Session
 from pipelines.experiment.arms import ARMS
+from pipelines.experiment.identity import refuse_missing_aids
 from pipelines.experiment.trained import finished_translator, load_translator
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.pages.student_page import Beside, write_student_page
@@ -65,9 +66,11 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
         The record, which is `student.json`, `.md` and `.html` in RUN/student too.
 
     Raises:
-        UserError: The experiment has no [student]; or a translator of one way, and the way back is wanted.
+        UserError: The experiment has no [student], or one that names what is not there; or a translator of one way, and
+            the way back is wanted.
     """
     its = workspace.student(seed)
+    refuse_missing_aids(its, seed)
     if wanted.real_to_sim:
         refuse_one_way(workspace)
     both = {"teacher": workspace, "student": its}

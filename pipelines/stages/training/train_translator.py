@@ -17,7 +17,7 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.arms import ARMS
-from pipelines.experiment.identity import translator_inputs
+from pipelines.experiment.identity import refuse_missing_aids, translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
 from pipelines.experiment.translators import UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
@@ -38,6 +38,7 @@ def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
     refuse_uneven_batches("translator.batch", settings.batch, processes)
     refuse_statistics_of_parts(settings, processes)
     seed = workspace.translator_seed(seed)
+    refuse_missing_aids(workspace, seed)
     inputs = translator_inputs(workspace, seed)  # refuses what is missing before anything is trained
     if settings.initial == UNGUIDED:
         train_translator(workspace.unguided(), seed, session)

@@ -152,6 +152,21 @@ def test_what_guides_a_translator_comes_before_it(toyworld, tmp_path):
         preview_translator(elsewhere, 4)
 
 
+def test_what_a_translator_names_from_elsewhere_must_be_there(toyworld):
+    student = toyworld("student.encoder=nowhere")
+    with pytest.raises(UserError, match=r"^translator\.encoder is 'nowhere'; expected one of"):
+        preview_distillation(student, 4, False, True)
+    weights = r"^translator\.{}_weights: nowhere does not exist; name a file of weights that does"
+    student = toyworld("student.perceptual_weight=1", "student.perceptual_weights=nowhere")
+    with pytest.raises(UserError, match=weights.format("perceptual")):
+        preview_distillation(student, 4, False, False)
+    adain = toyworld("translator={ method = 'adain', encoder_weights = 'nowhere' }")
+    for preview in (preview_comparison, lambda its: preview_translator(its, 4)):
+        with pytest.raises(UserError, match=weights.format("encoder")):
+            preview(adain)
+    assert told(preview_distillation(toyworld("student.perceptual_weight=1"), 4, False, False))
+
+
 def test_labels_that_a_translator_learns_from_must_be_there(toyworld, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.png").touch()

@@ -47,3 +47,11 @@ def test_an_experiment_without_a_student_is_told_what_to_add(make_workspace, ses
     with pytest.raises(UserError, match=r"has no .student. to learn from its translator; add the table"):
         distill(workspace, 0, session)
     assert not workspace.translator(0).exists()
+
+
+def test_what_the_student_names_from_elsewhere_is_looked_for_before_its_teacher_is_trained(make_workspace, session):
+    lost = STUDENT.replace("}", ', perceptual_weight = 1.0, perceptual_weights = "nowhere"}')
+    workspace = make_workspace(lost)
+    with pytest.raises(UserError, match=r"perceptual_weights: nowhere does not exist"):
+        distill(workspace, 0, session)
+    assert not workspace.translator(0).exists()
