@@ -158,7 +158,8 @@ class _Float(nn.Module):
 
 def _compiled(network: nn.Module) -> nn.Module:
     for module in network.modules():
-        if isinstance(module, WinogradConv2d):  # its strips, unrolled, would compile for minutes and gain nothing
+        # Their strips, unrolled, would compile for minutes; Winograd's would gain nothing.
+        if isinstance(module, (WinogradConv2d, PointwiseStrips)):
             module.forward = torch.compiler.disable(module.forward)
     settings = torch._dynamo.config
     settings.recompile_limit = max(settings.recompile_limit, COMPILED_VARIANTS)

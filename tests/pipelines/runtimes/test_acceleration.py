@@ -190,6 +190,23 @@ def test_compiled_computes_the_same_at_every_size(image):
         assert mean < 0.002 and largest < 0.05
 
 
+def test_the_compiler_leaves_strips_alone(monkeypatch):
+    """A frame of 1024x512 has 64 at each mask, and it would unroll them all."""
+    compiled, traced = torch.compile, []
+
+    def watched(graph, example):
+        traced.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    monkeypatch.setattr("pipelines.runtimes.acceleration.refuse_without_compiler", lambda: None)
+    monkeypatch.setattr(torch, "compile", lambda network: compiled(network, backend=watched))
+    generator = GENERATORS["pyramid"](base_channels=8).eval().requires_grad_(False)
+    network = accelerated(generator, "exact", "compile")
+    assert any(isinstance(module, PointwiseStrips) for module in network.modules())
+    assert deviation(network, generator, torch.rand(1, 3, 128, 256) * 2 - 1)[1] < 0.05
+    assert traced and not [target for target in traced if "addmm" in target]
+
+
 def test_openvino_is_an_extra(generator, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'sim2real\[openvino\]'"):
