@@ -30,7 +30,7 @@ def test_the_command_writes_a_set_that_the_reader_opens(commands, tiny_config, t
     assert commands("data", "check", config).code == 3
     (tmp_path / "out" / CHOSEN).unlink()
     refused = commands("data", "check", config)
-    assert refused.code == 2 and "write it by `sim2real segment pseudo-label`" in refused.stderr
+    assert refused.code == 3 and "write it by `sim2real segment pseudo-label`" in refused.stdout
 
 
 def test_a_killed_command_is_carried_on_to_the_same_bytes(commands, tiny_config, tiny_run, tmp_path):
