@@ -1,10 +1,11 @@
-"""Batch normalisation where the batch is too small for it: statistics frozen, or measured over several processes.
+"""Batch normalisation: statistics frozen or kept for a while, or measured over several processes.
 
 Layers that see one value per channel (a globally pooled map of a single image) cannot normalise by batch statistics;
 PyTorch refuses them in the middle of a step, so a network is asked before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,6 +37,28 @@ def freeze_batch_norm_scales(network: nn.Module) -> None:
         if isinstance(module, _BatchNorm) and module.affine:
             module.weight.requires_grad_(False)
             module.bias.requires_grad_(False)
+
+
+def normalises_by_batch(network: nn.Module) -> bool:
+    """Whether a network has batch normalisation whose running statistics follow its batches."""
+    return bool(_following(network))
+
+
+@contextmanager
+def keeping_statistics(network: nn.Module) -> Iterator[None]:
+    """In the block a network in training mode normalises by its batches, as ever, and its running statistics stay."""
+    following = _following(network)
+    for module in following:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in following:
+            module.track_running_stats = True
+
+
+def _following(network: nn.Module) -> list[_BatchNorm]:
+    return [one for one in network.modules() if isinstance(one, _BatchNorm) and one.track_running_stats]
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d, nn.SyncBatchNorm):

@@ -4,6 +4,7 @@ A new method is one file that subclasses `SegmenterTraining`, one line here, one
 `MethodTester`.
 """
 
+from segment.methods.adabn import AdaBN
 from segment.methods.adaptsegnet import AdaptSegNet
 from segment.methods.ass import ASS
 from segment.methods.cbst import CBST
@@ -22,6 +23,7 @@ from segment.methods.swd import SWD
 
 METHODS: dict[str, type[SegmenterTraining]] = {
     "supervised": Supervised,
+    "adabn": AdaBN,
     "adaptsegnet": AdaptSegNet,
     "ass": ASS,
     "cbst": CBST,
