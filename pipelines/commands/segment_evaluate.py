@@ -195,7 +195,13 @@ report_options = gathered(
     Report,
     click.option("--boundary", is_flag=True, help="Boundary IoU, too."),
     click.option("--calibration", is_flag=True, help="How far confidence can be believed, too."),
-    click.option("--output", type=A_FOLDER, default=None, help="[default: an evaluation folder beside the subject]"),
+    click.option(
+        "--output",
+        type=A_FOLDER,
+        default=None,
+        help="A folder.  [default: of --checkpoint one in its run folder; of --predictions, whose folder NAME is left "
+        "as it is, RUN/evaluation/NAME; of --compare none]",
+    ),
 )
 workers_option = click.option(
     "--workers", type=click.IntRange(0), default=2, show_default=True, help="Processes that count --predictions."
@@ -270,10 +276,10 @@ def _through(request: Request, subject: Subject, chosen: InferenceOptions, repor
 
 
 def _of_predictions(request: Request, predictions: Path, predicted: Any, report: Report) -> None:
-    from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions
+    from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, folder_of_predictions
     from pipelines.stages.evaluation.evaluation_table import format_summary
 
-    folder = report.output or predictions / request.workspace.on_part("evaluation")
+    folder = report.output or folder_of_predictions(request.workspace, predictions)
     evaluation = evaluate_predictions(
         request.workspace.validation,
         predictions,

@@ -9,6 +9,7 @@ RUN/seed-S/teacher/          the source frames as a student's teacher translates
 RUN/student/                 translator, translated frames and net of the student that learns from the translator above
 RUN/student/target_to_source/    the student of its way back, and what it learns from
 RUN/unguided/                translator and translated net without guidance, where the guided ones build on them
+RUN/evaluation/NAME/         of label maps that something else predicted, from a folder NAME
 RUN/results.json results.md report.html features.json features.html
 RUN/variants/NAME/           of each variant: translator, translated frames, translated net; what is the same is shared
 """

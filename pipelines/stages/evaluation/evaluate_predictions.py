@@ -18,10 +18,12 @@ import torch
 from pipelines.data.files import remove_abandoned_parts
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_error
+from pipelines.data.json_files import read_json
 from pipelines.data.labels.encodings import IGNORE, cityscapes
 from pipelines.data.readers.layout import Frame, files_below
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
+from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.runtimes.acceleration import keep_freed_memory
 from pipelines.stages.evaluation.evaluate import PLAIN, labelled_frames
@@ -90,8 +92,24 @@ def evaluate_predictions(
             progress.reach(len(counts))
     evaluation = gathered(names, labelled_drives(sets), processes.gathered(counts), counted)
     if processes.leads:
-        write_evaluation(evaluation, output, {"predictions": str(folder), "ids": ids})
+        write_evaluation(evaluation, output, {"predictions": str(folder.absolute()), "ids": ids})
     return evaluation
+
+
+def folder_of_predictions(workspace: Workspace, folder: Path) -> Path:
+    """Where the evaluation of label maps from elsewhere is kept: RUN/evaluation/NAME, NAME being that of their folder.
+
+    The folder itself is somebody's, to be read alone: perhaps another tool's, or on a disk without writing.
+
+    Raises:
+        UserError: That of another folder of this name is there.
+    """
+    kept = workspace.run / workspace.on_part("evaluation") / folder.resolve().name
+    if (kept / "evaluation.json").exists():
+        former = read_json(kept / "evaluation.json")["identity"]["predictions"]
+        if former != str(folder.absolute()):
+            raise UserError(f"{kept} is the evaluation of {former}; say with --output where to keep that of {folder}")
+    return kept
 
 
 def find_predictions(folder: Path, places: Sequence[tuple[FrameSet, int]]) -> list[Path]:

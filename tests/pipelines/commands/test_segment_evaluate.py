@@ -1,6 +1,7 @@
 """`sim2real segment evaluate` as a person runs it: each option does what it says, each contradiction is one line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -114,6 +115,25 @@ def test_its_predictions_score_the_same_from_disk(commands, tiny_config, copied_
         evaluated(commands, tiny_config, copied_run, *options)
         assert {**figures(output), "identity": None} == {**expected, "identity": None}
         assert (output / "evaluation.html").exists()
+
+
+def test_a_folder_of_predictions_is_left_as_it_is(commands, tiny_config, tmp_path):
+    """It may be another tool's, or on a disk that is read alone; two folders of one name do not share an evaluation."""
+    mine, others, run = tmp_path / "mine/out", tmp_path / "others/out", tmp_path / "run"
+    mine.mkdir(parents=True)
+    for labels in (tiny_config.parent / "frames/camera_val").rglob(
+        "*_labelIds.png"
+    ):  # who predicts these is never wrong
+        shutil.copy(labels, mine)
+    shutil.copytree(mine, others)
+    before = {path: path.stat().st_mtime_ns for path in (mine, *mine.rglob("*"))}
+    options = ("--predicted", "label_ids", "--workers", 0)
+    finished = evaluated(commands, tiny_config, run, "--predictions", mine, *options)
+    assert finished.stdout.endswith(f"figures and page in {run / 'evaluation/out'}\n")
+    assert {path: path.stat().st_mtime_ns for path in (mine, *mine.rglob("*"))} == before
+    assert figures(run / "evaluation/out")["mean_iou"] == 1
+    refused = evaluated(commands, tiny_config, run, "--predictions", others, *options, code=2)
+    assert f"is the evaluation of {mine}; say with --output where to keep that of {others}" in refused.stderr
 
 
 def test_two_evaluations_and_two_checkpoints(commands, tiny_config, copied_run, oracle, tmp_path):
