@@ -94,10 +94,12 @@ class TypedPrecision:
 def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool, typed: TypedPrecision) -> None:
     """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
     from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint
+    from pipelines.stages.export.export_formats import refuse_missing_extras
     from pipelines.stages.export.export_plain import SUFFIX, export_plain
     from pipelines.stages.export.export_segmenter import export_segmenter
     from pipelines.stages.export.export_translator import export_translator
 
+    refuse_missing_extras(output, typed.precision)
     if read_state(resolve_checkpoint(checkpoint))["about"].get("stage") == "segmenter":
         if direction is not None:
             raise UserError(f"--direction {direction}: {checkpoint} is a segmenter; leave it out")

@@ -35,6 +35,8 @@ from pipelines.stages.export.fewer_bits import Agreement, Compute, InHalf, Reduc
 
 OF_FEWER_BITS = (".onnx", ".xml")
 """Formats that may be written in half precision or int8."""
+NEEDED = {".onnx": (("onnx", "onnxscript", "onnxruntime"), "export"), ".xml": (("openvino",), "openvino")}
+"""Suffix -> the packages that write it and judge what is written, and the extra that brings them."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,20 @@ def refuse_unknown_format(output: Path, fewer_bits: bool = False) -> None:
         raise UserError(f"--output {output}: expected NAME.onnx, NAME.xml for OpenVINO, or NAME.pt2 for torch.export")
     if fewer_bits and output.suffix not in OF_FEWER_BITS:
         raise UserError(f"--output {output}: half and int8 are for NAME.onnx and NAME.xml; choose one of them")
+
+
+def refuse_missing_extras(output: Path, precision: str = "float32") -> None:
+    """For before a checkpoint or a frame is read: UserError names the extra that a format or int8 takes, if not here.
+
+    Args:
+        output: Of an unknown suffix nothing is asked; `refuse_unknown_format` speaks of it.
+        precision: "float32", "half" or "int8".
+    """
+    if precision == "int8" and output.suffix in OF_FEWER_BITS:
+        require("nncf", "int8")
+    packages, extra = NEEDED.get(output.suffix, ((), ""))
+    for package in packages:
+        require(package, extra)
 
 
 def write_onnx(exportable: Exportable, output: Path) -> Agreement:

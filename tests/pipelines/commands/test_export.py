@@ -1,5 +1,7 @@
 """`sim2real export` as people type it: which options belong to which kind of checkpoint."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -66,7 +68,36 @@ def typed(*words):
 STAGE = "pipelines.stages.export.export_{0}.export_{0}"
 
 
-def test_fewer_bits_are_judged_by_frames_of_a_folder(played, translator, tmp_path):
+@pytest.fixture
+def extras(monkeypatch):
+    """As if all of them were installed, for tests that write nothing."""
+    monkeypatch.setattr("pipelines.stages.export.export_formats.require", lambda package, extra: None)
+
+
+@pytest.mark.parametrize(
+    ("missing", "extra", "name", "precision"),
+    [
+        ("nncf", "int8", "net.xml", "int8"),
+        ("nncf", "int8", "net.onnx", "int8"),
+        ("openvino", "openvino", "net.xml", "float32"),
+        ("onnxscript", "export", "net.onnx", "half"),
+    ],
+)
+def test_a_missing_extra_is_told_before_anything_is_read(monkeypatch, tmp_path, missing, extra, name, precision):
+    """Not after minutes of reading frames; so it is told of a checkpoint that is not there, too."""
+    found = importlib.util.find_spec
+    of_extras = dict.fromkeys(("nncf", "onnx", "onnxruntime", "onnxscript", "openvino"), "there") | {missing: None}
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda package, *more: of_extras[package] if package in of_extras else found(package, *more),
+    )
+    words = ("--checkpoint", tmp_path / "nowhere", "--output", tmp_path / name, "--precision", precision)
+    frames = () if precision == "float32" else ("--frames", tmp_path)
+    with pytest.raises(UserError, match=rf"^{missing} is not installed; pip install 'sim2real\[{extra}\]'$"):
+        typed(*words, *frames)
+
+
+def test_fewer_bits_are_judged_by_frames_of_a_folder(played, extras, translator, tmp_path):
     stage = played(STAGE.format("translator"), "near enough")
     write_image(tmp_path / "frames" / "a.png", np.zeros((8, 8, 3), np.uint8))
     output = tmp_path / "m.onnx"
@@ -83,7 +114,7 @@ def test_fewer_bits_are_judged_by_frames_of_a_folder(played, translator, tmp_pat
     [("segmenter", (), "camera"), ("translator", (), "game"), ("translator", ("target_to_source",), "camera")],
 )
 def test_fewer_bits_are_judged_by_frames_of_the_experiment(
-    played, request, tiny_config, tmp_path, monkeypatch, kind, direction, domain
+    played, extras, request, tiny_config, tmp_path, monkeypatch, kind, direction, domain
 ):
     """A segmenter by frames of the target; a translator by frames of the side that it starts from."""
     monkeypatch.chdir(tmp_path)
