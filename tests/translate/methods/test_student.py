@@ -10,8 +10,10 @@ from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate
 from tests.translate.methods.translator_tester import TranslatorTester
 from translate.guidance import Guidance, GuidanceSettings
 from translate.methods import METHODS
+from translate.methods.adain import AdaINSettings
 from translate.methods.batches import TranslatedBatch
 from translate.methods.student import Student, StudentSettings
+from translate.methods.unpaired_training import UnpairedTrainingSettings
 from translate.networks import GENERATORS
 from translate.patch_matching import RealPatches
 from translate.teacher_features import TeacherFeatures
@@ -158,9 +160,15 @@ def test_is_registered():
 
 
 def test_the_authors_networks():
-    method = Student(StudentSettings())
+    method = Student(StudentSettings(generator_channels=64))
     assert sum(one.numel() for one in method.source_to_target.parameters()) == 6_172_291
     assert sum(one.numel() for one in method.discriminator.parameters()) == 659_137
+
+
+def test_a_student_is_by_default_as_wide_as_live_frames_allow():
+    """Half as wide as the authors', and no other method with it."""
+    assert StudentSettings().generator_channels == 32
+    assert UnpairedTrainingSettings().generator_channels == AdaINSettings().generator_channels == 64
 
 
 class Judge(nn.Module):
