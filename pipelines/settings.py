@@ -87,12 +87,15 @@ def model_of(declared: type, name: str, base: type[Settings] = Settings, **more:
     names = tuple(field.name for field in fields(declared))
 
     def values(self: Settings) -> dict[str, Any]:
+        """The keyword arguments of such a dataclass."""
         return {name: getattr(self, name) for name in names}
 
     def instance(self: Settings) -> Any:
+        """The dataclass itself; ValueError as of its `__post_init__`."""
         return declared(**values(self))
 
     def check(self: Settings) -> Settings:
+        """Itself, once the dataclass has found nothing to refuse."""
         instance(self)
         return self
 

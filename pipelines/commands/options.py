@@ -38,6 +38,7 @@ def options(*decorators: Decorator) -> Decorator:
     """Several options as one decorator."""
 
     def apply(command: Callable[..., Any]) -> Callable[..., Any]:
+        """The command with all of them, the first one on top, as `--help` lists them."""
         for decorator in reversed(decorators):
             command = decorator(command)
         return command
@@ -50,9 +51,12 @@ def gathered(name: str, kind: type, *decorators: Decorator) -> Decorator:
     names = [field.name for field in dataclasses.fields(kind)]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        """The command, called with `name` in the place of the options' values."""
+
         @options(*decorators)
         @functools.wraps(command)
         def gathering(*values: Any, **given: Any) -> Any:
+            # No docstring: the command's own is its help.
             own = {key: given.pop(key) for key in names if key in given}
             return command(*values, **given, **{name: kind(**own)})
 
@@ -239,6 +243,7 @@ def refuse_several_processes(command: click.Command, name: str) -> None:
 
     @functools.wraps(run)
     def alone(*values: Any, **options: Any) -> Any:
+        # No docstring: the command's own is its help.
         count = ProcessRank.of_environment().world_size
         if name not in FOR_SEVERAL_PROCESSES and count > 1:
             raise UserError(
@@ -293,6 +298,8 @@ def on_experiment(*more: Decorator) -> Decorator:
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        """The command with these options, called with a `Request` and its own."""
+
         @experiment_options
         @options(*more)
         @functools.wraps(command)
@@ -309,6 +316,7 @@ def on_experiment(*more: Decorator) -> Decorator:
             with contextlib.ExitStack() as until_done:
 
                 def open_session() -> "Session":
+                    """Of all processes that joined; they part when the command is done."""
                     from pipelines.engine.session import Session
 
                     machine = until_done.enter_context(joined_machine(device, precision, threads, deterministic))
