@@ -203,9 +203,9 @@ def refuse_missing_aids(workspace: Workspace, seed: int) -> None:
     """For before anything is trained that a translator builds on; says nothing of one that is trained already.
 
     Raises:
-        UserError: A file of weights that its settings name is not there, or the segmenter by whose features a student's
-            real patches are found, where it is no arm.
-        CheckpointError: The latter has no checkpoint.
+        UserError: A file of weights that its settings name is not there; or the segmenter that guides it, or by whose
+            features a student's real patches are found, where it is no arm.
+        CheckpointError: These have no checkpoint, or the translator that it starts from.
     """
     settings = workspace.experiment.translator
     if is_finished(workspace.translator(workspace.translator_seed(seed))):
@@ -215,6 +215,10 @@ def refuse_missing_aids(workspace: Workspace, seed: int) -> None:
             raise UserError(
                 f"translator.{name}: {given} does not exist; name a file of weights that does, or leave the setting out"
             )
+    if settings.initial not in (None, UNGUIDED):
+        resolve_checkpoint(Path(settings.initial))
+    if settings.guided_by is not None and workspace.expert_arm(settings.guided_by) is None:
+        resolve_checkpoint(Path(settings.guided_by.expert))
     looks = isinstance(settings, StudentSettings) and settings.finds_real_patches and settings.encoder != PACKAGED
     if looks and workspace.named_segmenter("translator.encoder", settings.encoder) is None:
         resolve_checkpoint(Path(settings.encoder))

@@ -1,11 +1,13 @@
 """What a training would do, said before it does it: frames and runs are looked up, and nothing is written.
 
 A full-scale experiment takes days; whether its folders, labels and teachers are there shows in seconds. No file's
-content is read (`sim2real data check` does so), and nothing here waits for torch.
+content is read (`sim2real data check` does so), and nothing here waits for torch. What a dry run refuses, the command
+itself refuses before it trains anything (`refuse_missing_of_...`): both walk through the same trainings.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
@@ -18,6 +20,7 @@ from pipelines.experiment.config import PARTS, Experiment
 from pipelines.experiment.identity import refuse_missing_aids, refuse_missing_weights
 from pipelines.experiment.network_study import TRAINED_ON, studied_networks
 from pipelines.experiment.segmenters import SegmenterSettings
+from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
 from pipelines.experiment.translators import UNGUIDED
 from pipelines.experiment.variants import Variants, few_labels_name
 from pipelines.experiment.workspace import Workspace
@@ -40,12 +43,11 @@ def preview_translator(workspace: Workspace, seed: int) -> list[str]:
     """What `sim2real translate train` would do, in lines.
 
     Raises:
-        UserError: A data set, an expert, a translator to start from or a file of weights is missing.
+        UserError: A data set, an expert, a teacher, a translator to start from or a file of weights is missing.
         NoInputsError: There is nothing to learn from.
     """
     workspace = workspace.by_name()
-    refuse_missing_aids(workspace, seed)
-    return [*_sets(workspace), *_translators(workspace, seed)]
+    return [*_sets(workspace), *_experiments_translator(workspace, seed)]
 
 
 def preview_comparison(workspace: Workspace) -> list[str]:
@@ -53,14 +55,21 @@ def preview_comparison(workspace: Workspace) -> list[str]:
     workspace = workspace.by_name()
     lines = _sets(workspace)
     _refuse_nothing_to_score(workspace)
+    return [*_each_once(lines, _of_comparison(workspace)), LAST_LINE]
+
+
+def refuse_missing_of_comparison(workspace: Workspace) -> None:
+    """UserError, NoInputsError, CheckpointError where a training of `compare` lacks what it builds on."""
+    _each_once(_of_comparison(workspace.by_name()))
+
+
+def _of_comparison(workspace: Workspace) -> Iterator[str]:
     for seed in workspace.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):
-            lines += _trainings(workspace, seed, arm)
+            yield from _trainings(workspace, seed, arm)
         if workspace.translates:
-            refuse_missing_aids(workspace, seed)
-            lines += _translators(workspace, seed)
-        lines += _trainings(workspace, seed, "translated")
-    return [*dict.fromkeys(lines), LAST_LINE]
+            yield from _experiments_translator(workspace, seed)
+        yield from _trainings(workspace, seed, "translated")
 
 
 def preview_study(workspace: Workspace, augmented: Experiment) -> list[str]:
@@ -72,9 +81,17 @@ def preview_study(workspace: Workspace, augmented: Experiment) -> list[str]:
     workspace = workspace.by_name()
     lines = _sets(workspace)
     _refuse_nothing_to_score(workspace)
+    return [*lines, *_of_study(workspace, augmented), LAST_LINE]
+
+
+def refuse_missing_of_study(workspace: Workspace, augmented: Experiment) -> None:
+    """UserError, NoInputsError, CheckpointError where a training of `segment study` lacks what it builds on."""
+    _each_once(_of_study(workspace.by_name(), augmented))
+
+
+def _of_study(workspace: Workspace, augmented: Experiment) -> Iterator[str]:
     for one in studied_networks(workspace, augmented):
-        lines += _trainings(one.workspace, one.seed, TRAINED_ON[one.arm], one.arm)
-    return [*lines, LAST_LINE]
+        yield from _trainings(one.workspace, one.seed, TRAINED_ON[one.arm], one.arm)
 
 
 def preview_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_sim: bool) -> list[str]:
@@ -91,20 +108,32 @@ def preview_distillation(workspace: Workspace, seed: int, segmenters: bool, real
         NoInputsError: There is nothing to learn from.
     """
     workspace = workspace.by_name()
-    both = {"translator": workspace, "student": workspace.student(seed)}
     lines = _sets(workspace)
-    for title, its in both.items():
-        refuse_missing_aids(its, seed)
-        lines += _translators(its, seed, title)
     if segmenters:
         _refuse_nothing_to_score(workspace)
-        lines += _trainings(workspace, seed, "oracle")
-        for title, its in both.items():
-            lines += _trainings(its, seed, "translated", f"translated by the {title}")
+    return [*_each_once(lines, _of_distillation(workspace, seed, segmenters, real_to_sim)), LAST_LINE]
+
+
+def refuse_missing_of_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_sim: bool) -> None:
+    """UserError, NoInputsError, CheckpointError where a training of `translate distill` lacks what it builds on.
+
+    The arguments are those of `preview_distillation`.
+    """
+    _each_once(_of_distillation(workspace.by_name(), seed, segmenters, real_to_sim))
+
+
+def _of_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_sim: bool) -> Iterator[str]:
+    student = workspace.student(seed)
+    yield from _experiments_translator(workspace, seed)
+    refuse_missing_aids(student, seed)  # its teacher is trained first
+    yield from _translators(student, seed, "student")
+    if segmenters:
+        yield from _trainings(workspace, seed, "oracle")
+        for title, its in (("translator", workspace), ("student", student)):
+            yield from _trainings(its, seed, "translated", f"translated by the {title}")
     if real_to_sim:
-        lines += _translators(workspace.student_back(seed), seed, "student of the way back")
-        lines += _trainings(workspace, seed, "source_only")
-    return [*dict.fromkeys(lines), LAST_LINE]
+        yield from _translators(workspace.student_back(seed), seed, "student of the way back")
+        yield from _trainings(workspace, seed, "source_only")
 
 
 def preview_variants(variants: Variants) -> list[str]:
@@ -115,18 +144,31 @@ def preview_variants(variants: Variants) -> list[str]:
         NoInputsError: There is nothing to learn from, or nothing to evaluate on.
     """
     variants = replace(variants, base=variants.base.by_name())
+    lines = _sets(variants.base)
+    _refuse_nothing_to_score(variants.base)
+    return [*_each_once(lines, _of_variants(variants)), LAST_LINE]
+
+
+def refuse_missing_of_variants(variants: Variants) -> None:
+    """UserError, NoInputsError, CheckpointError where a training of `variants` lacks what it builds on."""
+    _each_once(_of_variants(replace(variants, base=variants.base.by_name())))
+
+
+def _of_variants(variants: Variants) -> Iterator[str]:
     base = variants.base
-    lines = _sets(base)
-    _refuse_nothing_to_score(base)
     for seed in base.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):
-            lines += _trainings(base, seed, arm)
+            yield from _trainings(base, seed, arm)
         for labels in variants.budgets():
             if labels:
-                lines += _trainings(variants.few_labels(labels), seed, "few_labels", few_labels_name(labels))
+                yield from _trainings(variants.few_labels(labels), seed, "few_labels", few_labels_name(labels))
         for name in variants.rows():
-            lines += _rows(variants, seed, name)
-    return [*dict.fromkeys(lines), LAST_LINE]  # what several build on is trained once
+            yield from _rows(variants, seed, name)
+
+
+def _each_once(*lines: Iterable[str]) -> list[str]:
+    """All lines in their order; what several build on is trained once."""
+    return list(dict.fromkeys(chain.from_iterable(lines)))
 
 
 def _rows(variants: Variants, seed: int, name: str) -> Iterator[str]:
@@ -140,6 +182,9 @@ def _rows(variants: Variants, seed: int, name: str) -> Iterator[str]:
     its = variants.base.beside(variant.experiment, variants.folder(name), variants.base.run)
     if its.translates or not variant.settings.train_segmenter:
         translator = its.experiment.translator
+        refuse_missing_aids(its, seed)
+        if getattr(translator, "teacher", None) not in variants.named:
+            _refuse_missing_teacher(its, seed)
         yield (
             f"{'stage one':<16}  {name}, seed {seed}: {translator.method}, {translator.steps} steps, unless an earlier "
             "variant has the same translator"
@@ -168,6 +213,28 @@ def _sets(workspace: Workspace) -> list[str]:
                 found += "; those that cannot be used will be left out" * (settings.bad_frames == "leave_out")
             lines.append(f"{part:<16}  {settings.name}: {found}")
     return lines
+
+
+def _experiments_translator(workspace: Workspace, seed: int) -> Iterator[str]:
+    """The lines of `_translators` for an experiment's own, all that it needs from elsewhere being there."""
+    refuse_missing_aids(workspace, workspace.translator_seed(seed))
+    _refuse_missing_teacher(workspace, workspace.translator_seed(seed))
+    yield from _translators(workspace, seed)
+
+
+def _refuse_missing_teacher(workspace: Workspace, seed: int) -> None:
+    """UserError, CheckpointError where a translator is a student of what is not there, or not of every source frame.
+
+    Frames are looked for by name where all names are known: none is still to be drawn, none may be left out.
+    """
+    settings, source = workspace.experiment.translator, workspace.experiment.source
+    if settings.learns_from != "translated":
+        return
+    made_here = teachers_checkpoint(workspace) is not None
+    if not made_here and not _drawn(source) and all(one.bad_frames == "refuse" for one in source):
+        teachers_pairs(workspace, seed)
+    if settings.feature_weight > 0:
+        teachers_network(workspace)
 
 
 def _translators(workspace: Workspace, seed: int, title: str = "translator") -> Iterator[str]:

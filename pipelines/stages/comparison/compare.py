@@ -21,7 +21,8 @@ from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import COMPARED, adaptation_title, adapted_to
-from pipelines.experiment.identity import refuse_missing_aids, scores_count
+from pipelines.experiment.identity import scores_count
+from pipelines.experiment.training_preview import refuse_missing_of_comparison
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import duration
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
@@ -63,9 +64,7 @@ def compare(workspace: Workspace, session: Session) -> Study:
         The record behind the report.
     """
     refuse_missing_labels(workspace)
-    if workspace.translates:
-        for seed in workspace.experiment.compare.seeds:
-            refuse_missing_aids(workspace, seed)
+    refuse_missing_of_comparison(workspace)
     results, evaluations = [], {}
     for seed in workspace.experiment.compare.seeds:
         train_segmenter(workspace, seed, "source_only", session)

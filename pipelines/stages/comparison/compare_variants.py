@@ -21,6 +21,7 @@ from pipelines.data.manifest import MANIFEST
 from pipelines.engine.session import Session
 from pipelines.errors import BusyError, NumericalError
 from pipelines.experiment.trained import load_ensemble
+from pipelines.experiment.training_preview import refuse_missing_of_variants
 from pipelines.experiment.variants import Variants, few_labels_name
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.pages.variants_page import write_variants_page
@@ -73,6 +74,7 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
     """
     base = variants.base
     refuse_missing_labels(base)
+    refuse_missing_of_variants(variants)
     for seed in base.experiment.compare.seeds:
         for labels in filter(None, variants.budgets()):
             variants.few_labels(labels).labelled_subset(seed)  # before hours of training: more than there are

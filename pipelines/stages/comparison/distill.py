@@ -13,8 +13,8 @@ from pipelines.data.images import read_image, to_batch
 from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.session import Session
 from pipelines.experiment.arms import ARMS
-from pipelines.experiment.identity import refuse_missing_aids
 from pipelines.experiment.trained import finished_translator, load_translator
+from pipelines.experiment.training_preview import refuse_missing_of_distillation
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.pages.student_page import Beside, write_student_page
 from pipelines.report.student import SPEED, Measure, StudentStudy, markdown_table
@@ -70,7 +70,7 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
             the way back is wanted.
     """
     its = workspace.student(seed)
-    refuse_missing_aids(its, seed)
+    refuse_missing_of_distillation(workspace, seed, wanted.segmenters, wanted.real_to_sim)
     if wanted.real_to_sim:
         refuse_one_way(workspace)
     both = {"teacher": workspace, "student": its}

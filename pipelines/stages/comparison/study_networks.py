@@ -8,6 +8,7 @@ from pipelines.data.files import write_atomically
 from pipelines.engine.session import Session
 from pipelines.experiment.config import Experiment
 from pipelines.experiment.network_study import TRAINED_ON, StudiedNetwork, studied_networks
+from pipelines.experiment.training_preview import refuse_missing_of_study
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.networks import NetworkResult, NetworkStudy, networks_picture, networks_table
 from pipelines.stages.comparison.compare import network_facts, refuse_missing_labels, training_seconds
@@ -28,11 +29,12 @@ def study_networks(workspace: Workspace, augmented: Experiment, session: Session
         The record behind the table.
 
     Raises:
-        UserError: The experiment has no study.
+        UserError: The experiment has no study, or names weights that are not there.
         NoInputsError: Labels are missing.
     """
     trainings = list(studied_networks(workspace, augmented))
     refuse_missing_labels(workspace)
+    refuse_missing_of_study(workspace, augmented)
     results = [_trained_and_evaluated(one, session) for one in trainings]
     of_oracles = {one.network: one.workspace for one in trainings if one.arm == "oracle"}
     record = NetworkStudy(

@@ -167,6 +167,32 @@ def test_what_a_translator_names_from_elsewhere_must_be_there(toyworld):
     assert told(preview_distillation(toyworld("student.perceptual_weight=1"), 4, False, False))
 
 
+def test_a_students_teacher_must_be_there(toyworld, tmp_path):
+    """...a translator, or a folder of frames: of each source frame, where their names are known by now."""
+
+    def student(teacher, *changes):
+        return toyworld(
+            f"translator={{ method = 'student', encoder = '', teacher = '{tmp_path / teacher}' }}", *changes
+        )
+
+    for preview in (preview_comparison, lambda its: preview_translator(its, 4)):
+        with pytest.raises(
+            UserError, match=r"^translator\.teacher: .*nowhere is not there; expected a translator or a f"
+        ):
+            preview(student("nowhere"))
+    for place in ("photos/a.png", "frames/b.png"):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).touch()
+    assert told(preview_comparison(student("frames"))) == ["source_only", "oracle", "translator", "translated"]
+    with pytest.raises(UserError, match=r"^translator\.feature_weight needs the teacher's network"):
+        preview_comparison(student("frames", "translator.feature_weight=1"))
+    photos = 'source=[{ name = "photos", reader = "folder", root = "photos" }]'
+    with pytest.raises(
+        UserError, match=r"frames: no translation of source frame 'photos/a'; 1 of 1 frames are missing"
+    ):
+        preview_translator(student("frames", photos), 4)
+
+
 def test_labels_that_a_translator_learns_from_must_be_there(toyworld, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.png").touch()
@@ -253,3 +279,35 @@ def test_a_list_of_labelled_frames_must_be_there_though_the_frames_are_still_to_
         preview_training(workspace, 0, "few_labels")
     (tmp_path / "data/few.txt").write_text("camera/0\n")
     assert any("few_labels, seed 0" in line for line in preview_training(workspace, 0, "few_labels"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ('"segmenter.encoder_weights" = "nowhere"', r"^segmenter\.encoder_weights: nowhere does not exist"),
+        (
+            '"translator.method" = "adain", "translator.encoder_weights" = "nowhere"',
+            r"^translator\.encoder_weights: now",
+        ),
+        (
+            '"translator.method" = "student", "translator.teacher" = "nowhere"',
+            r"^translator\.teacher: nowhere is not th",
+        ),
+        ('"translator.initial" = "nowhere"', r"^checkpoint nowhere does not exist"),
+        (
+            '"translator.guidance" = { expert = "nowhere", label_weight = 1.0 }',
+            r"^translator\.guidance\.expert is 'nowh",
+        ),
+    ],
+)
+def test_what_a_variant_names_from_elsewhere_must_be_there(experiment, settings, error):
+    row = '[[variant]]\nname = "{}"\nsettings = {{ {}, "segmenter.shares" = {{ translated = 1.0 }} }}\n'
+    with pytest.raises(UserError, match=error):
+        preview_variants(experiment(row.format("own", settings), CAMERA))
+
+
+def test_an_earlier_variant_is_a_teacher_that_is_still_to_be_made(experiment):
+    row = '[[variant]]\nname = "{}"\nsettings = {{ {}, "segmenter.shares" = {{ translated = 1.0 }} }}\n'
+    cut = row.format("cut", '"translator.method" = "cut"')
+    learns = row.format("learns", '"translator.method" = "student", "translator.teacher" = "cut"')
+    assert any("learns, seed 0: student" in line for line in preview_variants(experiment(cut + learns, CAMERA)))

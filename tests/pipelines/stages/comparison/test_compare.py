@@ -8,7 +8,7 @@ import torch
 
 from pipelines.engine.launch import Machine
 from pipelines.engine.session import Session
-from pipelines.errors import NoInputsError
+from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.study import Study
@@ -178,3 +178,10 @@ def test_missing_labels_are_noticed_before_training(make_workspace, tmp_path, cp
         with pytest.raises(NoInputsError, match=message):
             compare(workspace, Session(cpu, command="sim2real compare"))
         assert not (tmp_path / "run/seed-0").exists()
+
+
+def test_a_teacher_that_is_not_there_is_noticed_before_training(make_workspace, tmp_path, session):
+    workspace = make_workspace('translator={ method = "student", teacher = "nowhere" }')
+    with pytest.raises(UserError, match=r"^translator\.teacher: nowhere is not there"):
+        compare(workspace, session)
+    assert not (tmp_path / "run/seed-0").exists()

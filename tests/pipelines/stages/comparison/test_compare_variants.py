@@ -1,6 +1,7 @@
 """Variants of an experiment: one command, what they share trained once, a table with every seed."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -161,12 +162,25 @@ def test_more_labels_than_there_are_are_refused_before_anything_is_trained(tiny_
     assert not list(base.run.rglob("final.json")) and not list(base.run.rglob("config.json"))
 
 
-def test_missing_weights_of_a_styles_encoder_are_refused_before_anything_is_trained(tiny_config, tmp_path, cpu):
-    translator = 'translator = { method = "adain", encoder_weights = "nowhere.pth" }'
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            'translator = { method = "adain", encoder_weights = "nowhere" }',
+            "translator.encoder_weights: nowhere does not",
+        ),
+        ('translator = { method = "student", teacher = "nowhere" }', "translator.teacher: nowhere is not there"),
+        (
+            '"segmenter.encoder_weights" = "nowhere", "segmenter.network" = "lraspp"',
+            "segmenter.encoder_weights: nowhere ",
+        ),
+    ],
+)
+def test_what_a_variant_names_is_looked_for_before_anything_is_trained(tiny_config, tmp_path, cpu, settings, said):
     config = tmp_path / "config.toml"
-    config.write_text(tiny_config.read_text() + f'[[variant]]\nname = "styled"\nsettings = {{ {translator} }}\n')
+    config.write_text(tiny_config.read_text() + f'[[variant]]\nname = "own"\nsettings = {{ {settings} }}\n')
     base = Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run")
-    with pytest.raises(UserError, match=r"translator\.encoder_weights: nowhere\.pth does not exist; give a file"):
+    with pytest.raises(UserError, match=f"^{re.escape(said)}"):
         compare_variants(open_variants(base, read_variants(config)), cpu)
     assert not list(base.run.rglob("final.json")) and not list(base.run.rglob("config.json"))
 

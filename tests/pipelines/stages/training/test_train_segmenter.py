@@ -102,6 +102,14 @@ def test_the_translated_arm_needs_translated_frames(make_workspace, cpu):
         train_segmenter(make_workspace(), 0, "translated", Session(cpu))
 
 
+def test_a_teacher_that_is_not_there_is_told_before_what_else_it_builds_on_is_trained(make_workspace, session):
+    learns = 'segmenter.adaptation={ method = "distillation" }', 'segmenter.teachers=["source_only", "nowhere"]'
+    workspace = make_workspace(*learns, "segmenter.shares={ translated = 0.0, source = 1.0 }")
+    with pytest.raises(UserError, match=r"^checkpoint nowhere does not exist"):
+        train_segmenter(workspace, 0, "translated", session)
+    assert not workspace.segmenter(0, "source_only").exists()
+
+
 def test_frames_of_another_translator_are_refused(copied_run, make_workspace, cpu):
     """A translator trained anew leaves translated frames behind that are not its own; they must not be trained on."""
     workspace = make_workspace("translator.cycle_weight=5.0", run=copied_run)
