@@ -4,6 +4,8 @@ The command line prints the message alone, on one line, without a traceback. So 
 expected and what to do. Anything that is not a `UserError` is our bug and keeps its traceback (exit code 1).
 """
 
+from pathlib import Path
+
 
 class UserError(Exception):
     """Something a person can mend; the message tells how. Also: usage, settings and paths."""
@@ -12,7 +14,16 @@ class UserError(Exception):
 
 
 class BusyError(UserError):
-    """Another process is at it; it can be asked for again later."""
+    """Another process is at it; it can be asked for again later.
+
+    Args:
+        message: For whoever wants it now.
+        place: The folder that the other process has; None where that is not said.
+    """
+
+    def __init__(self, message: str, place: Path | None = None) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class SomeInputsFailedError(UserError):

@@ -36,7 +36,7 @@ def hold(lock: Path, busy: str) -> BinaryIO:
             held = try_lock(stream)
         if not held:
             stream.close()
-            raise BusyError(busy)
+            raise BusyError(busy, lock.parent)
         if is_still(lock, stream):
             return stream
         stream.close()  # its owner finished and removed it between our opening and our locking

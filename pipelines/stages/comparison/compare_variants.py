@@ -143,6 +143,7 @@ def measured(
     """
     results: dict[tuple[int, str], Result] = {}
     stopped: dict[tuple[int, str], str] = {}
+    told: set[str] = set()
     while left := [row for row in wanted if row not in results and row not in stopped]:
         busy = 0
         for row in left:
@@ -150,7 +151,14 @@ def measured(
                 results[row] = wanted[row]()
             except BusyError as error:
                 busy += 1
-                print(f"{row[1]}, seed {row[0]}: {error}", file=sys.stderr)
+                what = str(error.place or error)
+                if what not in told:  # many rows may build on one
+                    told.add(what)
+                    print(
+                        f"{row[1]}, seed {row[0]}, and all else that needs {what} wait for the other process that "
+                        "makes it; this one goes on with what is free",
+                        file=sys.stderr,
+                    )
             except NumericalError as error:
                 stopped[row] = str(error)
                 print(f"{row[1]}, seed {row[0]} has no result: {error}", file=sys.stderr)

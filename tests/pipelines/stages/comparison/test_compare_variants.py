@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -232,7 +233,7 @@ def measurement(name, held):
 
     def measure():
         if name in held:
-            raise BusyError(f"{name} is in use by another process")
+            raise BusyError(f"{name} is in use by another process", Path("run") / name)
         return name
 
     return measure
@@ -251,7 +252,22 @@ def test_what_others_are_at_is_left_to_them_and_asked_for_again(capsys):
     assert {row: results[row] for row in wanted} == {(0, name): name for name in "abcd"} and stopped == {}
     assert waits == [SECONDS_BETWEEN_LOOKS] * 2
     said = capsys.readouterr().err
-    assert "b, seed 0: b is in use by another process" in said and "2 of 4 are made by other processes" in said
+    assert "b, seed 0, and all else that needs run/b wait for the other process that makes it; this one goes" in said
+    assert "2 of 4 are made by other processes" in said and "in use" not in said
+
+
+def test_what_many_rows_build_on_is_told_once(capsys):
+    """It is no error of each of them: all start from the one network that another process trains."""
+    held = {"source_only"}
+
+    def builds():
+        return measurement("source_only", held)()
+
+    wanted = {(0, name): builds for name in "abc"}
+    results, _ = measured(wanted, lambda seconds: held.clear())
+    assert len(results) == 3
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("a, seed 0, and all else that needs run/source_only wait") and second.startswith("3 of 3 ")
 
 
 def test_a_training_that_collapses_costs_its_own_place_and_no_other(capsys):
@@ -269,5 +285,6 @@ def test_a_training_that_collapses_costs_its_own_place_and_no_other(capsys):
 
 
 def test_a_run_that_another_process_holds_is_known_as_such(tmp_path):
-    with hold(tmp_path / ".lock", "held"), pytest.raises(BusyError, match="in use by another process"):
+    with hold(tmp_path / ".lock", "held"), pytest.raises(BusyError, match="in use by another process") as raised:
         RunFolder(tmp_path, {})
+    assert raised.value.place == tmp_path
