@@ -35,9 +35,12 @@ help: ## print the targets
 setup: $(VENV)/installed ## create the environment (done by every other target)
 
 # Compiling all of the packages to byte code takes 35 s of CPU time; what a command imports, which Python compiles then, 8.
+# pip is not quiet: several GB are fetched, and whoever waits for them wants to see that they come.
 $(VENV)/installed: setup.cfg pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON) here. Install Python 3.11," \
+		"or say where it is: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[dev]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile -e '.[dev]'
 	touch $@
 
 demo: $(VENV)/installed ## the main job on toy world: translate, train, evaluate, report (14 minutes of CPU time, on 2 cores)

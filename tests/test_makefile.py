@@ -184,6 +184,41 @@ def test_alone_it_prints_every_target(folder):
     assert [target for target in sorted(phony) if f"  make {target} " not in shown] == []
 
 
+STAND_IN_PYTHON = """#!/bin/sh
+# Stands for Python, and for that of the environment it makes, whose pip tells what it fetches unless it is to be quiet.
+if [ "$2" = venv ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; exit; fi
+case " $* " in *" --quiet "* | *" -q "*) ;; *) echo "Downloading torch" ;; esac
+"""
+
+
+def set_up(path, python):
+    return subprocess.run(
+        ["make", "setup", f"VENV={path / 'venv'}", f"PYTHON={python}"],
+        cwd=ROOT,
+        env=os.environ | {"MAKEFLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_python_that_is_not_there_is_named_with_the_remedy(tmp_path):
+    done = set_up(tmp_path, "python-of-nobody")
+    assert done.returncode == 2 and not (tmp_path / "venv").exists()
+    first = done.stderr.splitlines()[0]
+    assert first.startswith("error: there is no python-of-nobody here.") and "PYTHON=/path/to/python3.11" in first
+
+
+def test_who_waits_for_the_environment_sees_what_is_fetched(tmp_path):
+    """Several GB: on a slow line minutes, in which nothing at all would look like a command that hangs."""
+    python = tmp_path / "python"
+    python.write_text(STAND_IN_PYTHON)
+    python.chmod(0o755)
+    done = set_up(tmp_path, python)
+    assert done.returncode == 0, done.stderr
+    assert "Downloading torch" in done.stdout and (tmp_path / "venv/installed").exists()
+
+
 NAMES = (
     *("name = 'mine'  # as in \"yours\"", '# name = "yours"\n#name = "yours"\nname="mine"', '\ufeffname = "mine"\r'),
     *('  name\t=\t"mine"', '"name" = "mine"', 'name = """mine"""'),
