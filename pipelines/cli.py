@@ -35,7 +35,8 @@ from pipelines.printable import printable
 
 EXIT_CODES = """
 Exit codes: 0 done, 2 usage or settings, 3 done but for some inputs, 4 no inputs, 5 checkpoint, 6 disk,
-7 a loss is no number, 75 stopped by a signal after saving (the same command carries on), 130 Ctrl-C twice.
+7 a loss is no number, or training collapsed, 75 stopped by a signal after saving (the same command carries on),
+130 Ctrl-C twice.
 """
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import errors
+from pipelines.cli import EXIT_CODES
 from pipelines.errors import UserError
 
 README = Path(__file__).parents[2] / "README.md"
@@ -28,10 +29,21 @@ def test_the_codes_are_those_that_scripts_know():
     }
 
 
+def the_readmes_paragraph():
+    return README.read_text(encoding="utf-8").split("## Exit codes\n")[1].split("\n## ")[0]
+
+
 def test_the_readme_lists_every_code():
-    paragraph = README.read_text(encoding="utf-8").split("## Exit codes\n")[1].split("\n## ")[0]
+    paragraph = the_readmes_paragraph()
     listed = {int(code) for code in re.findall(r"(?:^|· |\n)(\d+) [a-zC]", paragraph)}
     assert listed == {0, 130} | {kind.exit_code for kind in KINDS.values()}
+
+
+def test_the_help_gives_each_code_the_readmes_meaning():
+    told = " ".join(EXIT_CODES.split())
+    meanings = " ".join(the_readmes_paragraph().split()).rstrip(".").split(" · ")
+    assert len(meanings) == 9
+    assert [meaning for meaning in meanings if meaning not in told] == []
 
 
 @pytest.mark.parametrize("name", KINDS)
