@@ -332,8 +332,8 @@ def on_experiment(*more: Decorator) -> Decorator:
 
 
 def typed_command() -> str:
-    """The command line as the user typed it, for the record."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command line as the user typed it, for the record; as `sim2real`, however the process was started."""
+    return shlex.join(["sim2real", *sys.argv[1:]])  # argv[0] may be -c, a file, or the program that calls `main`
 
 
 def first_seed(workspace: "Workspace", seed: int | None) -> int:

@@ -1,6 +1,7 @@
 """What the commands on an experiment share: one object for all that was asked, opened no sooner than needed."""
 
 import ast
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import torch
 from click.testing import CliRunner
 
 import pipelines
-from pipelines.commands.options import Request, gathered, on_experiment, seed_option, seeds_option, training_options
+from pipelines.commands.options import (
+    Request,
+    gathered,
+    on_experiment,
+    seed_option,
+    seeds_option,
+    training_options,
+    typed_command,
+)
 from pipelines.engine.runs import environment
 from pipelines.errors import UserError
 
@@ -33,6 +42,12 @@ def ask(tiny_config, tmp_path):
         return given
 
     return given_by
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/sim2real", "-c", "nightly.py"])
+def test_the_command_on_record_can_be_typed_again(monkeypatch, program):
+    monkeypatch.setattr(sys, "argv", [program, "compare", "mine.toml", "--set", "compare.seeds=[1, 2]"])
+    assert typed_command() == "sim2real compare mine.toml --set 'compare.seeds=[1, 2]'"
 
 
 def test_the_experiment_and_where_it_works(ask, tiny_config, tmp_path):
