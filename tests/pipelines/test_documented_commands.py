@@ -100,6 +100,16 @@ def test_the_settings_that_a_command_changes_exist(words):
     read_experiment(ROOT / bundled, changes)
 
 
+def test_what_toy_worlds_config_expects_is_what_the_readme_has():
+    """`make demo` is held against either; both are written by hand after a measurement."""
+    lines = (ROOT / "pipelines/configs/toyworld.toml").read_text(encoding="utf-8").splitlines()
+    header = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+    table = TEXTS["README.md"].split("**Toy world**")[1].split("\n## ")[0]
+    seed_0 = dict(re.findall(r"^\| (source-only|translated|oracle|gap closed) \| ([\d.]+)", table, re.MULTILINE))
+    scores = ", ".join(f"{arm} {seed_0[arm]}" for arm in ("source-only", "translated", "oracle"))
+    assert f"with seed 0: {scores} mIoU; {seed_0['gap closed']} % of the gap closed" in header
+
+
 def keys_in(model, seen):
     """Names of all settings of a model, and of those within it."""
     for one in _models_in(model) - seen:
