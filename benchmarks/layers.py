@@ -33,8 +33,8 @@ from translate.fast.pointwise import PointwiseStrips
 from translate.fast.to_image import ToImageConv2d
 from translate.fast.winograd import WinogradConv2d
 from translate.networks import GENERATORS
+from translate.networks.generators.residual_block import MirroredConv2d
 from translate.networks.normalisation import InstanceNorm2d
-from translate.networks.residual_block import MirroredConv2d
 
 LEVEL = 2 / 255
 SIZE = (128, 256)

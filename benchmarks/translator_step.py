@@ -33,8 +33,8 @@ from translate.fast.to_image import ToImageConv2d
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN, CycleGANSettings
 from translate.networks import DISCRIMINATORS, GENERATORS
+from translate.networks.generators.residual_block import MirroredConv2d
 from translate.networks.normalisation import InstanceNorm2d
-from translate.networks.residual_block import MirroredConv2d
 
 TARGET_SPEEDUP, TARGET_MEMORY = 3.0, 0.6
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipelines.errors import CheckpointError
 from pipelines.pretrained.wrappers import unwrapped
 from segment.classes import CLASS_NAMES
-from translate.networks.resnet_generator import Antialias
+from translate.networks.generators.resnet import Antialias
 
 Kind = Literal["generator", "label_map_generator", "discriminator", "multiscale_discriminator", "style_encoder"]
 State = dict[str, Tensor]

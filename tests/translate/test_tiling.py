@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from translate.networks import GENERATORS
-from translate.networks.adain_generator import AdaINGenerator
-from translate.networks.style_encoders import ENCODERS
+from translate.networks.features.style_encoders import ENCODERS
+from translate.networks.generators.adain import AdaINGenerator
 from translate.tiling import Span, chain, reach, spans, translate_tiled
 
 LEVEL = 2 / 255

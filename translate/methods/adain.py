@@ -18,8 +18,8 @@ from translate.choices import chosen
 from translate.methods.batches import UnpairedBatch
 from translate.methods.one_way_training import OneWayTraining
 from translate.methods.translator_training import LearnsFrom, TranslatorTrainingSettings, adam
-from translate.networks.adain_generator import AdaINGenerator
-from translate.networks.style_encoders import ENCODERS, StyleEncoder
+from translate.networks.features.style_encoders import ENCODERS, StyleEncoder
+from translate.networks.generators.adain import AdaINGenerator
 from translate.schedules import LearningRate
 from translate.translator import ImageTranslator
 from translate.value_range import to_signed
@@ -35,7 +35,7 @@ class AdaINSettings(TranslatorTrainingSettings):
 
     steps: PositiveInt = 160_000
     learning_rate: PositiveFloat = 1e-4
-    encoder: Annotated[str, OneOf("translate.networks.style_encoders.ENCODERS")] = "vgg19"
+    encoder: Annotated[str, OneOf("translate.networks.features.style_encoders.ENCODERS")] = "vgg19"
     """What sees content and style; fixed, with weights that others have trained."""
     generator_channels: PositiveInt = 64
     """Width of the decoder at full resolution; 64 in the paper, 16 trains on a CPU in minutes."""

@@ -23,7 +23,7 @@ from translate.methods.one_way_training import OneWayTraining
 from translate.methods.translator_training import LearnsFrom, adam
 from translate.methods.unpaired_training import UnpairedTrainingSettings, make_discriminator, make_generator
 from translate.networks import ENCODING_GENERATORS
-from translate.networks.patch_projection import PatchProjection
+from translate.networks.features.patch_projection import PatchProjection
 from translate.schedules import LearningRate
 from translate.translator import ImageTranslator
 from translate.value_range import to_signed

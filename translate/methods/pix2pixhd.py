@@ -22,10 +22,10 @@ from translate.methods.batches import PairedBatch
 from translate.methods.one_way_training import OneWayTraining
 from translate.methods.translator_training import LearnsFrom, TranslatorTrainingSettings, adam
 from translate.multiscale_losses import adversarial_loss, discriminator_loss, feature_matching
-from translate.networks.feature_encoder import FeatureEncoder
-from translate.networks.multiscale_discriminator import MultiscaleDiscriminator
-from translate.networks.perceptual import PerceptualLoss
-from translate.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, coarse_closing
+from translate.networks.discriminators.multiscale import MultiscaleDiscriminator
+from translate.networks.features.feature_encoder import FeatureEncoder
+from translate.networks.features.perceptual import PerceptualLoss
+from translate.networks.generators.pix2pixhd import GlobalGenerator, LocalEnhancer, coarse_closing
 from translate.schedules import LearningRate
 from translate.styles import StyleMemory
 from translate.value_range import to_signed

@@ -14,7 +14,7 @@ from torch import nn
 from segment.settings import OneOf, PositiveInt, check_settings
 from translate.choices import Direction, chosen
 from translate.networks import GENERATORS
-from translate.networks.pix2pixhd import GlobalGenerator
+from translate.networks.generators.pix2pixhd import GlobalGenerator
 from translate.translator import ImageTranslator
 
 OF_IMAGES: dict[str, Callable[..., nn.Module]] = {**GENERATORS, "global": partial(GlobalGenerator, in_channels=3)}

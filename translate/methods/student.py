@@ -20,9 +20,9 @@ from translate.methods.batches import TranslatedBatch
 from translate.methods.one_way_training import OneWayTraining
 from translate.methods.translator_training import LearnsFrom, TranslatorTrainingSettings, adam
 from translate.networks import GENERATORS
-from translate.networks.crop_discriminator import CropDiscriminator
-from translate.networks.feature_projection import FeatureProjection
-from translate.networks.perceptual import PerceptualLoss
+from translate.networks.discriminators.crop import CropDiscriminator
+from translate.networks.features.feature_projection import FeatureProjection
+from translate.networks.features.perceptual import PerceptualLoss
 from translate.patch_matching import RealPatches, grid_patches
 from translate.schedules import LearningRate
 from translate.teacher_features import TeacherFeatures, feature_distance, imitated_layers

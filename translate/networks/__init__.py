@@ -1,7 +1,7 @@
 """The networks of stage one, by the names that a config uses.
 
-A new network is a file beside this one and a line in a dict below. A generator says, as `side_multiple` and
-`smallest_side`, which images it takes: the caller pads to them.
+A new network is a file in `generators` or `discriminators` and a line in a dict below. A generator says, as
+`side_multiple` and `smallest_side`, which images it takes: the caller pads to them.
 """
 
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from functools import partial
 
 from torch import nn
 
-from translate.networks.crop_discriminator import CropDiscriminator
-from translate.networks.patch_discriminator import PatchDiscriminator
-from translate.networks.pixel_discriminator import PixelDiscriminator
-from translate.networks.pyramid_generator import PyramidGenerator
-from translate.networks.resnet_generator import ResnetGenerator
-from translate.networks.unet_generator import UnetGenerator
-from translate.networks.unet_light import UnetLightGenerator
+from translate.networks.discriminators.crop import CropDiscriminator
+from translate.networks.discriminators.patch import PatchDiscriminator
+from translate.networks.discriminators.pixel import PixelDiscriminator
+from translate.networks.generators.pyramid import PyramidGenerator
+from translate.networks.generators.resnet import ResnetGenerator
+from translate.networks.generators.unet import UnetGenerator
+from translate.networks.generators.unet_light import UnetLightGenerator
 
 ENCODING_GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "resnet6": partial(ResnetGenerator, blocks=6),

@@ -16,7 +16,7 @@ from pipelines.experiment.segmenters import PACKAGE
 from pipelines.experiment.translators import Pix2pixHDSettings, StudentSettings
 from pipelines.pretrained.packaged_encoders import REQUIRED, packaged_classifier
 from pipelines.stages.training.training_run import note, noted
-from translate.networks.perceptual import EncoderFeatures, PerceptualLoss, VGG19Features
+from translate.networks.features.perceptual import EncoderFeatures, PerceptualLoss, VGG19Features
 
 Judged = Pix2pixHDSettings | StudentSettings
 """Settings of the methods that may have such a loss."""

@@ -14,7 +14,7 @@ from pipelines.pretrained.encoder_weights import read_weights
 from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
 from pipelines.stages.training.training_run import note
 from pipelines.stages.translating.perceptual_loss import VGG_FILE, torch_cache
-from translate.networks.style_encoders import ENCODERS, StyleEncoder
+from translate.networks.features.style_encoders import ENCODERS, StyleEncoder
 
 
 def style_encoder(settings: AdaINSettings, run: Path, processes: Processes = ALONE) -> StyleEncoder:

@@ -15,11 +15,11 @@ from segment.inference import MultiScale
 from segment.methods.method import Method
 from segment.networks.segmenter import Segmenter
 from translate.image_pool import ImagePool
-from translate.networks.crop_discriminator import CropDiscriminator
-from translate.networks.feature_encoder import FeatureEncoder
-from translate.networks.multiscale_discriminator import MultiscaleDiscriminator
-from translate.networks.patch_discriminator import PatchDiscriminator
-from translate.networks.patch_projection import PatchProjection
+from translate.networks.discriminators.crop import CropDiscriminator
+from translate.networks.discriminators.multiscale import MultiscaleDiscriminator
+from translate.networks.discriminators.patch import PatchDiscriminator
+from translate.networks.features.feature_encoder import FeatureEncoder
+from translate.networks.features.patch_projection import PatchProjection
 
 CPU = Machine(torch.device("cpu"), "fp32")
 

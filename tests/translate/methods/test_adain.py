@@ -13,7 +13,7 @@ from translate.channel_statistics import channel_statistics
 from translate.methods import METHODS
 from translate.methods.adain import AdaIN, AdaINSettings
 from translate.methods.batches import UnpairedBatch
-from translate.networks.style_encoders import StyleEncoder
+from translate.networks.features.style_encoders import StyleEncoder
 from translate.value_range import to_signed
 
 

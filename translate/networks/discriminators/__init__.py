@@ -1,0 +1,1 @@
+"""The networks that judge whether an image is real, and what they have in common."""

@@ -1,0 +1,1 @@
+"""The networks that make features of an image, and the layers that make features comparable."""

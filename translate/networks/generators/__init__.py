@@ -1,0 +1,1 @@
+"""The networks that make an image, and the parts that they are made of."""
