@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cv2
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.data.images import encode_png, read_image
 
 

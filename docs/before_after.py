@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.images import read_image, write_image
-from pipelines.data.manifest import read_manifest
 from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.comparison.compare_variants import Variants

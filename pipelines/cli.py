@@ -28,7 +28,7 @@ from pipelines.commands.segment import segment
 from pipelines.commands.translate import translate
 from pipelines.commands.variants import variants
 from pipelines.commands.verify import verify
-from pipelines.data.decoders import supervised_decoding
+from pipelines.data.decoding.decoders import supervised_decoding
 from pipelines.engine.torchrun import ProcessRank, tell_once
 from pipelines.errors import Interrupted, StorageError, UserError
 from pipelines.printable import printable

@@ -16,9 +16,9 @@ import numpy as np
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.record import Failure, Record
 from pipelines.batch_inference.write import Loaded
-from pipelines.data.files import out_of_resources, sha256_of
+from pipelines.data.disk.files import out_of_resources, sha256_of
+from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import image_error, read_file_header, read_image_and_alpha
-from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import ImageError, Interrupted, StorageError
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from pipelines.data import ownership
-from pipelines.data.files import storage_errors, write_atomically
-from pipelines.data.manifest import JOURNAL, Journal
-from pipelines.data.ownership import as_json, differing, is_still, read_plan, sweep, try_lock
+from pipelines.data.disk import ownership
+from pipelines.data.disk.files import storage_errors, write_atomically
+from pipelines.data.disk.manifest import JOURNAL, Journal
+from pipelines.data.disk.ownership import as_json, differing, is_still, read_plan, sweep, try_lock
 from pipelines.errors import UserError
 
 PLAN = "translation.json"

@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue
 
+from pipelines.data.disk.manifest import JOURNAL, MANIFEST
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import ENCODERS
-from pipelines.data.listing import read_listing
-from pipelines.data.manifest import JOURNAL, MANIFEST
 from pipelines.data.readers.layout import Frame, distinct_names
+from pipelines.data.selection.listing import read_listing
 from pipelines.errors import UserError
 
 

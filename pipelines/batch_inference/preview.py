@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
 from pipelines.batch_inference.shards import Part, candidates
-from pipelines.data.files import size_in_words
-from pipelines.data.headers import Header
+from pipelines.data.decoding.headers import Header
+from pipelines.data.disk.files import size_in_words
 from pipelines.data.images import LOSSY, read_file_header
-from pipelines.data.video import VideoFacts, encoder_of, read_facts
+from pipelines.data.video.recorded import VideoFacts, encoder_of, read_facts
 from pipelines.errors import ImageError
 
 BYTES_PER_PIXEL = {

@@ -22,9 +22,9 @@ from pipelines.batch_inference.shards import (
     write_failures,
 )
 from pipelines.batch_inference.write import carry_along
-from pipelines.data.files import sha256_of, storage_errors
-from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
-from pipelines.data.ownership import sweep
+from pipelines.data.disk.files import sha256_of, storage_errors
+from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
+from pipelines.data.disk.ownership import sweep
 from pipelines.errors import ImageError, StorageError, UserError
 
 FAILURES = "failures.jsonl"

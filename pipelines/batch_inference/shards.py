@@ -15,9 +15,9 @@ from typing import Self, TypeVar
 
 from pydantic import ValidationError
 
-from pipelines.data.files import storage_errors, write_atomically
-from pipelines.data.json_files import parse_json
-from pipelines.data.manifest import JOURNAL, MANIFEST, ManifestEntry, read_manifest
+from pipelines.data.disk.files import storage_errors, write_atomically
+from pipelines.data.disk.json_files import parse_json
+from pipelines.data.disk.manifest import JOURNAL, MANIFEST, ManifestEntry, read_manifest
 from pipelines.errors import UserError
 
 LISTED = ".journal.0-of-0.jsonl"

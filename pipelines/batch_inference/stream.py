@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.data.live_video import LiveFrame, Sink
+from pipelines.data.video.live import LiveFrame, Sink
 from pipelines.runtimes.overlap import overlapped
 
 WhenBehind = Literal["queue", "drop"]

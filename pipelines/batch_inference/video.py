@@ -22,9 +22,9 @@ from pydantic import JsonValue
 
 from pipelines.batch_inference.flow import FrameNetwork
 from pipelines.batch_inference.work import UNWATCHED, JobControl
-from pipelines.data.files import sha256_of, storage_errors, sync_folder, write_atomically
-from pipelines.data.ownership import as_json, hold, read_plan, set_aside, sweep
-from pipelines.data.video import VideoFacts, encoder_of, join_pieces, read_facts, read_frames, write_piece
+from pipelines.data.disk.files import sha256_of, storage_errors, sync_folder, write_atomically
+from pipelines.data.disk.ownership import as_json, hold, read_plan, set_aside, sweep
+from pipelines.data.video.recorded import VideoFacts, encoder_of, join_pieces, read_facts, read_frames, write_piece
 from pipelines.errors import Interrupted, StorageError, UserError
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.data.files import part_of, storage_errors, sync_folder, write_atomically
+from pipelines.data.disk.files import part_of, storage_errors, sync_folder, write_atomically
+from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import encode_image, image_error, to_image
-from pipelines.data.manifest import ManifestEntry
 from pipelines.errors import NumericalError
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch

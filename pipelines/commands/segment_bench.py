@@ -97,7 +97,7 @@ def segment_bench(measured: Measured, scores: Path | None, output: Path | None, 
     result = record(rows, plan, session, known)
     click.echo(bench_table(result), nl=False)
     if output:
-        from pipelines.data.files import write_atomically
+        from pipelines.data.disk.files import write_atomically
 
         picture = tradeoff_svg(result)
         files = {"bench.md": bench_table(result), "bench.json": result.to_json(), "bench.svg": picture}

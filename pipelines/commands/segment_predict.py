@@ -62,7 +62,7 @@ inference_options = gathered(
 @work_options
 def segment_predict(given: Given, typed: TypedOptions, work: WorkThrough) -> None:
     """Write a label map and an overlay for every image of a folder tree. Carries on after a kill."""
-    from pipelines.data.video import is_video
+    from pipelines.data.video.recorded import is_video
     from pipelines.stages.predicting.predict_frames import to_predict
 
     part, source, output = work.part, given.source, given.output

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipelines.batch_inference.stream import StreamCounts
-    from pipelines.data.live_video import Lost
+    from pipelines.data.video.live import Lost
     from pipelines.engine.launch import Machine
 
 
@@ -47,7 +47,7 @@ class Pipes:
 
     def frames(self, lost: "Lost") -> "Iterator[Any]":
         """The frames as they come; raw where their size was given."""
-        from pipelines.data.live_video import USUAL_RATE, read_opened, read_raw
+        from pipelines.data.video.live import USUAL_RATE, read_opened, read_raw
 
         if self.size is not None:
             return read_raw(self.source, self.size, lost, self.pixels, self.rate or USUAL_RATE)
@@ -156,7 +156,7 @@ def translate_stream(
 def segment_stream(typed: TypedSegmenter, pipes: Pipes, computer: Computer) -> None:
     """Segment frames as they come: from a pipe, a network camera or a film, to a pipe or a film of overlays."""
     from pipelines.data.labels.label_formats import in_format
-    from pipelines.data.live_video import is_video_name
+    from pipelines.data.video.live import is_video_name
     from pipelines.runtimes.live import segmenter_on
     from pipelines.runtimes.segmenter_runtime import fastest_runtime, mode_on
     from pipelines.stages.predicting.predict_frames import overlay
@@ -192,7 +192,7 @@ def put_through(
         ImageError: The source failed in the middle.
     """
     from pipelines.batch_inference.stream import Stream, Watcher
-    from pipelines.data.live_video import open_sink
+    from pipelines.data.video.live import open_sink
     from pipelines.engine.capabilities import capabilities
     from pipelines.engine.launch import StopRequest, describe_machine
     from pipelines.progress import Progress

@@ -95,7 +95,7 @@ inference_options = gathered(
 @work_options
 def translate_run(checkpoint: Path, given: Given, typed: TypedOptions, work: WorkThrough) -> None:
     """Translate every image of a folder tree; names, sizes, formats and label maps stay. Carries on after a kill."""
-    from pipelines.data.video import is_video
+    from pipelines.data.video.recorded import is_video
 
     options = typed.options(work.part)
     if is_video(given.source) and is_video(given.output):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
 from pipelines.data.labels.classless import LOOK

@@ -12,7 +12,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from pipelines.data.drives import drives_of
 from pipelines.data.images import image_error, image_size, read_image
 from pipelines.data.labels.encodings import IGNORE, LabelEncoding
 from pipelines.data.readers.camvid import CamVidSettings
@@ -26,6 +25,7 @@ from pipelines.data.readers.layout import BadFrames, Frame
 from pipelines.data.readers.pseudo_labelled import PseudoLabelledSettings
 from pipelines.data.readers.synthia import SynthiaSettings
 from pipelines.data.readers.translated import TranslatedSettings
+from pipelines.data.selection.drives import drives_of
 from pipelines.errors import UserError
 from segment.class_groups import Groups
 

@@ -2,8 +2,8 @@
 
 A bad file costs one frame and never the run: what is not a regular file, too large or cut off is refused before a
 decoder sees it, then the decoders that were measured not to crash are used (kornia_rs for PNG, simplejpeg in its strict
-mode for JPEG, Pillow for the rest), and those in other processes (`decoders.py`). Every refusal is an `ImageError` of
-one line.
+mode for JPEG, Pillow for the rest), and those in other processes (`decoding/decoders.py`). Every refusal is an
+`ImageError` of one line.
 
 What a file becomes, one rule each:
 
@@ -35,9 +35,9 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
-from pipelines.data.decoders import Stored, current_decoders
-from pipelines.data.files import OUT_OF_RESOURCES, open_regular, write_atomically
-from pipelines.data.headers import MAX_SCANS, Header, open_with_pillow, read_header
+from pipelines.data.decoding.decoders import Stored, current_decoders
+from pipelines.data.decoding.headers import MAX_SCANS, Header, open_with_pillow, read_header
+from pipelines.data.disk.files import OUT_OF_RESOURCES, open_regular, write_atomically
 from pipelines.errors import ImageError, NumericalError, StorageError, UserError
 
 if TYPE_CHECKING:  # the commands that only look at files start in a tenth of the time

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.files import sha256_of
-from pipelines.data.json_files import parse_json
+from pipelines.data.disk.files import sha256_of
+from pipelines.data.disk.json_files import parse_json
 from pipelines.errors import CheckpointError
 
 MANIFEST = "manifest.json"

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pipelines.data.files import sha256_of, storage_errors, sync_folder
+from pipelines.data.disk.files import sha256_of, storage_errors, sync_folder
 from pipelines.engine.checkpoint_files import FORMAT, NEWEST_TWO, Retention, read_state
 from pipelines.errors import CheckpointError, NumericalError
 

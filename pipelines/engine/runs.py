@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pipelines.data.files import storage_errors, write_atomically
-from pipelines.data.json_files import parse_json, read_json, write_json
-from pipelines.data.ownership import as_json, differing, hold, read_plan, set_aside, sweep
+from pipelines.data.disk.files import storage_errors, write_atomically
+from pipelines.data.disk.json_files import parse_json, read_json, write_json
+from pipelines.data.disk.ownership import as_json, differing, hold, read_plan, set_aside, sweep
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.checkpoint_files import NEWEST_TWO, Retention, checkpoint_hash, newest_checkpoint, step_of
 from pipelines.engine.checkpoints import drop_old, save_checkpoint, sweep_checkpoints

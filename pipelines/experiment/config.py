@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipelines.data.files import open_regular
+from pipelines.data.disk.files import open_regular
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, learns_from_labels

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.frames import FrameSet
-from pipelines.data.scores import read_scores
+from pipelines.data.selection.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, resolve_checkpoint
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels

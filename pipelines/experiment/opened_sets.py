@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pipelines.data.bad_frames import GoodFrames, unusable_in_words, without_bad_frames
+from pipelines.data.disk.hashes import HashCache
+from pipelines.data.disk.ownership import in_turn
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet, open_frame_set
-from pipelines.data.hashes import HashCache
 from pipelines.data.labels.classless import refuse_classless
-from pipelines.data.ownership import in_turn
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.readers.layout import Frame
+from pipelines.data.selection.bad_frames import GoodFrames, unusable_in_words, without_bad_frames
 from pipelines.engine.torchrun import ProcessRank
 from pipelines.progress import Progress
 

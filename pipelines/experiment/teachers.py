@@ -6,8 +6,8 @@ Told by what lies in the folder, without reading a tensor, for a student is know
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.json_files import read_json
-from pipelines.data.teacher_frames import TeacherFrames, find_teacher_frames
+from pipelines.data.disk.json_files import read_json
+from pipelines.data.selection.teacher_frames import TeacherFrames, find_teacher_frames
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
 from pipelines.experiment.workspace import Workspace

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from pipelines.data.json_files import read_json
-from pipelines.data.ownership import as_json
+from pipelines.data.disk.json_files import read_json
+from pipelines.data.disk.ownership import as_json
 from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, read_state, resolve_checkpoint
 from pipelines.engine.checkpoints import load_part
 from pipelines.engine.launch import Machine, seed_weights

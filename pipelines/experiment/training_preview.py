@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.readers.drawn import ToyWorldSettings
-from pipelines.data.subset import names_in, refuse_more_than_labelled
+from pipelines.data.selection.subset import names_in, refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, resolve_checkpoint, step_of
 from pipelines.errors import NoInputsError
 from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels

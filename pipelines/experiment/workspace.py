@@ -19,9 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from pipelines.data.disk.manifest import MANIFEST
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
-from pipelines.data.manifest import MANIFEST
-from pipelines.data.subset import labelled_subset
+from pipelines.data.selection.subset import labelled_subset
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import ARMS, translates
 from pipelines.experiment.config import Experiment

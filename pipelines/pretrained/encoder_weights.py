@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision import models
 
-from pipelines.data.files import open_regular, sha256_of
+from pipelines.data.disk.files import open_regular, sha256_of
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import PACKAGE, TORCHVISION
 from pipelines.pretrained.inputs import NetworkInput

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.errors import CheckpointError, UserError
 from segment.networks.efficientnet_lite import EfficientNetLiteClassifier, Variant
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipelines.data.files import open_regular, sha256_of, storage_errors
+from pipelines.data.disk.files import open_regular, sha256_of, storage_errors
 from pipelines.engine.checkpoints import save_checkpoint
 from pipelines.engine.launch import choose_machine
 from pipelines.engine.runs import RunFolder

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.json_files import parse_json
+from pipelines.data.disk.json_files import parse_json
 from pipelines.errors import UserError
 from pipelines.printable import printable
 from pipelines.report.record import plain

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipelines import cli
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.data.images import write_image
 from pipelines.pretrained.published_translators import read_published
 from pipelines.pretrained.unpickle import Refused, look_through, networks_in

@@ -7,10 +7,10 @@ import pytest
 
 from pipelines.data.images import encode_png, image_size
 from tests.pipelines.conftest import TRAINING
-from tests.pipelines.data.misbehaving_decoder import ENDS
+from tests.pipelines.data.decoding.misbehaving_decoder import ENDS
 from tests.pipelines.data.test_images import PHOTO
 
-MISBEHAVING = "tests.pipelines.data.misbehaving_decoder"
+MISBEHAVING = "tests.pipelines.data.decoding.misbehaving_decoder"
 REASONS = {
     "abort": "the decoder crashed on it (SIGABRT)",
     "segfault": "the decoder crashed on it (SIGSEGV)",

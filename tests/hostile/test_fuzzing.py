@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from scipy.io import savemat
 
 from pipelines.batch_inference.shards import listed_failures
+from pipelines.data.disk.json_files import read_json
+from pipelines.data.disk.manifest import Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.data.images import encode_image, encode_png, read_image
-from pipelines.data.json_files import read_json
 from pipelines.data.labels import encodings
-from pipelines.data.listing import read_listing
-from pipelines.data.manifest import Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.data.readers.gta5 import frames_of_split
 from pipelines.data.readers.idd_lite import drives_of_split
 from pipelines.data.readers.pseudo_labelled import finished
 from pipelines.data.readers.translated import TranslatedSettings
+from pipelines.data.selection.listing import read_listing
 from pipelines.engine.checkpoint_files import read_hashes, read_state
 from pipelines.errors import UserError
 from pipelines.experiment.config import read_experiment

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from pipelines.data.ownership import hold
+from pipelines.data.disk.ownership import hold
 from tests.pipelines.test_end_to_end import SEGMENTER_STEP, TRANSLATOR_STEP, content
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pipelines import cli
+from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.images import encode_png, image_size
-from pipelines.data.manifest import read_manifest
 
 SAMPLED_EVERY = 6
 NAMES = (

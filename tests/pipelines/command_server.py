@@ -19,7 +19,7 @@ from pathlib import Path
 
 def main():
     from pipelines import cli
-    from pipelines.data import decoders
+    from pipelines.data.decoding import decoders
     from pipelines.report import tables  # noqa: F401
     from pipelines.stages.comparison import (
         compare,  # noqa: F401

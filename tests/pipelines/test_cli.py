@@ -168,7 +168,7 @@ def test_what_computes_nothing_does_not_wait_for_torch(arguments, tiny_config, t
 
 def test_a_dry_run_of_a_video_does_not_wait_for_torch(tmp_path):
     pytest.importorskip("av")
-    from tests.pipelines.data.films import film  # needs the extra at the top
+    from tests.pipelines.data.video.films import film  # needs the extra at the top
 
     film(tmp_path / "in.mp4")
     words = ["translate", "run", "--checkpoint", "x", "--input", tmp_path / "in.mp4", "--output", tmp_path / "out.mp4"]
@@ -248,7 +248,9 @@ def test_a_batch_system_stops_whatever_is_under_way_and_may_queue_it_again(here,
 
 def test_a_signal_while_a_file_is_read_is_not_taken_for_its_damage(here, monkeypatch, tiny_config, tmp_path):
     """Whatever a decoder throws is an error of its file; this is none."""
-    monkeypatch.setattr("pipelines.data.decoders.Decoders.read", lambda *given: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(
+        "pipelines.data.decoding.decoders.Decoders.read", lambda *given: os.kill(os.getpid(), signal.SIGTERM)
+    )
     code, said = here("data", "check", str(tiny_config), "--run", str(tmp_path / "run"))
     assert code == 75 and said.splitlines()[-1].startswith("stopped: SIGTERM; ")
 

@@ -174,7 +174,7 @@ def test_full_and_read_only_disks(monkeypatch, capsys, photos, number, text):
     def refuses(_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("pipelines.data.files.os.fsync", refuses)
+    monkeypatch.setattr("pipelines.data.disk.files.os.fsync", refuses)
     arguments = ["config", "inputs", photos / "photos.toml", "--data", photos / "data", "--run", photos / "run"]
     monkeypatch.setattr(sys, "argv", ["sim2real", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:

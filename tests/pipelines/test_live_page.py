@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from pipelines.data.video import read_facts
+from pipelines.data.video.recorded import read_facts
 from pipelines.runtimes import open_translator
 from pipelines.runtimes.conversion import OPSET
 from pipelines.stages.export.export_translator import export_translator

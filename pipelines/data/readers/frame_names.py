@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pipelines.data.files import open_regular
-from pipelines.data.listing import MAX_LIST_BYTES, lines_of, plain_path
+from pipelines.data.disk.files import open_regular
+from pipelines.data.selection.listing import MAX_LIST_BYTES, lines_of, plain_path
 from pipelines.errors import UserError
 
 

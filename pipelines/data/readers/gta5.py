@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.data.files import open_regular
+from pipelines.data.decoding.matlab import numbers_in
+from pipelines.data.disk.files import open_regular
 from pipelines.data.labels.encodings import LabelEncoding, gta5, label_maps
-from pipelines.data.matlab import numbers_in
 from pipelines.data.readers.layout import Found, PatternSettings
 from pipelines.errors import NoInputsError, UserError
 

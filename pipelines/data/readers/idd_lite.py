@@ -9,10 +9,10 @@ import io
 from pathlib import Path
 from typing import Literal
 
-from pipelines.data.files import open_regular
+from pipelines.data.disk.files import open_regular
 from pipelines.data.labels.encodings import LabelEncoding, idd_lite
-from pipelines.data.listing import lines_of
 from pipelines.data.readers.layout import PatternSettings
+from pipelines.data.selection.listing import lines_of
 from pipelines.errors import UserError
 
 COLUMNS = ["drive", "split"]

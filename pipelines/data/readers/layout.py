@@ -15,10 +15,10 @@ from typing import Literal
 
 from pydantic import PositiveInt, field_validator
 
-from pipelines.data.drives import drives_of, evenly_of_drives
 from pipelines.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.data.readers.frame_names import named, read_frame_list
+from pipelines.data.selection.drives import drives_of, evenly_of_drives
 from pipelines.errors import NoInputsError, UserError
 from pipelines.settings import Settings
 
@@ -35,7 +35,7 @@ class Frame:
 
     `name` is unique in its set, with "/" between folders ("aachen/aachen_000000_000019"). It has no suffix, but where
     images differ in nothing else ("a.jpg", "a.png"). `drive` is the recording that it is of, None where names do not
-    tell (`pipelines.data.drives`).
+    tell (`pipelines.data.selection.drives`).
     """
 
     name: str

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pipelines.data.files import sha256_of
-from pipelines.data.json_files import parse_json
+from pipelines.data.disk.files import sha256_of
+from pipelines.data.disk.json_files import parse_json
+from pipelines.data.disk.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.labels.encodings import cityscapes
-from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.readers.layout import Found, Frame, ListedSettings
 from pipelines.errors import NoInputsError, UserError
 

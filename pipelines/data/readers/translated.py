@@ -6,8 +6,8 @@ The manifest is the truth, not the folders: a frame of a run that was interrupte
 from pathlib import Path
 from typing import Literal
 
+from pipelines.data.disk.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.labels.encodings import LabelEncoding
-from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.readers.layout import Found, Frame, ListedSettings
 from pipelines.errors import NoInputsError, UserError
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, _utils, get_worker_info
 
-from pipelines.data.files import OUT_OF_RESOURCES
+from pipelines.data.disk.files import OUT_OF_RESOURCES
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import to_tensor
 from pipelines.data.sampling.augment import crop_window, fit_height

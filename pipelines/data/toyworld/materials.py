@@ -9,7 +9,7 @@ from enum import IntEnum, auto
 
 import numpy as np
 
-from pipelines.data.toyworld.tiles import tile_stack
+from pipelines.data.toyworld.rendering.tiles import tile_stack
 
 Colour = tuple[int, int, int]
 

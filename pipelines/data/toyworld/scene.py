@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.data.toyworld.furniture import add_furniture, add_street_trees
-from pipelines.data.toyworld.houses import add_far_end, add_house_row
-from pipelines.data.toyworld.raster import FaceArrays, View
-from pipelines.data.toyworld.street import LEFT, RIGHT, FaceList, StreetPlan
-from pipelines.data.toyworld.traffic import add_cycles, add_moving_vehicles, add_parked_cars, add_people
+from pipelines.data.toyworld.rendering.raster import FaceArrays, View
+from pipelines.data.toyworld.scenery.furniture import add_furniture, add_street_trees
+from pipelines.data.toyworld.scenery.houses import add_far_end, add_house_row
+from pipelines.data.toyworld.scenery.street import LEFT, RIGHT, FaceList, StreetPlan
+from pipelines.data.toyworld.scenery.traffic import add_cycles, add_moving_vehicles, add_parked_cars, add_people
 
 FOCAL_WIDTHS = 0.95
 """Horizontal field of view of 56 degrees, between Cityscapes' 50 and a dash camera's 90."""

@@ -15,11 +15,11 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.data.images import write_image
-from pipelines.data.toyworld.camera import render_camera
-from pipelines.data.toyworld.game import render_game
 from pipelines.data.toyworld.labels import CARLA_TAGS, CITYSCAPES_IDS
+from pipelines.data.toyworld.rendering.camera import render_camera
+from pipelines.data.toyworld.rendering.game import render_game
 from pipelines.data.toyworld.scene import draw_scene
 from pipelines.errors import UserError
 

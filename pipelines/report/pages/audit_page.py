@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.report import charts, wording
 from pipelines.report.pages.templates import rendered
 from segment.classes import CLASS_NAMES

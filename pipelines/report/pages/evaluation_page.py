@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.report import wording
 from pipelines.report.pages.templates import rendered
 from segment.classes import CLASS_NAMES

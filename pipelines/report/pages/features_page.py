@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.report import scatter, wording
 from pipelines.report.feature_study import DOMAIN_TITLES, CheckpointFeatures, DomainPair, FeatureStudy
 from pipelines.report.pages.templates import rendered

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.experiment.arms import COMPARED
 from pipelines.report import charts, tables, wording
 from pipelines.report.error_maps import ErrorPicture

@@ -5,7 +5,7 @@ Built like the report of a comparison (`page.py`): one file, everything escaped,
 
 from pathlib import Path
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.report.charts import Line, Scored
 from pipelines.report.pages.templates import rendered
 from pipelines.report.study import average

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import torch
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
+from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
-from pipelines.data.manifest import read_manifest
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError

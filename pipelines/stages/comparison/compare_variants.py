@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import torch
 
-from pipelines.data.files import sha256_of, write_atomically
-from pipelines.data.json_files import read_json
-from pipelines.data.manifest import MANIFEST
+from pipelines.data.disk.files import sha256_of, write_atomically
+from pipelines.data.disk.json_files import read_json
+from pipelines.data.disk.manifest import MANIFEST
 from pipelines.engine.session import Session
 from pipelines.errors import BusyError, NumericalError
 from pipelines.experiment.trained import load_ensemble

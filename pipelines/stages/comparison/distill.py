@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.data.images import read_image, to_batch
 from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.session import Session

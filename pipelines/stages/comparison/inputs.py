@@ -6,7 +6,7 @@ make compares times; these files turn content into times, so that `touch` rebuil
 import json
 from typing import Any
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.experiment.identity import report_inputs, segmenter_inputs, translator_inputs
 from pipelines.experiment.workspace import Workspace
 

@@ -7,7 +7,7 @@ references that have none would seem to close what it never had.
 import re
 from pathlib import Path
 
-from pipelines.data.json_files import read_json
+from pipelines.data.disk.json_files import read_json
 from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.segmenters import SegmenterSettings

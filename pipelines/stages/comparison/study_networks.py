@@ -4,7 +4,7 @@ What is already trained with the same settings and data is used as it is: a netw
 itself.
 """
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.engine.session import Session
 from pipelines.experiment.config import Experiment
 from pipelines.experiment.network_study import TRAINED_ON, StudiedNetwork, studied_networks

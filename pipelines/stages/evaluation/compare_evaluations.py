@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from pipelines.data.json_files import write_json
+from pipelines.data.disk.json_files import write_json
 from pipelines.errors import UserError
 from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation, read_evaluation
 from segment.classes import CLASS_NAMES

@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from pipelines.data.files import remove_abandoned_parts, sha256_of, storage_errors, write_atomically
+from pipelines.data.disk.files import remove_abandoned_parts, sha256_of, storage_errors, write_atomically
+from pipelines.data.disk.json_files import read_json
+from pipelines.data.disk.ownership import hold
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
-from pipelines.data.json_files import read_json
 from pipelines.data.labels.classless import remedy
 from pipelines.data.labels.instances import instance_file
-from pipelines.data.ownership import hold
 from pipelines.data.readers.cityscapes import TEST_SPLIT
 from pipelines.engine.checkpoint_files import resolve_checkpoint
 from pipelines.engine.processes import ALONE, Processes

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from pipelines.data.files import remove_abandoned_parts
+from pipelines.data.disk.files import remove_abandoned_parts
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_error
 from pipelines.data.json_files import read_json

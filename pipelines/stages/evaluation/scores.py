@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
+from pipelines.data.disk.json_files import read_json, write_json
 from pipelines.data.images import read_raw
-from pipelines.data.json_files import read_json, write_json
 from segment.class_groups import class_titles, counted_once
 from segment.classes import CATEGORIES, CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.metrics.boundaries import boundary_iou

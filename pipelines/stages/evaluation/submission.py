@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.data.files import remove_abandoned_parts, write_atomically
+from pipelines.data.disk.files import remove_abandoned_parts, write_atomically
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.labels.label_formats import in_format

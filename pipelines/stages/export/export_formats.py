@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.errors import UserError
 from pipelines.runtimes.conversion import (
     compiled_for_openvino,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
 from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_translator

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
+from pipelines.data.disk.json_files import read_json
+from pipelines.data.disk.manifest import MANIFEST
 from pipelines.data.frames import open_frame_set
-from pipelines.data.json_files import read_json
 from pipelines.data.labels.shared_classes import encodings_of, shared_classes
-from pipelines.data.manifest import MANIFEST
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.data.files import size_in_words, write_atomically
+from pipelines.data.disk.files import size_in_words, write_atomically
 from pipelines.data.images import ENCODERS, LOSSY, decode_image
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, processor_name, seed_weights

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.files import size_in_words
-from pipelines.data.json_files import parse_json
-from pipelines.data.ownership import try_lock
+from pipelines.data.disk.files import size_in_words
+from pipelines.data.disk.json_files import parse_json
+from pipelines.data.disk.ownership import try_lock
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, step_of, verify_checkpoint
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.printable import printable

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.data.files import sha256_of
-from pipelines.data.json_files import parse_json
-from pipelines.data.manifest import JOURNAL, MANIFEST, read_manifest
+from pipelines.data.disk.files import sha256_of
+from pipelines.data.disk.json_files import parse_json
+from pipelines.data.disk.manifest import JOURNAL, MANIFEST, read_manifest
 from pipelines.engine.checkpoint_files import checkpoint_hash, read_hashes
 from pipelines.errors import CheckpointError, NoInputsError, SomeInputsFailedError, StorageError, UserError
 

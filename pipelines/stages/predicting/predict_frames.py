@@ -20,10 +20,10 @@ from pipelines.batch_inference.preview import BYTES_PER_PIXEL, Preview, preview
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.work import UNWATCHED, JobControl, Outcome, Work, work_through
 from pipelines.batch_inference.write import Loaded
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
+from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import encode_image, encode_png, image_error, read_image
 from pipelines.data.labels.label_formats import LabelFormat, coloured, in_format
-from pipelines.data.manifest import ManifestEntry
 from pipelines.data.readers.layout import distinct_names
 from pipelines.errors import NoInputsError, UserError
 from segment.classes import PALETTE

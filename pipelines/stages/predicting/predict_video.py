@@ -16,7 +16,7 @@ from pipelines.batch_inference.folder import claimed, restarting
 from pipelines.batch_inference.preview import describe_video
 from pipelines.batch_inference.video import VideoSummary, VideoWork, make_video
 from pipelines.batch_inference.work import UNWATCHED, JobControl
-from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.images import encode_png
 from pipelines.data.labels.label_formats import LabelFormat, in_format
 from pipelines.stages.predicting.predict_frames import ACTION, WHAT, SegmentingNetwork, overlay

@@ -25,12 +25,12 @@ from pipelines.batch_inference.plan import FrameToTranslate, plan_sets
 from pipelines.batch_inference.watched import watched
 from pipelines.batch_inference.work import Work, work_through
 from pipelines.batch_inference.write import Loaded
-from pipelines.data.files import write_atomically
+from pipelines.data.disk.files import write_atomically
+from pipelines.data.disk.json_files import read_json, write_json
+from pipelines.data.disk.manifest import MANIFEST, ManifestEntry, read_manifest
+from pipelines.data.disk.ownership import hold
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png, read_image, read_raw
-from pipelines.data.json_files import read_json, write_json
-from pipelines.data.manifest import MANIFEST, ManifestEntry, read_manifest
-from pipelines.data.ownership import hold
 from pipelines.data.readers.pseudo_labelled import CHOSEN, LABELS, finished, labelled_frame
 from pipelines.engine.launch import make_deterministic
 from pipelines.engine.session import Session

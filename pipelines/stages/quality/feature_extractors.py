@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.engine.launch import Machine
 from pipelines.errors import CheckpointError
 from pipelines.pretrained.packaged_encoders import REQUIRED, packaged_classifier

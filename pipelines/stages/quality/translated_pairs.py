@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.images import image_error, read_image
 from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.data.labels.shared_classes import SharedClasses, shared_classes
-from pipelines.data.manifest import MANIFEST, read_manifest
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.data.files import storage_errors, write_atomically
+from pipelines.data.disk.files import storage_errors, write_atomically
+from pipelines.data.disk.json_files import parse_json
+from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.data.images import to_batch
-from pipelines.data.json_files import parse_json
 from pipelines.data.labels.shared_classes import SharedClasses
-from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
 from pipelines.engine.processes import Processes
 from pipelines.engine.session import Session

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import torch
 
+from pipelines.data.disk.json_files import write_json
 from pipelines.data.images import image_size, read_image, to_batch
-from pipelines.data.json_files import write_json
 from pipelines.data.labels.shared_classes import SharedClasses
 from pipelines.engine.processes import Processes
 from pipelines.engine.session import Session

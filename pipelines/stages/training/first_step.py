@@ -9,8 +9,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.data.files import size_in_words
-from pipelines.data.manifest import MANIFEST
+from pipelines.data.disk.files import size_in_words
+from pipelines.data.disk.manifest import MANIFEST
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints
 from pipelines.engine.loop import headline
 from pipelines.engine.session import Session

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from pipelines.batch_inference.plan import plan_sets
 from pipelines.batch_inference.translation_options import TranslationOptions
+from pipelines.data.disk.manifest import MANIFEST
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_size
-from pipelines.data.manifest import MANIFEST
 from pipelines.data.sampling.augment import fit_height
 from pipelines.data.sampling.batches import Crops, Draws, largest_height
 from pipelines.data.sampling.translated_batches import TranslatedBatches

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from pipelines.batch_inference.folder import PLAN
+from pipelines.data.disk.json_files import read_json
 from pipelines.data.frames import FrameSet, open_frame_set
-from pipelines.data.json_files import read_json
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.data.sampling.adaptation_batches import AdaptationBatches, PseudoLabelledBatches
 from pipelines.data.sampling.augment import FrameChanges, SegmenterAugmentation
 from pipelines.data.sampling.batches import Draws, largest_height
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture, RareClassSampler
 from pipelines.data.sampling.random_keys import key_number
-from pipelines.data.scores import read_scores, select_by_consistency
+from pipelines.data.selection.scores import read_scores, select_by_consistency
 from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.processes import ALONE, Processes

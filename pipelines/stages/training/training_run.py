@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.data.disk.json_files import read_json, write_json
 from pipelines.data.frames import FrameSet
-from pipelines.data.json_files import read_json, write_json
 from pipelines.data.sampling.batches import FramePool, stream
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, describe_machine

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.data.images import image_error
 from pipelines.data.labels.encodings import LabelEncoding, cityscapes
 from pipelines.data.labels.instances import instance_file, number_things

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
 from pipelines.experiment.segmenters import PACKAGE

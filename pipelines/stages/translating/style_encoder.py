@@ -6,7 +6,7 @@ checkpoints, so that whoever translates needs no other file.
 
 from pathlib import Path
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.translators import AdaINSettings

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from pipelines.data import images
+from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.images import encode_png, image_size, read_image, read_raw, write_image
-from pipelines.data.manifest import read_manifest
 from pipelines.errors import StorageError
 from tests.hostile.image_files import SPECIAL, hostile_files, make_special, odd_files
 from tests.pipelines.batch_inference.translating import (

@@ -15,7 +15,7 @@ from tests.pipelines.batch_inference.translating import (
     paint,
     tree,
 )
-from tests.pipelines.data.films import film
+from tests.pipelines.data.video.films import film
 
 
 def test_a_dry_run_counts_and_writes_nothing(photos, tmp_path):

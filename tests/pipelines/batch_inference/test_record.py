@@ -14,8 +14,8 @@ import pytest
 
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
+from pipelines.data.disk.manifest import JOURNAL, Journal, read_manifest
 from pipelines.data.images import write_image
-from pipelines.data.manifest import JOURNAL, Journal, read_manifest
 from pipelines.errors import Interrupted, StorageError, UserError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (

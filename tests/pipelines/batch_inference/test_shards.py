@@ -14,8 +14,8 @@ import pytest
 
 from pipelines.batch_inference import folder as translation_folder
 from pipelines.batch_inference.shards import Part
+from pipelines.data.disk.manifest import JOURNAL, read_manifest
 from pipelines.data.images import write_image
-from pipelines.data.manifest import JOURNAL, read_manifest
 from pipelines.errors import NoInputsError, UserError
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,

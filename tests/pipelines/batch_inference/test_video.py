@@ -15,7 +15,7 @@ from tests.pipelines.batch_inference.translating import (
     run_video,
     tree,
 )
-from tests.pipelines.data.films import film, seconds
+from tests.pipelines.data.video.films import film, seconds
 
 
 def test_a_finished_video_is_left_alone_and_another_is_not_overwritten(tmp_path):

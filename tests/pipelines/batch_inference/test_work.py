@@ -5,8 +5,8 @@ import time
 import pytest
 
 from pipelines.batch_inference.network import Network
+from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.images import write_image
-from pipelines.data.manifest import read_manifest
 from pipelines.errors import NoInputsError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (

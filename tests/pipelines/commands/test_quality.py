@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.commands.quality import translate_audit, translate_quality
-from pipelines.data.manifest import MANIFEST, read_manifest
+from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.errors import UserError
 
 MACHINE = ("--device", "cpu", "--threads", 1)

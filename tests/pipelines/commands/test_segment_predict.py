@@ -248,7 +248,7 @@ def test_the_formats_offered_are_those_that_there_are():
 
 def test_a_video(use, tmp_path):
     pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
-    from tests.pipelines.data.films import film
+    from tests.pipelines.data.video.films import film
 
     source = film(tmp_path / "in.mp4")
     finished = use("--labels", "colour", "--dry-run", source=source, output="out.mp4")

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.commands.stream import Computer
 from pipelines.data.images import read_image, read_raw, write_image
-from tests.pipelines.data.films import FRAMES, film, frames_of, picture, seconds
+from tests.pipelines.data.video.films import FRAMES, film, frames_of, picture, seconds
 
 ROOT = Path(__file__).parents[3]
 SIZE = (48, 32)
@@ -115,7 +115,7 @@ def test_a_frame_that_is_cut_off_costs_itself_and_exit_code_3(commands, translat
 
 def test_a_signal_ends_it_with_what_was_read(commands, translator, raw, tmp_path):
     """SIGTERM while the second picture is written to a film: the film is whole."""
-    trap = {"call": "pipelines.data.live_video.VideoSink.write", "at": 2, "signal_name": "SIGTERM"}
+    trap = {"call": "pipelines.data.video.live.VideoSink.write", "at": 2, "signal_name": "SIGTERM"}
     pipes = ("--input", raw, "--output", tmp_path / "out.mp4", "--size", *SIZE)
     finished = commands("translate", "stream", *translator, *pipes, trap=trap)
     assert finished.code == 0, finished.stderr

@@ -129,7 +129,7 @@ def test_options_that_cannot_be_meant(use, tmp_path, arguments, expected):
 
 def test_a_video(use, tmp_path):
     pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
-    from tests.pipelines.data.films import film
+    from tests.pipelines.data.video.films import film
 
     source = film(tmp_path / "in.mp4")
     finished = use("--dry-run", source=source, output="out.mp4")

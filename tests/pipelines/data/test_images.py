@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageOps
 
 from pipelines.data import images
-from pipelines.data.headers import MAX_PIXELS
+from pipelines.data.decoding.headers import MAX_PIXELS
 from pipelines.data.images import (
     ENCODERS,
     IMAGE_SUFFIXES,

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.engine.checkpoint_files import (
     FORMAT,
     Retention,

@@ -7,9 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipelines.data import hashes, images
+from pipelines.data import images
+from pipelines.data.disk import hashes
+from pipelines.data.disk.hashes import HashCache
 from pipelines.data.frames import open_frame_set
-from pipelines.data.hashes import HashCache
 from pipelines.data.images import write_image
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.engine.session import Session

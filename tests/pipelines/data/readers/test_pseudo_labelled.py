@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pipelines.data.check import check_frame_set, format_report
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
+from pipelines.data.disk.manifest import MANIFEST, ManifestEntry, write_manifest
 from pipelines.data.frames import open_frame_set
 from pipelines.data.images import encode_png, write_image
-from pipelines.data.manifest import MANIFEST, ManifestEntry, write_manifest
 from pipelines.data.readers.pseudo_labelled import CHOSEN, PseudoLabelledSettings
 from pipelines.errors import NoInputsError, UserError
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from pipelines.data.disk.manifest import ManifestEntry, write_manifest
 from pipelines.data.labels import encodings
-from pipelines.data.manifest import ManifestEntry, write_manifest
 from pipelines.errors import NoInputsError, UserError
 from tests.pipelines.data.readers.every_reader import draw, opened, photo
 

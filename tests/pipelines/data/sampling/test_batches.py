@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.data.decoders import Decoders, supervised_decoding
+from pipelines.data.decoding.decoders import Decoders, supervised_decoding
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import cityscapes
@@ -154,7 +154,7 @@ def test_a_worker_whose_decoder_dies_names_the_file(tmp_path):
     frames = FrameSet("x", tmp_path, [Frame("abort", tmp_path / "abort.png", None, None)], [])
     pool = FramePool([frames], height=4, kept_bytes=0)
     with (
-        supervised_decoding(Decoders("tests.pipelines.data.misbehaving_decoder")),
+        supervised_decoding(Decoders("tests.pipelines.data.decoding.misbehaving_decoder")),
         closing(stream(pool.image, 0, 1, workers=1)) as batches,
         pytest.raises(ImageError, match=r"abort\.png: the decoder crashed on it \(SIGABRT\)"),
     ):

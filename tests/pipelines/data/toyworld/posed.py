@@ -3,9 +3,9 @@
 import numpy as np
 
 from pipelines.data.toyworld.labels import TrainId
-from pipelines.data.toyworld.raster import NO_FACE, View, draw_faces, empty_surfaces
+from pipelines.data.toyworld.rendering.raster import NO_FACE, View, draw_faces, empty_surfaces
 from pipelines.data.toyworld.scene import Scene, camera_rotation
-from pipelines.data.toyworld.street import FaceList, StreetPlan
+from pipelines.data.toyworld.scenery.street import FaceList, StreetPlan
 
 EAST, NORTH = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
 NOTHING = 255

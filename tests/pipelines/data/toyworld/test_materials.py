@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipelines.data.toyworld.game import FINISHES as GAME_FINISHES
 from pipelines.data.toyworld.materials import Finish, Material, finish_table
-from pipelines.data.toyworld.tiles import tile_stack
+from pipelines.data.toyworld.rendering.game import FINISHES as GAME_FINISHES
+from pipelines.data.toyworld.rendering.tiles import tile_stack
 
 
 def test_a_material_without_finish_is_named():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.data.toyworld.raster import View
+from pipelines.data.toyworld.rendering.raster import View
 from pipelines.data.toyworld.scene import FOCAL_WIDTHS, camera_rotation, draw_scene
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.data.ownership import hold
+from pipelines.data.disk.ownership import hold
 from pipelines.engine.runs import RunFolder
 from pipelines.errors import BusyError, NumericalError, UserError
 from pipelines.experiment.config import read_experiment, read_variants

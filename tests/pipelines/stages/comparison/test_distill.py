@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from pipelines.data.manifest import MANIFEST, read_manifest
+from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.errors import UserError
 from pipelines.report.student import SPEED
 from pipelines.stages.comparison.distill import Wanted, distill

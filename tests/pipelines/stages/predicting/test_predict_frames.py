@@ -15,9 +15,9 @@ from PIL import Image
 
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.shards import Part
+from pipelines.data.disk.manifest import Journal, read_manifest
 from pipelines.data.images import image_size, read_image, read_raw, write_image
 from pipelines.data.labels.label_formats import in_format
-from pipelines.data.manifest import Journal, read_manifest
 from pipelines.errors import Interrupted, NoInputsError, UserError
 from pipelines.stages.predicting.predict_frames import overlay, predict_frames, preview_prediction, to_predict
 from segment.classes import PALETTE

@@ -18,7 +18,7 @@ from tests.pipelines.stages.predicting.predicting import IDENTITY, ByBrightness,
 
 pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
 
-from tests.pipelines.data.films import film, frames_of, seconds
+from tests.pipelines.data.video.films import film, frames_of, seconds
 
 
 def run(source, output, segmenter=None, height=32, labels=None, **control):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
+from pipelines.data.disk.manifest import MANIFEST
 from pipelines.data.frames import open_frame_set
 from pipelines.data.images import encode_png, read_raw, write_image
-from pipelines.data.manifest import MANIFEST
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.data.readers.pseudo_labelled import CHOSEN
 from pipelines.errors import UserError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
 from pipelines.errors import CheckpointError
 from pipelines.pretrained.packaged_encoders import packaged_classifier
 from pipelines.stages.quality.feature_extractors import inception_extractor, packaged_extractor, segmenter_extractor

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from pipelines.data.images import write_image
-from pipelines.data.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.identity import segmenter_inputs, segmenter_run_inputs

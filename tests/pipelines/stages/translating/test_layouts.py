@@ -9,9 +9,9 @@ import torch
 
 from pipelines.batch_inference.plan import FrameToTranslate, plan_set
 from pipelines.batch_inference.translation_options import TranslationOptions
+from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.data.images import read_image, write_image
 from pipelines.data.labels.encodings import carla, cityscapes
-from pipelines.data.manifest import MANIFEST, read_manifest
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, NoInputsError, UserError
 from pipelines.experiment.identity import translator_inputs

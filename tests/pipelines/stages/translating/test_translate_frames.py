@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pipelines.batch_inference.shards import Part
-from pipelines.data.files import sha256_of
+from pipelines.data.disk.files import sha256_of
+from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.frames import open_frame_set
 from pipelines.data.images import read_image, write_image
 from pipelines.data.labels.encodings import cityscapes
-from pipelines.data.manifest import read_manifest
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.errors import UserError
 from tests.pipelines.batch_inference.translating import (

@@ -10,13 +10,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pipelines.data.video import is_video, read_facts
+from pipelines.data.video.recorded import is_video, read_facts
 from pipelines.errors import ImageError, UserError
 from tests.pipelines.batch_inference.translating import (
     negative,
     run_video,
 )
-from tests.pipelines.data.films import FRAMES, av, film, frames_of, seconds
+from tests.pipelines.data.video.films import FRAMES, av, film, frames_of, seconds
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm"])

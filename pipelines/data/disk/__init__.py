@@ -1,0 +1,1 @@
+"""What lies on disk: whole files, hashes, the record of a translated set, and whose an output is."""

@@ -1,0 +1,1 @@
+"""How a scene becomes a picture: what each pixel sees, and the colours of the game and the camera."""

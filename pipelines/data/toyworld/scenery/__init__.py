@@ -1,0 +1,1 @@
+"""What stands in the street, in metres and materials: nothing knows pixels."""

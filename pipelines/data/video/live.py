@@ -1,0 +1,346 @@
+"""Frames from what has no index and perhaps no end (a pipe, a network camera, a film as it comes) and where they go.
+
+raw           height x width x 3 bytes a frame, rows from the top, red or blue first; label maps one byte a pixel
+all else      in: whatever FFmpeg opens, by PyAV (the extra `video`); out: a file of one of `CONTAINERS`
+damage        costs the frame, and a line says so: bytes that are missing at the end, a packet that cannot be decoded,
+              a frame of another size than the first
+times         those of the source; of raw frames, and where there are none, so many a second
+written as    H.264 by libx264, crf 16, preset veryfast; in .webm VP9, crf 20, for real time
+"""
+
+import contextlib
+import errno
+import io
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from pipelines.data.decoding.headers import MAX_PIXELS
+from pipelines.data.disk.files import storage_errors
+from pipelines.data.images import IMAGE_SUFFIXES, image_error
+from pipelines.data.video.recorded import CONTAINERS, CONVERSION, VIDEO_SUFFIXES, is_video, load_av, settle
+from pipelines.errors import Interrupted, StorageError, UserError
+
+Order = Literal["rgb24", "bgr24"]
+Lost = Callable[[str], None]
+"""Is told of each frame that is lost, and why."""
+
+STANDARD = "-"
+"""Name of standard input and output."""
+NO_RAW_NAMES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".gif")
+"""Suffixes of files that raw pictures would not be looked for in."""
+USUAL_RATE = 25.0
+SECONDS_TO_READERS = 0.05
+"""How often a named pipe is tried that nobody reads yet."""
+TICKS = 1000
+"""Of a second, in videos that are written: Matroska counts no finer, and would give two frames one time."""
+ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    "webm": ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}),
+}
+H264 = ("libx264", {"crf": "16", "preset": "veryfast", "bf": "0"})
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """A frame, its time in its stream, and when it was here as a whole."""
+
+    pixels: np.ndarray
+    """uint8 (H, W, 3) RGB."""
+    seconds: float
+    arrived: float = field(default_factory=time.monotonic)
+    """By the monotonic clock."""
+
+
+# --- in --------------------------------------------------------------------------------------------
+
+
+def read_raw(
+    name: str, size: tuple[int, int], lost: Lost, order: Order = "rgb24", rate: float = USUAL_RATE
+) -> Iterator[LiveFrame]:
+    """Raw frames from a pipe or file until it ends.
+
+    Args:
+        name: Path, or "-" for standard input.
+        size: Width and height.
+        lost: Told of a last frame that is not whole.
+        order: Of the colours.
+        rate: Frames a second, by which their times are counted.
+
+    Raises:
+        UserError: The file cannot be opened, or is a video by its name, whose bytes would make frames all the same.
+    """
+    width, height = size
+    if is_video(Path(name)) and not Path(name).is_fifo():
+        raise UserError(f"--input {name} is a video, which brings its size along; leave out --size, that of raw frames")
+    if not 0 < width * height <= MAX_PIXELS:
+        raise UserError(f"--size {width} {height} is no size that we read; expected up to {MAX_PIXELS} pixels")
+    with _opened_raw(name, "rb") as stream:
+        number = 0
+        while True:
+            pixels = np.empty((height, width, 3), np.uint8)
+            count = _read_fully(stream, memoryview(pixels).cast("B"))
+            if count < pixels.size:
+                if count:
+                    hint = "" if number else "; --size may be wrong"
+                    lost(f"frame {number + 1} is cut off: {count} of its {pixels.size} bytes came{hint}")
+                return
+            yield LiveFrame(pixels if order == "rgb24" else np.ascontiguousarray(pixels[..., ::-1]), number / rate)
+            number += 1
+
+
+def _read_fully(stream: io.FileIO, buffer: memoryview) -> int:
+    filled = 0
+    while filled < len(buffer):
+        count = stream.readinto(buffer[filled:])
+        if not count:
+            break
+        filled += count
+    return filled
+
+
+def _opened_raw(name: str, mode: Literal["rb", "wb"]) -> io.FileIO:
+    """Unbuffered, and not Python's own object of the standard stream: that one must not be at work when Python ends."""
+    if name == STANDARD:
+        return io.FileIO((sys.__stdin__ if mode == "rb" else sys.__stdout__).fileno(), mode, closefd=False)
+    try:
+        return io.FileIO(name, mode)
+    except OSError as error:
+        verb = "read" if mode == "rb" else "written"
+        raise UserError(f"{name} cannot be {verb}: {error.strerror}. Check the path") from error
+
+
+def read_opened(
+    name: str, lost: Lost, container_name: str | None = None, rate: float | None = None
+) -> Iterator[LiveFrame]:
+    """The frames of whatever FFmpeg opens: a file, a network camera, a pipe, as they come.
+
+    Args:
+        name: Path, address (rtsp://…), or "-" for standard input.
+        lost: Told of each frame that cannot be decoded, or is not of the first one's size.
+        container_name: FFmpeg's name of the format; None: it finds out.
+        rate: Frames a second, where the source gives no times; None: its own rate.
+
+    Raises:
+        ImageError: It holds no pictures, is to be shown turned, or ends with an error; what came before has been given.
+        UserError: It cannot be opened, or the extra `video` is not installed.
+    """
+    av = load_av()
+    try:
+        container = av.open("pipe:0" if name == STANDARD else name, format=container_name)
+    except (av.error.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"--input {name} cannot be opened: {reason}. Expected a video, an address such as rtsp://…, or raw frames "
+            "and their --size"
+        ) from error
+    with container:
+        if not container.streams.video:
+            raise image_error(Path(name), "holds no pictures. Expected a video")
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"err_detect": "explode"}
+        yield from _decoded(container, stream, name, lost, rate or float(stream.average_rate or USUAL_RATE))
+
+
+def _decoded(container: Any, stream: Any, name: str, lost: Lost, rate: float) -> Iterator[LiveFrame]:
+    number, size = 0, None
+    for packet in _packets(container, stream, name):
+        try:
+            pictures = packet.decode()
+        except load_av().error.FFmpegError as error:
+            number += 1
+            # Decoders hand frames out late, and in another order than packets come, so a packet is named by its time.
+            place = "" if packet.pts is None else f", at {float(packet.pts * packet.time_base):.2f} s"
+            lost(f"a frame{place}, cannot be decoded: {error.strerror or error}")
+            continue
+        for picture in pictures:
+            number += 1
+            own = (picture.width, picture.height)
+            size = size or own
+            if picture.rotation:
+                raise image_error(Path(name), f"is to be shown turned by {picture.rotation} degrees; turn it first")
+            if picture.is_corrupt:
+                lost(f"frame {number} is damaged")
+            elif own != size:
+                lost(f"frame {number} is of {own[0]}x{own[1]} pixels; the first was of {size[0]}x{size[1]}")
+            elif own[0] * own[1] > MAX_PIXELS:
+                raise image_error(Path(name), f"its frames are {own[0]}x{own[1]}, which is no size that we read")
+            else:
+                seconds = (number - 1) / rate if picture.time is None else float(picture.time)
+                pixels = picture.reformat(format="rgb24", interpolation=CONVERSION).to_ndarray()
+                yield LiveFrame(pixels, seconds)
+
+
+def _packets(container: Any, stream: Any, name: str) -> Iterator[Any]:
+    """All packets; how the stream fails, as a camera that is unplugged does, becomes one line that names it."""
+    error_type = load_av().error.FFmpegError
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except error_type as error:
+            raise image_error(Path(name), f"the stream ended: {error.strerror or error}") from error
+        if packet is None:
+            return
+        yield packet
+
+
+# --- out -------------------------------------------------------------------------------------------
+
+
+class Sink(Protocol):
+    """Takes pictures."""
+
+    def write(self, picture: np.ndarray, seconds: float) -> None:
+        """Take a picture, uint8 (H, W, 3) RGB or (H, W), and its time; BrokenPipeError where nobody reads."""
+        ...
+
+
+def is_video_name(name: str) -> bool:
+    """Whether what is written under a name is a video; all else is raw."""
+    return name != STANDARD and Path(name).suffix.lower() in CONTAINERS
+
+
+@contextlib.contextmanager
+def open_sink(
+    name: str,
+    order: Order = "rgb24",
+    rate: float | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Iterator[Sink]:
+    """Where pictures go, until the end of the block; of no pictures no file is left.
+
+    Args:
+        name: "-" for standard output, a pipe or file that gets raw pictures, or a video's name.
+        order: Of the colours of raw pictures.
+        rate: Frames a second that a video names; its times are the pictures' own.
+        stop_requested: Asked while nobody has opened a named pipe for reading.
+
+    Raises:
+        UserError: There is a file of this name, or it cannot be written, or by its name is something that we do not
+            write here, and would hold raw pictures.
+        Interrupted: A stop was requested before anybody read the pipe.
+        StorageError: The disk refuses.
+    """
+    if name != STANDARD and _is_file(Path(name)):
+        raise UserError(f"--output {name} exists; choose another name")
+    if is_video_name(name):
+        video = VideoSink(Path(name), rate or USUAL_RATE)
+        with video.written():
+            yield video
+        return
+    path = Path(name)
+    if path.suffix.lower() in NO_RAW_NAMES and not path.is_fifo():
+        raise UserError(
+            f"--output {name}: a video is written as one of {', '.join(CONTAINERS)}, and under any other name raw "
+            "pictures; choose a name that is neither a video's nor an image's for these"
+        )
+    ours = name != STANDARD and not path.exists()
+    with _opened_pipe(name, stop_requested) if path.is_fifo() else _opened_raw(name, "wb") as stream:
+        try:
+            yield RawSink(stream, order, name)
+        finally:
+            if ours and stream.tell() == 0:
+                path.unlink()  # or the next try would find a file of this name
+
+
+def _opened_pipe(name: str, stop_requested: Callable[[], bool]) -> io.FileIO:
+    """A named pipe, once somebody reads it. Plainly opened it would wait for that, whatever signals come."""
+    while not stop_requested():
+        try:
+            stream = io.FileIO(os.open(name, os.O_WRONLY | os.O_NONBLOCK), "wb")
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # all but "nobody reads"
+                raise UserError(f"{name} cannot be written: {error.strerror}. Check the path") from error
+            time.sleep(SECONDS_TO_READERS)
+        else:
+            os.set_blocking(stream.fileno(), True)
+            return stream
+    raise Interrupted(f"nobody has opened the pipe --output {name} for reading")
+
+
+def _is_file(path: Path) -> bool:
+    """A pipe and a device such as /dev/null are there to be written to."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode))
+
+
+class RawSink:
+    """Pictures as bytes, one after the other."""
+
+    def __init__(self, stream: io.FileIO, order: Order, name: str) -> None:
+        self._stream, self._order, self._name = stream, order, name
+
+    def write(self, picture: np.ndarray, seconds: float) -> None:
+        """See `Sink`. StorageError where the disk refuses."""
+        if picture.ndim == 3 and self._order == "bgr24":
+            picture = picture[..., ::-1]
+        left = memoryview(np.ascontiguousarray(picture)).cast("B")
+        try:
+            while left:
+                left = left[self._stream.write(left) :]
+        except BrokenPipeError:  # whoever reads has seen enough, which is no failure
+            raise
+        except OSError as error:
+            raise StorageError(f"--output {self._name} cannot be written: {error.strerror}. Check the disk") from error
+
+
+class VideoSink:
+    """Pictures as a video, which gets its name when it is whole."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._av = load_av()
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._rate = Fraction(rate).limit_denominator(1001)
+        self._container: Any = None
+        self._stream: Any = None
+        self._last = -1
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[None]:
+        """Write it within the block; a video without pictures, or one that failed, is not made."""
+        with storage_errors(self._path), contextlib.ExitStack() as undo:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            undo.callback(self._part.unlink, missing_ok=True)
+            try:
+                yield
+                if self._container is not None:
+                    self._container.mux(self._stream.encode(None))
+            finally:
+                if self._container is not None:
+                    self._container.close()
+            if self._container is not None:
+                settle(self._part, self._path)
+
+    def write(self, picture: np.ndarray, seconds: float) -> None:
+        """See `Sink`. Times that do not rise are moved on by a tick."""
+        if self._container is None:
+            self._begin(picture)
+        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame = frame.reformat(format=self._stream.pix_fmt, dst_colorspace=5, interpolation=CONVERSION)  # 5: BT.601
+        self._last = max(self._last + 1, round(seconds * TICKS))
+        frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
+        self._container.mux(self._stream.encode(frame))
+
+    def _begin(self, picture: np.ndarray) -> None:
+        container_name = CONTAINERS[self._path.suffix.lower()]
+        encoder, options = ENCODERS.get(container_name, H264)
+        self._container = self._av.open(str(self._part), "w", format=container_name)
+        self._stream = self._container.add_stream(encoder, rate=self._rate)
+        height, width = picture.shape[:2]
+        self._stream.width, self._stream.height = width, height
+        # 4:2:0 halves both sides of the colour planes, so odd sides need 4:4:4.
+        self._stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS)
+        self._stream.options = options

@@ -1,0 +1,55 @@
+"""Small films, drawn for the tests of videos, so that every kind of time, colour and damage can be had."""
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.data.video.recorded import read_facts, read_frames
+
+av = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
+
+BASE = Fraction(1, 12800)
+FRAMES = 10
+
+
+def picture(number, height=32, width=48):
+    noise = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+    image = cv2.GaussianBlur(noise, (0, 0), 6)
+    return np.clip((image.astype(int) - 128) * 3 + 128 + number, 0, 255).astype(np.uint8)
+
+
+def film(path, times=None, size=(32, 48), matrix=None, sound=False, codec="libx264", pixels="yuv444p"):
+    """Write a small video; its frames' times are in units of BASE."""
+    times = times or [512 * number for number in range(FRAMES)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width = size
+        stream.pix_fmt = pixels
+        stream.time_base = stream.codec_context.time_base = BASE
+        if matrix is not None:
+            stream.codec_context.colorspace = matrix
+        stream.options = {"crf": "4"}
+        tone = container.add_stream("aac", rate=8000) if sound else None
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
+            frame = frame.reformat(format=pixels, dst_colorspace=matrix or 5)
+            frame.pts, frame.time_base = time, BASE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if tone is not None:
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
+            samples.sample_rate, samples.pts = 8000, 0
+            container.mux(tone.encode(samples))
+            container.mux(tone.encode(None))
+    return path
+
+
+def seconds(path):
+    facts = read_facts(path)
+    return [float(time * facts.time_base) for time in facts.times]
+
+
+def frames_of(path):
+    return list(read_frames(path, read_facts(path)))

@@ -1,0 +1,277 @@
+"""Frames from pipes and films as they come, and pictures into both: every byte and time, and one frame for damage."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.data.video import live
+from pipelines.data.video.live import open_sink, read_opened, read_raw
+from pipelines.errors import ImageError, Interrupted, StorageError, UserError
+from tests.pipelines.data.video.films import FRAMES, av, film, frames_of, picture, seconds
+
+SIZE = (48, 32)
+
+
+def refuse(reason):
+    raise AssertionError(reason)
+
+
+def raw(count, order="rgb24"):
+    pictures = [picture(number) for number in range(count)]
+    return b"".join((one if order == "rgb24" else one[..., ::-1]).tobytes() for one in pictures)
+
+
+def damage(path, number):
+    """Fill the second half of a packet's bytes with ones."""
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    data, packet = bytearray(path.read_bytes()), packets[number]
+    begin, end = data.find(packet) + len(packet) // 2, data.find(packet) + len(packet)
+    data[begin:end] = b"\xff" * (end - begin)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("order", ["rgb24", "bgr24"])
+def test_raw_frames_and_their_times(tmp_path, order):
+    (tmp_path / "in").write_bytes(raw(3, order))
+    frames = list(read_raw(str(tmp_path / "in"), SIZE, refuse, order, rate=10))
+    assert [frame.seconds for frame in frames] == [0, 0.1, 0.2]
+    assert all(np.array_equal(frame.pixels, picture(number)) for number, frame in enumerate(frames))
+
+
+def test_a_pipe_that_gives_less_than_was_asked_for(tmp_path):
+    """A frame arrives in pieces of any size, as from a network; the last one is cut off, and told so."""
+    os.mkfifo(tmp_path / "pipe")
+
+    def give():
+        with open(tmp_path / "pipe", "wb", buffering=0) as pipe:
+            data = raw(3)[:-5]
+            for begin in range(0, len(data), 1001):
+                pipe.write(data[begin : begin + 1001])
+
+    giver, lost = threading.Thread(target=give), []
+    giver.start()
+    frames = list(read_raw(str(tmp_path / "pipe"), SIZE, lost.append))
+    giver.join()
+    assert len(frames) == 2 and np.array_equal(frames[1].pixels, picture(1))
+    assert lost == ["frame 3 is cut off: 4603 of its 4608 bytes came"]  # 48 * 32 * 3 = 4608
+
+
+def test_where_not_even_the_first_frame_is_whole_the_size_may_be_wrong(tmp_path):
+    (tmp_path / "in").write_bytes(bytes(4607))
+    lost = []
+    assert not list(read_raw(str(tmp_path / "in"), SIZE, lost.append))
+    assert lost == ["frame 1 is cut off: 4607 of its 4608 bytes came; --size may be wrong"]
+
+
+def test_sizes_and_names_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match="--size 100000 100000 is no size that we read"):
+        next(read_raw("-", (100_000, 100_000), refuse))
+    with pytest.raises(UserError, match=r"none cannot be read: No such file or directory\. Check the path"):
+        next(read_raw(str(tmp_path / "none"), SIZE, refuse))
+
+
+def test_a_video_is_not_read_as_raw_frames(tmp_path):
+    """Its bytes would be frames of noise, without a word. A pipe may be called anything."""
+    with pytest.raises(UserError, match=r"a\.avi is a video, which brings its size along; leave out --size"):
+        next(read_raw(str(tmp_path / "a.avi"), SIZE, refuse))
+    os.mkfifo(tmp_path / "a.mp4")
+    giver = threading.Thread(target=lambda: (tmp_path / "a.mp4").write_bytes(raw(1)))
+    giver.start()
+    assert len(list(read_raw(str(tmp_path / "a.mp4"), SIZE, refuse))) == 1
+    giver.join()
+
+
+def test_a_film_as_it_comes_is_the_film(tmp_path):
+    times = [512 * number for number in (0, 1, 2, 5, 6)]  # in units of 1/12800 s: 0.04 s each
+    path = film(tmp_path / "a.mkv", times=times)
+    frames = list(read_opened(str(path), refuse))
+    assert [round(frame.seconds, 3) for frame in frames] == [0, 0.04, 0.08, 0.2, 0.24]
+    assert all(np.array_equal(frame.pixels, one) for frame, one in zip(frames, frames_of(path), strict=True))
+
+
+@pytest.mark.parametrize(("codec", "pixels", "suffix"), [("mjpeg", "yuvj444p", ".mkv"), ("libx264", "yuv420p", ".mp4")])
+def test_a_damaged_packet_costs_one_frame(tmp_path, codec, pixels, suffix):
+    path, lost = film(tmp_path / f"a{suffix}", size=(64, 96), codec=codec, pixels=pixels), []
+    damage(path, 4)
+    assert len(list(read_opened(str(path), lost.append))) == FRAMES - 1
+    assert len(lost) == 1 and lost[0].startswith("a frame, at 0.") and "cannot be decoded: Invalid data" in lost[0]
+
+
+def test_a_frame_of_another_size_costs_itself(tmp_path):
+    """A camera that is told to change its picture; films of two sizes in one stream of JPEG files."""
+    path, lost = tmp_path / "a.mjpeg", []
+    films = [film(tmp_path / f"{size[0]}.mkv", [0, 512], size, codec="mjpeg", pixels="yuvj444p")
+             for size in ((32, 48), (48, 64))]  # fmt: skip
+    with path.open("wb") as stream:
+        for one in films:
+            with av.open(str(one)) as container:
+                stream.write(b"".join(bytes(packet) for packet in container.demux(video=0)))
+    frames = list(read_opened(str(path), lost.append, "mjpeg"))
+    assert [frame.pixels.shape for frame in frames] == [(32, 48, 3)] * 2
+    assert lost == [f"frame {number} is of 64x48 pixels; the first was of 48x32" for number in (3, 4)]
+
+
+def test_what_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(5000))
+    for name, container_name, reason in (
+        (tmp_path / "none.mp4", None, "No such file or directory"),
+        (tmp_path / "noise", None, "Invalid data found"),
+        (tmp_path / "noise", "videotape", "videotape"),
+    ):
+        with pytest.raises(UserError, match=rf"--input {name} cannot be opened: .*{reason}") as refusal:
+            next(read_opened(str(name), refuse, container_name))
+        assert "raw frames and their --size" in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_source_that_fails_in_the_middle_is_named_after_its_frames(tmp_path, monkeypatch):
+    path = film(tmp_path / "a.mkv", [0, 512])
+    packets = live._packets
+
+    def unplugged(container, stream, name):
+        class Unplugged:
+            def demux(self, stream):
+                yield from container.demux(stream)
+                raise av.error.ConnectionResetError(104, "Connection reset by peer", name)
+
+        return packets(Unplugged(), stream, name)
+
+    monkeypatch.setattr(live, "_packets", unplugged)
+    frames = read_opened(str(path), refuse)
+    assert len([next(frames), next(frames)]) == 2
+    with pytest.raises(ImageError, match=r"a\.mkv: the stream ended: Connection reset by peer"):
+        next(frames)
+
+
+def test_without_pyav_the_extra_is_named_and_raw_frames_do_without(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "in").write_bytes(raw(1))
+    with pytest.raises(UserError, match=r"videos need PyAV: pip install 'sim2real\[video\]'"):
+        next(read_opened(str(tmp_path / "in"), refuse))
+    with pytest.raises(UserError, match="videos need PyAV"), open_sink(str(tmp_path / "out.mp4")):
+        pass
+    with open_sink(str(tmp_path / "out")) as sink:
+        for frame in read_raw(str(tmp_path / "in"), SIZE, refuse):
+            sink.write(frame.pixels, frame.seconds)
+    assert (tmp_path / "out").read_bytes() == raw(1)
+
+
+def test_raw_pictures_of_every_kind(tmp_path):
+    with open_sink(str(tmp_path / "bgr"), "bgr24") as sink:
+        sink.write(picture(0), 0)
+    assert (tmp_path / "bgr").read_bytes() == raw(1, "bgr24")
+    ids = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    with open_sink(str(tmp_path / "ids")) as sink:
+        sink.write(ids, 0)
+        sink.write(ids.T, 1)
+    assert (tmp_path / "ids").read_bytes() == bytes([0, 1, 2, 3, 4, 5, 0, 3, 1, 4, 2, 5])
+
+
+def test_a_film_keeps_the_times_of_its_pictures(tmp_path):
+    """Of frames that were left out the place stays empty; a time that does not rise is moved on by 1 ms."""
+    for name in ("a.mp4", "a.mkv", "a.webm"):
+        with open_sink(str(tmp_path / name), rate=10) as sink:
+            for number, second in enumerate((0, 0.1, 0.1, 0.5)):
+                sink.write(picture(number), second)
+        assert [round(second, 3) for second in seconds(tmp_path / name)] == [0, 0.1, 0.101, 0.5], name
+        found = frames_of(tmp_path / name)
+        assert np.abs(found[3].astype(int) - picture(3)).mean() < 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "a.mp4", "a.webm"]
+
+
+def test_a_film_of_odd_sides(tmp_path):
+    with open_sink(str(tmp_path / "a.mp4")) as sink:
+        sink.write(picture(0, 33, 49), 0)
+    assert frames_of(tmp_path / "a.mp4")[0].shape == (33, 49, 3)
+
+
+def test_a_film_that_fails_or_has_no_pictures_is_not_made(tmp_path):
+    with open_sink(str(tmp_path / "none.mp4")):
+        pass
+    with pytest.raises(KeyError), open_sink(str(tmp_path / "failed.mp4")) as sink:
+        sink.write(picture(0), 0)
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_not_written_over_and_a_device_is_a_pipe(tmp_path):
+    (tmp_path / "there").write_text("mine")
+    with pytest.raises(UserError, match="there exists; choose another name"), open_sink(str(tmp_path / "there")):
+        pass
+    assert (tmp_path / "there").read_text() == "mine"
+    with open_sink("/dev/null") as sink:
+        sink.write(picture(0), 0)
+    with pytest.raises(UserError, match=r"cannot be written: No such file"), open_sink(str(tmp_path / "no/pipe")):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_told_with_the_name_of_the_output():
+    with (
+        open_sink("/dev/full") as sink,
+        pytest.raises(StorageError, match=r"^--output /dev/full cannot be written: No space left on device"),
+    ):
+        sink.write(np.zeros((2, 2, 3), np.uint8), 0.0)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.GIF", "a.png"])
+def test_raw_pictures_get_no_name_of_a_video_or_an_image(tmp_path, name):
+    with (
+        pytest.raises(UserError, match=f"--output .*{name}: a video is written as one of .mp4, .*, and under any oth"),
+        open_sink(str(tmp_path / name)),
+    ):
+        raise AssertionError("it was opened")
+    assert not (tmp_path / name).exists()
+
+
+def test_no_pictures_leave_no_raw_file(tmp_path):
+    with open_sink(str(tmp_path / "new.raw")):
+        assert (tmp_path / "new.raw").exists()
+    assert not (tmp_path / "new.raw").exists()
+    with pytest.raises(KeyError), open_sink(str(tmp_path / "failed.raw")) as sink:
+        sink.write(np.zeros((2, 2, 3), np.uint8), 0.0)
+        raise KeyError
+    assert (tmp_path / "failed.raw").read_bytes() == bytes(12)
+
+
+def test_a_pipe_that_nobody_reads_is_waited_for_until_a_stop(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    asked = iter([False, False, True])
+    with (
+        pytest.raises(Interrupted, match=r"^nobody has opened the pipe --output .*pipe for reading$"),
+        open_sink(str(tmp_path / "pipe"), stop_requested=lambda: next(asked)),
+    ):
+        raise AssertionError("it was opened")
+    assert next(asked, None) is None
+
+
+def test_a_pipe_that_is_read_late_gets_everything(tmp_path):
+    """More than a pipe holds: whoever writes waits for the reader, as with any pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    large, read = np.arange(3 * 400 * 400, dtype=np.uint32).astype(np.uint8).reshape(400, 400, 3), []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    asked = []
+
+    def stop_requested():
+        if len(asked) == 1:
+            reader.start()
+        asked.append(None)
+        return False
+
+    with open_sink(str(tmp_path / "pipe"), stop_requested=stop_requested) as sink:
+        sink.write(large, 0.0)
+    reader.join()
+    assert read == [large.tobytes()] and len(asked) >= 2
+
+
+def test_nobody_reads_the_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with open_sink(str(tmp_path / "pipe")) as sink:
+        os.close(reader)
+        with pytest.raises(BrokenPipeError):
+            sink.write(picture(0), 0)

@@ -1,0 +1,125 @@
+"""Videos in pieces: facts of the index, frames in order, pieces joined with every time; what is refused, and how."""
+
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.data.video import recorded
+from pipelines.data.video.recorded import (
+    encoder_of,
+    is_video,
+    join_pieces,
+    pixel_format,
+    read_facts,
+    read_frames,
+    write_piece,
+)
+from pipelines.errors import ImageError, UserError
+from tests.pipelines.data.video.films import BASE, FRAMES, film, frames_of, picture, seconds
+
+
+@pytest.fixture
+def source(tmp_path):
+    return film(tmp_path / "in.mkv")
+
+
+def test_videos_are_known_by_their_suffix():
+    assert is_video(Path("a.MP4")) and is_video(Path("b.avi")) and not is_video(Path("c.png"))
+
+
+def test_encoders_by_the_container():
+    assert encoder_of(Path("a.mp4"))[0] == "libx264" and encoder_of(Path("a.webm"))[0] == "libvpx-vp9"
+    with pytest.raises(UserError, match=r"a\.avi: videos are written as one of \.mp4, \.m4v, \.mov, \.mkv, \.webm"):
+        encoder_of(Path("a.avi"))
+
+
+def test_the_facts_of_an_index(tmp_path):
+    facts = read_facts(film(tmp_path / "in.mp4", times=[0, 512, 2048], matrix=1))
+    assert (facts.width, facts.height, len(facts)) == (48, 32, 3)
+    assert [time * facts.time_base for time in facts.times] == [Fraction(ticks) * BASE for ticks in (0, 512, 2048)]
+    assert facts.colour_matrix == 1 and facts.timed
+
+
+def test_frames_come_in_order_and_may_be_skipped(source):
+    frames = frames_of(source)
+    assert len(frames) == FRAMES and frames[0].shape == (32, 48, 3) and frames[0].dtype == np.uint8
+    assert all(np.abs(frame.astype(int) - picture(number)).mean() < 3 for number, frame in enumerate(frames))
+    rest = list(read_frames(source, read_facts(source), skip=7))
+    assert len(rest) == 3 and np.array_equal(rest[0], frames[7])
+
+
+def test_odd_sides_keep_their_colours_at_full_size(source):
+    facts = read_facts(source)
+    assert pixel_format(facts) == "yuv420p"
+    assert pixel_format(replace(facts, width=47)) == pixel_format(replace(facts, height=31)) == "yuv444p"
+
+
+@pytest.mark.parametrize("cut", [1, 4, 9])
+def test_pieces_of_any_length_join_to_the_whole(tmp_path, source, cut):
+    facts, frames, joined = read_facts(source), frames_of(source), tmp_path / "out.mp4"
+    pieces = [tmp_path / "0.nut", tmp_path / "1.nut"]
+    write_piece(pieces[0], joined, facts, facts.times[:cut], frames[:cut])
+    write_piece(pieces[1], joined, facts, facts.times[cut:], frames[cut:])
+    join_pieces(source, pieces, joined, facts)
+    assert seconds(joined) == pytest.approx(seconds(source), abs=1e-3)
+    for before, after in zip(frames, frames_of(joined), strict=True):
+        assert np.abs(before.astype(int) - after).mean() < 5  # 4:2:0, and the encoder
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.nut", "1.nut", "in.mkv", "out.mp4"]
+
+
+def test_a_piece_that_is_missing_is_noticed(tmp_path, source):
+    facts, frames, joined = read_facts(source), frames_of(source), tmp_path / "out.mp4"
+    write_piece(tmp_path / "0.nut", joined, facts, facts.times[:4], frames[:4])
+    with pytest.raises(RuntimeError, match="wrote 4 frames for 10, 0 at another time"):
+        join_pieces(source, [tmp_path / "0.nut"], joined, facts)
+    assert not joined.exists() and not list(tmp_path.glob(".*"))
+
+
+def test_a_piece_is_written_whole_or_not_at_all(tmp_path, source):
+    facts, frames = read_facts(source), frames_of(source)
+    with pytest.raises(ValueError, match="zip"):
+        write_piece(tmp_path / "0.nut", tmp_path / "out.mp4", facts, facts.times, frames[:4])
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_an_index_that_says_otherwise_is_refused(source):
+    facts = read_facts(source)
+    with pytest.raises(ImageError, match=r"in\.mkv: only 10 of its 11 frames can be decoded"):
+        list(read_frames(source, replace(facts, times=(*facts.times, facts.times[-1] + 40))))
+    with pytest.raises(ImageError, match="frame 3 of 10 is not of the time or size"):
+        moved = (*facts.times[:2], facts.times[2] + 1, *facts.times[3:])
+        list(read_frames(source, replace(facts, times=moved)))
+    with pytest.raises(ImageError, match="frame 1 of 10 is not of the time or size"):
+        list(read_frames(source, replace(facts, width=50)))
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no video at all")
+    with pytest.raises(ImageError, match=r"a\.mp4: .*Expected a whole video"):
+        read_facts(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("packets", "expected"),
+    [
+        ([(None, 0), (None, 1), (None, 2)], (0, 1, 2)),  # an AVI: decoding times alone
+        ([(5, 0), (None, 1), (7, 2)], (0, 1, 2)),
+        ([(5, None), (None, None), (None, None)], (0, 512, 1024)),  # a program stream: an even rate, 12800 / 25 ticks
+    ],
+)
+def test_times_follow_from_the_packets_or_the_rate(packets, expected):
+    presented, decoded = zip(*packets, strict=True)
+    times = (
+        recorded._distinct(presented) or recorded._distinct(decoded) or recorded._even(len(packets), Fraction(25), BASE)
+    )
+    assert times == expected
+
+
+def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match=r"pip install 'sim2real\[video\]'"):
+        read_facts(tmp_path / "in.mp4")
