@@ -18,6 +18,7 @@ import torch
 
 from pipelines.cli import cli
 from pipelines.data.images import write_image
+from pipelines.errors import UserError
 from pipelines.experiment.config import Experiment, read_experiment
 from pipelines.settings import _models_in
 from tests.pipelines.published import drawn, resnet
@@ -97,7 +98,9 @@ def test_the_settings_that_a_command_changes_exist(words):
     config = next(word for word in words if word.endswith(".toml"))
     changes = tuple(value for option, value in pairwise(words) if option == "--set")
     bundled = config if config.startswith("pipelines/") else "pipelines/configs/toyworld.toml"
-    read_experiment(ROOT / bundled, changes)
+    read_experiment(ROOT / bundled, changes)  # raises where a setting is unknown, which is to be seen
+    with pytest.raises(UserError, match="unknown key no_such_setting"):
+        read_experiment(ROOT / bundled, (*changes, "no_such_setting=1"))
 
 
 def test_what_toy_worlds_config_expects_is_what_the_readme_has():

@@ -123,7 +123,10 @@ def test_a_store_that_cannot_be_reached_is_silence(meeting, monkeypatch):
 
 
 def test_one_that_never_began_can_be_stopped():
-    Heartbeat(ProcessRank(0, 2), lambda: None, 30.0, lambda silent: None).stop()
+    found = []
+    never_begun = Heartbeat(ProcessRank(0, 2), lambda: None, 30.0, found.append)
+    never_begun.stop()
+    assert found == [] and not any(thread.is_alive() for thread in never_begun._threads)
 
 
 @pytest.mark.parametrize(("environment", "seconds"), [({}, 30.0), ({"SIM2REAL_SILENCE_S": "4"}, 4.0)])

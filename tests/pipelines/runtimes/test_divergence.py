@@ -18,4 +18,7 @@ def test_one_value_that_is_no_number_is_enough(value, dtype):
 
 
 def test_values_at_the_end_of_their_range_are_numbers():
-    refuse_diverged(torch.tensor([torch.finfo(torch.float32).max, torch.finfo(torch.float32).tiny]), "features")
+    features = torch.tensor([torch.finfo(torch.float32).max, torch.finfo(torch.float32).tiny])
+    refuse_diverged(features, "features")
+    with pytest.raises(NumericalError, match="the segmenter's features are no numbers"):
+        refuse_diverged(2 * features, "features")

@@ -46,6 +46,8 @@ def test_crops_that_do_not_suit_the_networks_are_refused(settings, crop, message
 
 def test_pixels_are_judged_in_crops_of_any_size():
     UnpairedTrainingSettings(discriminator="pixel", discriminator_layers=6).check_crop(24, 24)
+    with pytest.raises(ValueError, match="crop is 24; a discriminator of 6 layers needs 192 or more"):
+        UnpairedTrainingSettings(discriminator="patch", discriminator_layers=6).check_crop(24, 24)
 
 
 @pytest.mark.parametrize(

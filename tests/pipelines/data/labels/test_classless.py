@@ -64,5 +64,6 @@ def test_a_set_that_shows_a_class_or_has_no_labels_passes(tmp_path):
     label_map = street(0, 0, 0)
     save(tmp_path, label_map, "a")
     label_map[5, 5] = 7
-    refuse_classless([save(tmp_path, label_map, "b")])
-    refuse_classless([opened(tmp_path, reader="cityscapes", labels="")])
+    shows, has_none = save(tmp_path, label_map, "b"), opened(tmp_path, reader="cityscapes", labels="")
+    assert shows.shows_a_class() and not any(map(has_none.has_label_map, range(len(has_none))))
+    refuse_classless([shows, has_none])

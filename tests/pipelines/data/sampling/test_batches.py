@@ -459,8 +459,10 @@ class TestLabelsWithoutAClass:
     def test_a_single_pixel_is_enough_and_frames_without_label_maps_are_no_matter(self):
         label_maps = [np.full((4, 6), 255, np.uint8) for _ in range(2)]
         label_maps[1][0, 0] = 18
-        FramePool([Painted(label_maps=label_maps)], 8).read_all(labels=True)
-        FramePool([Painted(2, without=(0, 1))], 8).read_all(labels=True)
+        one_pixel, without = FramePool([Painted(label_maps=label_maps)], 8), FramePool([Painted(2, without=(0, 1))], 8)
+        one_pixel.read_all(labels=True)
+        without.read_all(labels=True)
+        assert (one_pixel.label_map(1) != 255).sum() == 1 and (without.label_map(1) == 255).all()
 
 
 def test_every_frame_has_its_turn_before_any_has_another():

@@ -51,7 +51,7 @@ def our_figures(root, split="val"):
     return evaluate_predictions([frames], root / "results", "label_ids", root / "out").summary()
 
 
-def compare_all(ours, theirs):
+def assert_scores_agree(ours, theirs):
     classes = list(ours["iou"])
     exactly = {"rel": 1e-12, "nan_ok": True}
     for mine, official in ((ours["iou"], "classScores"), (ours["instance_iou"]["classes"], "classInstScores")):
@@ -90,7 +90,7 @@ def random_frames(tmp_path):
 
 
 def test_random_frames_score_as_officially(random_frames, monkeypatch):
-    compare_all(our_figures(random_frames), official_figures(random_frames, monkeypatch))
+    assert_scores_agree(our_figures(random_frames), official_figures(random_frames, monkeypatch))
 
 
 def test_random_frames_score_what_was_recorded(random_frames):
@@ -109,7 +109,7 @@ def test_random_instances_score_as_officially(random_frames, monkeypatch):
         ids = read_raw(path)
         numbers = np.kron(random.choice(300, (32, 64)), np.ones((4, 4), int)).astype(np.uint16)
         path.write_bytes(encode_png(np.where(ids >= 24000, ids - 1 + numbers, ids).astype(np.uint16)))
-    compare_all(our_figures(random_frames), official_figures(random_frames, monkeypatch))
+    assert_scores_agree(our_figures(random_frames), official_figures(random_frames, monkeypatch))
 
 
 def test_real_frames_score_as_officially(tmp_path, monkeypatch):
@@ -129,7 +129,7 @@ def test_real_frames_score_as_officially(tmp_path, monkeypatch):
         write_frame(tmp_path, path.name[: -len("_gtFine_labelIds.png")], truth, instances, prediction)
     ours = our_figures(tmp_path)
     assert 0.3 < ours["mean_iou"] < 1 and ours["instance_iou"]["classes"]["car"] > 0.3
-    compare_all(ours, official_figures(tmp_path, monkeypatch))
+    assert_scores_agree(ours, official_figures(tmp_path, monkeypatch))
 
 
 def test_without_an_instance_map_of_every_frame_there_is_no_iiou(random_frames):
