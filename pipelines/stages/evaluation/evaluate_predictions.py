@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from pipelines.data.disk.files import remove_abandoned_parts
+from pipelines.data.disk.json_files import read_json
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_error
-from pipelines.data.json_files import read_json
 from pipelines.data.labels.encodings import IGNORE, cityscapes
 from pipelines.data.readers.layout import Frame, files_below
 from pipelines.engine.processes import ALONE, Processes
