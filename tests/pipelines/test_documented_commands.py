@@ -7,6 +7,7 @@ it is run, too, unless NOT_RUN says why not.
 import re
 import shlex
 import shutil
+import tomllib
 from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
@@ -111,6 +112,16 @@ def test_what_toy_worlds_config_expects_is_what_the_readme_has():
     seed_0 = dict(re.findall(r"^\| (source-only|translated|oracle|gap closed) \| ([\d.]+)", table, re.MULTILINE))
     scores = ", ".join(f"{arm} {seed_0[arm]}" for arm in ("source-only", "translated", "oracle"))
     assert f"with seed 0: {scores} mIoU; {seed_0['gap closed']} % of the gap closed" in header
+
+
+def test_the_page_of_data_sets_says_whose_captures_the_configs_read():
+    """CARLA has no standard set: without their origin nobody could repeat a figure that was made with them."""
+    configs = [tomllib.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "pipelines/configs").glob("*.toml")]
+    roots = {a_set["root"] for config in configs for a_set in config["source"] if "root" in a_set}
+    captures = {root for root in roots if root.startswith("carla/")}
+    assert len(captures) >= 7
+    told = set(re.findall(r"^\| `([^`]+)` \|", TEXTS["docs/data.md"], re.MULTILINE))
+    assert [root for root in sorted(captures) if not {root, str(Path(root).parent)} & told] == []
 
 
 def keys_in(model, seen):
