@@ -13,12 +13,7 @@ from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.runtimes.segmenter_runtime import CoarseSegmenter
-from pipelines.stages.export.export_formats import (
-    Exportable,
-    refuse_missing_extras,
-    refuse_unknown_format,
-    write_export,
-)
+from pipelines.stages.export.export_formats import Exportable, refuse_unknown_format, write_export
 from pipelines.stages.export.fewer_bits import Agreement, Compute, FewerBits, Reduction
 from segment.classes import CLASS_NAMES
 from segment.networks.segmenter import Segmenter
@@ -91,7 +86,6 @@ def export_segmenter(
         CheckpointError: The checkpoint is damaged or of something else.
     """
     refuse_unknown_format(output, fewer is not None)
-    refuse_missing_extras(output, "float32" if fewer is None else fewer.precision)
     network, settings, found = load_segmenter(checkpoint, choose_machine("cpu"))
     about = {"checkpoint_sha256": checkpoint_hash(found), "network": settings.network, "height": str(settings.height)}
     reduction = None if fewer is None else fewer.reduction(settings.height, network.stride, 2 * network.stride)

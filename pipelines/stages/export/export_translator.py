@@ -11,12 +11,7 @@ from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_translator, settings_in
-from pipelines.stages.export.export_formats import (
-    Exportable,
-    refuse_missing_extras,
-    refuse_unknown_format,
-    write_export,
-)
+from pipelines.stages.export.export_formats import Exportable, refuse_unknown_format, write_export
 from pipelines.stages.export.fewer_bits import Agreement, Compute, FewerBits, Reduction
 from translate.tiling import chain
 from translate.value_range import to_signed
@@ -92,7 +87,6 @@ def export_translator(
         CheckpointError: The checkpoint is damaged or of something else.
     """
     refuse_unknown_format(output, fewer is not None)
-    refuse_missing_extras(output, "float32" if fewer is None else fewer.precision)
     method, found = load_translator(checkpoint, choose_machine("cpu"))
     if method.takes == "label_map":
         raise UserError(

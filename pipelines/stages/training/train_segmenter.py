@@ -30,7 +30,7 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.arms import ARMS, adaptation_title
-from pipelines.experiment.identity import scores_count, segmenter_inputs, segmenter_run_inputs
+from pipelines.experiment.identity import scores_count, segmenter_run_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import (
     assume,
@@ -60,7 +60,7 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
     processes = machine.processes
     refuse_uneven_batches("segmenter.batch", settings.batch, processes)
     refuse_single_images(settings, processes)
-    segmenter_inputs(workspace, seed, arm)  # refuses what is missing before anything is trained
+    inputs = segmenter_run_inputs(workspace, seed, arm)  # which refuses what is missing before anything is trained
     for needed in (settings.initial, *settings.teachers):
         if needed in ARMS:
             train_segmenter(workspace, seed, needed, session)
@@ -74,7 +74,7 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
 
     job = TrainingJob(
         workspace.segmenter(seed, arm),
-        segmenter_run_inputs(workspace, seed, arm),
+        inputs,
         settings,
         f"train {settings.network} {_learning(arm, settings)}, seed {seed}",
         lambda: starting_segmenter(workspace, seed, arm, batches(), machine),
