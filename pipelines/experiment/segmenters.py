@@ -241,6 +241,14 @@ class SegmenterSettings(AugmentationSettings, Training, Saving):
         return self
 
     @model_validator(mode="after")
+    def _statistics_move_where_nothing_else_adapts(self) -> "SegmenterSettings":
+        if getattr(self.adaptation, "statistics", None) is not None and self.batch_norm == "frozen":
+            raise ValueError(
+                f'{self.method} moves the statistics of batch normalisation, and batch_norm is "frozen"; choose another'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_weight_a_class(self) -> "SegmenterSettings":
         weights, wanted = self.class_weights, f'"inverse_log" or {len(CLASS_NAMES)} numbers, one a class'
         if isinstance(weights, str) and weights != "inverse_log":

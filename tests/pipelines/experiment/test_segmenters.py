@@ -86,6 +86,7 @@ def test_any_method_takes_longer_features_beside_its_own_loss_but_the_one_that_i
         ({"head_learning_rate": 0}, "head_learning_rate: must be greater than 0, got 0"),
         ({"adaptation": {"method": "dasc"}}, "adaptation.method: 'dasc' is unknown: did you mean dacs?"),
         ({"adaptation": {}}, "adaptation.method is missing: expected one of adabn, adaptsegnet, "),
+        ({"adaptation": {"method": "adabn"}, "batch_norm": "frozen"}, 'and batch_norm is "frozen"; choose another'),
         (
             {"adaptation": {"method": "dacs", "treshold": 0.9}},
             "unknown key adaptation.treshold: did you mean threshold?",
