@@ -91,8 +91,7 @@ class AugmentationSettings(Settings):
 Training = model_of(settings_class("segment.methods.segmenter_training.SegmenterTrainingSettings"), "Training")
 """How a segmenter is trained, whatever the method, as it stands beside the methods."""
 
-FEATURE_NORM = settings_class("segment.adaptation.feature_norm.FeatureNormSettings")
-FeatureNorm = model_of(FEATURE_NORM, "FeatureNorm")
+FeatureNorm = model_of(settings_class("segment.adaptation.feature_norm.FeatureNormSettings"), "FeatureNorm")
 """How much longer features become beside the losses of any method that adapts, as it stands beside the loss."""
 
 
@@ -106,7 +105,7 @@ class Adaptation(Settings):
 
 
 class NormedAdaptation(Adaptation):
-    """An adaptation to which the loss on feature norms may be added: any method but SAFN, which is that loss."""
+    """An adaptation to which the loss on feature norms may be added."""
 
     feature_norm: Annotated[FeatureNorm | None, Later()] = None
     """Makes features of both domains longer beside what the method does; absent: leaves them."""
@@ -117,14 +116,15 @@ class NormedAdaptation(Adaptation):
 
 
 def _model(name: str, own: type) -> type[Adaptation]:
-    base = Adaptation if issubclass(own, FEATURE_NORM) else NormedAdaptation
-    return model_of(own, name, base, method=(Literal[name], ...))
+    plain = attribute_of(METHODS, name, "takes_feature_norm") is False
+    return model_of(own, name, Adaptation if plain else NormedAdaptation, method=(Literal[name], ...))
 
 
 ADAPTATIONS: dict[str, type[Adaptation]] = {
     name: _model(name, settings) for name in names_in(METHODS) if (settings := settings_of(METHODS, name)) is not None
 }
-"""A model for each method that adapts: its name, the knobs that stand beside it in its file, and `feature_norm`."""
+"""A model for each method that adapts: its name, the knobs that stand beside it in its file, and `feature_norm` where
+it takes that."""
 
 AnyAdaptationSettings = Annotated[Union[tuple(ADAPTATIONS.values())], Discriminator("method")]  # noqa: UP007
 

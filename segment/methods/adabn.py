@@ -37,6 +37,7 @@ class AdaBN(SegmenterTraining):
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
     title: ClassVar[str] = "AdaBN"
+    takes_feature_norm: ClassVar[bool] = False  # it would learn from target frames
     Settings = AdaBNSettings
     settings: AdaBNSettings
 

@@ -27,6 +27,7 @@ class SAFN(SegmenterTraining):
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
     title: ClassVar[str] = "SAFN"
+    takes_feature_norm: ClassVar[bool] = False  # it is that loss
     Settings = SAFNSettings
     settings: SAFNSettings
     feature_norm: FeatureNorm

@@ -96,6 +96,9 @@ class SegmenterTraining(Method):
     """Whether it learns from other trained networks: at each step, from the `teacher` that its constructor is given, or
     from the labels that they gave the target before, where it learns from "pseudo_labels"."""
 
+    takes_feature_norm: ClassVar[bool] = True
+    """Whether the loss on feature norms may stand beside its own losses."""
+
     Settings: ClassVar[type | None] = None
     """Dataclass of the knobs that the method's paper adds to `SegmenterTrainingSettings`; None where it adds none."""
 

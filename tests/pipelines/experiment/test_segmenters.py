@@ -49,8 +49,8 @@ def test_what_came_later_is_no_part_of_an_identity():
     assert SegmenterSettings(**plain.identity(adapts=True)) == plain
 
 
-def test_any_method_takes_longer_features_beside_its_own_loss_but_the_one_that_is_nothing_else():
-    for name in ADAPTATIONS.keys() - {"safn"}:
+def test_any_method_takes_longer_features_beside_its_own_loss_but_safn_which_is_that_and_adabn_which_learns_no_target():
+    for name in ADAPTATIONS.keys() - {"safn", "adabn"}:
         teachers = ("oracle",) * METHODS[name].takes_teacher
         adaptation = {"method": name, "feature_norm": {"increment": 0.5}}
         settings = SegmenterSettings(adaptation=adaptation, teachers=teachers)
@@ -58,8 +58,9 @@ def test_any_method_takes_longer_features_beside_its_own_loss_but_the_one_that_i
             "weight": 0.00015, "increment": 0.5, "damping": 1.5
         }  # fmt: skip
         assert settings.identity(adapts=True)["adaptation"]["feature_norm"]["increment"] == 0.5
-    with pytest.raises(ValidationError, match="feature_norm"):
-        SegmenterSettings(adaptation={"method": "safn", "feature_norm": {}})
+    for name in ("safn", "adabn"):
+        with pytest.raises(ValidationError, match="feature_norm"):
+            SegmenterSettings(adaptation={"method": name, "feature_norm": {}})
 
 
 @pytest.mark.parametrize(
