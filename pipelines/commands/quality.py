@@ -171,7 +171,7 @@ def translate_audit(of: Translation, shown: int, output: Path | None, on: Machin
     Label consistency and structure enter the set's manifest, where segmenter.least_label_consistency and
     segmenter.weigh_by_consistency find them.
     """
-    from pipelines.report.wording import score
+    from pipelines.report.figures import score
     from pipelines.stages.quality.translation_audit import audit_translation
 
     inputs = of.inputs()

@@ -54,8 +54,8 @@ def segment_features(request: Request, typed: TypedOptions) -> None:
         raise UserError(f"--output {page}: the page is HTML and its numbers go beside it; give a name such as x.html")
 
     from pipelines.report.feature_study import FeatureStudyOptions
+    from pipelines.report.figures import amount, percent
     from pipelines.report.pages.features_page import headline, pair_title
-    from pipelines.report.wording import amount, percent
     from pipelines.stages.features.feature_study import study_features
 
     options = FeatureStudyOptions(typed.frames, typed.per_class, typed.points, typed.perplexity)

@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from pipelines.experiment.arms import COMPARED
 from pipelines.printable import printable
+from pipelines.report.figures import amount, score
 from pipelines.report.study import Study, average
-from pipelines.report.wording import amount, score
 
 CELL = 30
 """Side of a confusion matrix cell, in units of its view box."""

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from pipelines.report.figures import score
 from pipelines.report.record import Record
 from pipelines.report.study import NetworkFacts, average
 from pipelines.report.tables import spread
 from pipelines.report.tradeoff import Mark, tradeoff
-from pipelines.report.wording import score
 
 ARM_TITLES = {"oracle": "real frames", "source_only": "source frames", "augmented": "source, augmented"}
 """Arms in the order of the table."""

@@ -5,8 +5,9 @@ Both show every seed, because a mean alone hides the spread that decides whether
 
 from pipelines.experiment.arms import COMPARED
 from pipelines.printable import printable
+from pipelines.report.figures import amount, percent, score
 from pipelines.report.study import ArmResult, Study, average, deviation
-from pipelines.report.wording import amount, gap_in_words, headline, percent, score, speed, starts_in_words
+from pipelines.report.wording import gap_in_words, headline, speed, starts_in_words
 
 
 def format_table(study: Study) -> str:

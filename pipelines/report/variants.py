@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pipelines.report.figures import change, percent, score
 from pipelines.report.record import Record, plain
 from pipelines.report.study import average, deviation, gap_closed
 from pipelines.report.tables import spread
-from pipelines.report.wording import change, percent, score
 from segment.class_groups import class_titles
 from segment.classes import CLASS_NAMES
 from segment.metrics.power import SeedSpread, seed_spread

@@ -153,15 +153,19 @@ def test_no_help_waits_for_torch():
         "config inputs CONFIG --run RUN",
         "data check CONFIG",
         "compare CONFIG --run RUN --dry-run",
+        "runs list FINISHED",
+        "runs show FINISHED/seed-0/oracle",
+        "verify FINISHED",
         "translate distill CONFIG --run RUN --set student={} --dry-run",
         "data toyworld --renderer game --frames 1 --size 32 16 --output RUN",
         "translate run --checkpoint RUN --input FRAMES --output RUN --dry-run",
         "translate run --checkpoint RUN --input FRAMES --reader carla --frames version=0.9.14 --output RUN --dry-run",
     ],
 )
-def test_what_computes_nothing_does_not_wait_for_torch(arguments, tiny_config, tmp_path):
-    places = {"CONFIG": tiny_config, "RUN": tmp_path / "run", "FRAMES": tiny_config.parent / "frames" / "game"}
-    words = [str(places.get(word, word)) for word in arguments.split()]
+def test_what_computes_nothing_does_not_wait_for_torch(arguments, tiny_config, tiny_run, tmp_path):
+    frames = tiny_config.parent / "frames" / "game"
+    places = {"CONFIG": tiny_config, "RUN": tmp_path / "run", "FRAMES": frames, "FINISHED": tiny_run}
+    words = [re.sub("^[A-Z]+", lambda place: str(places[place[0]]), word) for word in arguments.split()]
     finished = run_python(WITHOUT_TORCH, json.dumps([words]), capture_output=True)
     assert finished.returncode == 0, finished.stderr
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.data.disk.files import write_atomically
-from pipelines.report import charts, wording
+from pipelines.report import charts, figures
 from pipelines.report.pages.templates import rendered
 from segment.classes import CLASS_NAMES
 from translate.quality.consistency import Flip
@@ -101,12 +101,12 @@ def headline(audit: Audit) -> str:
     if not math.isfinite(audit.mean("label_consistency")):
         return "No frame could be scored: no label map shows a class that labels and expert have in common."
     if not audit.with_sources:
-        return f"The expert finds the labels again with a mean IoU of {wording.score(audit.mean('label_consistency'))}."
+        return f"The expert finds the labels again with a mean IoU of {figures.score(audit.mean('label_consistency'))}."
     if not audit.flips:
         return "No class turned into another: what the expert confuses, it confused in the sources too."
     flip = audit.flips[0]
     return (
-        f"{wording.percent(flip.change)} of {audit.titles[flip.label]} turned into {audit.titles[flip.seen_as]} "
+        f"{figures.percent(flip.change)} of {audit.titles[flip.label]} turned into {audit.titles[flip.seen_as]} "
         f"in translation."
     )
 
@@ -117,8 +117,8 @@ def sentences(audit: Audit) -> list[str]:
     if audit.with_sources:
         worse = sum(frame.change < 0 for frame in audit.frames)
         found.append(
-            f"{audit.expert} scores {wording.score(audit.mean('label_consistency'))} on the translated frames and "
-            f"{wording.score(audit.mean('source_consistency'))} on their sources; {worse} of {len(audit.frames)} "
+            f"{audit.expert} scores {figures.score(audit.mean('label_consistency'))} on the translated frames and "
+            f"{figures.score(audit.mean('source_consistency'))} on their sources; {worse} of {len(audit.frames)} "
             "frames lost."
         )
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.disk.files import write_atomically
-from pipelines.report import wording
+from pipelines.report import figures
 from pipelines.report.pages.templates import rendered
 from segment.classes import CLASS_NAMES
 
@@ -82,8 +82,8 @@ def headline(page: EvaluationPage) -> str:
     if score is None:
         return f"No class of {page.frame_sets} could be scored."
     low, high = page.summary["interval_95"]
-    interval = "" if low is None else f", between {wording.score(low)} and {wording.score(high)} on frames like these"
-    return f"Mean IoU {wording.score(score)} on {page.frame_sets}{interval}."
+    interval = "" if low is None else f", between {figures.score(low)} and {figures.score(high)} on frames like these"
+    return f"Mean IoU {figures.score(score)} on {page.frame_sets}{interval}."
 
 
 def columns(summary: dict[str, Any]) -> list[tuple[str, dict[str, float | None]]]:

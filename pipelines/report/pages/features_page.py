@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.disk.files import write_atomically
-from pipelines.report import scatter, wording
+from pipelines.report import figures, scatter
 from pipelines.report.feature_study import DOMAIN_TITLES, CheckpointFeatures, DomainPair, FeatureStudy
 from pipelines.report.pages.templates import rendered
 
@@ -81,7 +81,7 @@ def explained(study: FeatureStudy, kind: str) -> str:
             f"Neighbours in the picture are neighbours among the features (perplexity {study.perplexity:g}); sizes of "
             "clusters and distances between them mean nothing."
         )
-    shares = [wording.percent(sum(checkpoint.pca_shares)) for checkpoint in study.checkpoints]
+    shares = [figures.percent(sum(checkpoint.pca_shares)) for checkpoint in study.checkpoints]
     shown = shares[0] if study.joint else ", ".join(shares)
     return f"The two directions of largest variance, which hold {shown} of it; what is apart here is apart."
 
@@ -94,13 +94,13 @@ def headline(study: FeatureStudy) -> str:
         return "The domains show too few cells of a class to say how far apart they are."
     if after is None or not math.isfinite(after.centroid_distance):
         return (
-            f"{one.title}: classes of source frames lie {wording.amount(before.centroid_distance, 2)} spreads "
+            f"{one.title}: classes of source frames lie {figures.amount(before.centroid_distance, 2)} spreads "
             "from those of the target."
         )
     nearer = "nearer to" if after.centroid_distance < before.centroid_distance else "no nearer to"
     return (
         f"{one.title}: translated frames lie {nearer} the target than source frames do, by class "
-        f"{wording.amount(after.centroid_distance, 2)} spreads against {wording.amount(before.centroid_distance, 2)}."
+        f"{figures.amount(after.centroid_distance, 2)} spreads against {figures.amount(before.centroid_distance, 2)}."
     )
 
 
@@ -110,7 +110,7 @@ def sentences(study: FeatureStudy) -> list[str]:
     for one in study.checkpoints:
         parts = [
             f"{DOMAIN_TITLES[pair.first].lower()} from {DOMAIN_TITLES[pair.second].lower()} in "
-            f"{wording.percent(pair.probe_accuracy)}"
+            f"{figures.percent(pair.probe_accuracy)}"
             for pair in one.pairs
             if math.isfinite(pair.probe_accuracy)
         ]

@@ -11,14 +11,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.printable import printable
-from pipelines.report import charts, error_maps, pictures, wording
+from pipelines.report import charts, error_maps, figures, pictures, wording
 
 FILTERS = {
-    "score": wording.score,
-    "change": wording.change,
-    "percent": wording.percent,
-    "amount": wording.amount,
-    "duration": wording.duration,
+    "score": figures.score,
+    "change": figures.change,
+    "percent": figures.percent,
+    "amount": figures.amount,
+    "duration": figures.duration,
     "photograph": pictures.photograph,
     "painting": pictures.painting,
     "small_photograph": error_maps.small_photograph,

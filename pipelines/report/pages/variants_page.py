@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pipelines.data.disk.files import write_atomically
 from pipelines.report.charts import Line, Scored
+from pipelines.report.figures import percent
 from pipelines.report.pages.templates import rendered
 from pipelines.report.study import average
 from pipelines.report.variants import REFERENCES, VariantStudy, class_table, label_table, score_row, title_of
-from pipelines.report.wording import percent
 
 SERIES = 6
 """Colours for curves."""

@@ -17,7 +17,7 @@ from pipelines.data.disk.ownership import try_lock
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, step_of, verify_checkpoint
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.printable import printable
-from pipelines.report.wording import score
+from pipelines.report.figures import score
 
 STAGES = ("translator", "segmenter")
 

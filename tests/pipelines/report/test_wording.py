@@ -118,11 +118,3 @@ def test_what_the_translated_net_learnt_from_is_told(study, shares, meaning):
     mixed = replace(study, settings={"segmenter": {"shares": shares}})
     assert wording.arm_meanings(mixed)["translated"] == meaning
     assert wording.arm_meanings(study)["translated"] == "the same frames, translated"
-
-
-def test_numbers_look_the_same_everywhere():
-    assert wording.score(0.41249) == "0.412"
-    assert wording.score(None) == wording.score(math.nan) == wording.percent(None) == "–"
-    assert wording.percent(-0.254) == "−25 %"
-    assert (wording.change(0.1), wording.change(-0.0314)) == ("+0.100", "−0.031")
-    assert [wording.duration(s) for s in (48, 754, 11100, math.nan)] == ["48 s", "13 min", "3 h 05 min", "–"]

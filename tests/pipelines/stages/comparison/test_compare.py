@@ -11,8 +11,8 @@ from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.workspace import Workspace
+from pipelines.report.figures import amount, percent
 from pipelines.report.study import Study
-from pipelines.report.wording import amount, percent
 from pipelines.stages.comparison import compare as comparing
 from pipelines.stages.comparison.compare import compare, network_facts
 from pipelines.stages.evaluation.scores import read_evaluation

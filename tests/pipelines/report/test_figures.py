@@ -1,0 +1,13 @@
+"""Numbers as a reader sees them, what is missing among them."""
+
+import math
+
+from pipelines.report import figures
+
+
+def test_numbers_look_the_same_everywhere():
+    assert figures.score(0.41249) == "0.412"
+    assert figures.score(None) == figures.score(math.nan) == figures.percent(None) == "–"
+    assert figures.percent(-0.254) == "−25 %"
+    assert (figures.change(0.1), figures.change(-0.0314)) == ("+0.100", "−0.031")
+    assert [figures.duration(s) for s in (48, 754, 11100, math.nan)] == ["48 s", "13 min", "3 h 05 min", "–"]
