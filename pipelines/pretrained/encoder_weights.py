@@ -21,8 +21,8 @@ from pipelines.pretrained.inputs import NetworkInput
 from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
 from pipelines.pretrained.published_translators import read_published
 from segment.networks.deeplabv2 import with_our_input
-from segment.networks.efficientnet_lite import EfficientNetLiteClassifier
-from segment.networks.encoder_weights import EncoderMatch, match_encoder, unwrapped
+from segment.networks.encoders.efficientnet_lite import EfficientNetLiteClassifier
+from segment.networks.encoders.weights import EncoderMatch, match_encoder, unwrapped
 from segment.networks.segmenter import IMAGENET_MEAN, IMAGENET_STD, Segmenter
 
 

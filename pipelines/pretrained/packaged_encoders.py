@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipelines.data.disk.files import sha256_of
 from pipelines.errors import CheckpointError, UserError
-from segment.networks.efficientnet_lite import EfficientNetLiteClassifier, Variant
+from segment.networks.encoders.efficientnet_lite import EfficientNetLiteClassifier, Variant
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from torch.optim import Adam
 from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
 from segment.adaptation.guards import DiscriminatorBalance
 from segment.batches import AdaptationBatch
+from segment.freezing import frozen
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
-from segment.networks.freezing import frozen
-from segment.networks.output_discriminator import OutputDiscriminator
+from segment.networks.discriminators.output_discriminator import OutputDiscriminator
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 from segment.settings import NonNegativeFloat, check_settings
 

@@ -24,12 +24,12 @@ from segment.adaptation.semantic_adversary import (
     labels_at,
 )
 from segment.batches import AdaptationBatch
+from segment.freezing import frozen
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
-from segment.networks.freezing import frozen
-from segment.networks.output_discriminator import OutputDiscriminator
+from segment.networks.discriminators.output_discriminator import OutputDiscriminator
+from segment.networks.discriminators.semantic_discriminator import SemanticDiscriminator
 from segment.networks.segmenter import Segmenter, SegmenterOutput
-from segment.networks.semantic_discriminator import SemanticDiscriminator
 from segment.settings import NonNegativeFloat, PositiveFloat, PositiveInt, check_settings
 
 CLASS_ALONE = math.log(2)

@@ -18,11 +18,11 @@ from segment.adaptation.discrepancy import cosine_distance, weight_likeness
 from segment.adaptation.guards import DiscriminatorBalance
 from segment.batches import AdaptationBatch
 from segment.counting import StepCount
+from segment.freezing import frozen
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTrainingSettings
 from segment.methods.two_classifiers import TwoClassifiers, TwoViews
-from segment.networks.freezing import frozen
-from segment.networks.output_discriminator import OutputDiscriminator
+from segment.networks.discriminators.output_discriminator import OutputDiscriminator
 from segment.networks.second_classifier import classifying_weights
 from segment.networks.segmenter import Segmenter
 from segment.settings import Fraction, NonNegativeFloat, PositiveFloat, check_settings

@@ -16,10 +16,10 @@ from torch.optim import Optimizer
 from segment.adaptation.discrepancy import sliced_wasserstein, unit_directions
 from segment.batches import AdaptationBatch
 from segment.counting import StepCount
+from segment.freezing import frozen
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTrainingSettings, build_optimizer
 from segment.methods.two_classifiers import TwoClassifiers
-from segment.networks.freezing import frozen
 from segment.networks.segmenter import Segmenter
 from segment.settings import PositiveFloat, PositiveInt, check_settings
 

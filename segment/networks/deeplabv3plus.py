@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segment.networks.encoders.wide_resnet38 import conv, wide_resnet38_features, wide_resnet38_stages
 from segment.networks.segmenter import Segmenter, SegmenterOutput, refuse_single_image
-from segment.networks.wide_resnet38 import conv, wide_resnet38_features, wide_resnet38_stages
 
 DILATIONS = (12, 24, 36)
 """Dilations of the pyramid's branches: the paper's 6, 12 and 18, doubled since features are at 1/8, not 1/16."""

@@ -7,8 +7,8 @@ context is the mean of the whole map, as in ParseNet (Liu et al., arXiv:1506.045
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segment.networks.encoder import Encoder, Maps
 from segment.networks.encoders import ENCODERS
+from segment.networks.encoders.encoder import Encoder, Maps
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 
 WIDTH = 96

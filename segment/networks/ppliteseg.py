@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segment.networks.encoder import Encoder, Maps
 from segment.networks.encoders import ENCODERS
+from segment.networks.encoders.encoder import Encoder, Maps
 from segment.networks.segmenter import Segmenter, SegmenterOutput, refuse_single_image
 
 # ------------------------------------------------------------------------------------------------------------- blocks

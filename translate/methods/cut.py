@@ -12,8 +12,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from segment.freezing import frozen
 from segment.methods.method import Update
-from segment.networks.freezing import frozen
 from segment.settings import OneOf, PositiveFloat, PositiveInt
 from translate.choices import chosen
 from translate.contrast import draw_locations, patch_contrast

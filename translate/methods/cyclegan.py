@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from segment.averaging import MovingAverage
+from segment.freezing import frozen
 from segment.methods.method import Update
-from segment.networks.freezing import frozen
 from segment.settings import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from translate.choices import Direction, chosen
 from translate.guidance import Guidance

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from segment.appearance.colours import paint_classes
+from segment.freezing import frozen
 from segment.methods.method import Update
-from segment.networks.freezing import frozen
 from segment.settings import NonNegativeFloat, NonNegativeInt, PositiveInt
 from translate.image_pool import ImagePool
 from translate.layout_translator import LayoutTranslator

@@ -10,8 +10,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
+from segment.freezing import frozen
 from segment.methods.method import Update
-from segment.networks.freezing import frozen
 from segment.settings import Later, NonNegativeFloat, OneOf, PositiveFloat, PositiveInt
 from translate.choices import check_divides, chosen
 from translate.guidance import Guidance

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segment.networks.encoder import Encoder
+from segment.networks.encoders.encoder import Encoder
 from translate.value_range import to_signed
 
 INCEPTION_SIDE = 299

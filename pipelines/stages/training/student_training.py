@@ -33,7 +33,7 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.packaged_encoders import packaged_classifier
 from pipelines.stages.training.training_run import filled_pool, note
 from pipelines.stages.translating.translate_experiment import run_translation
-from segment.networks.efficientnet_lite import EfficientNetLiteClassifier
+from segment.networks.encoders.efficientnet_lite import EfficientNetLiteClassifier
 from translate.methods import TRANSLATORS
 from translate.patch_matching import RealPatches, grid_patches
 from translate.quality.features import PooledStage

@@ -8,7 +8,7 @@ from skimage import data
 
 from pipelines.errors import CheckpointError, UserError
 from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_classifier, packaged_file, packaged_weights
-from segment.networks.efficientnet_lite import EfficientNetLiteClassifier
+from segment.networks.encoders.efficientnet_lite import EfficientNetLiteClassifier
 
 ESPRESSO, MISSILE = 967, 657
 CATS = {281, 282, 285}

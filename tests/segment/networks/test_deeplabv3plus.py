@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segment.networks.deeplabv3plus import DeepLabV3Plus
-from segment.networks.wide_resnet38 import wide_resnet38_features
+from segment.networks.encoders.wide_resnet38 import wide_resnet38_features
 from tests.segment.networks.tester import NUM_CLASSES, NetworkTester
 
 

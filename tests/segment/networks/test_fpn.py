@@ -6,8 +6,8 @@ from torch import nn
 
 from segment.complexity import count_flops, count_parameters
 from segment.networks import NETWORKS
-from segment.networks.efficientnet_lite import EfficientNetLite
 from segment.networks.encoders import ENCODERS, STDC
+from segment.networks.encoders.efficientnet_lite import EfficientNetLite
 from segment.networks.fpn import FPN, Fusion, GlobalContext
 from tests.segment.networks.tester import NUM_CLASSES, NetworkTester
 

@@ -7,8 +7,8 @@ import torch
 
 from segment.complexity import count_flops, count_parameters
 from segment.networks import NETWORKS
-from segment.networks.efficientnet_lite import EfficientNetLite
-from segment.networks.encoder import STRIDES
+from segment.networks.encoders.efficientnet_lite import EfficientNetLite
+from segment.networks.encoders.encoder import STRIDES
 from segment.networks.ppliteseg import (
     AttentionFusion,
     DenseConcatenation,

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from segment.networks import NETWORKS
-from segment.networks.encoder import Encoder
+from segment.networks.encoders.encoder import Encoder
 from translate.quality.features import InceptionFeatures, PooledEncoder, PooledStage
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from segment.networks.encoder import Encoder
+from segment.networks.encoders.encoder import Encoder
 from translate.value_range import to_unit
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512,))

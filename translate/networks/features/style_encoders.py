@@ -8,7 +8,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from segment.networks.efficientnet_lite import EfficientNetLite
+from segment.networks.encoders.efficientnet_lite import EfficientNetLite
 from segment.networks.segmenter import IMAGENET_MEAN, IMAGENET_STD
 from translate.networks.features.perceptual import VGG19Features
 from translate.value_range import to_signed
@@ -82,7 +82,7 @@ def efficientnet_lite0(weights: Weights | None = None) -> StyleEncoder:
     Raises:
         ValueError: The weights are of another network.
 
-    Source: Tan and Le, ICML 2019 (arXiv:1905.11946); see `segment.networks.efficientnet_lite`.
+    Source: Tan and Le, ICML 2019 (arXiv:1905.11946); see `segment.networks.encoders.efficientnet_lite`.
     """
     network = EfficientNetLite(0)
     network._blocks = network._blocks[: network.last_blocks[2] + 1]

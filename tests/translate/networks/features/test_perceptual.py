@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from segment.networks.encoder import Encoder
+from segment.networks.encoders.encoder import Encoder
 from translate.networks.features.perceptual import EncoderFeatures, PerceptualLoss, VGG19Features
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from segment.networks.efficientnet_lite import EfficientNetLiteClassifier
+from segment.networks.encoders.efficientnet_lite import EfficientNetLiteClassifier
 from translate.networks.features.style_encoders import ENCODERS, efficientnet_lite0, vgg19
 from translate.value_range import to_signed
 

@@ -5,8 +5,9 @@ import torch
 from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
 
-from segment.networks.encoder import STRIDES
-from segment.networks.encoders import ENCODERS, STDC, MobileNetV3, ResNet
+from segment.networks.encoders import ENCODERS
+from segment.networks.encoders.encoder import STRIDES
+from segment.networks.encoders.published import STDC, MobileNetV3, ResNet
 from segment.networks.stdc import STDCNet
 
 

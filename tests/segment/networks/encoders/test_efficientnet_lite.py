@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segment.complexity import count_parameters
-from segment.networks.efficientnet_lite import (
+from segment.networks.encoders.efficientnet_lite import (
     EfficientNetLite,
     EfficientNetLiteClassifier,
     InvertedResidual,

@@ -2,7 +2,7 @@
 
 import torch
 
-from segment.networks.encoder import Encoder
+from segment.networks.encoders.encoder import Encoder
 
 
 class Means(Encoder):

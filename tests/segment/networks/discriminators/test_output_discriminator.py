@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from segment.networks.output_discriminator import OutputDiscriminator
+from segment.networks.discriminators.output_discriminator import OutputDiscriminator
 
 
 def parameters(network):

@@ -2,7 +2,7 @@
 
 import torch
 
-from segment.networks.semantic_discriminator import SemanticDiscriminator
+from segment.networks.discriminators.semantic_discriminator import SemanticDiscriminator
 
 
 def test_twice_as_many_answers_as_classes_at_every_place():

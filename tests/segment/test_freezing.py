@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from segment.networks.freezing import frozen
+from segment.freezing import frozen
 
 
 def test_gradient_passes_through_and_leaves_no_trace():

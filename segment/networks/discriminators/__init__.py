@@ -1,0 +1,1 @@
+"""The networks that judge a segmenter's predictions while it adapts."""
