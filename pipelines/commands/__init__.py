@@ -1,1 +1,1 @@
-"""The commands, one file per group: thin. They read options and call one stage."""
+"""The commands, one file each, those of a stage in a folder: thin. They read options and call one stage."""

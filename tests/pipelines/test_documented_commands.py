@@ -202,7 +202,7 @@ NOT_RUN = {
     "data check pipelines/configs/gta5_to_cityscapes.toml": "of GTA5; tests/pipelines/experiment/test_full_scale.py",
     "segment stream": "of a film; tests/pipelines/commands/test_stream.py runs it",
     "translate stream": "of a network camera; tests/pipelines/commands/test_stream.py runs it",
-    "segment bench": "minutes: every runtime; tests/pipelines/commands/test_segment_bench.py runs it",
+    "segment bench": "minutes: every runtime; tests/pipelines/commands/segment/test_bench.py runs it",
     "segment study": "trains networks of full width; tests/pipelines/stages/comparison/test_study_networks.py runs it",
     "segment train pipelines/configs/best_20_labels.toml": "of IDD-lite; tests/pipelines/test_end_to_end.py",
     "translate distill pipelines/configs": "long; tests/pipelines/stages/comparison/test_distill.py runs it",

@@ -4,6 +4,14 @@ import pytest
 from click.testing import CliRunner
 
 
+def typed(command, *arguments):
+    """Run a command in this process; errors meant for people are raised. Returns all it wrote."""
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
 class Stage:
     """Takes a stage's place: notes what it was given and returns what it was told to."""
 
@@ -29,13 +37,9 @@ def played(monkeypatch):
 
 @pytest.fixture
 def on_tiny(tiny_config, tmp_path, cpu):
-    """A function: a command, and more arguments -> what it wrote to stdout, on the miniature experiment."""
+    """A function: a command, and more arguments -> what it wrote, on the miniature experiment."""
 
     def run(command, *arguments):
-        words = [tiny_config, "--run", tmp_path / "run", *arguments]
-        result = CliRunner().invoke(command, [str(word) for word in words], standalone_mode=False)
-        if result.exception is not None:
-            raise result.exception
-        return result.stdout
+        return typed(command, tiny_config, "--run", tmp_path / "run", *arguments)
 
     return run

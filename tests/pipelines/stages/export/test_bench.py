@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 import torch
 
-from pipelines.commands.segment_bench import WAYS as NAMES
+from pipelines.commands.segment.bench import WAYS as NAMES
 from pipelines.engine.launch import Machine
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, UserError

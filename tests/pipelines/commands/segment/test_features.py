@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.commands.segment_features import named_checkpoints, segment_features
+from pipelines.commands.segment.features import named_checkpoints, segment_features
 from pipelines.errors import UserError
-from tests.pipelines.commands.test_quality import typed
+from tests.pipelines.commands.typed import typed
 
 MACHINE = ("--device", "cpu", "--threads", 1)
 SMALL = ("--frames", 4, "--per-class", 20, "--points", 150, "--perplexity", 8)

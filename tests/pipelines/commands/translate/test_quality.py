@@ -3,21 +3,13 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from pipelines.commands.quality import translate_audit, translate_quality
+from pipelines.commands.translate.quality import translate_audit, translate_quality
 from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.errors import UserError
+from tests.pipelines.commands.typed import typed
 
 MACHINE = ("--device", "cpu", "--threads", 1)
-
-
-def typed(command, *arguments):
-    """Run a command in this process; errors meant for people are raised."""
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments], standalone_mode=False)
-    if result.exception is not None:
-        raise result.exception
-    return result.output
 
 
 def test_quality_of_an_experiment(copied_run, tiny_config, cpu):

@@ -11,10 +11,10 @@ from pipelines.commands.options import (
     training_options,
     training_preview_option,
 )
-from pipelines.commands.quality import translate_audit, translate_quality
 from pipelines.commands.rehearsal import rehearse
 from pipelines.commands.stream import translate_stream
-from pipelines.commands.translate_run import translate_run
+from pipelines.commands.translate.quality import translate_audit, translate_quality
+from pipelines.commands.translate.run import translate_run
 
 
 @click.group()

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from pipelines.commands.segment_study import study
+from pipelines.commands.segment.study import study
 from pipelines.errors import UserError
 
 STUDY = """

@@ -4,12 +4,12 @@ import click
 
 from pipelines.commands.options import Request, first_step_option, on_experiment, seed_option, training_options
 from pipelines.commands.rehearsal import rehearse
-from pipelines.commands.segment_bench import segment_bench
-from pipelines.commands.segment_evaluate import segment_evaluate
-from pipelines.commands.segment_features import segment_features
-from pipelines.commands.segment_predict import segment_predict
-from pipelines.commands.segment_pseudo_label import segment_pseudo_label
-from pipelines.commands.segment_study import study
+from pipelines.commands.segment.bench import segment_bench
+from pipelines.commands.segment.evaluate import segment_evaluate
+from pipelines.commands.segment.features import segment_features
+from pipelines.commands.segment.predict import segment_predict
+from pipelines.commands.segment.pseudo_label import segment_pseudo_label
+from pipelines.commands.segment.study import study
 from pipelines.commands.stream import segment_stream
 from pipelines.declared import names_in
 

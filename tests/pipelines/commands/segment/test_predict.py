@@ -11,14 +11,14 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from pipelines.commands.segment_predict import segment_predict
+from pipelines.commands.segment.predict import segment_predict
 from pipelines.data.images import encode_png, image_size, read_image, read_raw, write_image
 from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.launch import choose_machine
 from segment.classes import PALETTE
 from tests.pipelines.narrow import COMMAND_LINE
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FAST = "fast" if choose_machine("cpu").bf16_pays else "exact"
 """What --fast computes in on this machine: bf16 where that pays."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.data.images import encode_png, image_size, read_image, write_image
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def photo(seed, height=24, width=40):
