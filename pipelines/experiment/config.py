@@ -133,6 +133,9 @@ class Experiment(Settings):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     source: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
     """Synthetic frames. Sets without labels serve the translator alone."""
+    source_sets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the source sets that are used, the others left aside: what a variant asks that learns from some of them.
+    Absent: all."""
     target: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
     """Real training frames. Their labels serve the oracle, and the translated net only if `shares.target` says so."""
     validation: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
@@ -151,6 +154,11 @@ class Experiment(Settings):
     compare: CompareSettings = CompareSettings()
     variant: tuple[VariantSettings, ...] = ()
     study: NetworkStudySettings | None = None
+
+    @property
+    def used_source(self) -> tuple[AnyFrameSetSettings, ...]:
+        """The settings of the source sets that are used."""
+        return tuple(frames for frames in self.source if self.source_sets is None or frames.name in self.source_sets)
 
     @property
     def class_groups(self) -> Groups:
@@ -196,6 +204,14 @@ class Experiment(Settings):
             raise ValueError(
                 f"labelled_target is {wanted}; expected a count (14), a fraction above 0 and up to 1.0, or a file"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _used_sets_are_there(self) -> "Experiment":
+        there = [frames.name for frames in self.source]
+        for name in self.source_sets or ():
+            if name not in there:
+                raise ValueError(f"source_sets names {name}; expected some of {', '.join(there)}")
         return self
 
     @model_validator(mode="after")

@@ -201,10 +201,10 @@ def _refuse_nothing_to_score(workspace: Workspace) -> None:
 
 
 def _sets(workspace: Workspace) -> list[str]:
-    """A line for each data set; those of toy world are drawn when they are needed, which is not now."""
-    lines = []
+    """A line for each data set that is used; those of toy world are drawn when they are needed, which is not now."""
+    lines, experiment = [], workspace.experiment
     for part in PARTS:
-        for settings in getattr(workspace.experiment, part):
+        for settings in experiment.used_source if part == "source" else getattr(experiment, part):
             if isinstance(settings, ToyWorldSettings):
                 found = f"{settings.used} frames, drawn when needed"
             else:
@@ -227,7 +227,7 @@ def _refuse_missing_teacher(workspace: Workspace, seed: int) -> None:
 
     Frames are looked for by name where all names are known: none is still to be drawn, none may be left out.
     """
-    settings, source = workspace.experiment.translator, workspace.experiment.source
+    settings, source = workspace.experiment.translator, workspace.experiment.used_source
     if settings.learns_from != "translated":
         return
     made_here = teachers_checkpoint(workspace) is not None
@@ -312,7 +312,7 @@ def _frames(workspace: Workspace, seed: int, arm: str, settings: SegmenterSettin
     if shares["translated"] > 0:
         used.append("translated frames")
     if shares["source"] > 0:
-        used.append(_counted(experiment.source, lambda: workspace.labelled_source, "labelled source frames"))
+        used.append(_counted(experiment.used_source, lambda: workspace.labelled_source, "labelled source frames"))
     if shares["target"] > 0 or (settings.adaptation is not None and learns_from_labels(settings.method)):
         _refuse_more_labels_than_drawn(workspace, arm)
         used.append(

@@ -125,8 +125,8 @@ class Workspace:
 
     @cached_property
     def source(self) -> list[FrameSet]:
-        """All synthetic frames; their labels tell no more classes apart than those of the validation frames do."""
-        return self.merging(self.sets.open(self.experiment.source))
+        """The synthetic frames that are used; their labels tell no more classes apart than those of validation do."""
+        return self.merging(self.sets.open(self.experiment.used_source))
 
     @cached_property
     def labelled_source(self) -> list[FrameSet]:
@@ -241,7 +241,8 @@ class Workspace:
         swapped = {
             "translator": settings.model_copy(update=changed),
             "source": self.experiment.target,
-            "target": self.experiment.source,
+            "source_sets": None,
+            "target": self.experiment.used_source,
         }
         return self.beside(there.experiment.model_copy(update=swapped), there.run / "target_to_source", self.shared)
 

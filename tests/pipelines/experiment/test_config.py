@@ -117,6 +117,8 @@ def test_what_is_no_file(tmp_path):
         ),
         ("[compare]\nseeds = [4, 4]", "compare: seeds [4, 4] hold one twice"),
         ("labelled_target = 0", "labelled_target is 0; expected a count (14), a fraction above 0 and up to 1.0, or"),
+        ('source_sets = ["a", "b"]', "source_sets names b; expected some of a"),
+        ("source_sets = []", "source_sets: must have at least 1 item after validation, not 0, got []"),
         ("labelled_target = 14.0", "labelled_target is 14.0; expected a count (14), a fraction"),
     ],
 )

@@ -85,6 +85,20 @@ def test_of_a_set_only_the_labelled_frames_serve_the_segmenter(own_frames):
         _ = workspace.labelled_source
 
 
+def test_source_sets_that_are_not_named_are_left_aside(own_frames):
+    make, frames = own_frames
+    other = make().experiment.source[0].model_copy(update={"name": "other"})
+    both = make().experiment.model_copy(update={"source": (*make().experiment.source, other)})
+    alone = both.model_copy(update={"source_sets": ("other",)})
+    opened = {experiment: Workspace(experiment, frames, frames.parent / "run") for experiment in (both, alone)}
+    assert [one.name for one in opened[both].labelled_source] == [make().experiment.source[0].name, "other"]
+    assert [one.name for one in opened[alone].labelled_source] == ["other"]
+    found = {segmenter_inputs(workspace, 0, "source_only")["frames"]["source"] for workspace in opened.values()}
+    assert len(found) == 2
+    oracles = [segmenter_inputs(workspace, 0, "oracle") for workspace in opened.values()]
+    assert oracles[0] == oracles[1]
+
+
 def test_all_labels_are_read_with_the_classes_of_the_validation_labels(own_frames):
     """IDD-lite tells seven groups apart: the source's and the target's vegetation (8) is learnt as building (2)."""
     make, frames = own_frames
