@@ -27,7 +27,7 @@ from pipelines.data.decoding.headers import MAX_PIXELS
 from pipelines.data.disk.files import storage_errors
 from pipelines.data.images import IMAGE_SUFFIXES, image_error
 from pipelines.data.video.recorded import CONTAINERS, CONVERSION, VIDEO_SUFFIXES, is_video, load_av, settle
-from pipelines.errors import Interrupted, StorageError, UserError
+from pipelines.errors import ImageError, Interrupted, StorageError, UserError
 
 Order = Literal["rgb24", "bgr24"]
 Lost = Callable[[str], None]
@@ -75,6 +75,7 @@ def read_raw(
         rate: Frames a second, by which their times are counted.
 
     Raises:
+        ImageError: It ends with an error, as a connection that is reset does; what came before has been given.
         UserError: The file cannot be opened, or is a video by its name, whose bytes would make frames all the same.
     """
     width, height = size
@@ -86,7 +87,10 @@ def read_raw(
         number = 0
         while True:
             pixels = np.empty((height, width, 3), np.uint8)
-            count = _read_fully(stream, memoryview(pixels).cast("B"))
+            try:
+                count = _read_fully(stream, memoryview(pixels).cast("B"))
+            except OSError as error:
+                raise _ended(name, error) from error
             if count < pixels.size:
                 if count:
                     hint = "" if number else "; --size may be wrong"
@@ -94,6 +98,10 @@ def read_raw(
                 return
             yield LiveFrame(pixels if order == "rgb24" else np.ascontiguousarray(pixels[..., ::-1]), number / rate)
             number += 1
+
+
+def _ended(name: str, error: Any) -> ImageError:
+    return image_error(Path(name), f"the stream ended: {error.strerror or error}")
 
 
 def _read_fully(stream: io.FileIO, buffer: memoryview) -> int:
@@ -186,7 +194,7 @@ def _packets(container: Any, stream: Any, name: str) -> Iterator[Any]:
         try:
             packet = next(packets, None)
         except error_type as error:
-            raise image_error(Path(name), f"the stream ended: {error.strerror or error}") from error
+            raise _ended(name, error) from error
         if packet is None:
             return
         yield packet
@@ -310,21 +318,24 @@ class VideoSink:
     @contextlib.contextmanager
     def written(self) -> Iterator[None]:
         """Write it within the block; a video without pictures, or one that failed, is not made."""
-        with storage_errors(self._path), contextlib.ExitStack() as undo:
+        with storage_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as undo:
             undo.callback(self._part.unlink, missing_ok=True)
-            try:
-                yield
-                if self._container is not None:
-                    self._container.mux(self._stream.encode(None))
-            finally:
-                if self._container is not None:
-                    self._container.close()
+            undo.callback(self._close)
+            yield  # what fails in here beside the writing, a camera for one, is not laid to the disk
             if self._container is not None:
-                settle(self._part, self._path)
+                with storage_errors(self._path):
+                    self._container.mux(self._stream.encode(None))
+                    self._close()
+                    settle(self._part, self._path)
 
     def write(self, picture: np.ndarray, seconds: float) -> None:
-        """See `Sink`. Times that do not rise are moved on by a tick."""
+        """See `Sink`. Times that do not rise are moved on by a tick. StorageError where the disk refuses."""
+        with storage_errors(self._path):
+            self._write(picture, seconds)
+
+    def _write(self, picture: np.ndarray, seconds: float) -> None:
         if self._container is None:
             self._begin(picture)
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
@@ -332,6 +343,11 @@ class VideoSink:
         self._last = max(self._last + 1, round(seconds * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))
+
+    def _close(self) -> None:
+        if self._container is not None:
+            with storage_errors(self._path):
+                self._container.close()
 
     def _begin(self, picture: np.ndarray) -> None:
         container_name = CONTAINERS[self._path.suffix.lower()]

@@ -1,6 +1,8 @@
 """Frames from pipes and films as they come, and pictures into both: every byte and time, and one frame for damage."""
 
+import errno
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -73,6 +75,19 @@ def test_sizes_and_names_that_cannot_be_read(tmp_path):
         next(read_raw("-", (100_000, 100_000), refuse))
     with pytest.raises(UserError, match=r"none cannot be read: No such file or directory\. Check the path"):
         next(read_raw(str(tmp_path / "none"), SIZE, refuse))
+
+
+def test_a_connection_that_is_reset_is_named_after_its_frames(monkeypatch):
+    """As FFmpeg's sources are; a plain OSError would be laid to the output, whose film would not be made."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(raw(1))
+    monkeypatch.setattr(sys, "__stdin__", ours.makefile())
+    frames = read_raw("-", SIZE, refuse)
+    assert np.array_equal(next(frames).pixels, picture(0))
+    ours.send(b"?")  # unread when they close, which resets
+    theirs.close()
+    with pytest.raises(ImageError, match=r"^-: the stream ended: Connection reset by peer$"):
+        next(frames)
 
 
 def test_a_video_is_not_read_as_raw_frames(tmp_path):
@@ -195,6 +210,25 @@ def test_a_film_that_fails_or_has_no_pictures_is_not_made(tmp_path):
     with pytest.raises(KeyError), open_sink(str(tmp_path / "failed.mp4")) as sink:
         sink.write(picture(0), 0)
         raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_fails_beside_a_film_is_not_laid_to_the_disk(tmp_path, monkeypatch):
+    """A simulator that does not answer is an OSError, too; the disk's own are told as such."""
+    with pytest.raises(TimeoutError, match=r"^the simulator$"), open_sink(str(tmp_path / "a.mp4")) as sink:
+        sink.write(picture(0), 0)
+        raise TimeoutError("the simulator")
+    assert not list(tmp_path.iterdir())
+
+    def full(part, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(live, "settle", full)
+    with (
+        pytest.raises(StorageError, match=r"a\.mp4: cannot write: No space left"),
+        open_sink(str(tmp_path / "a.mp4")) as sink,
+    ):
+        sink.write(picture(0), 0)
     assert not list(tmp_path.iterdir())
 
 
