@@ -1,6 +1,7 @@
 """docs/live.md is what it says: its client meets a stand-in for CARLA, its ONNX lines a generator exported here."""
 
 import importlib.util
+import queue
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.video.recorded import read_facts
-from pipelines.runtimes import open_translator
+from pipelines.runtimes import LiveTranslator, open_translator
 from pipelines.runtimes.conversion import OPSET
 from pipelines.stages.export.export_translator import export_translator
 
@@ -34,6 +35,20 @@ def folder(tiny_run, tmp_path, monkeypatch, cpu):
     (tmp_path / "runs/mine").symlink_to(tiny_run)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+class Image:
+    """A picture as CARLA gives it: a view that does not keep its pixels alive, which are something else afterwards.
+
+    Source: `GetRawDataAsBuffer` in CARLA's PythonAPI/carla/source/libcarla/SensorData.cpp, a `PyMemoryView_FromMemory`.
+    """
+
+    def __init__(self, frame, pixels):
+        self.frame, self.raw_data = frame, memoryview(bytearray(pixels.tobytes()))
+        self.height, self.width = pixels.shape[:2]
+
+    def __del__(self):
+        self.raw_data[:] = bytes(len(self.raw_data))
 
 
 class StandIn(ModuleType):
@@ -83,7 +98,7 @@ class StandIn(ModuleType):
     def give(self, frame):
         pixels = np.zeros((self.height, self.width, 4), np.uint8)
         pixels[:] = (10 + frame, 20, 30, 255)  # blue, green, red, alpha
-        self.callback(SimpleNamespace(frame=frame, raw_data=pixels.tobytes(), width=self.width, height=self.height))
+        self.callback(Image(frame, pixels))
 
     def tick(self):
         self.ticks += 1
@@ -97,13 +112,32 @@ def test_the_client_translates_every_tick_and_leaves_the_simulator_as_it_was(pag
     monkeypatch.setitem(sys.modules, "carla", carla)
     code = BLOCK.findall(page)[CARLA]
     code = code.replace("(1280, 720), 20, 400", "(64, 32), 20, 5")
-    code = code.replace("yield bgra[..., 2::-1]", "seen.append(bgra[0, 0, 2::-1].tolist()); yield bgra[..., 2::-1]")
-    exec(compile(code, str(PAGE), "exec"), {"seen": seen})
+    overlapped = LiveTranslator.overlapped
+
+    def read_ahead(translate, frames):  # as far as a fast simulator may be, or a slow network
+        read = list(frames)
+        seen.extend(frame[0, 0].tolist() for frame in read)
+        return overlapped(translate, read)
+
+    monkeypatch.setattr(LiveTranslator, "overlapped", read_ahead)
+    exec(compile(code, str(PAGE), "exec"), {})
     assert seen == [[30, 20, 10 + tick] for tick in range(1, 6)], "red first, and not the picture from before"
     assert [round(time * float(facts.time_base), 3) for facts in [read_facts(folder / "drive.mp4")]
             for time in facts.times] == [0, 0.05, 0.1, 0.15, 0.2]  # fmt: skip
     assert carla.settings == [(True, 1 / 20), (False, None)] and carla.synchronous == [True, False]
     assert carla.ticks == 5 and carla.alive == []
+
+
+def test_the_line_for_a_simulator_that_runs_on_by_itself(page, folder):
+    images, read = queue.Queue(), {}
+    images.put(Image(1, np.full((32, 64, 4), 100, np.uint8)))
+    images.put(None)
+    exec("import numpy as np\n" + re.search(r"def rgb\(image\):\n(?:    .*\n)+", page)[0], read)
+    line = re.search(r"`(translate\.overlapped\(map.*?True\))`", page)[1]
+    with open_translator("runs/mine/seed-0/translator", device="cpu") as translate:
+        with eval(line, read | {"translate": translate, "images": images}) as translated:
+            (found,) = translated
+        assert np.array_equal(found, translate(np.full((32, 64, 3), 100, np.uint8)))
 
 
 @pytest.fixture(scope="module")
