@@ -40,6 +40,8 @@ NO_RAW_NAMES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".gif")
 USUAL_RATE = 25.0
 SECONDS_TO_READERS = 0.05
 """How often a named pipe is tried that nobody reads yet."""
+BT_601 = 5
+"""FFmpeg's number of the matrix that films are written with, and name."""
 TICKS = 1000
 """Of a second, in videos that are written: Matroska counts no finer, and would give two frames one time."""
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -339,7 +341,7 @@ class VideoSink:
         if self._container is None:
             self._begin(picture)
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame = frame.reformat(format=self._stream.pix_fmt, dst_colorspace=5, interpolation=CONVERSION)  # 5: BT.601
+        frame = frame.reformat(format=self._stream.pix_fmt, dst_colorspace=BT_601, interpolation=CONVERSION)
         self._last = max(self._last + 1, round(seconds * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))
@@ -359,4 +361,6 @@ class VideoSink:
         # 4:2:0 halves both sides of the colour planes, so odd sides need 4:4:4.
         self._stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS)
+        # Of a film that names none, players take BT.709 from 720 lines on; `read_frames` takes BT.601.
+        self._stream.codec_context.colorspace = BT_601
         self._stream.options = options

@@ -204,6 +204,16 @@ def test_a_film_of_odd_sides(tmp_path):
     assert frames_of(tmp_path / "a.mp4")[0].shape == (33, 49, 3)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
+def test_a_film_names_the_matrix_of_its_colours(tmp_path, name):
+    """Else players guess, from 720 lines on another one: red turns orange."""
+    with open_sink(str(tmp_path / name)) as sink:
+        sink.write(picture(0), 0)
+    with av.open(str(tmp_path / name)) as container:
+        (frame,) = container.decode(video=0)
+    assert frame.colorspace == live.BT_601
+
+
 def test_a_film_that_fails_or_has_no_pictures_is_not_made(tmp_path):
     with open_sink(str(tmp_path / "none.mp4")):
         pass
