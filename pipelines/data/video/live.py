@@ -214,8 +214,8 @@ class Sink(Protocol):
 
 
 def is_video_name(name: str) -> bool:
-    """Whether what is written under a name is a video; all else is raw."""
-    return name != STANDARD and Path(name).suffix.lower() in CONTAINERS
+    """Whether what is written under a name is a video; all else is raw, a named pipe whatever it is called."""
+    return name != STANDARD and Path(name).suffix.lower() in CONTAINERS and not Path(name).is_fifo()
 
 
 @contextlib.contextmanager

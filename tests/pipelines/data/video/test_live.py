@@ -312,6 +312,17 @@ def test_a_pipe_that_is_read_late_gets_everything(tmp_path):
     assert read == [large.tobytes()] and len(asked) >= 2
 
 
+def test_a_pipe_with_the_name_of_a_film_stays_a_pipe(tmp_path):
+    """A film that gets its name at the end would take the pipe's place, and its reader would wait for ever."""
+    path = tmp_path / "out.mp4"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open_sink(str(path)) as sink:
+        sink.write(picture(0), 0)
+    assert path.is_fifo() and os.read(reader, 10_000) == raw(1)
+    os.close(reader)
+
+
 def test_nobody_reads_the_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
