@@ -12,6 +12,7 @@ import contextlib
 import errno
 import io
 import os
+import select
 import stat
 import sys
 import time
@@ -110,7 +111,10 @@ def _read_fully(stream: io.FileIO, buffer: memoryview) -> int:
     filled = 0
     while filled < len(buffer):
         count = stream.readinto(buffer[filled:])
-        if not count:
+        if count is None:  # a pipe that somebody has told not to wait has nothing yet, which is not its end
+            select.select([stream], [], [])
+            continue
+        if count == 0:
             break
         filled += count
     return filled
@@ -298,7 +302,10 @@ class RawSink:
         left = memoryview(np.ascontiguousarray(picture)).cast("B")
         try:
             while left:
-                left = left[self._stream.write(left) :]
+                count = self._stream.write(left)
+                if count is None:  # a pipe that somebody has told not to wait is full
+                    select.select([], [self._stream], [])
+                left = left[count or 0 :]
         except BrokenPipeError:  # whoever reads has seen enough, which is no failure
             raise
         except OSError as error:

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,24 @@ def test_a_pipe_that_gives_less_than_was_asked_for(tmp_path):
     giver.join()
     assert len(frames) == 2 and np.array_equal(frames[1].pixels, picture(1))
     assert lost == ["frame 3 is cut off: 4603 of its 4608 bytes came"]  # 48 * 32 * 3 = 4608
+
+
+def test_a_pipe_that_does_not_wait_is_waited_for(monkeypatch):
+    """Whoever shares standard input, a shell's other program for one, may have set it so; it is no end."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    monkeypatch.setattr(sys, "__stdin__", os.fdopen(reading))
+
+    def give():
+        time.sleep(0.2)  # nothing is there when the first frame is asked for
+        os.write(writing, raw(2))
+        os.close(writing)
+
+    giver = threading.Thread(target=give)
+    giver.start()
+    frames = list(read_raw("-", SIZE, refuse))
+    giver.join()
+    assert len(frames) == 2 and np.array_equal(frames[1].pixels, picture(1))
 
 
 def test_where_not_even_the_first_frame_is_whole_the_size_may_be_wrong(tmp_path):
