@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from pipelines.data.decoding.headers import MAX_PIXELS
-from pipelines.data.disk.files import storage_errors
+from pipelines.data.disk.files import part_of, storage_errors
 from pipelines.data.images import IMAGE_SUFFIXES, image_error
 from pipelines.data.video.recorded import CONTAINERS, CONVERSION, VIDEO_SUFFIXES, is_video, load_av, settle
 from pipelines.errors import ImageError, Interrupted, StorageError, UserError
@@ -123,7 +123,11 @@ def _read_fully(stream: io.FileIO, buffer: memoryview) -> int:
 def _opened_raw(name: str, mode: Literal["rb", "wb"]) -> io.FileIO:
     """Unbuffered, and not Python's own object of the standard stream: that one must not be at work when Python ends."""
     if name == STANDARD:
-        return io.FileIO((sys.__stdin__ if mode == "rb" else sys.__stdout__).fileno(), mode, closefd=False)
+        standard = sys.__stdin__ if mode == "rb" else sys.__stdout__
+        if standard is None:  # as `<&-` and `>&-` leave it
+            option, words = ("--input", "input") if mode == "rb" else ("--output", "output")
+            raise UserError(f"{option} -: standard {words} is closed; give it something, or name a pipe or a file")
+        return io.FileIO(standard.fileno(), mode, closefd=False)
     try:
         return io.FileIO(name, mode)
     except OSError as error:
@@ -318,7 +322,7 @@ class VideoSink:
     def __init__(self, path: Path, rate: float) -> None:
         self._av = load_av()
         self._path = path
-        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._part = part_of(path)
         self._rate = Fraction(rate).limit_denominator(1001)
         self._container: Any = None
         self._stream: Any = None

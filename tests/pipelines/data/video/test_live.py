@@ -109,6 +109,15 @@ def test_a_connection_that_is_reset_is_named_after_its_frames(monkeypatch):
         next(frames)
 
 
+def test_standard_input_and_output_that_are_closed(monkeypatch):
+    monkeypatch.setattr(sys, "__stdin__", None)
+    monkeypatch.setattr(sys, "__stdout__", None)
+    with pytest.raises(UserError, match="--input -: standard input is closed; give it something"):
+        next(read_raw("-", SIZE, refuse))
+    with pytest.raises(UserError, match="--output -: standard output is closed"), open_sink("-"):
+        pass
+
+
 def test_a_video_is_not_read_as_raw_frames(tmp_path):
     """Its bytes would be frames of noise, without a word. A pipe may be called anything."""
     with pytest.raises(UserError, match=r"a\.avi is a video, which brings its size along; leave out --size"):
@@ -215,6 +224,13 @@ def test_a_film_keeps_the_times_of_its_pictures(tmp_path):
         found = frames_of(tmp_path / name)
         assert np.abs(found[3].astype(int) - picture(3)).mean() < 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "a.mp4", "a.webm"]
+
+
+def test_a_film_whose_name_is_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / ("a" * 251 + ".mp4")
+    with open_sink(str(path)) as sink:
+        sink.write(picture(0), 0)
+    assert len(frames_of(path)) == 1
 
 
 def test_a_film_of_odd_sides(tmp_path):
