@@ -50,8 +50,8 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(advance)
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._line()
+        elif done != self.total and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._line()  # the last one is said at the end
 
     def say(self, line: str) -> None:
         """A line of its own, above the bar if there is one."""

@@ -42,6 +42,16 @@ def test_a_line_every_ten_seconds_and_one_at_the_end(clock):
     ]
 
 
+def test_the_end_is_told_once(clock):
+    """However long the last piece took, and what is done after it (a checkpoint, a preview)."""
+    stream = io.StringIO()
+    with Progress("train", 2, "step", stream=stream) as shown:
+        clock.now += 15
+        shown.reach(2)
+        clock.now += 5
+    assert stream.getvalue() == "train: 2/2, 10.0 s/step, took 20 s\n"
+
+
 def test_short_work_says_nothing(clock):
     stream = io.StringIO()
     with Progress("check", 3, stream=stream) as shown:
