@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.batch_inference.work import Outcome
     from pipelines.engine.session import Session
 
-READERS = ("folder", "carla", "gta5", "synthia", "cityscapes", "camvid", "translated")
+READERS = ("folder", "carla", "gta5", "synthia", "cityscapes", "camvid", "idd_lite", "translated")
 WORTH_A_LINE = 20
 """Frames; of fewer nobody wants to know what they waited for."""
 

@@ -1,12 +1,20 @@
 """How a command works its way through frames: as one of several, by itself, or only on paper."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from pipelines.batch_inference.shards import Part
 from pipelines.commands import frame_by_frame
-from pipelines.commands.frame_by_frame import WorkThrough, complain_of_unreadable, own_device, say_network_share
+from pipelines.commands.frame_by_frame import (
+    READERS,
+    WorkThrough,
+    complain_of_unreadable,
+    own_device,
+    say_network_share,
+)
+from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import SomeInputsFailedError, UserError
 
 ALONE = WorkThrough("cpu", "fp32", None, False, workers=0, shard=None, restart=True, dry_run=False)
@@ -50,6 +58,16 @@ def test_each_process_of_a_launcher_takes_its_own_gpu(monkeypatch, device, local
     if local is not None:
         monkeypatch.setenv("LOCAL_RANK", local)
     assert own_device(device) == expected
+
+
+def test_every_data_set_of_files_can_be_named():
+    """By --reader; toy world draws its frames, and pseudo-labels need a folder more, the root of their images."""
+    known = {option for model in get_args(get_args(AnyFrameSetSettings)[0]) for option in readers_of(model)}
+    assert set(READERS) == known - {"toyworld", "pseudo_labelled"}
+
+
+def readers_of(model):
+    return get_args(model.model_fields["reader"].annotation)
 
 
 def test_of_a_handful_of_frames_no_share_is_told(capsys):
