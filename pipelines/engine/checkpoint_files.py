@@ -190,3 +190,13 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         if not isinstance(state.get(key), kind):
             raise CheckpointError(f"{path}: its {key} is missing or of another kind; use an older checkpoint")
     return state
+
+
+def settings_in(checkpoint: Path, stage: str) -> dict[str, Any]:
+    """The settings that a checkpoint of the expected stage was trained with."""
+    about = read_state(checkpoint)["about"]
+    if about.get("stage") != stage:
+        raise CheckpointError(f"{checkpoint} is a {about.get('stage')}, expected a {stage}")
+    if not isinstance(about.get("settings"), dict):
+        raise CheckpointError(f"{checkpoint}/state.json holds no settings; use an older checkpoint")
+    return about["settings"]

@@ -12,7 +12,7 @@ from torch import nn
 
 from pipelines.data.disk.json_files import read_json
 from pipelines.data.disk.ownership import as_json
-from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, read_state, resolve_checkpoint
+from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, read_state, resolve_checkpoint, settings_in
 from pipelines.engine.checkpoints import load_part
 from pipelines.engine.launch import Machine, seed_weights
 from pipelines.errors import CheckpointError, UserError
@@ -82,16 +82,6 @@ def load_translator(path: Path, machine: Machine) -> tuple[Translator, Path]:
 def is_published(checkpoint: Path) -> bool:
     """Whether a checkpoint holds what others have trained, as `sim2real checkpoint import` found it."""
     return "imported" in read_state(checkpoint)["about"]
-
-
-def settings_in(checkpoint: Path, stage: str) -> dict[str, Any]:
-    """The settings that a checkpoint of the expected stage was trained with."""
-    about = read_state(checkpoint)["about"]
-    if about.get("stage") != stage:
-        raise CheckpointError(f"{checkpoint} is a {about.get('stage')}, expected a {stage}")
-    if not isinstance(about.get("settings"), dict):
-        raise CheckpointError(f"{checkpoint}/state.json holds no settings; use an older checkpoint")
-    return about["settings"]
 
 
 def _validated(checkpoint: Path, stage: str, model: Any) -> Any:

@@ -158,8 +158,9 @@ def test_no_help_waits_for_torch():
         "verify FINISHED",
         "translate distill CONFIG --run RUN --set student={} --dry-run",
         "data toyworld --renderer game --frames 1 --size 32 16 --output RUN",
-        "translate run --checkpoint RUN --input FRAMES --output RUN --dry-run",
-        "translate run --checkpoint RUN --input FRAMES --reader carla --frames version=0.9.14 --output RUN --dry-run",
+        "translate run --checkpoint FINISHED/seed-0/translator --input FRAMES --output RUN --dry-run",
+        "translate run --checkpoint FINISHED/seed-0/translator --input FRAMES --reader carla --frames version=0.9.14 "
+        "--output RUN --dry-run",
     ],
 )
 def test_what_computes_nothing_does_not_wait_for_torch(arguments, tiny_config, tiny_run, tmp_path):
@@ -170,12 +171,13 @@ def test_what_computes_nothing_does_not_wait_for_torch(arguments, tiny_config, t
     assert finished.returncode == 0, finished.stderr
 
 
-def test_a_dry_run_of_a_video_does_not_wait_for_torch(tmp_path):
+def test_a_dry_run_of_a_video_does_not_wait_for_torch(tiny_run, tmp_path):
     pytest.importorskip("av")
     from tests.pipelines.data.video.films import film  # needs the extra at the top
 
     film(tmp_path / "in.mp4")
-    words = ["translate", "run", "--checkpoint", "x", "--input", tmp_path / "in.mp4", "--output", tmp_path / "out.mp4"]
+    words = ["translate", "run", "--checkpoint", tiny_run / "seed-0/translator", "--input", tmp_path / "in.mp4"]
+    words += ["--output", tmp_path / "out.mp4"]
     finished = run_python(WITHOUT_TORCH, json.dumps([[*map(str, words), "--dry-run"]]), capture_output=True)
     assert finished.returncode == 0, finished.stderr
 

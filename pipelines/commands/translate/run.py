@@ -106,7 +106,7 @@ def translate_run(checkpoint: Path, given: Given, typed: TypedOptions, work: Wor
         if frames:
             click.echo(f"{frames} of {len(plan)} frames have no {pattern}", err=True)
     if work.dry_run:
-        say_what_would_be_done(plan, given.output, options.part)
+        say_what_would_be_done(checkpoint, plan, given.output, options.part)
         return
 
     from pipelines.stages.translating.translate_experiment import run_translation
@@ -119,6 +119,7 @@ def run_on_video(checkpoint: Path, given: Given, options: "TranslationOptions", 
     if work.dry_run:
         from pipelines.batch_inference.preview import describe_video
 
+        refuse_no_translator(checkpoint)
         for line in describe_video(given.source, given.output):
             click.echo(line)
         return
@@ -130,11 +131,19 @@ def run_on_video(checkpoint: Path, given: Given, options: "TranslationOptions", 
     click.echo(summary.count_line)
 
 
-def say_what_would_be_done(plan: Any, output: Path, part: "Part | None") -> None:
+def refuse_no_translator(checkpoint: Path) -> None:
+    """CheckpointError where a dry run's checkpoint is not there, damaged or no translator's; its files are hashed."""
+    from pipelines.engine.checkpoint_files import resolve_checkpoint, settings_in
+
+    settings_in(resolve_checkpoint(checkpoint), "translator")
+
+
+def say_what_would_be_done(checkpoint: Path, plan: Any, output: Path, part: "Part | None") -> None:
     """Print a dry run's findings; complain about frames that cannot be read."""
     from pipelines.batch_inference.preview import preview
 
     found = preview(plan, output, part)
+    refuse_no_translator(checkpoint)
     for line in found.lines:
         click.echo(line)
     complain_of_unreadable(found.unreadable)

@@ -8,10 +8,9 @@ import re
 from pathlib import Path
 
 from pipelines.data.disk.json_files import read_json
-from pipelines.engine.checkpoint_files import resolve_checkpoint
+from pipelines.engine.checkpoint_files import resolve_checkpoint, settings_in
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.segmenters import SegmenterSettings
-from pipelines.experiment.trained import settings_in
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.training_run import NOTES
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipelines.engine.checkpoint_files import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash, settings_in
 from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
-from pipelines.experiment.trained import load_translator, settings_in
+from pipelines.experiment.trained import load_translator
 from pipelines.stages.export.export_formats import Exportable, refuse_unknown_format, write_export
 from pipelines.stages.export.fewer_bits import Agreement, Compute, FewerBits, Reduction
 from translate.tiling import chain

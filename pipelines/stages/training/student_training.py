@@ -21,13 +21,13 @@ from pipelines.data.images import image_size
 from pipelines.data.sampling.augment import fit_height
 from pipelines.data.sampling.batches import Crops, Draws, largest_height
 from pipelines.data.sampling.translated_batches import TranslatedBatches
-from pipelines.engine.checkpoint_files import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash, settings_in
 from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
-from pipelines.experiment.trained import load_segmenter, load_translator, settings_in
+from pipelines.experiment.trained import load_segmenter, load_translator
 from pipelines.experiment.translators import PACKAGED, StudentSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.packaged_encoders import packaged_classifier

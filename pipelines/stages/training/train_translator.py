@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.sampling.batches import Crops, Draws, UnpairedBatches, largest_height
-from pipelines.engine.checkpoint_files import is_finished, resolve_checkpoint
+from pipelines.engine.checkpoint_files import is_finished, resolve_checkpoint, settings_in
 from pipelines.engine.checkpoints import load_tensors
 from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
@@ -18,7 +18,7 @@ from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.identity import refuse_missing_aids, translator_inputs
-from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter, settings_in
+from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter
 from pipelines.experiment.translators import UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.student_training import real_patches, teach, teacher_features, translated_batches

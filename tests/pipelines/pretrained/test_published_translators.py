@@ -12,9 +12,9 @@ import torch
 from pydantic import TypeAdapter
 
 from pipelines.data.images import read_image, write_image
-from pipelines.engine.checkpoint_files import resolve_checkpoint
+from pipelines.engine.checkpoint_files import resolve_checkpoint, settings_in
 from pipelines.errors import CheckpointError, UserError
-from pipelines.experiment.trained import build_translator, load_translator, settings_in
+from pipelines.experiment.trained import build_translator, load_translator
 from pipelines.experiment.translators import AnyTranslatorSettings
 from pipelines.pretrained import published_translators as authors
 from pipelines.pretrained.imports import TranslatorImport

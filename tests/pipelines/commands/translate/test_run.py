@@ -85,6 +85,14 @@ def test_a_dry_run_writes_nothing(use, photos, tmp_path):
     assert files(tmp_path).keys() == before.keys() | {"in/a/cut.png"}
 
 
+def test_a_dry_run_needs_a_checkpoint_of_a_translator(use, tiny_run):
+    """As the run itself: what a dry run finds well may be started and left alone for the night."""
+    for checkpoint in (tiny_run / "seed-0/oracle", tiny_run / "nowhere"):
+        finished = use("--dry-run", "--checkpoint", checkpoint)
+        assert finished.code == 5 and finished.stderr.count("\n") == 1, finished.stderr
+        assert finished.stdout == ""
+
+
 def test_tiles_and_sizes(use, tmp_path):
     """Frames of 40x24, in six tiles: normalised by the moments of the whole frame, they differ by rounding alone."""
     assert use().code == 0
