@@ -60,6 +60,8 @@ def find_runs(root: Path) -> list[RunSummary]:
     Raises:
         NoInputsError: There is none.
     """
+    if not root.exists():
+        raise NoInputsError(f"{root} does not exist: nothing was trained here yet; train first, or name another folder")
     if not root.is_dir():
         raise NoInputsError(f"{root} is not a folder; expected one that holds runs, such as runs/")
     now = time.time()

@@ -109,7 +109,9 @@ def test_one_run_in_full(experiment):
 def test_folders_without_runs(tmp_path, experiment):
     with pytest.raises(NoInputsError, match="holds no run folder"):
         find_runs(experiment / "translated")
-    with pytest.raises(NoInputsError, match="nowhere is not a folder"):
+    with pytest.raises(NoInputsError, match="nowhere does not exist: nothing was trained here yet"):
         find_runs(tmp_path / "nowhere")
+    with pytest.raises(NoInputsError, match=r"config\.json is not a folder; expected one that holds runs"):
+        find_runs(experiment / "translated_net/config.json")
     with pytest.raises(UserError, match=r"is not a run folder \(no config.json\); `sim2real runs list"):
         list(describe(experiment))
