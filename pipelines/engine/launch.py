@@ -152,11 +152,18 @@ def make_deterministic(strictly: bool = False) -> None:
         strictly: Such an operation raises RuntimeError, which names it, instead of a warning.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available() and not strictly)
+    # Not `use_deterministic_algorithms`, which imports the compiler as well: four seconds before each command's work.
+    torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() and not strictly else "error")
     torch.backends.cudnn.deterministic = strictly
     # Else each new tensor is filled with NaN first: 8 % of a segmenter's step, for code that reads what it never wrote.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
+
+
+def make_compiler_deterministic() -> None:
+    """Have torch.compile keep to what `make_deterministic` has demanded; before it is first called."""
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(True, warn_only=torch.is_deterministic_algorithms_warn_only_enabled())
 
 
 def describe_machine(machine: Machine) -> str:

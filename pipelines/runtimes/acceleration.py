@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.engine.launch import make_compiler_deterministic
 from pipelines.runtimes.conversion import compiled_for_openvino, converted_to_openvino, refuse_without_compiler
 from translate.fast.doubling import NarrowConvTranspose2d
 from translate.fast.pointwise import PointwiseStrips, suits
@@ -161,6 +162,7 @@ def _compiled(network: nn.Module) -> nn.Module:
         # Their strips, unrolled, would compile for minutes; Winograd's would gain nothing.
         if isinstance(module, (WinogradConv2d, PointwiseStrips)):
             module.forward = torch.compiler.disable(module.forward)
+    make_compiler_deterministic()
     settings = torch._dynamo.config
     settings.recompile_limit = max(settings.recompile_limit, COMPILED_VARIANTS)
     return torch.compile(network)

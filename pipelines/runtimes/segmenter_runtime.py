@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.engine.launch import Machine
+from pipelines.engine.launch import Machine, make_compiler_deterministic
 from pipelines.errors import UserError
 from pipelines.runtimes.conversion import (
     compiled_for_openvino,
@@ -137,11 +137,16 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
     dtype = torch.float32 if mode == "exact" else torch.bfloat16
     openers: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
         "torch": lambda: coarse.lay_out(dtype),
-        "compile": lambda: torch.compile(coarse.lay_out(dtype), dynamic=False),
+        "compile": lambda: _compiled(coarse.lay_out(dtype)),
         "onnxruntime": lambda: _InOnnxRuntime(coarse, network.stride),
         "openvino": lambda: OpenVinoPlans(converted_to_openvino(coarse, "logits"), mode),
     }
     return SegmenterRuntime(openers[runtime](), network.stride, network.align_corners)
+
+
+def _compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    make_compiler_deterministic()
+    return torch.compile(network, dynamic=False)
 
 
 def mode_on(machine: Machine, fast: bool) -> Mode:

@@ -7,11 +7,10 @@ its paper does with them.
 
 import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2 import ColorJitter, GaussianBlur, Transform
 
 from segment.adaptation.feature_distance import feature_distance, locations_of_things
 from segment.adaptation.guards import PseudoLabelCollapse, UnsureTeacher
@@ -30,6 +29,9 @@ from segment.settings import (
     PositiveFloat,
     check_settings,
 )
+
+if TYPE_CHECKING:
+    from torchvision.transforms.v2 import Transform
 
 SMALLEST_BLUR = 0.15
 NOT_MEASURED = torch.finfo(torch.float32).max
@@ -118,6 +120,8 @@ class SelfTraining(SegmenterTraining):
         self._began = settings.start_step == 0  # the same on the host: to read the buffer would wait for the device
         self.guards += [PseudoLabelCollapse(), UnsureTeacher()]
         self.register_load_state_dict_post_hook(_go_on_as_begun)
+        from torchvision.transforms.v2 import ColorJitter, GaussianBlur  # seconds to import, for those that train
+
         strength = settings.colour_jitter
         self.jitter = ColorJitter(strength, strength, strength, strength / 2)
         self.blur = GaussianBlur(5, (SMALLEST_BLUR, settings.largest_blur))
@@ -226,7 +230,7 @@ class SelfTraining(SegmenterTraining):
         drawn = self.peers.drawn(lambda images: torch.rand(images, 1, 1, 1, device=image.device), len(image))
         return torch.where(drawn < self.settings.blur, blurred, changed)
 
-    def _each_by_its_draw(self, transform: Transform, image: Tensor) -> Tensor:
+    def _each_by_its_draw(self, transform: "Transform", image: Tensor) -> Tensor:
         draws = self.peers.drawn(lambda images: [transform.make_params([image]) for _ in range(images)], len(image))
         return torch.stack([transform.transform(one, draw) for one, draw in zip(image, draws, strict=True)])
 

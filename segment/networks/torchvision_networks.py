@@ -5,7 +5,6 @@ real-time ones are measured against, the second the smallest of all.
 """
 
 from torch import Tensor, nn
-from torchvision.models import segmentation
 
 from segment.networks.segmenter import Segmenter, SegmenterOutput, refuse_single_image
 
@@ -70,6 +69,8 @@ class LRASPP(Segmenter):
 
 def deeplabv3_resnet101(num_classes: int = 19, auxiliary: bool = True) -> DeepLabV3:
     """58.6 M parameters and 482 G multiply-adds at 512x1024, 53 times those of DDRNet-23-slim."""
+    from torchvision.models import segmentation  # seconds to import, for the two that have their modules from it
+
     model = segmentation.deeplabv3_resnet101(
         weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=auxiliary
     )
@@ -81,5 +82,7 @@ def lraspp(num_classes: int = 19, auxiliary: bool = True) -> LRASPP:
 
     There is no auxiliary head, whatever `auxiliary` says.
     """
+    from torchvision.models import segmentation  # as above
+
     model = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=num_classes)
     return LRASPP(model.backbone, model.classifier)

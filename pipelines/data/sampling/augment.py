@@ -6,11 +6,11 @@ before what changes colours, so that the settings of the latter leave crops and 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import cv2
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional
 
 from pipelines.data.images import through_jpeg, to_image, to_tensor
 from segment.appearance.sensor import sensor_noise, shot_and_read
@@ -147,6 +147,7 @@ class SegmenterAugmentation:
         return transfer_amplitude(image[None], target, self.changes.style_window, shown[None])[0]
 
     def _colour(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+        functional = _torchvision()
         if self.changes.colour_jitter > 0:
             low, high = 1 - self.changes.colour_jitter, 1 + self.changes.colour_jitter
             image = functional.adjust_brightness(image, random.uniform(low, high))
@@ -162,7 +163,7 @@ class SegmenterAugmentation:
     def _camera(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         """What lens, sensor and file do to a picture."""
         if self.changes.blur > 0 and random.random() < self.changes.blur:
-            image = functional.gaussian_blur(image, kernel_size=[9, 9], sigma=[random.uniform(0.3, 2.0)])
+            image = _torchvision().gaussian_blur(image, kernel_size=[9, 9], sigma=[random.uniform(0.3, 2.0)])
         if self.changes.noise > 0 and random.random() < self.changes.noise:
             shot, read = shot_and_read(random.random(), random.standard_normal())
             normal = torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
@@ -171,6 +172,13 @@ class SegmenterAugmentation:
             quality = int(random.integers(self.changes.jpeg_quality[0], self.changes.jpeg_quality[1] + 1))
             image = to_tensor(through_jpeg(to_image(image), quality))
         return image
+
+
+def _torchvision() -> ModuleType:
+    """Its functions on images. It takes seconds to import, for which whoever only scales frames does not wait."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
 
 
 def fit_style(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -184,5 +192,5 @@ def adjust_contrast(image: torch.Tensor, factor: float) -> torch.Tensor:
     torchvision's own takes the mean with torch, which adds in another order for another number of threads: batches
     would not be the same bits in this process and in a worker.
     """
-    grey = float(functional.rgb_to_grayscale(image).numpy().mean(dtype=np.float64))
+    grey = float(_torchvision().rgb_to_grayscale(image).numpy().mean(dtype=np.float64))
     return (factor * image + (1 - factor) * grey).clamp(0, 1)

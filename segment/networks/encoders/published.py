@@ -5,13 +5,16 @@ They have the key names of the files of ImageNet weights that are about: torchvi
 """
 
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision import models
 
 from segment.networks.encoders.encoder import Encoder, Maps, maps_behind
 from segment.networks.stdc import STDCNet
+
+if TYPE_CHECKING:
+    from torchvision import models
 
 
 class ResNet(Encoder):
@@ -19,7 +22,7 @@ class ResNet(Encoder):
 
     deepest = "layer4"
 
-    def __init__(self, whole: models.ResNet) -> None:
+    def __init__(self, whole: "models.ResNet") -> None:
         """Take the stem and the four stages of `whole`, none of them dilated."""
         super().__init__()
         self.conv1, self.bn1 = whole.conv1, whole.bn1
@@ -58,7 +61,7 @@ class MobileNetV3(Encoder):
     """The layers whose outputs are the five maps; the last one widens to 960 channels."""
     deepest = "features.16"
 
-    def __init__(self, whole: models.MobileNetV3) -> None:
+    def __init__(self, whole: "models.MobileNetV3") -> None:
         """Take the layers of `whole`, none of them dilated."""
         super().__init__()
         self.features: nn.Sequential = whole.features
