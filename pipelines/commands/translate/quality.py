@@ -179,8 +179,8 @@ def translate_audit(of: Translation, shown: int, output: Path | None, on: Machin
         expert = inputs.networks(session).expert
         if expert is None:
             raise UserError(
-                "no expert to look at the frames; name a segmenter with --expert (a run folder or checkpoint), or train "
-                "the experiment's oracle first: sim2real segment train CONFIG --arm oracle"
+                "no expert to look at the frames; name a segmenter with --expert (a run folder or checkpoint), or "
+                "train the experiment's oracle first: sim2real segment train CONFIG --arm oracle"
             )
         audit, page = audit_translation(inputs, expert, session, shown, output)
     if not session.machine.processes.leads:
