@@ -9,14 +9,19 @@ import copy
 import ctypes
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.engine.launch import make_compiler_deterministic
-from pipelines.runtimes.conversion import compiled_for_openvino, converted_to_openvino, refuse_without_compiler
+from pipelines.runtimes.conversion import (
+    compiled_for_openvino,
+    converted_to_openvino,
+    refuse_unknown_runtime,
+    refuse_without_compiler,
+)
 from translate.fast.doubling import NarrowConvTranspose2d
 from translate.fast.pointwise import PointwiseStrips, suits
 from translate.fast.to_image import by_columns, shifted_sum
@@ -57,8 +62,9 @@ def accelerated(generator: nn.Module, mode: Mode = "exact", runtime: Runtime = "
         for `translate_tiled` if the generator is one.
 
     Raises:
-        UserError: The runtime is not there.
+        UserError: The runtime is not there, or none of these.
     """
+    refuse_unknown_runtime(runtime, get_args(Runtime))
     if runtime == "openvino":
         return OpenVinoGenerator(generator, mode)
     if runtime == "compile":

@@ -12,7 +12,7 @@ import logging
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -158,6 +158,12 @@ def refuse_without_compiler() -> None:
     """UserError where there is no C++ compiler, which torch.compile would ask for in the middle of the first frame."""
     if not any(map(shutil.which, ("g++", "c++", "clang++"))):
         raise UserError("--runtime compile needs a C++ compiler (g++ or clang++); install one, or use --runtime torch")
+
+
+def refuse_unknown_runtime(runtime: str, known: Sequence[str]) -> None:
+    """UserError, naming those that are, where a runtime is not among the `known` ones of a kind of network."""
+    if runtime not in known:
+        raise UserError(f"runtime is {runtime!r}; expected one of {', '.join(map(repr, known))}")
 
 
 def require(package: str, extra: str) -> None:

@@ -4,6 +4,7 @@ The same way that `sim2real translate run` and `sim2real segment predict` go, bi
 What they print, write and set for the whole process (deterministic algorithms, threads) is left to the caller.
 """
 
+import operator
 import threading
 import warnings
 from abc import ABC, abstractmethod
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -158,7 +159,7 @@ def translator_on(
     runtime: acceleration.Runtime = "torch",
 ) -> LiveTranslator:
     """As `open_translator`, on a machine that was chosen before."""
-    _refuse_odd_sizes(size, height)
+    size, height = _whole_sizes(size, height)
     method, found = load_translator(Path(path), machine)
     if method.takes == "label_map":
         raise UserError(f"{found} translates label maps, not frames; use `sim2real translate run --reader …`")
@@ -207,10 +208,13 @@ def segmenter_on(
     weights: Sequence[float] | None = None,
 ) -> LiveSegmenter:
     """As `open_segmenter`, on a machine that was chosen before."""
-    _refuse_odd_sizes(None, height)
+    _, height = _whole_sizes(None, height)
     paths = [path] if isinstance(path, (str, PathLike)) else list(path)
+    if not paths:
+        raise UserError("path is empty; expected a run folder or a checkpoint, or several")
     trained = load_ensemble([Path(one) for one in paths], machine, weights)
-    inference = Inference(runtime or fastest_runtime(machine), mode_on(machine, fast), TestTimeAugmentation(flip=flip))
+    computed_by = fastest_runtime(machine) if runtime is None else runtime
+    inference = Inference(computed_by, mode_on(machine, fast), TestTimeAugmentation(flip=flip))
     return LiveSegmenter(open_predictor(trained.network, height or trained.height, machine, inference), machine.device)
 
 
@@ -223,13 +227,25 @@ def _machine(device: str, precision: str) -> Machine:
     return machine
 
 
-def _refuse_odd_sizes(size: tuple[int, int] | None, height: int | None) -> None:
+def _whole_sizes(size: Any, height: Any) -> tuple[tuple[int, int] | None, int | None]:
+    """Both as Python's own integers, whatever kind of integers they are; UserError where they are no pixels."""
     if size is not None and height is not None:
         raise UserError("size and height: give one of them")
-    for name, value in {"size": size, "height": height}.items():
-        numbers = () if value is None else (value,) if isinstance(value, int) else tuple(value)
-        if any(number < 1 for number in numbers) or (name == "size" and len(numbers) not in (0, 2)):
-            raise UserError(f"{name} is {value}; expected pixels, 1 at least" + (": width, height" * (name == "size")))
+    if size is not None:
+        width, rows = _whole("size", size, 2)
+        return (width, rows), None
+    return None, None if height is None else _whole("height", [height], 1)[0]
+
+
+def _whole(name: str, given: Any, count: int) -> list[int]:
+    try:
+        numbers = [operator.index(number) for number in given]
+    except TypeError:  # a number where several belong, a float, a word
+        numbers = []
+    if len(numbers) != count or min(numbers) < 1:
+        wanted, got = (": width, height", given) if count == 2 else ("", given[0])
+        raise UserError(f"{name} is {got!r}; expected whole pixels, 1 at least{wanted}")
+    return numbers
 
 
 def _checked(frame: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ upsampling and `argmax`, 18 ms with `max` instead, 4 ms so where a fifth of the 
 
 import importlib.util
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from pipelines.runtimes.conversion import (
     converted_to_openvino,
     onnx_bytes,
     onnx_session,
+    refuse_unknown_runtime,
     refuse_without_compiler,
 )
 from pipelines.runtimes.divergence import refuse_diverged
@@ -127,8 +128,9 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
         machine: Its device; its precision is not looked at.
 
     Raises:
-        UserError: The runtime is not there, or not for the device.
+        UserError: The runtime is not there, none of these, or not for the device.
     """
+    refuse_unknown_runtime(runtime, get_args(Runtime))
     if runtime in ("onnxruntime", "openvino") and machine.device.type != "cpu":
         raise UserError(f"--runtime {runtime} computes on the CPU alone; use --device cpu, or --runtime torch")
     if runtime == "compile":

@@ -169,16 +169,58 @@ def test_closed_is_closed(translator, cpu):
     ("options", "message"),
     [
         ({"size": (64, 32), "height": 32}, "size and height: give one of them"),
-        ({"size": (64,)}, r"size is \(64,\); expected pixels, 1 at least: width, height"),
-        ({"height": 0}, "height is 0; expected pixels, 1 at least$"),
+        ({"size": (64,)}, r"size is \(64,\); expected whole pixels, 1 at least: width, height"),
+        ({"size": 64}, "size is 64; expected whole pixels, 1 at least: width, height"),
+        ({"size": (64.0, 32.0)}, r"size is \(64.0, 32.0\); expected whole pixels, 1 at least: width, height"),
+        ({"height": 0}, "height is 0; expected whole pixels, 1 at least$"),
+        ({"height": 16.0}, "height is 16.0; expected whole pixels, 1 at least$"),
+        ({"runtime": "onnxruntime"}, "runtime is 'onnxruntime'; expected one of 'torch', 'compile', 'openvino'$"),
+        (
+            {"runtime": "onnxruntime", "precision": "bf16"},
+            "runtime is 'onnxruntime'; expected one of 'torch', 'compile', 'openvino'$",
+        ),
         ({"direction": "sideways"}, "--direction sideways: .* it has learnt source_to_target, target_to_source"),
         ({"precision": "half"}, "precision is 'half'; expected 'auto', 'fp32' or 'bf16'"),
         ({"device": "gpu"}, "--device gpu: expected auto, cpu, cuda"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:--precision bf16")
 def test_what_cannot_be_opened_so_is_refused(translator, options, message):
     with pytest.raises(UserError, match=message):
         open_translator(translator, **{"device": "cpu", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runtime": "bogus"}, "runtime is 'bogus'; expected one of 'torch', 'compile', 'onnxruntime', 'openvino'$"),
+        ({"runtime": "bogus", "flip": True}, "runtime is 'bogus'; expected one of"),
+        ({"runtime": ""}, "runtime is ''; expected one of"),
+        ({"height": "16"}, "height is '16'; expected whole pixels, 1 at least$"),
+    ],
+)
+def test_a_segmenter_that_cannot_be_opened_so_is_refused(segmenter, options, message):
+    with pytest.raises(UserError, match=message):
+        open_segmenter(segmenter, **{"device": "cpu", **options})
+
+
+def test_no_segmenters_at_all_are_refused():
+    with pytest.raises(UserError, match=r"^path is empty; expected a run folder or a checkpoint, or several$"):
+        open_segmenter([], device="cpu")
+
+
+@pytest.mark.parametrize("options", [{"size": np.array([32, 16])}, {"size": [32, 16]}, {"height": np.int64(16)}])
+def test_pixels_may_be_integers_of_any_kind(translator, cpu, options):
+    plain = {"size": (32, 16)} if "size" in options else {"height": 16}
+    counted, expected = (open_translator(translator, device="cpu", **given) for given in (options, plain))
+    assert np.array_equal(counted(FRAMES[0]), expected(FRAMES[0]))
+
+
+def test_a_segmenters_height_may_be_an_integer_of_any_kind(segmenter, cpu):
+    counted, expected = (
+        open_segmenter(segmenter, device="cpu", runtime="torch", height=height) for height in (np.int64(16), 16)
+    )
+    assert np.array_equal(counted(FRAMES[0]), expected(FRAMES[0]))
 
 
 def test_a_checkpoint_of_the_other_stage_is_refused(translator, segmenter):
