@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import shutil
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 from pipelines.errors import UserError
 
 OPSET = 18
+SETTING_UP = threading.RLock()
+"""Held by the thread that converts, or makes OpenVINO's core: what both set is the whole process'."""
 TRACED = 256
 """Side, about, of the image that converters watch a network on."""
 
@@ -61,9 +64,8 @@ def compiled_for_openvino(model: Any, mode: Literal["exact", "fast"]) -> Any:
     return openvino_core().compile_model(model, "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"})
 
 
-@functools.cache
 def openvino_core() -> Any:
-    """The one core of this process, kept until the process ends; make no other.
+    """The one core of this process, whichever thread asks first, kept until the process ends; make no other.
 
     A core loads the CPU plugin, which sets an alternate stack for signals and unmaps it when the last plan of that core
     is given up. Of several cores, each sets back the stack of the one before, which may be unmapped by then; Python's
@@ -72,6 +74,12 @@ def openvino_core() -> Any:
 
     Source: `SigAltStackSetup` of OpenVINO's CPU plugin, since 2022 (pull request 11894), seen in 2026.4.1.
     """
+    with SETTING_UP:
+        return _core()
+
+
+@functools.cache
+def _core() -> Any:
     return load_openvino().Core()
 
 
@@ -174,17 +182,21 @@ def require(package: str, extra: str) -> None:
 
 @contextlib.contextmanager
 def converting(target: str) -> Iterator[None]:
-    """Converters warn about their own insides, which is kept from people; that they fail is told in one line."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except UserError:
-        raise
-    except Exception as error:  # whatever they throw: foreign code about foreign code
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"the network cannot be converted to {target}: {reason.strip()}") from error
-    finally:
-        logging.disable(level)
+    """Converters warn about their own insides, which is kept from people; that they fail is told in one line.
+
+    One thread at a time: of two, the second would find the silence of the first, and leave it behind for good.
+    """
+    with SETTING_UP:
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except UserError:
+            raise
+        except Exception as error:  # whatever they throw: foreign code about foreign code
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UserError(f"the network cannot be converted to {target}: {reason.strip()}") from error
+        finally:
+            logging.disable(level)

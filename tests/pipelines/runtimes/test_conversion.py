@@ -1,9 +1,11 @@
 """Foreign converters fail in one line of ours."""
 
+import contextlib
 import importlib.util
 import logging
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -42,6 +44,27 @@ def test_remarks_are_kept_from_people(caplog):
     assert len(caplog.records) == 1
 
 
+def test_two_threads_that_convert_leave_warnings_as_they_were():
+    """The first leaves before the second: restored by each as it found them, they would stay off."""
+    before = logging.root.manager.disable, list(warnings.filters)
+    both_inside, first_left = threading.Barrier(2), threading.Event()
+
+    def convert(first):
+        with converting("ONNX"):
+            with contextlib.suppress(threading.BrokenBarrierError):  # as it shall be: nobody else comes in
+                both_inside.wait(0.2)
+            if not first and not both_inside.broken:
+                first_left.wait()
+        first_left.set()
+
+    threads = [threading.Thread(target=convert, args=[first]) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (logging.root.manager.disable, list(warnings.filters)) == before
+
+
 @pytest.mark.parametrize("multiple", [1, 8])
 def test_sides_that_are_free(multiple):
     assert set(free_sides(multiple, 2 * multiple)["image"]) == {0, 2, 3}
@@ -60,14 +83,45 @@ print(sys.modules["openvino_telemetry"], threading.active_count())
 """
 
 
-@pytest.fixture(scope="module")
-def given_up():
-    """What a process leaves that made three plans for OpenVINO, gave them up oldest first, and then got a signal."""
+TWO_AT_ONCE = """
+import threading
+from pipelines.runtimes.conversion import load_openvino, openvino_core
+openvino, both, made, got = load_openvino(), threading.Barrier(2), [], []
+make = openvino.Core
+def watched():
+    made.append(make())
+    try:
+        both.wait(0.2)
+    except threading.BrokenBarrierError:
+        pass
+    return made[-1]
+openvino.Core = watched
+threads = [threading.Thread(target=lambda: got.append(openvino_core())) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(made), got[0] is got[1], flush=True)
+"""
+
+
+def in_a_process_with_openvino(code):
     if importlib.util.find_spec("openvino") is None:
         pytest.skip("needs the extra openvino: not installed")
     return subprocess.run(
-        [sys.executable, "-c", GIVEN_UP], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False
     )
+
+
+@pytest.fixture(scope="module")
+def given_up():
+    """What a process leaves that made three plans for OpenVINO, gave them up oldest first, and then got a signal."""
+    return in_a_process_with_openvino(GIVEN_UP)
+
+
+def test_two_threads_get_one_core():
+    ended = in_a_process_with_openvino(TWO_AT_ONCE)
+    assert ended.stdout == "1 True\n", ended.stderr
 
 
 def test_a_signal_is_handled_after_plans_were_given_up(given_up):
