@@ -6,6 +6,7 @@ Nothing heavy is imported at the top of any file here: `--help` must answer at o
 import contextlib
 import dataclasses
 import functools
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -139,6 +140,17 @@ class Numbers(click.ParamType):
         if not numbers or not all(0 < number < float("inf") for number in numbers):
             self.fail(f"{value!r} are no {self.what}; expected numbers above 0, such as {self.example}", param, ctx)
         return numbers
+
+
+class Amount(click.FloatRange):
+    """A number of a range. NaN, which click lets pass since it is beyond no limit, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number; expected one in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 def several_checkpoints(required: bool = True) -> tuple[Decorator, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.options import (
+    Amount,
     checkpoint_option,
     gathered,
     machine_options,
@@ -85,7 +86,7 @@ pipe_options = gathered(
                  help="Of raw frames; without it FFmpeg opens the input (extra `video`)."),
     click.option("--pixels", type=click.Choice(("rgb24", "bgr24")), default="rgb24", show_default=True,
                  help="Order of the colours of raw frames and pictures."),
-    click.option("--rate", type=click.FloatRange(0, min_open=True), default=None,
+    click.option("--rate", type=Amount(0.01, 1000), default=None,
                  help="Frames a second, where the source gives no times.  [default: 25]"),
     click.option("--input-format", default=None, metavar="FORMAT", help="FFmpeg's name of the input's format."),
     click.option("--when-behind", type=click.Choice(("queue", "drop")), default="queue", show_default=True,

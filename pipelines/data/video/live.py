@@ -45,6 +45,8 @@ BT_601 = 5
 """FFmpeg's number of the matrix that films are written with, and name."""
 TICKS = 1000
 """Of a second, in videos that are written: Matroska counts no finer, and would give two frames one time."""
+LEAST_RATE, MOST_RATE = 0.01, float(TICKS)
+"""Frames a second: such as film or stream have, and no finer than films count."""
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "webm": ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}),
 }
@@ -243,14 +245,16 @@ def open_sink(
 
     Raises:
         UserError: There is a file of this name, or it cannot be written, or by its name is something that we do not
-            write here, and would hold raw pictures.
+            write here, and would hold raw pictures; or the rate is none that films have.
         Interrupted: A stop was requested before anybody read the pipe.
         StorageError: The disk refuses.
     """
+    if rate is not None and not LEAST_RATE <= rate <= MOST_RATE:
+        raise UserError(f"rate is {rate}; expected {LEAST_RATE:g} to {MOST_RATE:g} frames a second")
     if name != STANDARD and _is_file(Path(name)):
         raise UserError(f"--output {name} exists; choose another name")
     if is_video_name(name):
-        video = VideoSink(Path(name), rate or USUAL_RATE)
+        video = VideoSink(Path(name), USUAL_RATE if rate is None else rate)
         with video.written():
             yield video
         return

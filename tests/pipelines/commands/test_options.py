@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import pipelines
 from pipelines.commands.options import (
+    Amount,
     Request,
     gathered,
     on_experiment,
@@ -118,6 +119,13 @@ def test_gathered_options_reach_the_command_as_one_object(ask):
     paint = gathered("paint", Paint, click.option("--colour", default="red"), click.option("--coats", default=1))
     name = click.option("--name", default="front door")
     assert ask(paint, name, arguments=["--coats", "2"])["own"] == {"paint": Paint("red", 2), "name": "front door"}
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", "-inf", "0", "-25"])
+def test_a_rate_is_a_number_of_its_range(typed):
+    with pytest.raises(click.BadParameter, match=r"^[^\n]* range 0\.01<=x<=1000\.?$"):
+        Amount(0.01, 1000).convert(typed, None, None)
+    assert Amount(0.01, 1000).convert("29.97", None, None) == 29.97
 
 
 MOST = 8

@@ -8,10 +8,11 @@ import sys
 import threading
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
-from pipelines.commands.stream import Computer
+from pipelines.commands.stream import Computer, translate_stream
 from pipelines.data.images import read_image, read_raw, write_image
 from tests.pipelines.data.video.films import FRAMES, film, frames_of, picture, seconds
 
@@ -135,6 +136,13 @@ def test_a_signal_ends_it_with_what_was_read(commands, translator, raw, tmp_path
 def test_what_cannot_be_streamed_is_refused(commands, translator, raw, tmp_path, arguments, code, message):
     finished = commands("translate", "stream", *translator, "--input", raw, "--output", tmp_path / "out", *arguments)
     assert finished.code == code and message in finished.stderr and "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "0", "-1", "1e9"])
+def test_a_rate_that_is_none_is_refused_before_anything_is_opened(rate):
+    words = ("--checkpoint", "nowhere", "--input", "-", "--output", "-", "--rate", rate)
+    with pytest.raises(click.BadParameter, match=r"range 0\.01<=x<=1000"):
+        translate_stream.main(words, standalone_mode=False)
 
 
 def test_no_frames_and_an_output_that_exists(commands, translator, segmenter, raw, tmp_path):

@@ -226,6 +226,23 @@ def test_a_film_keeps_the_times_of_its_pictures(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "a.mp4", "a.webm"]
 
 
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0, -25, 1e-9, 1e9])
+def test_a_rate_that_films_cannot_have_is_refused(tmp_path, rate):
+    with (
+        pytest.raises(UserError, match=rf"^rate is {rate}; expected 0\.01 to 1000 frames a second$"),
+        open_sink(str(tmp_path / "a.mp4"), rate=rate),
+    ):
+        raise AssertionError("it was opened")
+
+
+@pytest.mark.parametrize("rate", [0.01, 1000.0])
+def test_the_slowest_and_the_fastest_film_are_films(tmp_path, rate):
+    with open_sink(str(tmp_path / "a.mp4"), rate=rate) as sink:
+        for number in range(3):
+            sink.write(picture(number), number / rate)
+    assert seconds(tmp_path / "a.mp4") == pytest.approx([0, 1 / rate, 2 / rate])
+
+
 def test_a_film_whose_name_is_as_long_as_names_may_be(tmp_path):
     path = tmp_path / ("a" * 251 + ".mp4")
     with open_sink(str(path)) as sink:
