@@ -12,6 +12,7 @@ from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter
+from pipelines.runtimes.divergence import refuse_diverged
 from pipelines.runtimes.segmenter_runtime import CoarseSegmenter
 from pipelines.stages.export.export_formats import Exportable, refuse_unknown_format, write_export
 from pipelines.stages.export.fewer_bits import Agreement, Compute, FewerBits, Reduction
@@ -83,6 +84,7 @@ def export_segmenter(
 
     Raises:
         UserError: An extra is missing, the suffix is unknown, or both sides disagree; or fewer bits are not faster.
+        NumericalError: The network has diverged.
         CheckpointError: The checkpoint is damaged or of something else.
     """
     refuse_unknown_format(output, fewer is not None)
@@ -123,10 +125,15 @@ def drawn_images(network: Segmenter) -> list[Tensor]:
 def measured_parity(
     network: Segmenter, other: Compute, with_argmax: bool, images: Sequence[Tensor], least: float = LEAST_AGREEMENT
 ) -> SegmenterParity:
-    """Run both on images; `least` is the share of pixels that must agree."""
+    """Run both on images; `least` is the share of pixels that must agree.
+
+    Raises:
+        NumericalError: The network gives no numbers, of which both sides would find the same class.
+    """
     agreeing, pixels, errors = 0, 0, []
     for image in images:
         expected, found = network(image), torch.from_numpy(other(image.numpy()))
+        refuse_diverged(expected, "logits")
         labels = found
         if not with_argmax:
             errors.append(((found - expected).abs().max() / expected.abs().max()).item())

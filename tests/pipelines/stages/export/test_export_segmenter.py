@@ -1,12 +1,13 @@
 """Export of segmenters: the same classes in another runtime, or no file."""
 
+import copy
 import importlib.util
 import math
 
 import pytest
 import torch
 
-from pipelines.errors import UserError
+from pipelines.errors import NumericalError, UserError
 from pipelines.stages.export.export_formats import write_export
 from pipelines.stages.export.export_segmenter import (
     SegmenterParity,
@@ -85,6 +86,22 @@ def test_parity_by_hand(network):
     parity = measured_parity(network, shifted, False, drawn_images(network))
     assert parity.agreement == 1 and parity.error == pytest.approx(0.01, rel=1e-3)
     assert "100.000% of pixels, largest error of a logit 1.0e-02" in str(parity)
+
+
+@pytest.mark.parametrize("with_argmax", [False, True])
+def test_a_network_that_gives_no_numbers_is_not_exported(network, with_argmax):
+    """Both sides find the first class for every pixel then, and would agree."""
+    diverged = copy.deepcopy(network)
+    for statistics in diverged.buffers():
+        if statistics.is_floating_point():
+            statistics.fill_(math.nan)
+
+    def same(image):
+        logits = diverged(torch.from_numpy(image))
+        return (logits.argmax(dim=1).to(torch.uint8) if with_argmax else logits).numpy()
+
+    with pytest.raises(NumericalError, match=r"^the segmenter's logits are no numbers, though its weights are"):
+        measured_parity(diverged, same, with_argmax, [torch.rand(1, 3, 64, 64)])
 
 
 @pytest.mark.parametrize("agreement", [0.998, math.nan])
