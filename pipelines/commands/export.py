@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pipelines.data.frames import FrameSet
     from pipelines.stages.export.fewer_bits import FewerBits
 
+ONWARD = "source_to_target"
+
 
 @dataclass(frozen=True)
 class TypedPrecision:
@@ -34,18 +36,27 @@ class TypedPrecision:
         if self.frames is not None and self.frames.suffix != ".toml" and not self.frames.is_dir():
             raise UserError(f"--frames {self.frames}: expected a folder of frames or an experiment's config, NAME.toml")
 
-    def fewer_bits(self, domain: str) -> "FewerBits | None":
-        """What is wanted, by frames of a domain of the experiment, "source" or "target"; None: float32."""
+    def fewer_bits(self, domain: str, learnt_from: str | None = None) -> "FewerBits | None":
+        """What is wanted, by frames such as the network sees; None: float32.
+
+        Args:
+            domain: "source" or "target", of the sets that it was trained with.
+            learnt_from: Of a translator the way that its teacher goes. A student of the experiment's way back was
+                trained with the sets the other way round.
+        """
         if self.frames is None:
             return None
         from pipelines.stages.export.fewer_bits import FewerBits
 
-        return FewerBits(self.precision, self._sets(self.frames, domain), not self.for_elsewhere)
+        return FewerBits(self.precision, self._sets(self.frames, domain, learnt_from), not self.for_elsewhere)
 
-    def _sets(self, frames: Path, domain: str) -> "list[FrameSet]":
+    def _sets(self, frames: Path, domain: str, learnt_from: str | None) -> "list[FrameSet]":
         if frames.suffix == ".toml":
             workspace = open_workspace(frames, self.data, None, ())
-            return workspace.source if domain == "source" else workspace.target
+            # A student's own config names its sets as the student does; it has a teacher that goes the same way.
+            its_own = getattr(workspace.experiment.translator, "teacher_direction", ONWARD)
+            swapped = learnt_from is not None and learnt_from != its_own
+            return workspace.source if (domain == "source") != swapped else workspace.target
         from pipelines.data.frames import open_frame_set
         from pipelines.data.readers.folder import FolderSettings
 
@@ -84,7 +95,7 @@ class TypedPrecision:
         type=A_PATH,
         default=None,
         help="What half and int8 are judged on, and int8 learns its ranges from: a folder of frames, or an "
-        "experiment's config, for its source frames or, of a segmenter, target frames.",
+        "experiment's config, for the frames that a translator starts from or, of a segmenter, target frames.",
     ),
     click.option(
         "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
@@ -94,6 +105,7 @@ class TypedPrecision:
 def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool, typed: TypedPrecision) -> None:
     """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
     from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint
+    from pipelines.experiment.trained import settings_in
     from pipelines.stages.export.export_formats import refuse_missing_extras
     from pipelines.stages.export.export_plain import SUFFIX, export_plain
     from pipelines.stages.export.export_segmenter import export_segmenter
@@ -107,11 +119,12 @@ def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: b
         return
     if with_argmax:
         raise UserError(f"--with-argmax: {checkpoint} is a translator; leave it out")
-    direction = direction or "source_to_target"
+    direction = direction or ONWARD
     if output.suffix == SUFFIX:
         if typed.precision != "float32":
             raise UserError(f"--precision {typed.precision}: {SUFFIX} files hold float32; leave it out")
         click.echo(f"{output}: {export_plain(checkpoint, output, direction)} tensors")
         return
-    fewer = typed.fewer_bits(direction.partition("_")[0])
+    learnt_from = settings_in(resolve_checkpoint(checkpoint), "translator").get("teacher_direction", ONWARD)
+    fewer = typed.fewer_bits(direction.partition("_")[0], learnt_from)
     click.echo(f"{output}: {export_translator(checkpoint, output, direction, fewer)}")

@@ -5,9 +5,11 @@ import importlib.util
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from torch import nn
 
 from pipelines.commands.export import TypedPrecision, export
 from pipelines.data.images import write_image
+from pipelines.engine.checkpoints import save_checkpoint
 from pipelines.errors import UserError
 
 
@@ -123,6 +125,40 @@ def test_fewer_bits_are_judged_by_frames_of_the_experiment(
     typed("--checkpoint", run, "--output", tmp_path / "m.xml", *words, *half)
     fewer = stage.given[0][-1]
     assert (fewer.precision, fewer.must_be_faster) == ("half", False)
+    assert all(domain in str(one.root) for one in fewer.sets) and fewer.sets
+
+
+BACK = "target_to_source"
+STUDENTS_OWN = f"""
+[translator]
+method = "student"
+teacher = "there"
+teacher_direction = "{BACK}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "its_own_config", "domain"),
+    [
+        ("translator", {"teacher_direction": BACK}, False, "camera"),
+        ("translator", {"teacher_direction": BACK}, True, "game"),
+        ("translator", {"teacher_direction": "source_to_target"}, False, "game"),
+        ("segmenter", {}, True, "camera"),
+    ],
+)
+def test_a_student_is_judged_by_the_frames_that_it_sees(
+    played, extras, tiny_config, tmp_path, monkeypatch, stage, settings, its_own_config, domain
+):
+    """One of the way back has the experiment's sets the other way round; in a config of its own they are as it says."""
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "own.toml"
+    tables = tiny_config.read_text()
+    config.write_text(tables.partition("[translator]")[0] + STUDENTS_OWN if its_own_config else tables)
+    about = {"stage": stage, "settings": settings}
+    run = save_checkpoint(tmp_path / "run/checkpoints", 1, nn.Conv2d(3, 3, 1), {}, about)
+    exported = played(STAGE.format(stage))
+    typed("--checkpoint", run, "--output", tmp_path / "m.xml", "--precision", "int8", "--frames", config)
+    fewer = exported.given[0][-1]
     assert all(domain in str(one.root) for one in fewer.sets) and fewer.sets
 
 
