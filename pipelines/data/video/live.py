@@ -348,13 +348,27 @@ class VideoSink:
                     settle(self._part, self._path)
 
     def write(self, picture: np.ndarray, seconds: float) -> None:
-        """See `Sink`. Times that do not rise are moved on by a tick. StorageError where the disk refuses."""
+        """See `Sink`. Times that do not rise are moved on by a tick.
+
+        Raises:
+            StorageError: The disk refuses.
+            UserError: The picture is of another size than the first; a film has one.
+        """
         with storage_errors(self._path):
             self._write(picture, seconds)
 
     def _write(self, picture: np.ndarray, seconds: float) -> None:
         if self._container is None:
             self._begin(picture)
+        height, width = picture.shape[:2]
+        first = (self._stream.width, self._stream.height)
+        if (width, height) != first:
+            raise UserError(
+                f"--output {self._path}: a picture is {width}x{height}, the film's first was {first[0]}x{first[1]}; a "
+                "film has one size, so resize it or write another film"
+            )
+        if picture.ndim == 2:
+            picture = np.repeat(picture[..., None], 3, axis=2)
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = frame.reformat(format=self._stream.pix_fmt, dst_colorspace=BT_601, interpolation=CONVERSION)
         self._last = max(self._last + 1, round(seconds * TICKS))

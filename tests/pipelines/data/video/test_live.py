@@ -256,6 +256,23 @@ def test_a_film_of_odd_sides(tmp_path):
     assert frames_of(tmp_path / "a.mp4")[0].shape == (33, 49, 3)
 
 
+def test_a_picture_of_another_size_than_the_films_is_refused(tmp_path):
+    """It would be stretched, without a word."""
+    reason = r"a\.mp4: a picture is 64x40, the film's first was 48x32; a film has one size"
+    with pytest.raises(UserError, match=reason), open_sink(str(tmp_path / "a.mp4")) as sink:
+        sink.write(picture(0), 0)
+        sink.write(picture(1, 40, 64), 0.04)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_film_of_grey_pictures(tmp_path):
+    grey = picture(0)[..., 0]
+    with open_sink(str(tmp_path / "a.mp4")) as sink:
+        sink.write(grey, 0)
+    (found,) = frames_of(tmp_path / "a.mp4")
+    assert np.abs(found.astype(int) - grey[..., None]).mean() < 3
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
 def test_a_film_names_the_matrix_of_its_colours(tmp_path, name):
     """Else players guess, from 720 lines on another one: red turns orange."""
