@@ -4,7 +4,8 @@ raw           height x width x 3 bytes a frame, rows from the top, red or blue f
 all else      in: whatever FFmpeg opens, by PyAV (the extra `video`); out: a file of one of `CONTAINERS`
 damage        costs the frame, and a line says so: bytes that are missing at the end, a packet that cannot be decoded,
               a frame of another size than the first
-times         those of the source; of raw frames, and where there are none, so many a second
+times         those of the source; of raw frames, and where there are none, so many a second. A film's count from its
+              first picture: a source that has run for hours gives the hours along
 written as    H.264 by libx264, crf 16, preset veryfast; in .webm VP9, crf 20, for real time
 """
 
@@ -240,7 +241,7 @@ def open_sink(
     Args:
         name: "-" for standard output, a pipe or file that gets raw pictures, or a video's name.
         order: Of the colours of raw pictures.
-        rate: Frames a second that a video names; its times are the pictures' own.
+        rate: Frames a second that a video names; its times are the pictures' own, counted from the first one's.
         stop_requested: Asked while nobody has opened a named pipe for reading.
 
     Raises:
@@ -330,6 +331,7 @@ class VideoSink:
         self._rate = Fraction(rate).limit_denominator(1001)
         self._container: Any = None
         self._stream: Any = None
+        self._first = 0.0
         self._last = -1
 
     @contextlib.contextmanager
@@ -360,6 +362,7 @@ class VideoSink:
     def _write(self, picture: np.ndarray, seconds: float) -> None:
         if self._container is None:
             self._begin(picture)
+            self._first = seconds
         height, width = picture.shape[:2]
         first = (self._stream.width, self._stream.height)
         if (width, height) != first:
@@ -371,7 +374,7 @@ class VideoSink:
             picture = np.repeat(picture[..., None], 3, axis=2)
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = frame.reformat(format=self._stream.pix_fmt, dst_colorspace=BT_601, interpolation=CONVERSION)
-        self._last = max(self._last + 1, round(seconds * TICKS))
+        self._last = max(self._last + 1, round((seconds - self._first) * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))
 

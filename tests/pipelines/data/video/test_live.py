@@ -226,6 +226,15 @@ def test_a_film_keeps_the_times_of_its_pictures(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "a.mp4", "a.webm"]
 
 
+def test_a_film_begins_with_its_first_picture(tmp_path):
+    """Of a source that has run for eleven hours it would show nothing for as long."""
+    for name in ("a.mp4", "a.mkv", "a.webm"):
+        with open_sink(str(tmp_path / name)) as sink:
+            for number, second in enumerate((39600.4, 39600.44, 39600.6)):
+                sink.write(picture(number), second)
+        assert [round(second, 3) for second in seconds(tmp_path / name)] == [0, 0.04, 0.2], name
+
+
 @pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0, -25, 1e-9, 1e9])
 def test_a_rate_that_films_cannot_have_is_refused(tmp_path, rate):
     with (
