@@ -11,6 +11,7 @@ written as    H.264 by libx264, crf 16, preset veryfast; in .webm VP9, crf 20, f
 
 import contextlib
 import errno
+import heapq
 import io
 import os
 import select
@@ -39,6 +40,8 @@ STANDARD = "-"
 """Name of standard input and output."""
 NO_RAW_NAMES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".gif")
 """Suffixes of files that raw pictures would not be looked for in."""
+IN_DECODING_ORDER = ("avi",)
+"""FFmpeg's names of the formats that keep no times but the packets' order; see `recorded.EVEN_FORMATS`."""
 USUAL_RATE = 25.0
 SECONDS_TO_READERS = 0.05
 """How often a named pipe is tried that nobody reads yet."""
@@ -172,17 +175,23 @@ def read_opened(
 
 def _decoded(container: Any, stream: Any, name: str, lost: Lost, rate: float) -> Iterator[LiveFrame]:
     number, size = 0, None
+    times = _TimesInOrder() if container.format.name in IN_DECODING_ORDER else None
     for packet in _packets(container, stream, name):
+        if times is not None:
+            times.await_picture_of(packet)
         try:
             pictures = packet.decode()
         except load_av().error.FFmpegError as error:
             number += 1
+            if times is not None:
+                times.give_up(packet)
             # Decoders hand frames out late, and in another order than packets come, so a packet is named by its time.
             place = "" if packet.pts is None else f", at {float(packet.pts * packet.time_base):.2f} s"
             lost(f"a frame{place}, cannot be decoded: {error.strerror or error}")
             continue
         for picture in pictures:
             number += 1
+            time = picture.time if times is None else times.next()
             own = (picture.width, picture.height)
             size = size or own
             if picture.rotation:
@@ -194,9 +203,41 @@ def _decoded(container: Any, stream: Any, name: str, lost: Lost, rate: float) ->
             elif own[0] * own[1] > MAX_PIXELS:
                 raise image_error(Path(name), f"its frames are {own[0]}x{own[1]}, which is no size that we read")
             else:
-                seconds = (number - 1) / rate if picture.time is None else float(picture.time)
+                seconds = (number - 1) / rate if time is None else float(time)
                 pixels = picture.reformat(format="rgb24", interpolation=CONVERSION).to_ndarray()
                 yield LiveFrame(pixels, seconds)
+
+
+class _TimesInOrder:
+    """Times of pictures whose packets tell the order of decoding alone, which a picture would be given as its own.
+
+    Pictures are shown in as many steps as they are decoded in, so each gets the earliest time that is left.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[float] = []
+
+    def await_picture_of(self, packet: Any) -> None:
+        """A packet goes to the decoder, which gives its picture now or later."""
+        time = self._time(packet)
+        if time is not None:
+            heapq.heappush(self._waiting, time)
+
+    def give_up(self, packet: Any) -> None:
+        """A packet cannot be decoded, and its place stays empty."""
+        time = self._time(packet)
+        if time in self._waiting:
+            self._waiting.remove(time)
+            heapq.heapify(self._waiting)
+
+    def next(self) -> float | None:
+        """Of the next picture; None where no packet told one."""
+        return heapq.heappop(self._waiting) if self._waiting else None
+
+    @staticmethod
+    def _time(packet: Any) -> float | None:
+        ticks = packet.dts if packet.pts is None else packet.pts
+        return None if ticks is None or not packet.size else float(ticks * packet.time_base)
 
 
 def _packets(container: Any, stream: Any, name: str) -> Iterator[Any]:

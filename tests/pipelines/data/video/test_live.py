@@ -137,6 +137,21 @@ def test_a_film_as_it_comes_is_the_film(tmp_path):
     assert all(np.array_equal(frame.pixels, one) for frame, one in zip(frames, frames_of(path), strict=True))
 
 
+def test_the_times_of_an_avi_rise_though_its_packets_come_in_another_order(tmp_path):
+    """An AVI keeps no times, and FFmpeg counts its packets: a B-frame comes after those that it is shown before."""
+    path = film(tmp_path / "a.avi", options={"x264-params": "bframes=3:b-adapt=0:scenecut=0"})
+    found = [frame.seconds for frame in read_opened(str(path), refuse)]
+    assert found == pytest.approx(seconds(path)) and found == sorted(set(found))
+
+
+def test_a_damaged_picture_of_an_avi_leaves_its_time_empty(tmp_path):
+    path, lost = film(tmp_path / "a.avi", size=(64, 96), codec="mjpeg", pixels="yuvj444p"), []
+    times = seconds(path)
+    damage(path, 4)
+    found = [frame.seconds for frame in read_opened(str(path), lost.append)]
+    assert len(lost) == 1 and found == pytest.approx(times[:4] + times[5:])
+
+
 @pytest.mark.parametrize(("codec", "pixels", "suffix"), [("mjpeg", "yuvj444p", ".mkv"), ("libx264", "yuv420p", ".mp4")])
 def test_a_damaged_packet_costs_one_frame(tmp_path, codec, pixels, suffix):
     path, lost = film(tmp_path / f"a{suffix}", size=(64, 96), codec=codec, pixels=pixels), []
