@@ -110,6 +110,14 @@ def test_every_option_in_the_help_is_accepted(names):
         assert parameter.name in context.params
 
 
+def test_no_option_takes_what_is_no_number():
+    ranges = [p for c in ALL_COMMANDS.values() for p in c.params if isinstance(p.type, click.types.FloatParamType)]
+    assert ranges
+    for parameter in ranges:
+        with pytest.raises(click.BadParameter):
+            parameter.type.convert("nan", parameter, None)
+
+
 def given(parameter, name):
     """The words that give a parameter a valid value."""
     option = [name] if name.startswith("--") else []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_PATH, Request, gathered, machine_options, on_experiment, seed_option
+from pipelines.commands.options import A_PATH, Amount, Request, gathered, machine_options, on_experiment, seed_option
 from pipelines.errors import UserError
 
 
@@ -34,7 +34,7 @@ feature_options = gathered(
                  help="Cells of each class and domain that the numbers are made from."),
     click.option("--points", type=click.IntRange(30), default=3000, show_default=True,
                  help="Points of all pictures together; time grows with the square."),
-    click.option("--perplexity", type=click.FloatRange(2, 200), default=30.0, show_default=True,
+    click.option("--perplexity", type=Amount(2, 200), default=30.0, show_default=True,
                  help="Of t-SNE: about how many neighbours count."),
     click.option("--output", type=A_PATH, default=None, help="The page.  [default: features.html in the run folder]"),
 )  # fmt: skip

@@ -7,6 +7,7 @@ import click
 
 from pipelines.commands.options import (
     A_FOLDER,
+    Amount,
     Request,
     gathered,
     on_experiment,
@@ -36,12 +37,12 @@ pseudo_label_options = gathered(
     "typed",
     TypedOptions,
     *several_checkpoints(),
-    click.option("--kept-share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
+    click.option("--kept-share", type=Amount(0, 1), default=0.2, show_default=True,
                  help="Share of each class's pixels, its surest, that become labels."),
-    click.option("--largest-threshold", type=click.FloatRange(0, 1), default=0.9, show_default=True,
+    click.option("--largest-threshold", type=Amount(0, 1), default=0.9, show_default=True,
                  help="Pixels that are likelier than this become labels in any case."),
     click.option("--flip/--no-flip", default=True, show_default=True, help="Look at the mirror image, too."),
-    click.option("--prototype-temperature", type=click.FloatRange(0), default=0.0, show_default=True,
+    click.option("--prototype-temperature", type=Amount(0), default=0.0, show_default=True,
                  help="Above 0: weigh by the nearness of features to the classes' means, distances over this."),
     click.option("--output", type=A_FOLDER, required=True, help="The set; the reader pseudo_labelled opens it."),
 )  # fmt: skip
