@@ -104,15 +104,15 @@ class TypedPrecision:
 )
 def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool, typed: TypedPrecision) -> None:
     """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
-    from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint
-    from pipelines.experiment.trained import settings_in
+    from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint, settings_in
     from pipelines.stages.export.export_formats import refuse_missing_extras
     from pipelines.stages.export.export_plain import SUFFIX, export_plain
     from pipelines.stages.export.export_segmenter import export_segmenter
     from pipelines.stages.export.export_translator import export_translator
 
     refuse_missing_extras(output, typed.precision)
-    if read_state(resolve_checkpoint(checkpoint))["about"].get("stage") == "segmenter":
+    found = resolve_checkpoint(checkpoint)
+    if read_state(found)["about"].get("stage") == "segmenter":
         if direction is not None:
             raise UserError(f"--direction {direction}: {checkpoint} is a segmenter; leave it out")
         click.echo(f"{output}: {export_segmenter(checkpoint, output, with_argmax, typed.fewer_bits('target'))}")
@@ -125,6 +125,6 @@ def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: b
             raise UserError(f"--precision {typed.precision}: {SUFFIX} files hold float32; leave it out")
         click.echo(f"{output}: {export_plain(checkpoint, output, direction)} tensors")
         return
-    learnt_from = settings_in(resolve_checkpoint(checkpoint), "translator").get("teacher_direction", ONWARD)
+    learnt_from = settings_in(found, "translator").get("teacher_direction", ONWARD)
     fewer = typed.fewer_bits(direction.partition("_")[0], learnt_from)
     click.echo(f"{output}: {export_translator(checkpoint, output, direction, fewer)}")
