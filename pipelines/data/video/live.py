@@ -29,7 +29,15 @@ import numpy as np
 from pipelines.data.decoding.headers import MAX_PIXELS
 from pipelines.data.disk.files import part_of, storage_errors
 from pipelines.data.images import IMAGE_SUFFIXES, image_error
-from pipelines.data.video.recorded import CONTAINERS, CONVERSION, VIDEO_SUFFIXES, is_video, load_av, settle
+from pipelines.data.video.recorded import (
+    CONTAINERS,
+    CONVERSION,
+    IN_DECODING_ORDER,
+    VIDEO_SUFFIXES,
+    is_video,
+    load_av,
+    settle,
+)
 from pipelines.errors import ImageError, Interrupted, StorageError, UserError
 
 Order = Literal["rgb24", "bgr24"]
@@ -40,8 +48,6 @@ STANDARD = "-"
 """Name of standard input and output."""
 NO_RAW_NAMES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".gif")
 """Suffixes of files that raw pictures would not be looked for in."""
-IN_DECODING_ORDER = ("avi",)
-"""FFmpeg's names of the formats that keep no times but the packets' order; see `recorded.EVEN_FORMATS`."""
 USUAL_RATE = 25.0
 SECONDS_TO_READERS = 0.05
 """How often a named pipe is tried that nobody reads yet."""
@@ -236,7 +242,7 @@ class _TimesInOrder:
 
     @staticmethod
     def _time(packet: Any) -> float | None:
-        ticks = packet.dts if packet.pts is None else packet.pts
+        ticks = packet.pts if packet.dts is None else packet.dts
         return None if ticks is None or not packet.size else float(ticks * packet.time_base)
 
 

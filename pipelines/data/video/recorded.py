@@ -6,7 +6,8 @@ PyAV (the extra `video`) brings FFmpeg along. One written rule each:
     times           those of the source, to the tick of the container: also where the frame rate varies
     sound           carried along untouched; subtitles and data are left out
     colour          the matrix the source names (none: BT.601), 8 bits, limited range
-    no times        (AVI and MPEG streams that leave them out) the order of the packets, or an even rate
+    shape           of its pixels, as the source names it: an anamorphic film is shown as wide as before
+    no times        (AVI, and MPEG streams that leave them out) the order of the packets, or an even rate
     damage          a frame that cannot be decoded, or was cut off, refuses the video; so does a rotation tag
 """
 
@@ -52,6 +53,9 @@ PIECE = "nut"
 EVEN_FORMATS = ("avi", "mpeg", "mpegvideo", "mpegts")
 """FFmpeg's names of the formats that mean an even rate where they give no times."""
 
+IN_DECODING_ORDER = ("avi",)
+"""FFmpeg's names of the formats that keep no times but the packets' order, from which FFmpeg makes up the pictures'."""
+
 
 def is_video(path: Path) -> bool:
     """Whether a path's suffix is that of a video."""
@@ -71,7 +75,8 @@ class VideoFacts:
     """What a video is before it is decoded.
 
     `times` are its frames' presentation times in units of `time_base`; where `timed` is false the file leaves them out,
-    and they follow from the packets' order or the rate.
+    and they follow from the packets' order or the rate. `pixel_shape` is width by height of a pixel, None where the
+    file does not say, and means square ones.
     """
 
     width: int
@@ -81,6 +86,7 @@ class VideoFacts:
     times: tuple[int, ...]
     colour_matrix: int
     timed: bool = True
+    pixel_shape: Fraction | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -101,12 +107,14 @@ def read_facts(path: Path) -> VideoFacts:
             raise image_error(path, f"its frames are {context.width}x{context.height}, which is no size that we read")
         packets = [(packet.pts, packet.dts) for packet in container.demux(stream) if packet.size]
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        times, timed = _distinct([pts for pts, _ in packets]), True
+        timed = container.format.name not in IN_DECODING_ORDER
+        times = _distinct([pts for pts, _ in packets]) if timed else None
         if times is None and container.format.name in EVEN_FORMATS:
             times, timed = _distinct([dts for _, dts in packets]) or _even(len(packets), rate, base), False
         if not times:
             raise image_error(path, "its frames have no times of their own; remux it (ffmpeg -i IN -c copy OUT.mkv)")
-        return VideoFacts(context.width, context.height, base, rate, times, int(context.colorspace), timed)
+        shape = stream.sample_aspect_ratio or None
+        return VideoFacts(context.width, context.height, base, rate, times, int(context.colorspace), timed, shape)
 
 
 def _refuse_cut_off(path: Path) -> None:
@@ -170,6 +178,8 @@ def write_piece(
             stream.width, stream.height, stream.pix_fmt = facts.width, facts.height, pixel_format(facts)
             stream.time_base = stream.codec_context.time_base = facts.time_base
             stream.codec_context.colorspace = facts.colour_matrix
+            if facts.pixel_shape is not None:
+                stream.codec_context.sample_aspect_ratio = facts.pixel_shape
             stream.options = options
             for time, array in zip(times, frames, strict=True):
                 picture = av.VideoFrame.from_ndarray(array, format="rgb24")

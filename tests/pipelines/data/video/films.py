@@ -20,8 +20,18 @@ def picture(number, height=32, width=48):
     return np.clip((image.astype(int) - 128) * 3 + 128 + number, 0, 255).astype(np.uint8)
 
 
-def film(path, times=None, size=(32, 48), matrix=None, sound=False, codec="libx264", pixels="yuv444p", options=None):
-    """Write a small video; its frames' times are in units of BASE, `options` the encoder's."""
+def film(
+    path,
+    times=None,
+    size=(32, 48),
+    matrix=None,
+    shape=None,
+    sound=False,
+    codec="libx264",
+    pixels="yuv444p",
+    options=None,
+):
+    """Write a small video; its frames' times are in units of BASE, `shape` that of a pixel, `options` the encoder's."""
     times = times or [512 * number for number in range(FRAMES)]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
@@ -30,6 +40,8 @@ def film(path, times=None, size=(32, 48), matrix=None, sound=False, codec="libx2
         stream.time_base = stream.codec_context.time_base = BASE
         if matrix is not None:
             stream.codec_context.colorspace = matrix
+        if shape is not None:
+            stream.codec_context.sample_aspect_ratio = shape
         stream.options = {"crf": "4"} | (options or {})
         tone = container.add_stream("aac", rate=8000) if sound else None
         for number, time in enumerate(times):

@@ -52,6 +52,24 @@ def test_frames_come_in_order_and_may_be_skipped(source):
     assert len(rest) == 3 and np.array_equal(rest[0], frames[7])
 
 
+def test_an_avi_whose_packets_come_in_another_order(tmp_path):
+    path = film(tmp_path / "in.avi", options={"x264-params": "bframes=3:b-adapt=0:scenecut=0"})
+    assert seconds(path) == pytest.approx([number / 25 for number in range(FRAMES)])
+    frames = frames_of(path)
+    assert len(frames) == FRAMES
+    assert all(np.abs(frame.astype(int) - picture(number)).mean() < 3 for number, frame in enumerate(frames))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("shape", [None, Fraction(4, 3)])
+def test_pixels_that_are_not_square_stay_so(tmp_path, suffix, shape):
+    source = film(tmp_path / f"in{suffix}", shape=shape)
+    facts, joined = read_facts(source), tmp_path / f"out{suffix}"
+    write_piece(tmp_path / "piece.nut", joined, facts, facts.times, read_frames(source, facts))
+    join_pieces(source, [tmp_path / "piece.nut"], joined, facts)
+    assert (facts.pixel_shape or 1) == (shape or 1) and read_facts(joined).pixel_shape == facts.pixel_shape
+
+
 def test_odd_sides_keep_their_colours_at_full_size(source):
     facts = read_facts(source)
     assert pixel_format(facts) == "yuv420p"
