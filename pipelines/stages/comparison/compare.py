@@ -40,6 +40,7 @@ from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.translating.perceptual_loss import perceptual_loss_in_words
+from pipelines.stages.translating.style_encoder import refuse_missing_style_encoder
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.complexity import count_flops, count_parameters, measure_latency
@@ -65,6 +66,8 @@ def compare(workspace: Workspace, session: Session) -> Study:
     """
     refuse_missing_labels(workspace)
     refuse_missing_of_comparison(workspace)
+    if workspace.translates:
+        refuse_missing_style_encoder(workspace.experiment.translator)
     results, evaluations = [], {}
     for seed in workspace.experiment.compare.seeds:
         train_segmenter(workspace, seed, "source_only", session)

@@ -38,7 +38,7 @@ from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.quality.translation_quality import evenly, measure_quality, write_quality
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
-from pipelines.stages.translating.style_encoder import style_encoder_weights
+from pipelines.stages.translating.style_encoder import refuse_missing_style_encoder
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import TRAIN_IDS_13, TRAIN_IDS_16
 from segment.metrics.regions import gap_interval
@@ -79,9 +79,7 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
         for labels in filter(None, variants.budgets()):
             variants.few_labels(labels).labelled_subset(seed)  # before hours of training: more than there are
     for name in variants.rows():
-        translator = variants.named[name].experiment.translator
-        if translator.wants_style_encoder:
-            style_encoder_weights(translator)  # before hours of training: weights that are not here
+        refuse_missing_style_encoder(variants.named[name].experiment.translator)
     wanted: dict[tuple[int, str], Measurement] = {}
     for seed in base.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.data.disk.files import sha256_of
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import CheckpointError, UserError
-from pipelines.experiment.translators import AdaINSettings
+from pipelines.experiment.translators import AdaINSettings, AnyTranslatorSettings
 from pipelines.pretrained.encoder_weights import read_weights
 from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
 from pipelines.stages.training.training_run import note
@@ -31,6 +31,12 @@ def style_encoder(settings: AdaINSettings, run: Path, processes: Processes = ALO
         return ENCODERS[settings.encoder](read_weights(path))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def refuse_missing_style_encoder(settings: AnyTranslatorSettings) -> None:
+    """Before hours of training, not after them: UserError where the method sees by weights that are not here."""
+    if settings.wants_style_encoder:
+        style_encoder_weights(settings)
 
 
 def style_encoder_weights(settings: AdaINSettings) -> Path:

@@ -45,6 +45,14 @@ def test_results_equal_the_evaluation(study, tiny_run, arm):
     assert result.training_seconds > 0
 
 
+def test_a_style_encoder_is_missed_before_anything_is_trained(make_workspace, cpu, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    workspace = make_workspace('translator={method = "adain"}')
+    with pytest.raises(UserError, match=r"no VGG-19 weights in .*translator\.encoder = \"efficientnet_lite0\""):
+        compare(workspace, Session(cpu, command="sim2real compare tiny.toml"))
+    assert not list(workspace.run.rglob("config.json"))
+
+
 def test_a_comparison_of_adaptation_needs_no_translator_and_says_what_adapted(make_workspace, cpu):
     # So small a network diverges in bf16, which some processors train in; here it does not matter what it learns.
     settings = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "segmenter.learning_rate=1e-6")
