@@ -62,11 +62,14 @@ def scored(study: VariantStudy, name: str) -> Scored:
 
 
 def emphasised(table: list[list[str]]) -> list[list[tuple[str, bool]]]:
-    """A table with, in each column of numbers, its highest marked; the oracle, which comes last, is no contestant."""
+    """A table with, in each column of numbers, its highest marked; the oracle, which comes last, is no contestant.
+
+    A class that none of them ever finds has no best.
+    """
     marked = [[(cell, False) for cell in row] for row in table]
     for column in range(1, len(table[0])):
         values = [float(row[column]) if row[column] else float("-inf") for row in table[1:-1]]
-        if values and max(values) > float("-inf"):
+        if values and max(values) > 0:
             for line, value in enumerate(values, 1):
                 marked[line][column] = (table[line][column], value == max(values))
     return marked

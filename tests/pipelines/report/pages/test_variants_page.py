@@ -64,12 +64,17 @@ def test_rows_have_the_colour_of_what_they_are(study):
 
 
 def test_the_best_of_each_column_is_marked_and_the_oracle_is_not():
-    table = [["", "road", "car"], ["a", "10.0", ""], ["b", "9.0", "3.0"], ["oracle", "50.0", "60.0"]]
+    table = [
+        ["", "road", "car", "rider"],
+        ["a", "10.0", "", "0.0"],
+        ["b", "9.0", "3.0", "0.0"],
+        ["oracle", "50.0", "60.0", "20.0"],
+    ]
     assert emphasised(table) == [
-        [("", False), ("road", False), ("car", False)],
-        [("a", False), ("10.0", True), ("", False)],
-        [("b", False), ("9.0", False), ("3.0", True)],
-        [("oracle", False), ("50.0", False), ("60.0", False)],
+        [("", False), ("road", False), ("car", False), ("rider", False)],
+        [("a", False), ("10.0", True), ("", False), ("0.0", False)],
+        [("b", False), ("9.0", False), ("3.0", True), ("0.0", False)],
+        [("oracle", False), ("50.0", False), ("60.0", False), ("20.0", False)],
     ]
 
 
