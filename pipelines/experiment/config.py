@@ -252,7 +252,9 @@ def read_study(path: Path, overrides: tuple[str, ...] = ()) -> tuple[Experiment,
     """
     experiment = read_experiment(path, overrides)
     if experiment.study is None:
-        raise UserError(f"config {path}: has no [study] of networks; pipelines/configs/carla_to_camvid.toml has one")
+        raise UserError(
+            f"config {path}: has no [study] of networks; pipelines/configs/carla_to_camvid_networks.toml has one"
+        )
     content = _read_toml(path)
     for override in overrides:
         _apply(content, override)

