@@ -46,7 +46,7 @@ from translate.translator import translate_padded
 TARGETS = {
     ("fast", "512x256"): 6.0, ("fast", "1024x512"): 5.0, ("exact", "512x256"): 1.5, ("exact", "1024x512"): 1.5,
     ("unet_light 64", "512x256"): 12.0, ("unet_light 64", "1024x512"): 20.0,
-    ("unet_light 32", "1024x512"): 35.0, ("pyramid 64", "1024x512"): 35.0,
+    ("unet_light 32", "1024x512"): 35.0, ("pyramid 64", "1024x512"): 35.0, ("pyramid 32", "1024x512"): 35.0,
 }  # fmt: skip
 MEAN_LEVELS = 1.5
 POINTS = 10
@@ -61,7 +61,7 @@ OURS = {
 }
 STUDENTS = {
     f"{network} {channels}": {"mode": "exact", "runtime": "torch", "network": network, "channels": channels}
-    for network, channels in (("unet_light", 64), ("unet_light", 32), ("pyramid", 64))
+    for network, channels in (("unet_light", 64), ("unet_light", 32), ("pyramid", 64), ("pyramid", 32))
 }
 """Light generators at their widths."""
 
