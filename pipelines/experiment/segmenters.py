@@ -18,7 +18,7 @@ FOUR_BRANCHES = "_four_branches"
 """How the names of DeepLabV2 end that sums all four branches of its classifier."""
 TORCHVISION, PACKAGE = NO_FILES = ("torchvision", "package")
 """What `encoder_weights` may be instead of a file."""
-PACKAGED_ENCODERS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+PACKAGED_ENCODERS = names_in("pipelines.pretrained.packaged_encoders.PACKAGES")
 """The encoders that "package" has weights for, as the names of networks with one of them end."""
 RANDOM = "random"
 """How `encoder_weights` is said to be absent where a variant or `--set` changes settings that have some."""
