@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from translate.networks.generators.encoding import features_of, walk
@@ -146,7 +147,7 @@ class PyramidGenerator(nn.Module):
             mask = grown(mask)
             mask = mask + finer(mask)
             translated = grown(translated) + octave * (1 + mask)
-        return _clamped(translated), found
+        return _Clamp.apply(translated), found
 
     def features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """What the given layers of the lowest band's network put out, in ascending order.
@@ -173,7 +174,22 @@ class PyramidGenerator(nn.Module):
         return {0: self.low[0].in_channels, 3: narrow, 5: width, blocks[0]: width, blocks[-1]: width}
 
 
-def _clamped(image: Tensor) -> Tensor:
-    """Within [-1, 1], with the gradient of what it was before: a pixel that went beyond must find its way back."""
-    bounded = image.clamp(-1, 1)
-    return bounded.detach() + (image - image.detach()) if torch.is_grad_enabled() else bounded
+class _Clamp(torch.autograd.Function):
+    """Within [-1, 1]; beyond, only a gradient that leads back passes.
+
+    A pixel that went too far must find its way back, so a plain clamp, which passes none, will not do. Nor may a loss
+    that asks for more drive it on, where the image no longer answers: an adversarial one then has no end, and training
+    ends in black and white.
+    """
+
+    @staticmethod
+    def forward(context: FunctionCtx, image: Tensor) -> Tensor:
+        context.save_for_backward(image)
+        return image.clamp(-1, 1)
+
+    @staticmethod
+    def backward(context: FunctionCtx, gradient: Tensor) -> Tensor:
+        (image,) = context.saved_tensors
+        # Descent adds minus the gradient.
+        leads_on = ((image > 1) & (gradient < 0)) | ((image < -1) & (gradient > 0))
+        return gradient.masked_fill(leads_on, 0)

@@ -65,14 +65,18 @@ def test_masks_multiply_the_octaves():
         torch.testing.assert_close(generator(image), expected)
 
 
-def test_what_went_beyond_the_range_finds_its_way_back():
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_what_went_beyond_the_range_finds_its_way_back_and_no_further(side):
     generator = PyramidGenerator(base_channels=4)
-    nn.init.constant_(generator.low[-1].bias, 5.0)
+    bias = generator.low[-1].bias
+    nn.init.constant_(bias, 5.0 * side)
     translated = generator(torch.zeros(1, 3, 16, 16))
-    assert torch.equal(translated, torch.ones_like(translated))
-    translated.sum().backward()
-    # Each of the 4 lowest pixels is spread over 64: every pixel counts once.
-    assert generator.low[-1].bias.grad.tolist() == pytest.approx([256.0] * 3, rel=1e-3)
+    assert torch.equal(translated, torch.full_like(translated, side))
+    # Descent leads back. Each of the 4 lowest pixels is spread over 64: every pixel counts once.
+    (back,) = torch.autograd.grad((side * translated).sum(), bias, retain_graph=True)
+    assert back.tolist() == pytest.approx([256.0 * side] * 3, rel=1e-3)
+    (further,) = torch.autograd.grad((-side * translated).sum(), bias)
+    assert further.tolist() == [0.0] * 3
 
 
 def test_multiply_adds():
