@@ -17,7 +17,6 @@ from pipelines.data.disk.files import write_atomically
 from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
-from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
@@ -67,11 +66,10 @@ def compare(workspace: Workspace, session: Session) -> Study:
     """
     refuse_missing_labels(workspace)
     refuse_missing_of_comparison(workspace)
-    seeds = workspace.experiment.compare.seeds
-    if workspace.translates and not all(is_finished(workspace.translator(seed)) for seed in seeds):
-        refuse_missing_style_encoder(workspace.experiment.translator)
+    if workspace.translates:
+        refuse_missing_style_encoder(workspace)
     results, evaluations = [], {}
-    for seed in seeds:
+    for seed in workspace.experiment.compare.seeds:
         train_segmenter(workspace, seed, "source_only", session)
         train_segmenter(workspace, seed, "oracle", session)
         if workspace.translates:

@@ -79,7 +79,8 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
         for labels in filter(None, variants.budgets()):
             variants.few_labels(labels).labelled_subset(seed)  # before hours of training: more than there are
     for name in variants.rows():
-        refuse_missing_style_encoder(variants.named[name].experiment.translator)
+        its = variants.named[name].experiment
+        refuse_missing_style_encoder(base.beside(its, variants.folder(name), base.run))
     wanted: dict[tuple[int, str], Measurement] = {}
     for seed in base.experiment.compare.seeds:
         for arm in ("source_only", "oracle"):

@@ -7,9 +7,11 @@ checkpoints, so that whoever translates needs no other file.
 from pathlib import Path
 
 from pipelines.data.disk.files import sha256_of
+from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import CheckpointError, UserError
-from pipelines.experiment.translators import AdaINSettings, AnyTranslatorSettings
+from pipelines.experiment.translators import AdaINSettings
+from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.encoder_weights import read_weights
 from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
 from pipelines.stages.training.training_run import note
@@ -33,9 +35,14 @@ def style_encoder(settings: AdaINSettings, run: Path, processes: Processes = ALO
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def refuse_missing_style_encoder(settings: AnyTranslatorSettings) -> None:
-    """Before hours of training, not after them: UserError where the method sees by weights that are not here."""
-    if settings.wants_style_encoder:
+def refuse_missing_style_encoder(workspace: Workspace) -> None:
+    """Before hours of training, not after them: UserError where the method sees by weights that are not here and a
+    translator of the experiment's seeds is still to be trained.
+    """
+    settings = workspace.experiment.translator
+    if not settings.wants_style_encoder:
+        return
+    if not all(is_finished(workspace.translator(seed)) for seed in workspace.experiment.compare.seeds):
         style_encoder_weights(settings)
 
 

@@ -10,7 +10,11 @@ from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.translators import AdaINSettings
 from pipelines.pretrained.packaged_encoders import packaged_weights
 from pipelines.stages.translating import style_encoder as module
-from pipelines.stages.translating.style_encoder import style_encoder, style_encoder_weights
+from pipelines.stages.translating.style_encoder import (
+    refuse_missing_style_encoder,
+    style_encoder,
+    style_encoder_weights,
+)
 
 
 @pytest.fixture
@@ -38,6 +42,20 @@ def test_without_weights_of_vgg_it_says_what_to_do(cache, tmp_path):
         UserError, match=r"translator\.encoder_weights: .*own\.pth does not exist; give a file of vgg19"
     ):
         style_encoder_weights(AdaINSettings(method="adain", encoder_weights=str(tmp_path / "own.pth")))
+
+
+def test_weights_are_missed_as_long_as_a_translator_is_to_be_trained(cache, make_workspace):
+    workspace = make_workspace('translator={method = "adain"}', "compare.seeds=[0, 1]")
+    for seed in (0, 1):
+        with pytest.raises(UserError, match="no VGG-19 weights"):
+            refuse_missing_style_encoder(workspace)
+        workspace.translator(seed).mkdir(parents=True)
+        (workspace.translator(seed) / "final.json").write_text("{}")
+    refuse_missing_style_encoder(workspace)
+
+
+def test_other_methods_miss_no_weights(cache, make_workspace):
+    refuse_missing_style_encoder(make_workspace())
 
 
 def test_weights_come_from_the_cache_and_are_not_exchanged(cache, tmp_path):
