@@ -143,6 +143,7 @@ def measured(
     results: dict[tuple[int, str], Result] = {}
     stopped: dict[tuple[int, str], str] = {}
     told: set[str] = set()
+    waited_for = 0
     while left := [row for row in wanted if row not in results and row not in stopped]:
         busy = 0
         for row in left:
@@ -162,7 +163,9 @@ def measured(
                 stopped[row] = str(error)
                 print(f"{row[1]}, seed {row[0]} has no result: {error}", file=sys.stderr)
         if busy == len(left):
-            print(f"{busy} of {len(wanted)} are made by other processes; looking again soon", file=sys.stderr)
+            if busy != waited_for:  # hours of waiting are not a line for each look
+                print(f"{busy} of {len(wanted)} are made by other processes; looking twice a minute", file=sys.stderr)
+            waited_for = busy
             wait(SECONDS_BETWEEN_LOOKS)
     return results, stopped
 

@@ -258,14 +258,19 @@ def test_what_others_are_at_is_left_to_them_and_asked_for_again(capsys):
 
 def test_what_many_rows_build_on_is_told_once(capsys):
     """It is no error of each of them: all start from the one network that another process trains."""
-    held = {"source_only"}
+    held, waits = {"source_only"}, []
 
     def builds():
         return measurement("source_only", held)()
 
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            held.clear()
+
     wanted = {(0, name): builds for name in "abc"}
-    results, _ = measured(wanted, lambda seconds: held.clear())
-    assert len(results) == 3
+    results, _ = measured(wanted, wait)
+    assert len(results) == 3 and len(waits) == 3
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("a, seed 0, and all else that needs run/source_only wait") and second.startswith("3 of 3 ")
 
