@@ -4,6 +4,8 @@ The target's frames come by a draw for each slot, evenly, and are varied as the 
 method has a third part, of the few target frames whose labels it may see.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -21,7 +23,7 @@ class AdaptationBatches:
     Args:
         source: Makes the labelled part, and says which slots are this process's.
         target: Frames of the target; their label maps are never asked for.
-        augmentation: Applied to every target frame.
+        augmentation: Applied to every target frame, and never filling one up.
         labelled_target: Makes a batch of labelled target frames for each step, in the same slots; None for none.
     """
 
@@ -32,7 +34,8 @@ class AdaptationBatches:
         augmentation: SegmenterAugmentation,
         labelled_target: LabelledBatches | None = None,
     ) -> None:
-        self.source, self.target, self.augmentation = source, target, augmentation
+        self.source, self.target = source, target
+        self.augmentation = replace(augmentation, fills_crop=True)
         self.labelled_target = labelled_target
 
     def __call__(self, step: int) -> AdaptationBatch:

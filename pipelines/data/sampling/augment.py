@@ -78,12 +78,15 @@ class SegmenterAugmentation:
         crop: Width and height of the result; what is missing is filled with black and ignored.
         scale: Range of the scale, drawn log-uniformly.
         changes: What comes after the crop.
+        fills_crop: Scale no frame to less than what fills the crop. Of frames whose labels nobody sees nothing says
+            what was filled up, and a network would learn from it as from anything that they show.
     """
 
     height: int
     crop: tuple[int, int]
     scale: tuple[float, float] = (1.0, 1.0)
     changes: FrameChanges = FrameChanges()
+    fills_crop: bool = False
 
     def __call__(
         self,
@@ -103,8 +106,10 @@ class SegmenterAugmentation:
         Returns:
             Image (3, h, w) in [0, 1] and label map int64 (h, w), of the crop's size.
         """
+        least = self.crop if self.fills_crop else (1, 1)
         scale = float(np.exp(random.uniform(*np.log(self.scale)))) * self.height / image.shape[0]
-        size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+        scale = max(scale, least[0] / image.shape[1], least[1] / image.shape[0])
+        size = (max(round(image.shape[1] * scale), least[0]), max(round(image.shape[0] * scale), least[1]))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         # "Exact", for OpenCV's plain nearest neighbour takes corners of pixels for centres: half a pixel off the image.
         label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST_EXACT)

@@ -46,6 +46,14 @@ def test_a_batch_is_a_function_of_seed_and_step():
     assert not torch.equal(one(5).target, one(6).target) and not torch.equal(one(5).target, other(5).target)
 
 
+def test_no_target_frame_is_filled_up():
+    """Nothing would say which pixels are none of its own; a labelled frame's are ignored."""
+    small = replace(PLAIN, scale=(0.3, 0.5))
+    batch = batches(augmentation=small)(0)
+    assert (batch.target >= 200 / 255).all()
+    assert (batch.source.label_map == 255).any()
+
+
 def test_the_labelled_part_is_that_of_the_source_alone():
     assert torch.equal(batches()(7).source.label_map, labelled(3, augmentation=PLAIN)(7).label_map)
     assert np.array_equal(batches().class_shares(19), labelled(3).class_shares(19))

@@ -38,9 +38,9 @@ def paint(label_map):
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def augmentation(**changes):
+def augmentation(fills_crop=False, **changes):
     cut = {key: changes.pop(key, value) for key, value in CUT.items()}
-    return SegmenterAugmentation(**cut, changes=FrameChanges(**changes))
+    return SegmenterAugmentation(**cut, changes=FrameChanges(**changes), fills_crop=fills_crop)
 
 
 def classes_seen(image):
@@ -115,6 +115,26 @@ def test_what_is_missing_is_black_and_ignored():
     assert (labels == 255).sum() == 64 * 48 - 32 * 40
     assert (image[:, labels == 255] == 0).all()
     assert (labels[:32, :40] == 3).all()
+
+
+@given(
+    size=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    crop=st.tuples(st.integers(1, 64), st.integers(1, 64)),
+    key=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_where_frames_fill_the_crop_nothing_is_missing(size, crop, key):
+    augment = augmentation(fills_crop=True, crop=crop, scale=(0.1, 2.0))
+    labels = augment(np.full((*size, 3), 200, np.uint8), np.full(size, 3, np.uint8), keyed_random(key))[1]
+    assert labels.shape == (crop[1], crop[0]) and (labels == 3).all()
+
+
+def test_a_frame_that_fills_the_crop_anyway_is_cut_as_ever():
+    label_map = blocks(64, 96)
+    plain, filling = (augmentation(fills, height=64, scale=(0.7, 2.0), flip=True) for fills in (False, True))
+    for key in range(20):
+        one, other = (augment(paint(label_map), label_map, keyed_random(key)) for augment in (plain, filling))
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
 
 
 def test_ignored_pixels_stay_ignored_and_no_class_is_made_up():
