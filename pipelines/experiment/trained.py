@@ -132,15 +132,18 @@ class TrainedSegmenter:
         return hashlib.sha256(json.dumps([hashes, self.network.weights]).encode()).hexdigest()
 
 
-def load_ensemble(paths: Sequence[Path], machine: Machine, weights: Sequence[float] | None = None) -> TrainedSegmenter:
+def load_ensemble(
+    paths: Sequence[Path], machine: Machine, weights: Sequence[float] | None = None, height: int | None = None
+) -> TrainedSegmenter:
     """The segmenters of run folders or checkpoints as one that averages their probabilities; of one, itself.
 
-    Frames are given at the largest of their heights; who was trained at a smaller one is given them smaller.
+    Whoever was trained at another height than frames are given at is shown them at its own.
 
     Args:
         paths: At least one.
         machine: Where to compute.
         weights: One for each path, above 0; None: all alike.
+        height: That frames are given at; None: the largest that one of them was trained at.
 
     Raises:
         CheckpointError: One is damaged, or not a segmenter.
@@ -148,15 +151,15 @@ def load_ensemble(paths: Sequence[Path], machine: Machine, weights: Sequence[flo
     """
     loaded = [load_segmenter(path, machine) for path in paths]
     checkpoints = tuple(checkpoint for *_, checkpoint in loaded)
-    height = max(settings.height for _, settings, _ in loaded)
-    if len(loaded) == 1:
-        if weights is not None:
-            raise UserError("weights are for several checkpoints, and there is one")
-        return TrainedSegmenter(loaded[0][0], height, checkpoints)
+    height = height or max(settings.height for _, settings, _ in loaded)
     seen = [
         network if settings.height == height else MultiScale(network, (settings.height / height,))
         for network, settings, _ in loaded
     ]
+    if len(loaded) == 1:
+        if weights is not None:
+            raise UserError("weights are for several checkpoints, and there is one")
+        return TrainedSegmenter(seen[0], height, checkpoints)
     try:
         return TrainedSegmenter(Ensemble(seen, weights), height, checkpoints)
     except ValueError as error:

@@ -129,6 +129,11 @@ class VariantStudy(Record):
     def power_in_words(self) -> str:
         """What differences the experiment can show, as a sentence to stand below its tables."""
         seeds, least = len(self.seeds()), self.detectable()
+        if least is None and seeds > 1:
+            return (
+                f"Fewer than two rows have a score in each of these {seeds} seeds, so it is not known how far seeds "
+                "differ, and no difference here can be told from chance."
+            )
         if least is None:
             return (
                 "One seed does not tell how far seeds differ, so no difference here can be told from chance; "

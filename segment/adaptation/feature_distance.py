@@ -16,7 +16,7 @@ def locations_of_things(label_map: Tensor, size: tuple[int, int], least_share: f
     """Where in a map of features one thing covers most of what a feature stands for.
 
     Args:
-        label_map: int64 (B, H, W) train ids; 255 = ignore, which counts for no class.
+        label_map: int64 (B, H, W) train ids, of the padded image; 255 = ignore, which counts for no class.
         size: Height and width of the map of features.
         least_share: Share of the pixels under a feature, in [0, 1], that must be of the same thing.
 

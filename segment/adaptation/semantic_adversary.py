@@ -18,7 +18,7 @@ NOTHING = -100
 
 def labels_at(label_map: Tensor, size: tuple[int, int]) -> Tensor:
     """The labels (B, H, W) of the locations of a map of features, (B, h, w): each that of the nearest pixel."""
-    return F.interpolate(label_map[:, None].float(), size, mode="nearest")[:, 0].long()
+    return F.interpolate(label_map[:, None].float(), size, mode="nearest-exact")[:, 0].long()
 
 
 def class_means(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:

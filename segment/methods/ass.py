@@ -191,11 +191,15 @@ class ASS(SegmenterTraining):
         mean, or that of the mean location."""
         if self.settings.semantic_adversary == "csa":
             return torch.ones((), device=features.device)
-        return classes_shown(labels_at(label_map, features.shape[-2:]), self.number_of_classes)
+        return classes_shown(self.labels_of(features, label_map), self.number_of_classes)
+
+    def labels_of(self, features: Tensor, label_map: Tensor) -> Tensor:
+        """The labels (B, h, w) of the locations of a map of features; 255 where the image was padded."""
+        return labels_at(self.network.padded_labels(label_map), features.shape[-2:])
 
     def semantic_cross_entropy(self, features: Tensor, label_map: Tensor, domain: float) -> Tensor:
         """How far the discriminator is from saying of features that they are of their class in `domain`."""
-        labels, judge = labels_at(label_map, features.shape[-2:]), self.discriminators["features"]
+        labels, judge = self.labels_of(features, label_map), self.discriminators["features"]
         if self.settings.semantic_adversary == "csa":
             return cross_entropy_of_locations(judge(features), answers(labels, self.number_of_classes, domain))
         means, labels = class_means(features, labels, self.number_of_classes)

@@ -43,6 +43,7 @@ class DUDA(SelfTraining):
 
     title: ClassVar[str] = "DUDA"
     takes_teacher: ClassVar[bool] = True
+    trains_teacher: ClassVar[bool] = True
     Settings = DUDASettings
     settings: DUDASettings
 

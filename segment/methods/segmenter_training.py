@@ -96,6 +96,9 @@ class SegmenterTraining(Method):
     """Whether it learns from other trained networks: at each step, from the `teacher` that its constructor is given, or
     from the labels that they gave the target before, where it learns from "pseudo_labels"."""
 
+    trains_teacher: ClassVar[bool] = False
+    """Whether the teacher goes on learning, from the same frames; any other is shown them at its own height."""
+
     takes_feature_norm: ClassVar[bool] = True
     """Whether the loss on feature norms may stand beside its own losses."""
 

@@ -115,7 +115,7 @@ class SelfTraining(SegmenterTraining):
         self.teacher = MovingAverage(self.network, settings.teacher_decay)
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64))
         self.register_buffer("source_loss", torch.tensor(NOT_MEASURED))
-        self.register_buffer("mean_likelihoods", torch.ones(network.classes()))
+        self.register_buffer("mean_likelihoods", torch.zeros(network.classes()))  # 0: not seen yet
         self.register_buffer("began", torch.tensor(settings.start_step == 0))
         self._began = settings.start_step == 0  # the same on the host: to read the buffer would wait for the device
         self.guards += [PseudoLabelCollapse(), UnsureTeacher()]
@@ -137,7 +137,8 @@ class SelfTraining(SegmenterTraining):
             return self.supervised_losses(output, labelled.label_map), output.main.detach()
         output, features = self.output_and_map(self.network.with_encoder_features, labelled.image, "source")
         losses = self.supervised_losses(output, labelled.label_map)
-        locations = locations_of_things(labelled.label_map, features.shape[-2:], self.settings.feature_share)
+        label_map = self.network.padded_labels(labelled.label_map)
+        locations = locations_of_things(label_map, features.shape[-2:], self.settings.feature_share)
         distance = feature_distance(features, self.imagenet.features(labelled.image), locations)
         losses["feature_distance"] = self.settings.feature_distance_weight * distance
         return losses, output.main.detach()
@@ -188,8 +189,8 @@ class SelfTraining(SegmenterTraining):
     def thresholds_of_classes(self, likelihood: Tensor, pseudo_label: Tensor) -> Tensor:
         """The threshold of each class, (K,): the general one times how sure the teacher is of it, in the mean.
 
-        The surest class has the general threshold. The means move with 0.01 of each batch and are those of all
-        processes.
+        The surest class has the general threshold, and so has one that was not seen yet. A class's mean begins with the
+        first batch that shows it and moves with 0.01 of each further one; it is that of all processes.
 
         Source: FreeMatch, Wang et al., ICLR 2023 (arXiv:2205.07246), eq. 8, which scales a threshold by the classes'
             relative confidence. Differs: a class's mean is over the pixels given to it, and the general threshold is
@@ -202,9 +203,11 @@ class SelfTraining(SegmenterTraining):
         sums[1].index_add_(0, seen, torch.ones_like(likelihood.flatten()))
         total, count = self.peers.sum(sums)
         mean = total / count.clamp(min=1)
-        followed = self.mean_likelihoods.lerp(mean, SHARE_OF_THE_LATEST)
-        self.mean_likelihoods.copy_(torch.where(count > 0, followed, self.mean_likelihoods))
-        return self.settings.threshold * self.mean_likelihoods / self.mean_likelihoods.max()
+        before = self.mean_likelihoods
+        followed = torch.where(before > 0, before.lerp(mean, SHARE_OF_THE_LATEST), mean)
+        before.copy_(torch.where(count > 0, followed, before))
+        relative = torch.where(before > 0, before / before.max(), 1.0)
+        return self.settings.threshold * relative
 
     def mixture(self, labelled: LabelledBatch, target: Tensor, pseudo_label: Tensor, weight: Tensor) -> Mixture:
         """Parts of source frames pasted over target frames, and strongly augmented.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segment.classes import IGNORE_INDEX
 from segment.normalisation import SyncedBatchNorm2d
 
 
@@ -163,6 +164,32 @@ class Segmenter(nn.Module, ABC):
         """What is said of the features of a padded image, (B, K, h, w), brought to the image's size as logits are."""
         padded = (height + -height % self.stride, width + -width % self.stride)
         return self._upsample(coarse, padded)[..., :height, :width]
+
+    def over_image(self, features: Tensor, height: int, width: int) -> Tensor:
+        """What of a map of features lies over the image, and not over what the image was padded with.
+
+        Args:
+            features: (B, C, h, w), of an image that was padded.
+            height: Of the image.
+            width: Of the image.
+
+        Returns:
+            (B, C, h', w') with cells of about the same size, interpolated; without padding `features` itself.
+        """
+        shares = [side / (side + -side % self.stride) for side in (height, width)]
+        if shares == [1, 1]:
+            return features
+        size = [max(1, round(side * share)) for side, share in zip(features.shape[-2:], shares, strict=True)]
+        down, right = shares
+        # In affine_grid's coordinates the padded image goes from -1 to 1, x first; the image begins where it does.
+        part = features.new_tensor([[right, 0, right - 1], [0, down, down - 1]]).expand(len(features), 2, 3)
+        grid = F.affine_grid(part, [*features.shape[:2], *size], align_corners=False)
+        return F.grid_sample(features, grid, padding_mode="border", align_corners=False)
+
+    def padded_labels(self, label_map: Tensor) -> Tensor:
+        """Label maps (B, H, W) filled up with 255 to the size that their images are padded to, for maps of features."""
+        height, width = label_map.shape[-2:]
+        return F.pad(label_map, (0, -width % self.stride, 0, -height % self.stride), value=IGNORE_INDEX)
 
     def _pad(self, image: Tensor) -> Tensor:
         """Repeat the last row and column until both sides divide by the stride, so that upsampling is in register."""

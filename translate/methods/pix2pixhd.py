@@ -241,9 +241,13 @@ class Pix2pixHD(OneWayTraining, LayoutTranslator):
 
     @torch.no_grad()
     def preview(self, batch: PairedBatch) -> dict[str, Tensor]:
-        """The layout, the photo made of it (in looks that it chose itself), and the real one."""
+        """The layout, the photo made of it (in looks that it chose itself), and the real one.
+
+        Cityscapes' labelIds have no colours here, so without a picture of the layout.
+        """
+        layout = {"layout": paint_classes(batch.label_map)} if self.labels == TRAIN_IDS else {}
         fake = self.translate(batch.label_map, instance_map=batch.instance_map)
-        return {"layout": paint_classes(batch.label_map), "fake_target": fake, "target": batch.image}
+        return layout | {"fake_target": fake, "target": batch.image}
 
 
 def _what_translates(settings: Pix2pixHDSettings) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def headline(study: VariantStudy) -> str:
     below = f"; {len(worse)} of {len(closed)} ended below source-only" if worse else ""
     if worse and study.seed_spread is not None:
         below += f", {sum(map(study.is_shown, worse)) or 'none'} of them by more than chance"
-    doubt = {None: "; one seed tells nothing from chance", False: "; and its lead may be chance", True: ""}
+    unknown = "one seed tells" if len(study.seeds()) == 1 else "scores of single seeds tell"
+    doubt = {None: f"; {unknown} nothing from chance", False: "; and its lead may be chance", True: ""}
     return (
         f"{title_of(best)} closed {percent(closed[best])} of the gap, the most of {len(closed)} variants"
         f"{below}{doubt[study.is_shown(best)]}."

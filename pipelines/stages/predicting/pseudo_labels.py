@@ -247,8 +247,9 @@ class Prototypes:
         self.stop_requested = stop_requested
 
     def features(self, frame: np.ndarray) -> Tensor:
-        """The features of a frame that its pixels are classified by, (1, C, h, w)."""
-        return self.network.with_features(as_seen(frame, self.predictor.height, self.predictor.device))[1].float()
+        """The features of a frame that its pixels are classified by, (1, C, h, w), over the frame and nothing else."""
+        seen = as_seen(frame, self.predictor.height, self.predictor.device)
+        return self.network.over_image(self.network.with_features(seen)[1].float(), *seen.shape[-2:])
 
     @cached_property
     def sums(self) -> Tensor:

@@ -165,7 +165,7 @@ def measure_quality(
     processes.refuse_difference([[frame.name for frame in frames], list(map(str, target)), names, sequence, height])
 
     def measuring(count: int) -> Measuring:
-        patches = min(PATCHES_PER_IMAGE, MOST_PATCHES // count)
+        patches = max(1, min(PATCHES_PER_IMAGE, MOST_PATCHES // count))
         return Measuring(height, patches, networks.extractors, session.machine.device)
 
     classes = scored_classes(frames, networks.expert_encodings)

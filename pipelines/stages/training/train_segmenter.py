@@ -293,7 +293,8 @@ def starting_segmenter(
     method = METHODS[settings.method]
     if method.takes_teacher and method.learns_from != "pseudo_labels":
         runs = [_run_of(workspace, seed, one) for one in settings.teachers]
-        teacher["teacher"] = load_ensemble(runs, machine).network
+        height = None if method.trains_teacher else settings.height
+        teacher["teacher"] = load_ensemble(runs, machine, height=height).network
     training = build_segmenter(
         settings,
         network,

@@ -43,6 +43,19 @@ def test_several_segmenters_are_one_that_averages(tmp_path):
     torch.testing.assert_close(ensemble.network(image).softmax(1), expected)
 
 
+def test_frames_of_another_height_are_shown_to_each_at_its_own(tmp_path):
+    """As a student's are, who learns at a height of its own: one teacher or several."""
+    places = [segmenter(tmp_path / "a", height=64), segmenter(tmp_path / "b", "lraspp", 1, height=32)]
+    first, second = (load_segmenter(place, CPU)[0] for place in places)
+    image = torch.rand(1, 3, 32, 48)
+    alone = load_ensemble(places[:1], CPU, height=32)
+    assert alone.height == 32
+    torch.testing.assert_close(alone.network(image), MultiScale(first, (2.0,))(image))
+    both = load_ensemble(places, CPU, height=32).network(image).softmax(1)
+    torch.testing.assert_close(both, (MultiScale(first, (2.0,))(image).softmax(1) + second(image).softmax(1)) / 2)
+    assert load_ensemble(places[:1], CPU, height=64).network(image).equal(first(image))
+
+
 def test_an_ensemble_is_known_by_its_members_and_weights_and_a_single_one_by_itself(tmp_path):
     places = [segmenter(tmp_path / "a"), segmenter(tmp_path / "b", seed=1)]
     alone = load_ensemble(places[:1], CPU)

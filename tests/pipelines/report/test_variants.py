@@ -104,6 +104,15 @@ def test_one_seed_shows_nothing(study):
     assert json.loads(one.to_json())["power"]["detectable_difference"] is None
 
 
+def test_several_seeds_without_two_whole_rows_show_nothing_and_are_not_called_one(study):
+    """As where trainings collapsed: source-only has both seeds, no other row has."""
+    kept = [one for one in study.results if one.name == "source_only" or one.seed == 0]
+    left = dataclasses.replace(study, results=kept)
+    assert left.detectable() is None
+    said = "Fewer than two rows have a score in each of these 2 seeds, so it is not known how far seeds differ"
+    assert left.power_in_words().startswith(said)
+
+
 def test_figures_have_a_variant_per_column(study):
     lines = markdown_table(study).splitlines()
     place = lines.index("|  | plain | guided-label |")

@@ -23,6 +23,12 @@ def test_labels_are_those_of_the_nearest_pixel_and_never_a_mean():
     assert labels_at(label_map, (2, 2)).tolist() == [[[0, 18], [255, 3]]]
 
 
+def test_a_location_has_the_label_of_its_middle():
+    """Of 8 pixels a location stands for 4, and the third or fourth is nearest to its middle, not the first."""
+    label_map = torch.tensor([[[1, 1, 2, 2, 3, 3, 4, 4]]])
+    assert labels_at(label_map, (1, 2)).tolist() == [[[2, 4]]]
+
+
 def test_class_means_by_hand():
     """Class 0 has the features 1 and 3, class 2 has 5, class 1 is absent; the ignored 100 is in none."""
     features = torch.tensor([[[[1.0, 3.0], [5.0, 100.0]]]])

@@ -101,22 +101,31 @@ def test_a_resumed_self_training_has_begun():
 
 
 def test_thresholds_of_classes_by_hand():
-    """Means move a hundredth of the way from 1: class 0 to 0.995 (mean 0.5), class 1 stays at 1, class 2 is not seen.
+    """Class 0 begins at the mean of 0.4 and 0.6, class 1 at 0.8, class 2 is not seen: 0.9 times 0.5 / 0.8 is 0.5625.
 
-    0.9 times 0.995 / 1 is 0.8955.
+    Then class 0 moves a hundredth of the way to 0.7, to 0.502, and class 2 begins at 0.6.
     """
     method = small(threshold=0.9, thresholds="per_class")
-    likelihood = torch.tensor([[[0.4, 0.6, 1.0]]])
-    thresholds = method.thresholds_of_classes(likelihood, torch.tensor([[[0, 0, 1]]]))
-    torch.testing.assert_close(thresholds, torch.tensor([0.8955, 0.9, 0.9]))
+    thresholds = method.thresholds_of_classes(torch.tensor([[[0.4, 0.6, 0.8]]]), torch.tensor([[[0, 0, 1]]]))
+    torch.testing.assert_close(thresholds, torch.tensor([0.5625, 0.9, 0.9]))
+    thresholds = method.thresholds_of_classes(torch.tensor([[[0.7, 0.6]]]), torch.tensor([[[0, 2]]]))
+    torch.testing.assert_close(thresholds, 0.9 * torch.tensor([0.502, 0.8, 0.6]) / 0.8)
+
+
+def test_classes_that_never_come_leave_the_others_their_thresholds():
+    """The surest of those that were seen has the general one, however many of 19 are missing."""
+    method = small(threshold=0.9, thresholds="per_class")
+    for _ in range(50):
+        thresholds = method.thresholds_of_classes(torch.tensor([[[0.7, 0.5]]]), torch.tensor([[[0, 1]]]))
+    torch.testing.assert_close(thresholds, torch.tensor([0.9, 0.9 * 5 / 7, 0.9]))
 
 
 def test_thresholds_of_classes_are_those_of_all_processes():
-    """Here class 0 has a likelihood of 0.4 once, in the other process 0.8 once: their mean is 0.6, the state 0.996."""
+    """Here class 0 has a likelihood of 0.4 once, in the other process 0.8 once: their mean is 0.6, and so the state."""
     others = torch.tensor([[0.8, 0.0, 0.0], [1.0, 0.0, 0.0]])
     method = small(Peers(0, 2, lambda tensor: tensor + others), threshold=0.9, thresholds="per_class")
     method.thresholds_of_classes(torch.tensor([[[0.4]]]), torch.tensor([[[0]]]))
-    torch.testing.assert_close(method.mean_likelihoods, torch.tensor([0.996, 1.0, 1.0]))
+    torch.testing.assert_close(method.mean_likelihoods, torch.tensor([0.6, 0.0, 0.0]))
 
 
 def test_a_class_that_the_teacher_is_less_sure_of_counts_with_its_own_threshold():

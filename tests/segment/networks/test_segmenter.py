@@ -35,6 +35,30 @@ def test_logits_are_in_register_with_the_image(width):
     torch.testing.assert_close(logits[..., 2:-6], expected[..., 2:-6])
 
 
+@pytest.mark.parametrize(("height", "width"), [(10, 61), (12, 61), (9, 64)])
+def test_features_over_the_image_are_in_register_with_it(height, width):
+    """Each cell has what the image has at its centre: of the ramp, the value of that place."""
+    network, image = Means().eval(), red_ramp(height, width)
+    padded = network.coarse_logits(network._pad(image - 0))[0]
+    features = network.over_image(padded, height, width)
+    columns = features.shape[-1]
+    assert features.shape[-2:] == (max(1, round(height / 4)), round(width / 4))
+    expected = 0.002 * ((torch.arange(columns) + 0.5) * width / columns - 0.5)
+    torch.testing.assert_close(features[0, 0, 0, 1:-1], expected[1:-1], atol=1e-5, rtol=0)
+
+
+def test_without_padding_features_are_what_they_were():
+    features = torch.rand(2, 3, 2, 4)
+    assert Means().over_image(features, 8, 16) is features
+
+
+def test_labels_are_filled_up_as_images_are_padded():
+    network, label_map = Means(), torch.arange(30).view(1, 5, 6)
+    padded = network.padded_labels(label_map)
+    assert padded.shape == (1, 8, 8) and torch.equal(padded[:, :5, :6], label_map)
+    assert (padded[:, 5:] == 255).all() and (padded[..., 6:] == 255).all()
+
+
 def test_training_mode_answers_with_both_heads():
     output = Means().train()(red_ramp(10, 61))
     torch.testing.assert_close(output.main, -output.auxiliary[0])

@@ -88,6 +88,15 @@ def test_enhancers_have_half_the_channels_of_the_network_inside():
     assert sum(parameter.numel() for parameter in generator.parameters()) == 182_857_059
 
 
+@pytest.mark.parametrize(
+    ("labels", "shown"), [(19, ["layout", "fake_target", "target"]), (35, ["fake_target", "target"])]
+)
+def test_layouts_are_previewed_where_their_ids_have_colours(labels, shown):
+    """13 is a car among train ids and a fence among Cityscapes' labelIds."""
+    label_map = torch.full((1, 32, 48), 13)
+    assert list(tiny(labels=labels).preview(PairedBatch(torch.rand(1, 3, 32, 48), label_map))) == shown
+
+
 class Constant(nn.Module):
     """Stands in for the generator: the same grey everywhere."""
 

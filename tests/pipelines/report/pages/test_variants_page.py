@@ -51,6 +51,11 @@ def test_the_sentence_names_the_best_and_counts_those_below(study):
     )
 
 
+def test_several_seeds_are_not_called_one(study):
+    further = replace(study, results=[*study.results, result("source_only", 1, 0.2)])
+    assert headline(further).endswith("; scores of single seeds tell nothing from chance.")
+
+
 def test_without_a_gap_nothing_is_claimed(study):
     alone = replace(study, results=[one for one in study.results if one.name != "oracle"])
     assert headline(alone) == "No variant has a share of the gap that could be told."

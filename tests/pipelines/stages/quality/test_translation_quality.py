@@ -74,6 +74,14 @@ def test_a_translation_that_is_the_target_beats_its_source(painted, session):
     assert 0 < rows["edges kept (gradient SSIM)"].translated < 1
 
 
+def test_of_ever_so_many_frames_a_patch_of_each_is_looked_at(painted, session, monkeypatch):
+    """Patches are shared out among the frames; of more frames than patches each would have none."""
+    monkeypatch.setattr("pipelines.stages.quality.translation_quality.MOST_PATCHES", 3)
+    frames = paired(painted("translated", [picture(seed) for seed in range(4)]), [None] * 4)
+    rows = by_name(measure_quality(frames, painted("target", [picture(9)] * 4), session, QualityNetworks([])))
+    assert rows["sliced Wasserstein x1000, 48 px"].translated > 0
+
+
 def test_an_untouched_translation_keeps_all_edges_and_its_source_s_distances(painted, session):
     images = [picture(seed) for seed in range(4)]
     frames = paired(painted("translated", images), painted("source", images))

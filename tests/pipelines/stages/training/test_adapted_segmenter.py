@@ -28,6 +28,7 @@ from pipelines.stages.training.train_segmenter import (
     starting_segmenter,
     train_segmenter,
 )
+from segment.inference import MultiScale
 from segment.methods import METHODS
 from segment.networks import NETWORKS
 from segment.networks.segmenter import Segmenter
@@ -177,6 +178,22 @@ def test_several_teachers_teach_as_one(make_workspace, cpu, tmp_path):
     image = torch.rand(1, 3, 32, 64)
     said = [load_segmenter(run, cpu)[0](image).softmax(1) for run in teachers]
     torch.testing.assert_close(teacher(image).softmax(1), (said[0] + said[1]) / 2)
+
+
+def test_a_teacher_is_shown_frames_at_its_own_height_unless_it_goes_on_learning(make_workspace, cpu, tmp_path):
+    height = make_workspace().experiment.segmenter.height
+    of_teacher = make_workspace(*FROM_SOURCE, f"segmenter.height={2 * height}", run=tmp_path / "teacher")
+    run = train_segmenter(of_teacher, 0, "source_only", Session(cpu))
+    alone = load_segmenter(run, cpu)[0]
+
+    def begun(method):
+        workspace = make_workspace(*adapting(method, f'segmenter.teachers=["{run}"]'), run=tmp_path / method)
+        return starting_segmenter(workspace, 0, "translated", adaptation_batches(workspace, 0, "translated"), cpu)
+
+    (teacher,) = begun("distillation")._teacher
+    image = torch.rand(1, 3, 32, 64)
+    assert torch.equal(teacher(image), MultiScale(alone, (2.0,))(image))
+    assert torch.equal(begun("duda").large.eval()(image), alone(image))
 
 
 def test_a_teacher_that_learns_is_refused_batches_of_one_and_one_that_only_teaches_is_not(make_workspace, cpu):
