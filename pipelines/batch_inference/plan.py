@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import ENCODERS
-from pipelines.data.readers.layout import Frame, distinct_names
+from pipelines.data.readers.layout import FOLDER_NAMES, Frame, distinct_names, is_folder_name
 from pipelines.data.selection.listing import read_listing
 from pipelines.errors import UserError
 
@@ -115,10 +115,8 @@ def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str | None = ".png
     frames: list[FrameToTranslate] = []
     for frame_set in sets:
         _refuse_nested_set(frame_set, output)
-        if not frame_set.name or "/" in frame_set.name or frame_set.name.startswith("."):
-            raise UserError(
-                f"Data set {frame_set.name!r}: a folder gets its name; choose one without '/' and leading '.'"
-            )
+        if not is_folder_name(frame_set.name):
+            raise UserError(f"Data set {frame_set.name!r}: a folder gets its name; {FOLDER_NAMES}")
         folder = PurePosixPath(frame_set.name)
         frames += [_planned(frame_set, index, suffix, folder) for index in range(len(frame_set))]
     names = [frame_set.name for frame_set in sets]

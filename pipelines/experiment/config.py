@@ -5,8 +5,8 @@ option of the command line.
 """
 
 import copy
-import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ from pydantic import (
 from pipelines.data.disk.files import open_regular
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import UserError
-from pipelines.experiment.arms import ARMS, learns_from_labels
+from pipelines.experiment.arms import ARMS, learns_from_labels, translates
 from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings, StudentSettings
 from pipelines.settings import Settings, explain
@@ -31,6 +31,30 @@ from segment.class_groups import Groups, joined_groups
 
 PARTS = ("source", "target", "validation", "test")
 """What an experiment's frame sets are for."""
+
+ARCHITECTURE = (
+    "method",
+    "generator",
+    "generator_channels",
+    "discriminator",
+    "discriminator_channels",
+    "discriminator_layers",
+    "norm",
+    "antialias",
+    "projection_features",
+    "skip_connections",
+    "enhancers",
+    "halvings",
+    "blocks",
+    "enhancer_blocks",
+    "scales",
+    "edges",
+    "labels",
+    "style_features",
+    "style_channels",
+    "style_halvings",
+)
+"""Settings of translators that decide which weights there are."""
 
 LARGEST_CONFIG = 2**20
 """Bytes; what is larger was given by mistake."""
@@ -77,6 +101,12 @@ class VariantSettings(Settings):
     """Repeat it with so many labelled target frames (`labelled_target`), each a row NAME_N_labels of its own."""
 
     @model_validator(mode="after")
+    def _distinct_labels(self) -> "VariantSettings":
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"variant {self.name}: labels {list(self.labels)} hold one twice; give each once")
+        return self
+
+    @model_validator(mode="after")
     def _an_average_trains_nothing(self) -> "VariantSettings":
         if not self.average:
             if self.weights is not None or self.flip:
@@ -107,10 +137,6 @@ class VariantSettings(Settings):
     def leaves_a_segmenter(self) -> bool:
         """Whether a network of its own is there afterwards, for others to start from, to learn from or to average."""
         return self.train_segmenter and not self.average
-
-    def overrides(self) -> tuple[str, ...]:
-        """The settings as `--set` takes them."""
-        return tuple(f"{key}={_as_toml(value)}" for key, value in self.settings.items())
 
 
 class NetworkStudySettings(Settings):
@@ -174,8 +200,9 @@ class Experiment(Settings):
                 raise ValueError(
                     f"variant {variant.name} is called as a row of the table is anyway; give it another name"
                 )
-            if variant.name in earlier:
-                raise ValueError(f"two variants are called {variant.name}; give each its own name")
+            for name in {variant.name, *variant.rows}:
+                if name in earlier:
+                    raise ValueError(f"two variants are called {name}; give each its own name")
             if variant.start_from is not None and variant.start_from not in earlier:
                 raise ValueError(f"variant {variant.name} starts from {variant.start_from}, which is none before it")
             for averaged in variant.average:
@@ -194,6 +221,12 @@ class Experiment(Settings):
             raise ValueError(
                 f"student.teacher is {self.student.teacher}; the teacher of [student] is the experiment's translator. "
                 'Leave it out, or set translator.method to "student" and translator.teacher'
+            )
+        if self.student is not None and self.student.teacher_direction != "source_to_target":
+            raise ValueError(
+                f"student.teacher_direction is {self.student.teacher_direction}; a [student] learns from the "
+                "translated source frames. Leave it out; translate distill --real-to-sim trains one of the way "
+                "back, too"
             )
         return self
 
@@ -259,7 +292,7 @@ def read_study(path: Path, overrides: tuple[str, ...] = ()) -> tuple[Experiment,
     for override in overrides:
         _apply(content, override)
     for key, value in experiment.study.augmentation.items():
-        _apply(content, f"segmenter.{key}={_as_toml(value)}")
+        _put(content, f"segmenter.{key}", value, f"config {path}: study.augmentation")
     return experiment, _validated(content, f"config {path}: study.augmentation")
 
 
@@ -270,11 +303,10 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
     changed = f" with --set {' --set '.join(overrides)}" if overrides else ""
     experiment = _validated(content, f"config {path}{changed}")
     variants: dict[str, tuple[VariantSettings, Experiment]] = {}
-    before: dict[str, VariantSettings] = {}
     for variant in experiment.variant:
-        varied = copy.deepcopy(content)
-        for override in variant.overrides():
-            _apply(varied, override)
+        varied, before = copy.deepcopy(content), dict(variants)
+        for key, value in variant.settings.items():
+            _put(varied, key, copy.deepcopy(value), f"config {path}: variant {variant.name}: {key}")
         for name, labels in variant.rows.items():
             if labels:
                 varied["labelled_target"] = labels
@@ -282,19 +314,18 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
                 varied.pop("labelled_target", None)
             where = f"config {path}{changed}: variant {name}"
             variants[name] = variant, _validated(varied, where)
-            _refuse_untrained(variants[name][1], before, where)
+            _refuse_untrained(*variants[name], before, where)
             if labels and not _learns_from_few_labels(variant, variants[name][1], before):
                 raise UserError(
                     f"{where}: labels repeats it with so many labelled target frames, and nothing of it learns from "
                     'them; give them a share (segmenter.shares), begin with them (segmenter.initial = "few_labels"), '
                     'or choose a method that takes them (segmenter.adaptation.method = "ass")'
                 )
-        before |= dict.fromkeys(variant.rows, variant)
     return experiment, variants
 
 
 def _learns_from_few_labels(
-    variant: VariantSettings, experiment: Experiment, before: dict[str, VariantSettings]
+    variant: VariantSettings, experiment: Experiment, before: Mapping[str, tuple[VariantSettings, Experiment]]
 ) -> bool:
     """Whether the labels of `labelled_target` teach anything of a variant, or of an earlier one that it builds on."""
     segmenter, translator = experiment.segmenter, experiment.translator
@@ -305,11 +336,16 @@ def _learns_from_few_labels(
         if translator.learns_from == "paired" or (guidance is not None and guidance.task_weight > 0):
             return True
         named |= {guidance.expert} if guidance is not None else set()
-    return "few_labels" in named or any(before[name].labels for name in named if name in before)
+    return "few_labels" in named or any(before[name][0].labels for name in named if name in before)
 
 
-def _refuse_untrained(experiment: Experiment, before: dict[str, VariantSettings], where: str) -> None:
-    """UserError where `initial` or a teacher names a variant that leaves no segmenter, or none before this one.
+def _refuse_untrained(
+    variant: VariantSettings,
+    experiment: Experiment,
+    before: Mapping[str, tuple[VariantSettings, Experiment]],
+    where: str,
+) -> None:
+    """UserError where a setting names a variant that leaves no network of the kind, or none before this one.
 
     Whatever is no variant's name is an arm or a path.
     """
@@ -326,6 +362,31 @@ def _refuse_untrained(experiment: Experiment, before: dict[str, VariantSettings]
         else:
             why = "which is none before it; name an earlier variant, an arm or a run folder"
         raise UserError(f"{where}: segmenter.{key} names variant {name}, {why}")
+    names = {name for one in experiment.variant for name in (one.name, *one.rows)}
+    for key, name in (
+        ("start_from", variant.start_from),
+        ("translator.teacher", getattr(experiment.translator, "teacher", None)),
+    ):
+        if name in names and name not in before:
+            raise UserError(f"{where}: {key} names variant {name}, which is none before it; name an earlier variant")
+        if name in before and not _leaves_a_translator(*before[name]):
+            raise UserError(
+                f"{where}: {key} names variant {name}, which trains no translator; name a variant that does"
+            )
+    if variant.start_from is not None:
+        there, here = before[variant.start_from][1].translator, experiment.translator
+        for key in ARCHITECTURE:
+            values = getattr(there, key, None), getattr(here, key, None)
+            if values[0] != values[1]:
+                raise UserError(
+                    f"{where}: start_from names variant {variant.start_from}, whose translator is another network: "
+                    f"translator.{key} is {values[0]} there and {values[1]} here; give both the same"
+                )
+
+
+def _leaves_a_translator(variant: VariantSettings, experiment: Experiment) -> bool:
+    """Whether a variant's own training begins with a translator."""
+    return not variant.average and (translates(experiment.segmenter.model_dump()) or not variant.train_segmenter)
 
 
 def _validated(content: dict[str, Any], where: str) -> Experiment:
@@ -359,19 +420,25 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _apply(content: dict[str, Any], override: str) -> None:
     """Change one setting in what the file holds; tables on the way are made, unknown ones are refused later."""
     key, separator, text = override.partition("=")
-    *path, last = (part.strip() for part in key.split("."))
-    if not separator or not all((*path, last)):
+    if not separator:
         raise UserError(f"--set {override}: expected KEY=VALUE, such as --set translator.steps=200")
+    _put(content, key, _parsed(text), f"--set {override}")
+
+
+def _put(content: dict[str, Any], key: str, value: Any, said: str) -> None:
+    """Put a value at a dotted key; errors begin with what was `said`."""
+    *path, last = (part.strip() for part in key.split("."))
+    if not all((*path, last)):
+        raise UserError(f"{said}: expected KEY=VALUE, such as --set translator.steps=200")
     place: Any = content
     for depth, part in enumerate(path):
-        place = _descend(place, part, override, ".".join(path[:depth]))
-    value = _parsed(text)
+        place = _descend(place, part, said, ".".join(path[:depth]))
     if isinstance(place, list):
-        place[_position(place, last, override, ".".join(path))] = value
+        place[_position(place, last, said, ".".join(path))] = value
     elif isinstance(place, dict):
         place[last] = value
     else:
-        raise UserError(f"--set {override}: {'.'.join(path)} is a value, it has no {last}")
+        raise UserError(f"{said}: {'.'.join(path)} is a value, it has no {last}")
 
 
 def _parsed(text: str) -> Any:
@@ -383,26 +450,15 @@ def _parsed(text: str) -> Any:
     return parsed["value"] if len(parsed) == 1 else text
 
 
-def _as_toml(value: JsonValue) -> str:
-    """JSON's numbers, texts and truths are TOML's too; tables are written differently."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_as_toml(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_as_toml, value)) + "]"
-    return json.dumps(value)
-
-
-def _descend(place: Any, part: str, override: str, parent: str) -> Any:
+def _descend(place: Any, part: str, said: str, parent: str) -> Any:
     if isinstance(place, list):
-        return place[_position(place, part, override, parent)]
+        return place[_position(place, part, said, parent)]
     if isinstance(place, dict):
         return place.setdefault(part, {})
-    raise UserError(f"--set {override}: {parent} is a value, it has no {part}")
+    raise UserError(f"{said}: {parent} is a value, it has no {part}")
 
 
-def _position(place: list[Any], part: str, override: str, parent: str) -> int:
+def _position(place: list[Any], part: str, said: str, parent: str) -> int:
     if not (part.isascii() and part.isdigit() and int(part) < len(place)):
-        raise UserError(
-            f"--set {override}: {parent} is a list of {len(place)}, counted from 0: expected a position, got {part}"
-        )
+        raise UserError(f"{said}: {parent} is a list of {len(place)}, counted from 0: expected a position, got {part}")
     return int(part)

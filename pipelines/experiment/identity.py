@@ -97,7 +97,7 @@ def _teacher_inputs(workspace: Workspace, seed: int, inputs: dict[str, Any]) -> 
         inputs["settings"]["teacher"] = checkpoint_hash(checkpoint)
         added["translation"] = workspace.experiment.translation.model_dump(mode="json")
     if settings.finds_real_patches and settings.encoder != PACKAGED:
-        arm = workspace.named_segmenter("translator.encoder", settings.encoder)
+        arm = workspace.named_segmenter("encoder", settings.encoder)
         if arm is None:
             inputs["settings"]["encoder"] = checkpoint_hash(resolve_checkpoint(Path(settings.encoder)))
         else:
@@ -228,7 +228,7 @@ def refuse_missing_aids(workspace: Workspace, seed: int) -> None:
     if settings.guided_by is not None and workspace.expert_arm(settings.guided_by) is None:
         resolve_checkpoint(Path(settings.guided_by.expert))
     looks = isinstance(settings, StudentSettings) and settings.finds_real_patches and settings.encoder != PACKAGED
-    if looks and workspace.named_segmenter("translator.encoder", settings.encoder) is None:
+    if looks and workspace.named_segmenter("encoder", settings.encoder) is None:
         resolve_checkpoint(Path(settings.encoder))
 
 

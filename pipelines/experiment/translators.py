@@ -202,6 +202,15 @@ class StudentSettings(_model("student", GuidedTraining)):
         return self
 
     @model_validator(mode="after")
+    def _patches_fit_into_frames(self) -> Self:
+        if self.finds_real_patches and self.patch > self.height:
+            raise ValueError(
+                f"patch is {self.patch} and height {self.height}, so that no target frame has room for a patch; lower "
+                "patch, or enlarge height"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _features_come_of_an_encoder(self) -> Self:
         encoding = names_in(ENCODING_GENERATORS)
         if self.feature_weight > 0 and self.generator not in encoding:

@@ -184,7 +184,7 @@ class Workspace:
 
     def expert_arm(self, guidance: GuidanceSettings) -> str | None:
         """The arm that guides; None for a segmenter from elsewhere. UserError if it is neither an arm nor a path."""
-        return self.named_segmenter("translator.guidance.expert", guidance.expert)
+        return self.named_segmenter("guidance.expert", guidance.expert)
 
     def named_segmenter(self, setting: str, name: str) -> str | None:
         """The arm that a setting of the translator names; None for a segmenter from elsewhere.

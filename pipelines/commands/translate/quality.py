@@ -163,7 +163,12 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
 @click.command("audit")
 @translation_options
 @click.option("--shown", type=click.IntRange(1), default=6, show_default=True, help="Frames of each kind on the page.")
-@click.option("--output", type=A_PATH, default=None, help="[default: audit.html in the translated folder]")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="A page.  [default: audit.html in the translated folder]",
+)
 @gathered("on", MachineOptions, machine_options)
 def translate_audit(of: Translation, shown: int, output: Path | None, on: MachineOptions) -> None:
     """Score every translated frame with an expert, and make a page of the worst.

@@ -5,14 +5,16 @@ The game's frames are read as CARLA 0.9.14 (raw tags), the camera's as Cityscape
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from pipelines.data.readers.carla import CarlaSettings
 from pipelines.data.readers.cityscapes import CityscapesSettings
 from pipelines.data.readers.layout import Found, LayoutSettings
-from pipelines.data.toyworld.write import draw_toy_world
+from pipelines.data.toyworld.write import SMALLEST_SIDE, draw_toy_world
+
+Side = Annotated[int, Field(ge=SMALLEST_SIDE)]
 
 
 class ToyWorldSettings(LayoutSettings):
@@ -22,7 +24,7 @@ class ToyWorldSettings(LayoutSettings):
     name: str = "toyworld"
     renderer: Literal["game", "camera"]
     frames: PositiveInt
-    size: tuple[PositiveInt, PositiveInt] = (256, 128)
+    size: tuple[Side, Side] = (256, 128)
     """Width and height."""
     seed: NonNegativeInt = 0
     root: str = ""

@@ -28,6 +28,14 @@ ANY_IMAGE = "{name}.*"
 
 BadFrames = Literal["refuse", "leave_out"]
 
+FOLDER_NAMES = "choose a name without '/' and leading '.'"
+"""What to do about a set's name that `is_folder_name` refuses."""
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a set's name can be that of a folder, for its translated frames."""
+    return name != "" and "/" not in name and not name.startswith(".")
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -80,6 +88,13 @@ class LayoutSettings(Settings):
     bad_frames: BadFrames = "refuse"
     """What happens with frames whose image or label map cannot be used (damaged, unknown ids, two sizes): "refuse" all
     before anything is computed, or "leave_out" those, counted and named in records. They are counted by `first`."""
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not is_folder_name(name):
+            raise ValueError(f"{name!r} names no folder, such as translated frames get; {FOLDER_NAMES}")
+        return name
 
     def folder(self, data: Path) -> Path:
         """The set's folder; UserError where it is missing."""

@@ -26,6 +26,8 @@ from pipelines.errors import UserError
 Renderer = Literal["game", "camera"]
 RENDERERS: tuple[Renderer, ...] = ("game", "camera")
 DEFAULT_SIZE = (256, 128)
+SMALLEST_SIDE = 16
+"""Pixels; a smaller frame has no room for a street."""
 CITY = "toyworld"
 DRAWING = "toyworld.json"
 """Says in a data set's folder what was drawn there: frames of two drawings in one folder would look like one set."""
@@ -52,8 +54,8 @@ def draw_frame(
     """
     if renderer not in RENDERERS:
         raise ValueError(f"No renderer {renderer!r}; there are: {', '.join(RENDERERS)}.")
-    if min(size) < 16:
-        raise ValueError(f"Size is {size[0]}x{size[1]}; both sides must be at least 16 pixels.")
+    if min(size) < SMALLEST_SIDE:
+        raise ValueError(f"Size is {size[0]}x{size[1]}; both sides must be at least {SMALLEST_SIDE} pixels.")
     rng = np.random.default_rng([seed, RENDERERS.index(renderer), index])
     scene = draw_scene(rng)
     return render_game(scene, size) if renderer == "game" else render_camera(scene, size, rng)

@@ -98,7 +98,7 @@ def open_encoder(workspace: Workspace, seed: int, machine: Machine) -> Encoder:
     if settings.encoder == PACKAGED:
         network = _OfUnitImages(packaged_classifier(PACKAGED_ENCODER)).to(machine.device)
         return Encoder(f"{PACKAGED_ENCODER} of ImageNet", _on(machine, PooledStage(network, network.deepest)))
-    arm = workspace.named_segmenter("translator.encoder", settings.encoder)
+    arm = workspace.named_segmenter("encoder", settings.encoder)
     path = Path(settings.encoder) if arm is None else workspace.segmenter(seed, arm)
     network, trained, checkpoint = load_segmenter(path, machine)
     name = f"{trained.network}@{checkpoint_hash(checkpoint)[:8]}"
@@ -181,7 +181,7 @@ def cut_patches(target: list[FrameSet], settings: StudentSettings) -> list[Tenso
     counts = [_fitting(image_size(one.frames[index].image), settings) for one, index in frames]
     total = sum(counts)
     if total == 0:
-        raise NoInputsError(f"no target frame has room for a patch of {side} pixels; lower translator.patch")
+        raise NoInputsError(f"no target frame has room for a patch of {side} pixels; lower the setting patch")
     chosen = np.unique(np.linspace(0, total - 1, min(total, settings.real_patches)).round().astype(int))
     starts = np.cumsum([0, *counts])
     patches: list[Tensor] = []

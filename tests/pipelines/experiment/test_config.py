@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import pipelines
 from pipelines.errors import UserError
-from pipelines.experiment.config import Experiment, read_experiment
+from pipelines.experiment.config import Experiment, read_experiment, read_variants
 
 BUNDLED = sorted((Path(pipelines.__file__).parent / "configs").glob("*.toml"))
 MINIMAL = 'name = "x"\n' + "".join(
@@ -120,6 +120,27 @@ def test_what_is_no_file(tmp_path):
         ('source_sets = ["a", "b"]', "source_sets names b; expected some of a"),
         ("source_sets = []", "source_sets: must have at least 1 item after validation, not 0, got []"),
         ("labelled_target = 14.0", "labelled_target is 14.0; expected a count (14), a fraction"),
+        (
+            '[[source]]\nname = "a/b"\nreader = "folder"\nroot = "y"',
+            "source.1.name: 'a/b' names no folder, such as translated frames get; choose a name without '/'",
+        ),
+        ('[[source]]\nname = ".."\nreader = "folder"\nroot = "y"', "source.1.name: '..' names no folder"),
+        (
+            '[[source]]\nreader = "toyworld"\nrenderer = "game"\nframes = 1\nsize = [15, 64]',
+            "source.1.size.0: must be greater than or equal to 16, got 15",
+        ),
+        (
+            '[student]\nteacher_direction = "target_to_source"',
+            "student.teacher_direction is target_to_source; a [student] learns from the translated source frames",
+        ),
+        (
+            "[student]\nheight = 32\ncrop = 64\npatch = 48",
+            "student: patch is 48 and height 32, so that no target frame has room for a patch; lower patch, or enlarge",
+        ),
+        (
+            '[[variant]]\nname = "v"\nsettings = { "name.x" = 1 }',
+            "variant v: name.x: name is a value, it has no x",
+        ),
     ],
 )
 def test_contradictions_are_refused_at_construction(config, text, expected):
@@ -183,6 +204,13 @@ def quoted(text):
     """Text as a TOML string."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
     return f'"{escaped}"'
+
+
+def test_a_variant_s_text_is_kept_to_the_letter(config):
+    """Whatever it is made of: far planes of Unicode, quotes, controls, what would be a number."""
+    text = 'runs/\\U0001F600 \\"q\\" \\u007F \\n 12'
+    path = config(f'{MINIMAL}[[variant]]\nname = "v"\nsettings = {{ "segmenter.initial" = "{text}" }}')
+    assert read_variants(path)["v"][1].segmenter.initial == 'runs/\U0001f600 "q" \x7f \n 12'
 
 
 def test_text_needs_no_quotes_and_lists_are_changed_in_place(config):

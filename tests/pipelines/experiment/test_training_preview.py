@@ -154,7 +154,7 @@ def test_what_guides_a_translator_comes_before_it(toyworld, tmp_path):
 
 def test_what_a_translator_names_from_elsewhere_must_be_there(toyworld):
     student = toyworld("student.encoder=nowhere")
-    with pytest.raises(UserError, match=r"^translator\.encoder is 'nowhere'; expected one of"):
+    with pytest.raises(UserError, match=r"^encoder is 'nowhere'; expected one of"):
         preview_distillation(student, 4, False, True)
     weights = r"^translator\.{}_weights: nowhere does not exist; name a file of weights that does"
     student = toyworld("student.perceptual_weight=1", "student.perceptual_weights=nowhere")
@@ -296,7 +296,7 @@ def test_a_list_of_labelled_frames_must_be_there_though_the_frames_are_still_to_
         ('"translator.initial" = "nowhere"', r"^checkpoint nowhere does not exist"),
         (
             '"translator.guidance" = { expert = "nowhere", label_weight = 1.0 }',
-            r"^translator\.guidance\.expert is 'nowh",
+            r"^guidance\.expert is 'nowh",
         ),
     ],
 )

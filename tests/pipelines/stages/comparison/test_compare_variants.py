@@ -144,6 +144,32 @@ def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
             "nothing of it learns from them; give them a share (segmenter.shares), begin with them",
         ),
         ('[[variant]]\nname = "a"\nsettings = { "translator.stpes" = 1 }', "translator.stpes: did you mean"),
+        (
+            '[[variant]]\nname = "a"\nsettings = { translator = { method = "student", teacher = "a" } }',
+            "variant a: translator.teacher names variant a, which is none before it; name an earlier variant",
+        ),
+        (
+            """[[variant]]\nname = "a"\nsettings = { translator = { method = "student", teacher = "b" } }
+            [[variant]]\nname = "b"\nsettings = { translator = { method = "student", teacher = "a" } }""",
+            "variant a: translator.teacher names variant b, which is none before it; name an earlier variant",
+        ),
+        (
+            """[[variant]]\nname = "a"\nsettings = { "segmenter.shares" = { translated = 0.0, source = 1.0 } }
+            [[variant]]\nname = "b"\nstart_from = "a\"""",
+            "variant b: start_from names variant a, which trains no translator; name a variant that does",
+        ),
+        (
+            """[[variant]]\nname = "a"
+            [[variant]]\nname = "b"\nstart_from = "a"\nsettings = { "translator.generator_channels" = 3 }""",
+            "variant b: start_from names variant a, whose translator is another network: translator.generator_channels "
+            "is 4 there and 3 here; give both the same",
+        ),
+        (
+            """[[variant]]\nname = "a_3_labels"
+            [[variant]]\nname = "a"\nlabels = [3]""",
+            "two variants are called a_3_labels; give each its own name",
+        ),
+        ('[[variant]]\nname = "a"\nlabels = [3, 3]', "variant a: labels [3, 3] hold one twice; give each once"),
     ],
 )
 def test_variants_that_cannot_be_are_refused(tiny_config, tmp_path, tables, said):

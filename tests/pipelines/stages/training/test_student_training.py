@@ -248,7 +248,7 @@ def test_features_need_a_teacher_that_is_a_network_and_a_student_with_an_encoder
 
 
 def test_an_encoder_that_is_none_is_refused(student):
-    with pytest.raises(UserError, match=r"translator.encoder is 'nobody'; expected one of source_only"):
+    with pytest.raises(UserError, match=r"encoder is 'nobody'; expected one of source_only"):
         translator_inputs(student("translator.encoder=nobody"), 0)
     with pytest.raises(UserError, match='encoder is "translated", which learns from the student\'s own frames'):
         student("translator.encoder=translated")
