@@ -22,6 +22,7 @@ from pydantic import (
 
 from pipelines.data.disk.files import open_regular
 from pipelines.data.frames import AnyFrameSetSettings
+from pipelines.data.readers.layout import FOLDER_NAMES, is_folder_name
 from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, learns_from_labels, translates
 from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
@@ -245,6 +246,17 @@ class Experiment(Settings):
         for name in self.source_sets or ():
             if name not in there:
                 raise ValueError(f"source_sets names {name}; expected some of {', '.join(there)}")
+        return self
+
+    @model_validator(mode="after")
+    def _translated_sets_name_folders(self) -> "Experiment":
+        for part in ("source", "target"):  # a student of the way back translates the target
+            for frames in getattr(self, part):
+                if not is_folder_name(frames.name):
+                    raise ValueError(
+                        f"a set of {part} is called {frames.name!r}, which names no folder for its translated frames; "
+                        f"{FOLDER_NAMES}"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -89,13 +89,6 @@ class LayoutSettings(Settings):
     """What happens with frames whose image or label map cannot be used (damaged, unknown ids, two sizes): "refuse" all
     before anything is computed, or "leave_out" those, counted and named in records. They are counted by `first`."""
 
-    @field_validator("name")
-    @classmethod
-    def _names_a_folder(cls, name: str) -> str:
-        if not is_folder_name(name):
-            raise ValueError(f"{name!r} names no folder, such as translated frames get; {FOLDER_NAMES}")
-        return name
-
     def folder(self, data: Path) -> Path:
         """The set's folder; UserError where it is missing."""
         folder = data / Path(self.root).expanduser()

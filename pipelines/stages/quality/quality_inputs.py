@@ -62,11 +62,16 @@ class QualityInputs:
         """The expert, if there is one, and the feature extractors: that of `features`, and Inception from a file.
 
         Raises:
-            UserError: The package, asked for by name, is not installed.
+            UserError: The package or the expert, asked for by name, is not there.
             CheckpointError: The expert or a file of weights cannot be used.
         """
         machine = session.machine
         expert = None if self.expert is None else load_expert(self.expert, machine)
+        if features == "expert" and expert is None:
+            raise UserError(
+                "features of the expert, and there is none; name a segmenter with --expert (run folder or checkpoint), "
+                "or train the experiment's oracle first"
+            )
         extractors = []
         if features == "package" or (features == "auto" and is_installed(REQUIRED)):
             extractors.append(packaged_extractor(machine))

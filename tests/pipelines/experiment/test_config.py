@@ -122,9 +122,12 @@ def test_what_is_no_file(tmp_path):
         ("labelled_target = 14.0", "labelled_target is 14.0; expected a count (14), a fraction"),
         (
             '[[source]]\nname = "a/b"\nreader = "folder"\nroot = "y"',
-            "source.1.name: 'a/b' names no folder, such as translated frames get; choose a name without '/'",
+            "a set of source is called 'a/b', which names no folder for its translated frames; choose a name without",
         ),
-        ('[[source]]\nname = ".."\nreader = "folder"\nroot = "y"', "source.1.name: '..' names no folder"),
+        (
+            '[[source]]\nname = ".."\nreader = "folder"\nroot = "y"',
+            "a set of source is called '..', which names no folder",
+        ),
         (
             '[[source]]\nreader = "toyworld"\nrenderer = "game"\nframes = 1\nsize = [15, 64]',
             "source.1.size.0: must be greater than or equal to 16, got 15",

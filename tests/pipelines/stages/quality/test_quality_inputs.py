@@ -59,5 +59,5 @@ def test_networks_are_the_expert_and_its_encoder(tiny_run, session, tmp_path):
     assert [extractor.name for extractor in networks.extractors] == [networks.expert.name]
     assert [extractor.name for extractor in inputs.networks(session).extractors] == ["efficientnet_lite0"]
     assert networks.expert_encodings == (camvid(),)
-    none = QualityInputs(tmp_path, []).networks(session, features="expert")
-    assert none.expert is None and list(none.extractors) == []
+    with pytest.raises(UserError, match="features of the expert, and there is none; name a segmenter with --expert"):
+        QualityInputs(tmp_path, []).networks(session, features="expert")
