@@ -24,7 +24,7 @@ import torch
 
 from pipelines.engine.launch import choose_machine, describe_machine
 from pipelines.engine.session import Session
-from pipelines.experiment.config import Experiment
+from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 from pipelines.stages.export.bench import BenchPlan, bench, candidates

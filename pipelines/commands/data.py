@@ -56,7 +56,7 @@ def _found(workspace: "Workspace") -> "dict[str, list[tuple[str, FrameSet | User
     Raises:
         UserError: There is none at all.
     """
-    from pipelines.experiment.config import PARTS
+    from pipelines.experiment.experiment import PARTS
 
     def found(settings: "AnyFrameSetSettings") -> "FrameSet | UserError":
         try:

@@ -1,37 +1,18 @@
-"""One TOML file per experiment, read into settings that check themselves.
-
-What belongs to the experiment is here; what belongs to the machine and the moment (device, workers, run folder) is an
-option of the command line.
-"""
+"""One TOML file per experiment, changed by `--set` and by its variants, read into settings that check themselves."""
 
 import copy
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    Field,
-    JsonValue,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
 from pipelines.data.disk.files import open_regular
-from pipelines.data.frames import AnyFrameSetSettings
-from pipelines.data.readers.layout import FOLDER_NAMES, is_folder_name
 from pipelines.errors import UserError
-from pipelines.experiment.arms import ARMS, learns_from_labels, translates
-from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
-from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings, StudentSettings
-from pipelines.settings import Settings, explain
-from segment.class_groups import Groups, joined_groups
-
-PARTS = ("source", "target", "validation", "test")
-"""What an experiment's frame sets are for."""
+from pipelines.experiment.arms import learns_from_labels, translates
+from pipelines.experiment.experiment import Experiment, VariantSettings
+from pipelines.settings import explain
 
 ARCHITECTURE = (
     "method",
@@ -59,213 +40,6 @@ ARCHITECTURE = (
 
 LARGEST_CONFIG = 2**20
 """Bytes; what is larger was given by mistake."""
-
-
-class TranslationSettings(Settings):
-    """How the source frames are translated to disk."""
-
-    height: PositiveInt | None = None
-    """Translate at this height and come back to the frame's own size; absent: translate at the frame's own size."""
-
-
-class CompareSettings(Settings):
-    """How often the comparison is repeated."""
-
-    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
-    one_translator: bool = False
-    """Train the translator with the first seed only and share it; otherwise every seed trains its own."""
-
-    @model_validator(mode="after")
-    def _distinct_seeds(self) -> "CompareSettings":
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {list(self.seeds)} hold one twice; equal seeds give equal results, not a spread")
-        return self
-
-
-class VariantSettings(Settings):
-    """A change to the experiment, to be compared with other changes and with none: `sim2real variants`."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    settings: dict[str, JsonValue] = Field(default_factory=dict)
-    """By dotted key, as `--set` takes them: { "translator.method" = "cut" }."""
-    start_from: str | None = None
-    """An earlier variant, whose finished translator this one's begins with (`translator.initial`)."""
-    train_segmenter: bool = True
-    """Whether stage two learns from its frames; without, the translator alone is measured."""
-    average: tuple[str, ...] = ()
-    """Earlier variants that train a segmenter, of whose networks the probabilities are averaged; nothing is trained."""
-    weights: tuple[PositiveFloat, ...] | None = None
-    """How much each of these counts; absent: all alike."""
-    flip: bool = False
-    """Whether these look at the mirror image, too."""
-    labels: tuple[PositiveInt | Literal["all"], ...] = ()
-    """Repeat it with so many labelled target frames (`labelled_target`), each a row NAME_N_labels of its own."""
-
-    @model_validator(mode="after")
-    def _distinct_labels(self) -> "VariantSettings":
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"variant {self.name}: labels {list(self.labels)} hold one twice; give each once")
-        return self
-
-    @model_validator(mode="after")
-    def _an_average_trains_nothing(self) -> "VariantSettings":
-        if not self.average:
-            if self.weights is not None or self.flip:
-                raise ValueError(f"variant {self.name}: weights and flip are for an average; name its variants too")
-            return self
-        if self.settings or self.labels or self.start_from is not None or not self.train_segmenter:
-            raise ValueError(f"variant {self.name} is an average of others and trains nothing; leave its settings out")
-        if len(set(self.average)) < max(len(self.average), 2):
-            named = ", ".join(self.average)
-            raise ValueError(
-                f"variant {self.name} averages {named}; name two others at least, each once (`weights` say how much "
-                "each counts)"
-            )
-        if self.weights is not None and len(self.weights) != len(self.average):
-            raise ValueError(
-                f"variant {self.name} has {len(self.weights)} weights for {len(self.average)} variants; give one each"
-            )
-        return self
-
-    @property
-    def rows(self) -> dict[str, int | None]:
-        """The names of its rows in the table, each with its number of labelled frames (0: all; None: as ever)."""
-        if not self.labels:
-            return {self.name: None}
-        return {f"{self.name}_{labels}_labels": 0 if labels == "all" else labels for labels in self.labels}
-
-    @property
-    def leaves_a_segmenter(self) -> bool:
-        """Whether a network of its own is there afterwards, for others to start from, to learn from or to average."""
-        return self.train_segmenter and not self.average
-
-
-class NetworkStudySettings(Settings):
-    """What `sim2real segment study` compares."""
-
-    networks: tuple[NetworkName, ...] = Field(min_length=1)
-    augmentation: dict[str, JsonValue] = Field(default_factory=dict)
-    """Settings of the segmenter, by name, that the augmented source frames are trained with: { blur = 0.3 }."""
-
-    @model_validator(mode="after")
-    def _distinct_networks(self) -> "NetworkStudySettings":
-        if len(set(self.networks)) < len(self.networks):
-            raise ValueError(f"networks {', '.join(self.networks)} name one twice")
-        return self
-
-
-class Experiment(Settings):
-    """All that decides an experiment's outcome."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    source: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
-    """Synthetic frames. Sets without labels serve the translator alone."""
-    source_sets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of the source sets that are used, the others left aside: what a variant asks that learns from some of them.
-    Absent: all."""
-    target: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
-    """Real training frames. Their labels serve the oracle, and the translated net only if `shares.target` says so."""
-    validation: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
-    """Real labelled frames on which every net is evaluated."""
-    test: tuple[AnyFrameSetSettings, ...] = ()
-    """Real labelled frames, of drives that no other set has, for the last look: nothing is chosen by them, and nothing
-    looks at them but what is asked to (--test)."""
-    labelled_target: int | float | str | None = None
-    """How many labels of target frames may be used, the oracle apart: a count (14), a fraction (0.1) or a file that
-    lists frames, relative to --data. A smaller number's frames are among a larger's. Absent: all."""
-    translator: AnyTranslatorSettings = CycleGANSettings()
-    translation: TranslationSettings = TranslationSettings()
-    student: StudentSettings | None = None
-    """A light translator that learns from this one's frames: `sim2real translate distill`. Absent: none."""
-    segmenter: SegmenterSettings = SegmenterSettings()
-    compare: CompareSettings = CompareSettings()
-    variant: tuple[VariantSettings, ...] = ()
-    study: NetworkStudySettings | None = None
-
-    @property
-    def used_source(self) -> tuple[AnyFrameSetSettings, ...]:
-        """The settings of the source sets that are used."""
-        return tuple(frames for frames in self.source if self.source_sets is None or frames.name in self.source_sets)
-
-    @property
-    def class_groups(self) -> Groups:
-        """The train ids that labels for evaluation cannot tell apart: each group is learnt and scored as one class."""
-        encodings = [frames.label_encoding() for frames in (*self.validation, *self.test)]
-        return joined_groups(group for encoding in encodings if encoding is not None for group in encoding.merged)
-
-    @model_validator(mode="after")
-    def _variants_in_order(self) -> "Experiment":
-        earlier: dict[str, VariantSettings] = {}
-        for variant in self.variant:
-            if variant.name in ARMS or variant.name.startswith("few_labels_"):
-                raise ValueError(
-                    f"variant {variant.name} is called as a row of the table is anyway; give it another name"
-                )
-            for name in {variant.name, *variant.rows}:
-                if name in earlier:
-                    raise ValueError(f"two variants are called {name}; give each its own name")
-            if variant.start_from is not None and variant.start_from not in earlier:
-                raise ValueError(f"variant {variant.name} starts from {variant.start_from}, which is none before it")
-            for averaged in variant.average:
-                if averaged not in earlier:
-                    raise ValueError(f"variant {variant.name} averages {averaged}, which is none before it")
-                if not earlier[averaged].leaves_a_segmenter:
-                    raise ValueError(
-                        f"variant {variant.name} averages {averaged}, which trains no segmenter; name variants that do"
-                    )
-            earlier |= dict.fromkeys(variant.rows, variant)
-        return self
-
-    @model_validator(mode="after")
-    def _students_teacher_is_the_translator(self) -> "Experiment":
-        if self.student is not None and self.student.teacher:
-            raise ValueError(
-                f"student.teacher is {self.student.teacher}; the teacher of [student] is the experiment's translator. "
-                'Leave it out, or set translator.method to "student" and translator.teacher'
-            )
-        if self.student is not None and self.student.teacher_direction != "source_to_target":
-            raise ValueError(
-                f"student.teacher_direction is {self.student.teacher_direction}; a [student] learns from the "
-                "translated source frames. Leave it out; translate distill --real-to-sim trains one of the way "
-                "back, too"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _some_labelled_target(self) -> "Experiment":
-        wanted = self.labelled_target
-        if (isinstance(wanted, int) and wanted < 1) or (isinstance(wanted, float) and not 0 < wanted <= 1):
-            raise ValueError(
-                f"labelled_target is {wanted}; expected a count (14), a fraction above 0 and up to 1.0, or a file"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _used_sets_are_there(self) -> "Experiment":
-        there = [frames.name for frames in self.source]
-        for name in self.source_sets or ():
-            if name not in there:
-                raise ValueError(f"source_sets names {name}; expected some of {', '.join(there)}")
-        return self
-
-    @model_validator(mode="after")
-    def _translated_sets_name_folders(self) -> "Experiment":
-        for part in ("source", "target"):  # a student of the way back translates the target
-            for frames in getattr(self, part):
-                if not is_folder_name(frames.name):
-                    raise ValueError(
-                        f"a set of {part} is called {frames.name!r}, which names no folder for its translated frames; "
-                        f"{FOLDER_NAMES}"
-                    )
-        return self
-
-    @model_validator(mode="after")
-    def _distinct_names(self) -> "Experiment":
-        for part in PARTS:
-            names = [frames.name for frames in getattr(self, part)]
-            if len(set(names)) < len(names):
-                raise ValueError(f"two sets of {part} have the same name ({', '.join(names)}); give each its own")
-        return self
 
 
 def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipelines.errors import UserError
-from pipelines.experiment.config import Experiment
+from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.workspace import Workspace
 
 TRAINED_ON = {"oracle": "oracle", "source_only": "source_only", "augmented": "source_only"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import UserError
-from pipelines.experiment.config import Experiment, VariantSettings
+from pipelines.experiment.experiment import Experiment, VariantSettings
 from pipelines.experiment.identity import translation_inputs
 from pipelines.experiment.workspace import Workspace
 

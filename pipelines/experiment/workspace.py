@@ -24,7 +24,7 @@ from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.selection.subset import labelled_subset
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import ARMS, translates
-from pipelines.experiment.config import Experiment
+from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.opened_sets import OpenedSets
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
 

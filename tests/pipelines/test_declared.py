@@ -58,7 +58,7 @@ def test_what_is_not_written_out_is_said_so():
 
 def test_reading_takes_no_torch():
     code = (
-        "import sys; from pipelines.experiment.config import Experiment; "
+        "import sys; from pipelines.experiment.experiment import Experiment; "
         "assert 'torch' not in sys.modules, 'torch was imported'"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -20,7 +20,8 @@ import torch
 from pipelines.cli import cli
 from pipelines.data.images import write_image
 from pipelines.errors import UserError
-from pipelines.experiment.config import Experiment, read_experiment
+from pipelines.experiment.config import read_experiment
+from pipelines.experiment.experiment import Experiment
 from pipelines.settings import _models_in
 from tests.pipelines.published import drawn, resnet
 

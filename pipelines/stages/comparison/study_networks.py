@@ -6,7 +6,7 @@ itself.
 
 from pipelines.data.disk.files import write_atomically
 from pipelines.engine.session import Session
-from pipelines.experiment.config import Experiment
+from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.network_study import TRAINED_ON, StudiedNetwork, studied_networks
 from pipelines.experiment.training_preview import refuse_missing_of_study
 from pipelines.experiment.workspace import Workspace

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import pipelines
 from pipelines.errors import UserError
-from pipelines.experiment.config import Experiment, read_experiment, read_variants
+from pipelines.experiment.config import read_experiment, read_variants
+from pipelines.experiment.experiment import Experiment
 
 BUNDLED = sorted((Path(pipelines.__file__).parent / "configs").glob("*.toml"))
 MINIMAL = 'name = "x"\n' + "".join(
@@ -53,13 +54,6 @@ def test_bundled_configs_were_found():
 
 def test_defaults_fill_a_minimal_file(config):
     assert read_experiment(config(MINIMAL)).segmenter.shares.translated == 1
-
-
-def test_what_the_validation_labels_cannot_tell_apart_is_one_class(config):
-    """CamVid has one label for lights and signs, one for riders and bicycles; toy world's camera tells all apart."""
-    assert read_experiment(config(MINIMAL)).class_groups == [[6, 7], [12, 18]]
-    toy = 'validation=[{ reader = "toyworld", renderer = "camera", frames = 1 }]'
-    assert read_experiment(config(MINIMAL), (toy,)).class_groups == []
 
 
 def test_a_byte_order_mark_is_passed_over(config):

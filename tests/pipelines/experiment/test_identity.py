@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.experiment.config import Experiment
+from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.identity import report_inputs, segmenter_inputs, translator_inputs
 from pipelines.experiment.workspace import Workspace
 

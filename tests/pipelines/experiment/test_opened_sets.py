@@ -16,7 +16,7 @@ from pipelines.data.readers.folder import FolderSettings
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, NoInputsError
 from pipelines.experiment import opened_sets
-from pipelines.experiment.config import Experiment
+from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.identity import segmenter_inputs, translator_inputs
 from pipelines.stages.comparison.compare import compare
 

@@ -1,0 +1,36 @@
+"""What an experiment knows of itself. What it refuses is tested where it is read: `test_config.py`."""
+
+from pipelines.experiment.experiment import Experiment, VariantSettings
+
+CAMVID = {"name": "a", "reader": "camvid", "root": "camvid"}
+CAMERA = {"reader": "toyworld", "renderer": "camera", "frames": 1}
+
+
+def experiment(**changes):
+    return Experiment.model_validate(
+        {"name": "x", "source": [CAMVID], "target": [CAMVID], "validation": [CAMVID]} | changes
+    )
+
+
+def test_what_the_validation_labels_cannot_tell_apart_is_one_class():
+    """CamVid has one label for lights and signs, one for riders and bicycles; toy world's camera tells all apart."""
+    assert experiment().class_groups == [[6, 7], [12, 18]]
+    assert experiment(validation=[CAMERA]).class_groups == []
+    assert experiment(validation=[CAMERA], test=[CAMVID]).class_groups == [[6, 7], [12, 18]]
+
+
+def test_of_the_source_sets_those_are_used_that_are_named():
+    sets = [CAMVID, CAMVID | {"name": "b"}]
+    assert [one.name for one in experiment(source=sets).used_source] == ["a", "b"]
+    assert [one.name for one in experiment(source=sets, source_sets=["b"]).used_source] == ["b"]
+
+
+def test_a_variant_with_numbers_of_labels_has_a_row_of_each():
+    assert VariantSettings(name="v").rows == {"v": None}
+    assert VariantSettings(name="v", labels=(5, "all")).rows == {"v_5_labels": 5, "v_all_labels": 0}
+
+
+def test_a_variant_leaves_a_segmenter_if_it_trains_one_of_its_own():
+    assert VariantSettings(name="v").leaves_a_segmenter
+    assert not VariantSettings(name="v", train_segmenter=False).leaves_a_segmenter
+    assert not VariantSettings(name="v", average=("a", "b")).leaves_a_segmenter
