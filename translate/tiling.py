@@ -123,7 +123,8 @@ def chain(generator: nn.Module) -> list[nn.Module]:
 def reach(stage: nn.Module) -> int:
     """How far, in positions of its input, a stage's output can depend on: an upper bound from its convolutions.
 
-    A module that stands for a convolution, at the same resolution, says its own as `reach`.
+    A module that stands for a convolution says its own as `reach`; and, where it changes the resolution, as `jump`, how
+    many positions of its input lie between two of its output.
     """
     radius, jump = 0.0, 1.0
     for module in stage.modules():
@@ -140,6 +141,7 @@ def reach(stage: nn.Module) -> int:
             jump /= module.scale_factor
         elif hasattr(module, "reach"):
             radius += module.reach * jump
+            jump *= getattr(module, "jump", 1)
     return ceil(radius)
 
 
@@ -221,11 +223,15 @@ def _probe(generator: nn.Module) -> Tensor:
 
 
 def _cuts(generator: nn.Module) -> list[int]:
-    """Where the chain is cut: before modules that convolve, wherever the features between are fewest."""
+    """Where the chain is cut: before modules that convolve, wherever the features between are fewest.
+
+    Not behind what pads the frame for a convolution to come: tile by tile every tile would get borders of its own.
+    """
     modules = chain(generator)
     features, sizes = _probe(generator), {}
+    side = features.shape[-1]
     for index, module in enumerate(modules):
-        if index > 0 and reach(module) > 0:
+        if index > 0 and reach(module) > 0 and side % features.shape[-1] == 0:
             sizes[index] = features.numel()
         if len(modules) > 1:
             features = module(features)

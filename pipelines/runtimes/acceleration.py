@@ -148,6 +148,7 @@ class CastingConv2d(nn.Module):
         super().__init__()
         self.convolution = convolution.to(dtype)
         self.dtype = dtype
+        self.stride, self.kernel_size = convolution.stride, convolution.kernel_size  # whoever pads for it asks
 
     def forward(self, features: Tensor) -> Tensor:
         return self.convolution(features.to(self.dtype))

@@ -132,6 +132,14 @@ class HierarchicalAttention(Segmenter):
         """As the segmenter inside does it, by which the image is padded."""
         return self.segmenter.at_image_size(coarse, height, width)
 
+    def over_image(self, features: Tensor, height: int, width: int) -> Tensor:
+        """As of the segmenter inside."""
+        return self.segmenter.over_image(features, height, width)
+
+    def padded_labels(self, label_map: Tensor) -> Tensor:
+        """As of the segmenter inside."""
+        return self.segmenter.padded_labels(label_map)
+
     def coarse_logits(self, normalised: Tensor) -> SegmenterOutput:
         """Combined logits (B, K, H, W); what other heads say at scale 1 alone."""
         scales = TRAINING_SCALES if self.training else self.scales

@@ -7,6 +7,8 @@ from torch import nn
 from translate.networks import GENERATORS
 from translate.networks.features.style_encoders import ENCODERS
 from translate.networks.generators.adain import AdaINGenerator
+from translate.networks.generators.antialiasing import BlurredDoubling, BlurredHalving
+from translate.networks.generators.pix2pixhd import GlobalGenerator
 from translate.tiling import Span, chain, reach, spans, translate_tiled
 
 LEVEL = 2 / 255
@@ -71,6 +73,11 @@ def test_reach_through_pooling_and_doubling():
     assert reach(nn.Sequential(first, nn.MaxPool2d(2), second, nn.Upsample(scale_factor=2), last)) == 1 + 1 + 2 + 1
 
 
+def test_reach_through_layers_that_do_not_alias():
+    """One pixel of the halving's blur; of the doubling's two positions at half resolution; and one of the last 3x3."""
+    assert reach(nn.Sequential(BlurredHalving(3), BlurredDoubling(3), nn.Conv2d(3, 3, 3, padding=1))) == 1 + 2 * 2 + 1
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_a_generator_that_remembers_a_style(encoder):
     """Content is normalised over the frame, whatever the tile."""
@@ -95,6 +102,30 @@ def test_equals_the_untiled_translation(name, tile):
     tiled = translate_tiled(generator, image, tile)
     assert tiled.shape == expected.shape and tiled.dtype == torch.float32
     assert (tiled - expected).abs().max() < 0.01 * LEVEL
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("resnet6", {"base_channels": 24}),
+        ("resnet6", {"base_channels": 64}),
+        ("resnet6", {"base_channels": 4, "antialias": True}),
+        ("resnet6", {"base_channels": 20, "antialias": "halving"}),
+    ],
+)
+def test_equals_the_untiled_translation_at_any_width(name, settings):
+    """The wider, the fewer numbers lie behind the frame's padding than at a quarter of its size: no place to cut."""
+    torch.manual_seed(0)
+    generator, image = GENERATORS[name](**settings), picture()
+    tiled = translate_tiled(generator, image, 32)
+    assert (tiled - untiled(generator, image)).abs().max() < 0.01 * LEVEL
+
+
+def test_equals_the_untiled_translation_from_layouts_of_the_published_width():
+    torch.manual_seed(0)
+    generator, image = GlobalGenerator(in_channels=3, base_channels=64, halvings=3, blocks=1), picture(64, 96)
+    tiled = translate_tiled(generator, image, 32)
+    assert (tiled - untiled(generator, image)).abs().max() < 0.01 * LEVEL
 
 
 def test_seams_are_no_steeper_than_the_rest():

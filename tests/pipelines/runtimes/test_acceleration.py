@@ -20,6 +20,8 @@ from translate.fast.doubling import NarrowConvTranspose2d
 from translate.fast.pointwise import PointwiseStrips
 from translate.fast.winograd import WinogradConv2d
 from translate.networks import GENERATORS
+from translate.networks.features.style_encoders import ENCODERS
+from translate.networks.generators.adain import AdaINGenerator
 from translate.tiling import chain, translate_tiled
 
 pytestmark = pytest.mark.runtimes
@@ -68,6 +70,25 @@ def test_fast_is_near(generator, image):
         assert network(image).dtype == torch.float32
     mean, _ = deviation(network, generator, image)
     assert 0 < mean <= 1.5
+
+
+@pytest.mark.parametrize("antialias", [True, "halving", "doubling"])
+def test_fast_takes_layers_that_do_not_alias(image, antialias):
+    torch.manual_seed(0)
+    generator = GENERATORS["resnet6"](base_channels=8, antialias=antialias).requires_grad_(False).eval()
+    mean, _ = deviation(accelerated(generator, "fast"), generator, image)
+    assert 0 < mean <= 1.5
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_fast_takes_every_encoder_of_styles(encoder):
+    """EfficientNet-Lite pads for its convolutions, whatever stands in for them."""
+    torch.manual_seed(0)
+    generator = AdaINGenerator(ENCODERS[encoder](None), 8, skip_connections=True).requires_grad_(False).eval()
+    image = torch.rand(1, 3, 64, 96) * 2 - 1
+    with torch.no_grad():
+        expected, found = generator(image), accelerated(generator, "fast")(image)
+    assert found.dtype == torch.float32 and (found - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
 def test_fast_begins_carefully(generator):

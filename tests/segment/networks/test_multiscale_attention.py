@@ -92,6 +92,17 @@ def test_each_scale_takes_its_share_from_the_smallest_up(scales, expected):
     torch.testing.assert_close(logits, torch.full((1, 1, 8, 8), float(expected)))
 
 
+def test_features_and_labels_are_laid_out_as_the_network_inside_pads():
+    """It pads to 8, the wrapper by itself to nothing."""
+    inside = Width()
+    inside.stride = 8
+    network = HierarchicalAttention(inside, features=1, planes=2)
+    features, label_map = torch.rand(1, 3, 2, 2), torch.zeros(1, 9, 16, dtype=torch.int64)
+    assert torch.equal(network.over_image(features, 9, 16), inside.over_image(features, 9, 16))
+    assert network.over_image(features, 9, 16).shape == (1, 3, 1, 2)
+    assert network.padded_labels(label_map).shape == (1, 16, 16)
+
+
 def test_training_is_at_a_half_and_one_whatever_the_scales_of_inference():
     """0.25 x 4 + 0.75 x 8 = 7; the auxiliary head answers for scale 1 alone."""
     network = hierarchical_width(0.25, (0.5, 1, 2)).train()

@@ -20,6 +20,8 @@ class BlurredHalving(nn.Module):
     """(B, C, H, W) to (B, C, H/2, W/2), rounded up: a 3x3 binomial blur, then every second pixel."""
 
     filt: Tensor
+    reach, jump = 1, 2
+    """For tiles: how far it sees, and how many positions of its input one of its output stands for."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -27,13 +29,15 @@ class BlurredHalving(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         padded = functional.pad(features, (1, 1, 1, 1), mode="reflect")
-        return functional.conv2d(padded, self.filt, stride=2, groups=features.shape[1])
+        return functional.conv2d(padded, self.filt.to(features.dtype), stride=2, groups=features.shape[1])
 
 
 class BlurredDoubling(nn.Module):
     """(B, C, H, W) to (B, C, 2H, 2W): zeros in between, then a 4x4 binomial blur that keeps the brightness."""
 
     filt: Tensor
+    reach, jump = 2, 0.5
+    """As of `BlurredHalving`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,5 +45,6 @@ class BlurredDoubling(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         padded = functional.pad(features, (1, 1, 1, 1), mode="replicate")
-        doubled = functional.conv_transpose2d(padded, self.filt, stride=2, padding=2, groups=features.shape[1])
+        filt = self.filt.to(features.dtype)
+        doubled = functional.conv_transpose2d(padded, filt, stride=2, padding=2, groups=features.shape[1])
         return doubled[..., 1:-1, 1:-1]
