@@ -61,7 +61,9 @@ eval: $(REPORT) ## train what is missing, evaluate source-only, translated, orac
 
 # Scored on the frames of [[test]], by which nothing was chosen, where the config has some.
 TEST_IS = ^[[:space:]]*(\[\[[[:space:]]*test[[:space:]]*\]\]|test[[:space:]]*=)
+ifneq ($(origin CONFIG),environment)
 recipe: CONFIG = pipelines/configs/best_unsupervised.toml
+endif
 recipe: $(VENV)/installed ## the way that closed most of the gap, from CONFIG (best_unsupervised, best_20_labels), scored on test frames
 	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -sE '$(TEST_IS)' $(CONFIG)),--test) $(ARGS)
 

@@ -110,17 +110,19 @@ def times(networks: list[str], size: tuple[int, int], repeats: int, session: Ses
     return found
 
 
-def table(rows: list[Contender], costs: dict[str, dict[str, Any]], found: dict[Contender, list[float]]) -> str:
-    """In Markdown, a contender per row."""
-    seeds = max(map(len, found.values()), default=0)
+def table(
+    rows: list[Contender], costs: dict[str, dict[str, Any]], found: dict[Contender, list[float]], seeds: list[int]
+) -> str:
+    """In Markdown, a contender per row; each was scored with these seeds, or not at all."""
+    seeds = seeds if found else []
     titles = ["network", "encoder's start", "M parameters", "GFLOP", *WAYS.values()]
-    titles += [f"mIoU, seed {seed}" for seed in range(seeds)] + (["mean"] if seeds > 1 else [])
+    titles += [f"mIoU, seed {seed}" for seed in seeds] + (["mean"] if len(seeds) > 1 else [])
     lines = [titles, ["---"] * len(titles)]
     for row in rows:
         cost, scored = costs[row.network], found.get(row, [])
         line = [row.network, row.start, f"{cost['parameters']:.2f}", f"{cost['gflops']:.1f}"]
         line += [cost[way] or "" for way in WAYS]
-        line += [f"{score:.3f}" for score in scored] + ([f"{statistics.mean(scored):.3f}"] if seeds > 1 else [])
+        line += [f"{score:.3f}" for score in scored] + ([f"{statistics.mean(scored):.3f}"] if len(seeds) > 1 else [])
         lines.append(line)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -148,7 +150,7 @@ def main() -> None:
     else:
         print(f"{arguments.data / 'camvid'} is not there: no training, no scores")
     costs = times(list(dict.fromkeys(row.network for row in rows)), (1024, 512), arguments.repeats, session)
-    print(table(rows, costs, found))
+    print(table(rows, costs, found, arguments.seeds))
 
 
 if __name__ == "__main__":

@@ -110,6 +110,12 @@ def test_the_recipe_without_labels_is_the_standard_one(folder):
     assert folder.calls == [f"variants pipelines/configs/best_unsupervised.toml --data data --run {folder.run} --test"]
 
 
+def test_a_recipe_is_that_of_the_environment_where_that_names_one(folder, monkeypatch):
+    monkeypatch.setenv("CONFIG", "mine.toml")
+    folder.make("recipe")
+    assert folder.calls == [f"variants mine.toml --data data --run {folder.run}"]
+
+
 def test_the_stages_run_in_order_and_then_there_is_nothing_to_do(folder):
     assert folder.make("eval") == [TRANSLATE, USE, SEGMENT, COMPARE]
     assert folder.make("eval") == []

@@ -149,8 +149,17 @@ class Experiment(Settings):
     @property
     def class_groups(self) -> Groups:
         """The train ids that labels for evaluation cannot tell apart: each group is learnt and scored as one class."""
-        encodings = [frames.label_encoding() for frames in (*self.validation, *self.test)]
-        return joined_groups(group for encoding in encodings if encoding is not None for group in encoding.merged)
+        return _merged_in(self.validation)
+
+    @model_validator(mode="after")
+    def _test_is_scored_as_validation_is(self) -> "Experiment":
+        """What one of both merges is learnt as one class, and the other would score the rest of them as never found."""
+        if self.test and _merged_in(self.test) != _merged_in(self.validation):
+            raise ValueError(
+                "the labels of test and of validation tell different classes apart, and a network learns those of one; "
+                "use sets of one kind for both"
+            )
+        return self
 
     @model_validator(mode="after")
     def _variants_in_order(self) -> "Experiment":
@@ -225,3 +234,9 @@ class Experiment(Settings):
             if len(set(names)) < len(names):
                 raise ValueError(f"two sets of {part} have the same name ({', '.join(names)}); give each its own")
         return self
+
+
+def _merged_in(sets: tuple[AnyFrameSetSettings, ...]) -> Groups:
+    """The train ids that the labels of some of these sets cannot tell apart."""
+    encodings = [frames.label_encoding() for frames in sets]
+    return joined_groups(group for encoding in encodings if encoding is not None for group in encoding.merged)

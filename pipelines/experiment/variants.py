@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.errors import UserError
 from pipelines.experiment.experiment import Experiment, VariantSettings
-from pipelines.experiment.identity import translation_inputs
+from pipelines.experiment.identity import segmenter_inputs, translation_inputs
 from pipelines.experiment.workspace import Workspace
 
 
@@ -33,6 +33,13 @@ class Variant:
         teacher = getattr(self.experiment.translator, "teacher", None)
         named = (settings.start_from, teacher, segmenter.initial, *segmenter.teachers, *settings.average)
         return tuple(name for name in named if name is not None)
+
+    @property
+    def guides(self) -> tuple[str, ...]:
+        """The segmenters that its translator learns by: the expert that guides, the encoder that finds real patches."""
+        translator = self.experiment.translator
+        named = [] if translator.guided_by is None else [translator.guided_by.expert]
+        return (*named, translator.encoder) if getattr(translator, "finds_real_patches", False) else tuple(named)
 
 
 @dataclass
@@ -70,13 +77,13 @@ class Variants:
         return sorted(found, key=lambda labels: (labels == 0, labels))
 
     def arms(self, name: str) -> dict[str, tuple[Workspace, str]]:
-        """The comparison's own arms that a variant's segmenter starts or learns from, by what it calls them.
+        """The comparison's own arms that a variant's networks start or learn from, by what it calls them.
 
         They are those of the rows beside it, with their settings, whatever the variant changes: each an experiment and
         the arm there. A variant with a number of labels finds in "few_labels" the network of so many labels alone.
         """
         variant, found = self.named[name], {}
-        for named in variant.needs:
+        for named in (*variant.needs, *variant.guides):
             if named in ("source_only", "oracle"):
                 found[named] = self.base, named
             elif named == "few_labels" and variant.labels is not None:
@@ -113,14 +120,37 @@ class Variants:
             experiment = experiment.model_copy(update={"translator": translator})
         experiment = self._with_named_segmenters(experiment, seed, self.arms(name))
         folder, shared = self.folder(name), self.base.run
+        experiment = self._guided_by_the_arms_beside_it(experiment, name, seed)
         its = self.base.beside(experiment, folder, shared)
         if not its.translates and self.named[name].settings.train_segmenter:
             return its
         inputs = translation_inputs(its, seed)
         for (earlier, of_seed), other in self._workspaces.items():
-            if of_seed == seed and earlier != name and translation_inputs(other, seed) == inputs:
+            if of_seed != seed or earlier == name or translation_inputs(other, seed) != inputs:
+                continue
+            # The network of few labels lies beside the translator.
+            few = "few_labels" in (*self.named[name].needs, *self.named[name].guides)
+            if not few or segmenter_inputs(other, seed, "few_labels") == segmenter_inputs(its, seed, "few_labels"):
                 return self.base.beside(experiment, folder, shared, other.stage_one)
         return its
+
+    def _guided_by_the_arms_beside_it(self, experiment: Experiment, name: str, seed: int) -> Experiment:
+        """The experiment with the base's run folder in the place of an arm that guides its translator, where with the
+        variant's own settings the arm would be another network, in the same folder.
+        """
+        its, translator = self.base.beside(experiment, self.folder(name), self.base.run), experiment.translator
+        other = {
+            arm: str(self.base.segmenter(seed, arm).absolute())
+            for arm in self.named[name].guides
+            if arm in ("source_only", "oracle")
+            and segmenter_inputs(its, seed, arm) != segmenter_inputs(self.base, seed, arm)
+        }
+        if translator.guided_by is not None and translator.guided_by.expert in other:
+            guidance = translator.guided_by.model_copy(update={"expert": other[translator.guided_by.expert]})
+            translator = translator.model_copy(update={"guidance": guidance})
+        if getattr(translator, "encoder", None) in other:
+            translator = translator.model_copy(update={"encoder": other[translator.encoder]})
+        return experiment.model_copy(update={"translator": translator})
 
     def _with_named_segmenters(
         self, experiment: Experiment, seed: int, arms: Mapping[str, tuple[Workspace, str]]

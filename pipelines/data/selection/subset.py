@@ -64,6 +64,10 @@ def names_in(path: Path) -> list[str]:
 
 def _listed(path: Path, names: Sequence[str]) -> set[str]:
     """The full names that a file lists."""
+    if not names:
+        raise UserError(
+            f"labelled_target is {path}, and no target frame has a label map; expected a target with labels"
+        )
     chosen = set()
     for line in names_in(path):
         meant = [name for name in names if line in (name, name.split("/", 1)[1])]

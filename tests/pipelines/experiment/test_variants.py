@@ -1,11 +1,17 @@
 """Variants: whom one builds on, where it is kept, what it shares with others."""
 
 import pytest
+import torch
 
+from pipelines.engine.launch import Machine
+from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.variants import Variants, few_labels_name, open_variants
 from pipelines.experiment.workspace import Workspace
+from pipelines.stages.training.train_segmenter import train_segmenter
+
+CPU = Machine(torch.device("cpu"), "fp32")
 
 TABLES = """
 [[variant]]
@@ -67,6 +73,50 @@ def test_who_is_needed_first(variants):
     assert variants.needed("taught") == ["first"]
     assert variants.needed("mean") == ["first", "budgets_2_labels"]
     assert variants.needed("first") == []
+
+
+GUIDED = """
+[[variant]]
+name = "guided"
+settings = { "translator.guidance" = { consistency_weight = 1.0, expert = "oracle" } }
+
+[[variant]]
+name = "guided_longer"
+[variant.settings]
+"translator.guidance" = { consistency_weight = 1.0, expert = "oracle" }
+"segmenter.steps" = 77
+
+[[variant]]
+name = "few"
+settings = { "labelled_target" = 2, "segmenter.initial" = "few_labels" }
+
+[[variant]]
+name = "fewer"
+settings = { "labelled_target" = 1, "segmenter.initial" = "few_labels" }
+"""
+
+
+@pytest.fixture
+def guided(tiny_config, tmp_path):
+    config = tmp_path / "guided.toml"
+    config.write_text(tiny_config.read_text() + GUIDED)
+    base = Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run")
+    return open_variants(base, read_variants(config))
+
+
+def test_an_arm_that_guides_is_that_of_the_row_beside_it(guided):
+    """With the variant's own settings it would be another network, in the same folder."""
+    assert guided.workspace("guided", 0).experiment.translator.guidance.expert == "oracle"
+    run = train_segmenter(guided.base, 0, "oracle", Session(CPU))
+    assert guided.workspace("guided_longer", 0).experiment.translator.guidance.expert == str(run.absolute())
+    assert guided.arms("guided_longer") == {"oracle": (guided.base, "oracle")}
+
+
+def test_who_knows_other_labels_has_a_folder_of_its_own_for_their_network(guided):
+    """It lies beside the translator, which is the same."""
+    few, fewer = (guided.workspace(name, 0) for name in ("few", "fewer"))
+    assert few.segmenter(0, "few_labels") != fewer.segmenter(0, "few_labels")
+    assert few.translator(0) != fewer.translator(0)
 
 
 def test_a_teacher_that_is_a_variant_is_its_run_folder(variants):

@@ -88,6 +88,12 @@ def test_a_list_that_cannot_be_used_is_refused(tmp_path, content, message):
         subset("few.txt", data=tmp_path)
 
 
+def test_a_list_for_frames_without_labels_is_refused(tmp_path):
+    (tmp_path / "few.txt").write_text("003\n")
+    with pytest.raises(UserError, match=r"labelled_target is .*few\.txt, and no target frame has a label map"):
+        labelled_subset([], "few.txt", 0, tmp_path)
+
+
 def test_more_than_there_are_is_refused():
     with pytest.raises(UserError, match="labelled_target is 21, but only 20 target frames have a label map"):
         subset(21)
