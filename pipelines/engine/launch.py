@@ -160,10 +160,17 @@ def make_deterministic(strictly: bool = False) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def make_compiler_deterministic() -> None:
-    """Have torch.compile keep to what `make_deterministic` has demanded; before it is first called."""
+def prepare_compiler() -> None:
+    """Have torch.compile keep to what `make_deterministic` has demanded, and to this processor; before it is called.
+
+    Its cache on disk does not ask which instructions the libraries may use, by which weights are laid out: what was
+    compiled for AVX-512 and is found again by a machine, or a process, of AVX2 alone computes noise, or crashes.
+    """
     if torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(True, warn_only=torch.is_deterministic_algorithms_warn_only_enabled())
+    own, given = f"sim2real on {capabilities()}", torch.compiler.config.cache_key_tag
+    if own not in given:
+        torch.compiler.config.cache_key_tag = f"{given} {own}".strip()
 
 
 def describe_machine(machine: Machine) -> str:

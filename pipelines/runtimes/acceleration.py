@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.engine.launch import make_compiler_deterministic
+from pipelines.engine.launch import prepare_compiler
 from pipelines.runtimes.conversion import (
     compiled_for_openvino,
     converted_to_openvino,
@@ -169,7 +169,7 @@ def _compiled(network: nn.Module) -> nn.Module:
         # Their strips, unrolled, would compile for minutes; Winograd's would gain nothing.
         if isinstance(module, (WinogradConv2d, PointwiseStrips)):
             module.forward = torch.compiler.disable(module.forward)
-    make_compiler_deterministic()
+    prepare_compiler()
     settings = torch._dynamo.config
     settings.recompile_limit = max(settings.recompile_limit, COMPILED_VARIANTS)
     return torch.compile(network)

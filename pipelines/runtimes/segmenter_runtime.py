@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.engine.launch import Machine, make_compiler_deterministic
+from pipelines.engine.launch import Machine, prepare_compiler
 from pipelines.errors import UserError
 from pipelines.runtimes.conversion import (
     compiled_for_openvino,
@@ -151,7 +151,7 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
 
 
 def _compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    make_compiler_deterministic()
+    prepare_compiler()
     return torch.compile(network, dynamic=False)
 
 

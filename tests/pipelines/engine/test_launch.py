@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipelines.engine import launch
-from pipelines.engine.capabilities import Capabilities
+from pipelines.engine.capabilities import Capabilities, capabilities
 from pipelines.engine.launch import (
     SLOWER_IN_BF16,
     BrokenOff,
@@ -15,6 +15,7 @@ from pipelines.engine.launch import (
     choose_machine,
     make_deterministic,
     own_device,
+    prepare_compiler,
 )
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
@@ -131,3 +132,11 @@ def test_a_second_signal_leaves_alone_what_follows_from_the_first():
                 signal.raise_signal(signal.SIGTERM)
                 ended.append("workers")
         assert ended == ["workers"] and stop.signal_name == "SIGTERM"
+
+
+def test_what_is_compiled_for_one_processor_is_not_found_by_another(monkeypatch):
+    """The tag is part of what the compiler's cache asks for; one that the user gave stays."""
+    monkeypatch.setattr(torch.compiler.config, "cache_key_tag", "ours")
+    prepare_compiler()
+    prepare_compiler()
+    assert torch.compiler.config.cache_key_tag == f"ours sim2real on {capabilities()}"
