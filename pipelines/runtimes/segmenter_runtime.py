@@ -143,11 +143,7 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
         "onnxruntime": lambda: _InOnnxRuntime(coarse, network.stride),
         "openvino": lambda: OpenVinoPlans(converted_to_openvino(coarse, "logits"), mode),
     }
-    try:
-        computes = openers[runtime]()
-    except UserError as error:  # perhaps nobody asked for it: it is the fastest where it is installed
-        raise UserError(f"{error}; or use --runtime torch") from error
-    return SegmenterRuntime(computes, network.stride, network.align_corners)
+    return SegmenterRuntime(openers[runtime](), network.stride, network.align_corners)
 
 
 def _compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("launched.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-PROGRESS = re.compile(r"^(read|train|evaluate|audit|measure|features|t-SNE)\b.*\n", re.MULTILINE)
-"""Lines that appear where a machine is slow."""
+PROGRESS = re.compile(r"^(train .*|.+: \d+(/\d+)?, [\d.]+ \S+, .*)\n", re.MULTILINE)
+"""What a training says of itself, and lines that appear where a machine is slow."""
 
 
 class Ended:

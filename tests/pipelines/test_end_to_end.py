@@ -177,8 +177,8 @@ def test_sigterm_saves_and_leaves_with_75(stage, tiny_run, tmp_path, workers, at
     trap = kill(TRANSLATOR_STEP, at=at, signal_name="SIGTERM", group=True)
     stopped = stage("translate train", trap=trap, workers=workers)
     assert stopped.code == 75, stopped.stderr
-    computing, said = stopped.stderr.splitlines()
-    assert computing.startswith("train cyclegan, seed 0: ")
+    *before, said = stopped.stderr.splitlines()  # a slow machine tells its progress, too
+    assert any(line.startswith("train cyclegan, seed 0: ") for line in before)
     assert said.startswith(f"stopped: SIGTERM at step {at} of 4: checkpoint saved")
     assert (tmp_path / f"run/seed-0/translator/checkpoints/step-0000000{at}/manifest.json").exists()
     assert stage("translate train", workers=workers).code == 0
@@ -194,7 +194,7 @@ def test_sigterm_during_the_last_frame_does_not_begin_the_next_stage(stage, copi
 
 def test_a_second_ctrl_c_ends_at_once(stage, tiny_run, tmp_path):
     once = stage("translate train", trap=kill(TRANSLATOR_STEP, at=2, signal_name="SIGINT"))
-    assert (once.code, once.stderr.count("\n")) == (75, 2)
+    assert once.code == 75 and once.stderr.splitlines()[-1].startswith("stopped: SIGINT at step 2 of 4"), once.stderr
     twice = stage("translate train", trap=kill(TRANSLATOR_STEP, at=1, signal_name="SIGINT", times=2))
     assert twice.code == 130, twice.stderr
     said = twice.stderr.splitlines()[-1]
