@@ -53,11 +53,22 @@ average = ["first", "budgets_2_labels"]
 
 
 @pytest.fixture
-def variants(tiny_config, tmp_path):
-    config = tmp_path / "config.toml"
-    config.write_text(tiny_config.read_text() + TABLES)
-    base = Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run")
-    return open_variants(base, read_variants(config))
+def opened(tiny_config, tmp_path):
+    """A function: tables of variants -> the miniature experiment's variants."""
+
+    def opening(tables):
+        config = tmp_path / "config.toml"
+        config.write_text(tiny_config.read_text() + tables)
+        return open_variants(
+            Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run"), read_variants(config)
+        )
+
+    return opening
+
+
+@pytest.fixture
+def variants(opened):
+    return opened(TABLES)
 
 
 def test_rows_are_variants_and_their_numbers_of_labels(variants):
@@ -97,11 +108,8 @@ settings = { "labelled_target" = 1, "segmenter.initial" = "few_labels" }
 
 
 @pytest.fixture
-def guided(tiny_config, tmp_path):
-    config = tmp_path / "guided.toml"
-    config.write_text(tiny_config.read_text() + GUIDED)
-    base = Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run")
-    return open_variants(base, read_variants(config))
+def guided(opened):
+    return opened(GUIDED)
 
 
 def test_an_arm_that_guides_is_that_of_the_row_beside_it(guided):
