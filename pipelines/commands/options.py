@@ -67,6 +67,7 @@ def gathered(name: str, kind: type, *decorators: Decorator) -> Decorator:
 
 
 A_PATH = click.Path(path_type=Path)
+A_FILE = click.Path(dir_okay=False, path_type=Path)
 A_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 experiment_options = options(

@@ -100,7 +100,8 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
                 varied.pop("labelled_target", None)
             where = f"config {path}{changed}: variant {name}"
             variants[name] = variant, _validated(varied, where)
-            _refuse_untrained(*variants[name], before, where)
+            _refuse_untrained(variants[name][1], before, where)
+            _refuse_unfit_translators(*variants[name], before, where)
             if labels and not _learns_from_few_labels(variant, variants[name][1], before):
                 raise UserError(
                     f"{where}: labels repeats it with so many labelled target frames, and nothing of it learns from "
@@ -126,12 +127,9 @@ def _learns_from_few_labels(
 
 
 def _refuse_untrained(
-    variant: VariantSettings,
-    experiment: Experiment,
-    before: Mapping[str, tuple[VariantSettings, Experiment]],
-    where: str,
+    experiment: Experiment, before: Mapping[str, tuple[VariantSettings, Experiment]], where: str
 ) -> None:
-    """UserError where a setting names a variant that leaves no network of the kind, or none before this one.
+    """UserError where `initial` or a teacher names a variant that leaves no segmenter, or none before this one.
 
     Whatever is no variant's name is an arm or a path.
     """
@@ -148,26 +146,36 @@ def _refuse_untrained(
         else:
             why = "which is none before it; name an earlier variant, an arm or a run folder"
         raise UserError(f"{where}: segmenter.{key} names variant {name}, {why}")
-    names = {name for one in experiment.variant for name in (one.name, *one.rows)}
-    for key, name in (
-        ("start_from", variant.start_from),
-        ("translator.teacher", getattr(experiment.translator, "teacher", None)),
-    ):
-        if name in names and name not in before:
-            raise UserError(f"{where}: {key} names variant {name}, which is none before it; name an earlier variant")
+
+
+def _refuse_unfit_translators(
+    variant: VariantSettings,
+    experiment: Experiment,
+    before: Mapping[str, tuple[VariantSettings, Experiment]],
+    where: str,
+) -> None:
+    """UserError where the teacher, or what it starts from, is a variant without a translator, or none before this one;
+    or is another network than what starts from it.
+    """
+    start, teacher = variant.start_from, getattr(experiment.translator, "teacher", None)
+    if teacher not in before and any(teacher in (one.name, *one.rows) for one in experiment.variant):
+        raise UserError(
+            f"{where}: translator.teacher names variant {teacher}, which is none before it; name an earlier variant"
+        )
+    for key, name in (("start_from", start), ("translator.teacher", teacher)):
         if name in before and not _leaves_a_translator(*before[name]):
             raise UserError(
                 f"{where}: {key} names variant {name}, which trains no translator; name a variant that does"
             )
-    if variant.start_from is not None:
-        there, here = before[variant.start_from][1].translator, experiment.translator
-        for key in ARCHITECTURE:
-            values = getattr(there, key, None), getattr(here, key, None)
-            if values[0] != values[1]:
-                raise UserError(
-                    f"{where}: start_from names variant {variant.start_from}, whose translator is another network: "
-                    f"translator.{key} is {values[0]} there and {values[1]} here; give both the same"
-                )
+    if start is None:
+        return
+    for key in ARCHITECTURE:
+        there, here = (getattr(one.translator, key, None) for one in (before[start][1], experiment))
+        if there != here:
+            raise UserError(
+                f"{where}: start_from names variant {start}, whose translator is another network: translator.{key} is "
+                f"{there} there and {here} here; give both the same"
+            )
 
 
 def _leaves_a_translator(variant: VariantSettings, experiment: Experiment) -> bool:

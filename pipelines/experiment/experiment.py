@@ -169,7 +169,7 @@ class Experiment(Settings):
                 raise ValueError(
                     f"variant {variant.name} is called as a row of the table is anyway; give it another name"
                 )
-            for name in {variant.name, *variant.rows}:
+            for name in (variant.name, *variant.rows):
                 if name in earlier:
                     raise ValueError(f"two variants are called {name}; give each its own name")
             if variant.start_from is not None and variant.start_from not in earlier:

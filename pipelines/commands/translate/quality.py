@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.options import (
+    A_FILE,
     A_FOLDER,
     A_PATH,
     MachineOptions,
@@ -118,7 +119,7 @@ measured_options = gathered(
 @measured_options
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=A_FILE,
     default=None,
     help="A JSON file of the figures.  [default: quality.json in the experiment's translated folder; of --translated "
     "none]",
@@ -165,7 +166,7 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
 @click.option("--shown", type=click.IntRange(1), default=6, show_default=True, help="Frames of each kind on the page.")
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=A_FILE,
     default=None,
     help="A page.  [default: audit.html in the translated folder]",
 )

@@ -39,7 +39,7 @@ def test_logits_are_in_register_with_the_image(width):
 def test_features_over_the_image_are_in_register_with_it(height, width):
     """Each cell has what the image has at its centre: of the ramp, the value of that place."""
     network, image = Means().eval(), red_ramp(height, width)
-    padded = network.coarse_logits(network._pad(image - 0))[0]
+    padded = network.coarse_logits(network._pad(image))[0]
     features = network.over_image(padded, height, width)
     columns = features.shape[-1]
     assert features.shape[-2:] == (max(1, round(height / 4)), round(width / 4))

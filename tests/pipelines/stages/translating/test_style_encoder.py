@@ -56,6 +56,8 @@ def test_weights_are_missed_as_long_as_a_translator_is_to_be_trained(cache, make
 
 def test_other_methods_miss_no_weights(cache, make_workspace):
     refuse_missing_style_encoder(make_workspace())
+    with pytest.raises(UserError, match="no VGG-19 weights"):  # which are not here
+        style_encoder_weights(AdaINSettings(method="adain"))
 
 
 def test_weights_come_from_the_cache_and_are_not_exchanged(cache, tmp_path):
