@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.record import Failure
@@ -57,3 +58,11 @@ def test_a_dry_run_of_a_student_says_the_plan(on_tiny, played, tmp_path):
 
 def test_all_that_is_done_with_a_translator_is_found_here():
     assert {"train", "experiment", "run", "audit", "quality"} <= translate.commands.keys()
+
+
+@pytest.mark.parametrize("command", ["audit", "quality"])
+def test_a_folder_is_no_page_and_is_refused_before_any_frame_is_scored(tiny_config, tmp_path, command):
+    arguments = [command, str(tiny_config), "--run", str(tmp_path / "run"), "--output", str(tmp_path)]
+    ended = CliRunner().invoke(translate, arguments)
+    assert ended.exit_code == 2 and "is a directory" in ended.output
+    assert not (tmp_path / "run").exists()
