@@ -110,7 +110,11 @@ $(TRANSLATED): $(TRANSLATOR) $(RUN)/inputs/translation.json
 	$(SIM2REAL) translate experiment $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
 	@touch $@
 
-$(SEGMENTER): $(TRANSLATED) $(RUN)/inputs/segmenter.json
+# Where the segmenter learns from no translated frame, it waits for none.
+NONE_IS = ^[[:space:]]*shares([[:space:]]*=.*[{,][[:space:]]*|\.)translated[[:space:]]*=[[:space:]]*0(\.0*)?([^.0-9]|$$)
+UNTRANSLATED := $(if $(findstring shares,$(SET)),,$(shell grep -sE '$(NONE_IS)' $(CONFIG)))
+
+$(SEGMENTER): $(if $(UNTRANSLATED),,$(TRANSLATED)) $(RUN)/inputs/segmenter.json
 	$(SIM2REAL) segment train $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
 	@touch $@
 

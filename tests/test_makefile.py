@@ -99,6 +99,29 @@ def test_a_recipe_is_scored_on_test_frames_where_there_are_some(folder, sets, op
     assert folder.calls == [f"variants {config} --data /frames --run {folder.run}{option} --threads 1"]
 
 
+@pytest.mark.parametrize(
+    ("shares", "setting", "stages"),
+    [
+        ("shares = { translated = 0.0, source = 1.0 }", "", [SEGMENT, COMPARE]),
+        ("shares = { source = 1.0, translated=0 }  # no translator", "", [SEGMENT, COMPARE]),
+        ("  shares.translated = 0.0", "", [SEGMENT, COMPARE]),
+        ("shares = { translated = 0.05, source = 0.95 }", "", [TRANSLATE, USE, SEGMENT, COMPARE]),
+        ("shares = { translated = 0.5, source = 0.0 }", "", [TRANSLATE, USE, SEGMENT, COMPARE]),
+        ('"segmenter.shares" = { translated = 0.0, source = 1.0 }', "", [TRANSLATE, USE, SEGMENT, COMPARE]),
+        (
+            "shares = { translated = 0.0, source = 1.0 }",
+            "segmenter.shares.translated=1",
+            [TRANSLATE, USE, SEGMENT, COMPARE],
+        ),
+    ],
+)
+def test_no_translator_is_trained_for_a_segmenter_that_learns_from_no_translated_frame(folder, shares, setting, stages):
+    config = folder.path / "mine.toml"
+    config.write_text(f"[segmenter]\n{shares}\n")
+    assert folder.make("eval", f"CONFIG={config}", f"SET={setting}") == stages
+    assert folder.make("eval", f"CONFIG={config}", f"SET={setting}") == []
+
+
 @pytest.mark.parametrize(("target", "stages"), [("recipe", [VARIANTS]), ("translate", [TRANSLATE, USE])])
 def test_a_config_that_is_not_there_is_left_to_the_command_to_speak_of(folder, target, stages):
     assert folder.make(target, "CONFIG=missing.toml") == stages
