@@ -55,6 +55,8 @@ ARMS: dict[str, Arm] = {
 }
 """By the names that commands and settings use."""
 
+REFERENCES = ("source_only", "oracle")
+"""The arms that no setting of adaptation and no variant changes; the gap is the one between them."""
 COMPARED = ("source_only", "translated", "oracle")
 """The arms of a comparison: the gap's lower end, what is to close it, its upper end."""
 

@@ -74,6 +74,6 @@ def teachers_network(workspace: Workspace) -> TeachersNetwork:
         if made.get("checkpoint_sha256") == checkpoint_hash(checkpoint):
             return TeachersNetwork(checkpoint, made["direction"])
     raise UserError(
-        f"translator.feature_weight needs the teacher's network, and {folder} holds only its frames; name the "
-        "translator that made them as translator.teacher, or set feature_weight to 0"
+        f"the student's feature_weight needs the teacher's network, and {folder} holds only its frames; name the "
+        "translator that made them as its teacher, or set feature_weight to 0"
     )

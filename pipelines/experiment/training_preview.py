@@ -15,7 +15,7 @@ from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.selection.subset import names_in, refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, resolve_checkpoint, step_of
 from pipelines.errors import NoInputsError
-from pipelines.experiment.arms import ARMS, adaptation_title, learns_from_labels
+from pipelines.experiment.arms import ARMS, REFERENCES, adaptation_title, learns_from_labels
 from pipelines.experiment.experiment import PARTS, Experiment
 from pipelines.experiment.identity import refuse_missing_aids, refuse_missing_weights
 from pipelines.experiment.network_study import TRAINED_ON, studied_networks
@@ -65,7 +65,7 @@ def refuse_missing_of_comparison(workspace: Workspace) -> None:
 
 def _of_comparison(workspace: Workspace) -> Iterator[str]:
     for seed in workspace.experiment.compare.seeds:
-        for arm in ("source_only", "oracle"):
+        for arm in REFERENCES:
             yield from _trainings(workspace, seed, arm)
         if workspace.translates:
             yield from _experiments_translator(workspace, seed)
@@ -157,7 +157,7 @@ def refuse_missing_of_variants(variants: Variants) -> None:
 def _of_variants(variants: Variants) -> Iterator[str]:
     base = variants.base
     for seed in base.experiment.compare.seeds:
-        for arm in ("source_only", "oracle"):
+        for arm in REFERENCES:
             yield from _trainings(base, seed, arm)
         for labels in variants.budgets():
             if labels:

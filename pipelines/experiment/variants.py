@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import UserError
+from pipelines.experiment.arms import REFERENCES
 from pipelines.experiment.experiment import Experiment, VariantSettings
 from pipelines.experiment.identity import segmenter_inputs, translation_inputs
 from pipelines.experiment.workspace import Workspace
@@ -84,7 +85,7 @@ class Variants:
         """
         variant, found = self.named[name], {}
         for named in (*variant.needs, *variant.guides):
-            if named in ("source_only", "oracle"):
+            if named in REFERENCES:
                 found[named] = self.base, named
             elif named == "few_labels" and variant.labels is not None:
                 its = (self.few_labels(variant.labels), "few_labels") if variant.labels else (self.base, "oracle")
@@ -142,8 +143,7 @@ class Variants:
         other = {
             arm: str(self.base.segmenter(seed, arm).absolute())
             for arm in self.named[name].guides
-            if arm in ("source_only", "oracle")
-            and segmenter_inputs(its, seed, arm) != segmenter_inputs(self.base, seed, arm)
+            if arm in REFERENCES and segmenter_inputs(its, seed, arm) != segmenter_inputs(self.base, seed, arm)
         }
         if translator.guided_by is not None and translator.guided_by.expert in other:
             guidance = translator.guided_by.model_copy(update={"expert": other[translator.guided_by.expert]})

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as Tree
 
 from markupsafe import Markup
 
-from pipelines.experiment.arms import COMPARED
+from pipelines.experiment.arms import COMPARED, REFERENCES
 from pipelines.printable import printable
 from pipelines.report.figures import amount, score
 from pipelines.report.study import Study, average
@@ -76,7 +76,7 @@ def scores_chart(rows: list[Scored], said: str) -> Markup:
         added(svg, "line", x1=place(mark), x2=place(mark), y1=0, y2=height, class_="grid")
         added(svg, "text", f"{mark:g}", x=place(mark), y=height + 18, class_="tick middle")
     for row in rows:
-        if row.style in ("source_only", "oracle") and math.isfinite(row.mean):
+        if row.style in REFERENCES and math.isfinite(row.mean):
             added(svg, "line", x1=place(row.mean), x2=place(row.mean), y1=0, y2=height, class_=f"end {row.style}")
     for top, row in zip(tops, rows, strict=False):
         title = added(svg, "text", row.title, x="0", y=top + 19, class_=f"arm {row.style}")

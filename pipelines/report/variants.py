@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pipelines.experiment.arms import REFERENCES
 from pipelines.report.figures import change, percent, score
 from pipelines.report.record import Record, plain
 from pipelines.report.study import average, deviation, gap_closed
@@ -15,8 +16,6 @@ from segment.class_groups import class_titles
 from segment.classes import CLASS_NAMES
 from segment.metrics.power import SeedSpread, seed_spread
 
-REFERENCES = ("source_only", "oracle")
-"""The nets that no variant changes; the gap is the one between them."""
 BELOW = "°"
 """Marks a difference that is smaller than the experiment can show."""
 ENOUGH_SEEDS = 3

@@ -6,11 +6,12 @@ Built like the report of a comparison (`page.py`): one file, everything escaped,
 from pathlib import Path
 
 from pipelines.data.disk.files import write_atomically
+from pipelines.experiment.arms import REFERENCES
 from pipelines.report.charts import Line, Scored
 from pipelines.report.figures import percent
 from pipelines.report.pages.templates import rendered
 from pipelines.report.study import average
-from pipelines.report.variants import REFERENCES, VariantStudy, class_table, label_table, score_row, title_of
+from pipelines.report.variants import VariantStudy, class_table, label_table, score_row, title_of
 
 SERIES = 6
 """Colours for curves."""

@@ -20,12 +20,13 @@ from pipelines.data.disk.json_files import read_json
 from pipelines.data.disk.manifest import MANIFEST
 from pipelines.engine.session import Session
 from pipelines.errors import BusyError, NumericalError
+from pipelines.experiment.arms import REFERENCES
 from pipelines.experiment.trained import load_ensemble
 from pipelines.experiment.training_preview import refuse_missing_of_variants
 from pipelines.experiment.variants import Variants, few_labels_name
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.pages.variants_page import write_variants_page
-from pipelines.report.variants import REFERENCES, VariantResult, VariantStudy, markdown_table
+from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
 from pipelines.stages.comparison.compare import refuse_missing_labels, training_seconds
 from pipelines.stages.comparison.origin import origin
@@ -83,7 +84,7 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
         refuse_missing_style_encoder(base.beside(its, variants.folder(name), base.run))
     wanted: dict[tuple[int, str], Measurement] = {}
     for seed in base.experiment.compare.seeds:
-        for arm in ("source_only", "oracle"):
+        for arm in REFERENCES:
             wanted[seed, arm] = partial(_reference, base, arm, seed, session)
         for labels in variants.budgets():
             if labels:  # with all of them it is the oracle

@@ -155,17 +155,17 @@ def teacher_features(workspace: Workspace, machine: Machine) -> TeacherFeatures 
     teacher, _ = load_translator(found.checkpoint, machine)
     if teacher.takes != "image":
         raise UserError(
-            f"translator.feature_weight: teacher {found.checkpoint} translates label maps and sees no frame; set it to "
-            "0"
+            f"the student's feature_weight: teacher {found.checkpoint} translates label maps and sees no frame; set it "
+            "to 0"
         )
     generator = teacher.generator(found.direction)
     try:
         features = TeacherFeatures(generator)
     except ValueError as error:
-        raise UserError(f"translator.feature_weight: teacher {found.checkpoint}: {error} Set it to 0") from error
+        raise UserError(f"the student's feature_weight: teacher {found.checkpoint}: {error} Set it to 0") from error
     if settings.crop % generator.side_multiple or settings.crop < generator.smallest_side:
         raise UserError(
-            f"translator.crop is {settings.crop}; the teacher, whose features are imitated, takes multiples of "
+            f"the student's crop is {settings.crop}; the teacher, whose features are imitated, takes multiples of "
             f"{generator.side_multiple} from {generator.smallest_side} on"
         )
     return features

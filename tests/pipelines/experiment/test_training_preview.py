@@ -184,7 +184,7 @@ def test_a_students_teacher_must_be_there(toyworld, tmp_path):
         (tmp_path / place).parent.mkdir()
         (tmp_path / place).touch()
     assert told(preview_comparison(student("frames"))) == ["source_only", "oracle", "translator", "translated"]
-    with pytest.raises(UserError, match=r"^translator\.feature_weight needs the teacher's network"):
+    with pytest.raises(UserError, match=r"^the student's feature_weight needs the teacher's network"):
         preview_comparison(student("frames", "translator.feature_weight=1"))
     photos = 'source=[{ name = "photos", reader = "folder", root = "photos" }]'
     with pytest.raises(
