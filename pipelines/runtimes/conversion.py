@@ -197,6 +197,9 @@ def converting(target: str) -> Iterator[None]:
             raise
         except Exception as error:  # whatever they throw: foreign code about foreign code
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UserError(f"the network cannot be converted to {target}: {reason.strip()}") from error
+            raise UserError(
+                f"the network cannot be converted to {target}: {reason.strip().rstrip('.')}. Torch computes it without "
+                "(--runtime torch)"
+            ) from error
         finally:
             logging.disable(level)
