@@ -57,6 +57,23 @@ def keeping_statistics(network: nn.Module) -> Iterator[None]:
             module.track_running_stats = True
 
 
+@torch.no_grad()
+def share_statistics(network: nn.Module, sum_over_processes: SumOverProcesses, world_size: int) -> None:
+    """Give all processes the mean of their running statistics, where each has measured its own batches.
+
+    Args:
+        network: Changed in place; statistics that are frozen, or measured together already, stay as they are.
+        sum_over_processes: How; once for all of them.
+        world_size: Of how many processes.
+    """
+    own = [one for one in _following(network) if one.training and not isinstance(one, SyncedBatchNorm2d)]
+    statistics = [values for one in own for values in (one.running_mean, one.running_var)]
+    if world_size == 1 or not statistics:
+        return
+    mean = sum_over_processes(torch.cat(statistics)) / world_size
+    torch._foreach_copy_(statistics, list(mean.split([len(values) for values in statistics])))
+
+
 def _following(network: nn.Module) -> list[_BatchNorm]:
     return [one for one in network.modules() if isinstance(one, _BatchNorm) and one.track_running_stats]
 

@@ -72,7 +72,6 @@ class DUDA(SelfTraining):
         if not isinstance(teacher, Segmenter):
             raise ValueError("DUDA goes on training its teacher, so it takes one; name a single checkpoint in teachers")
         self.large = self.with_shared_statistics(teacher)
-        self.large.requires_grad_(True)
         self._freeze(self.large)
         self.teacher = MovingAverage(self.large, settings.teacher_decay)
         rate = settings.large_learning_rate * training.learning_rate

@@ -11,6 +11,7 @@ from segment.normalisation import (
     SyncedBatchNorm2d,
     freeze_batch_norm,
     refusal_of_single_images,
+    share_statistics,
     synced_batch_norm,
 )
 from tests.segment.together import Together
@@ -85,6 +86,20 @@ def test_by_hand_over_two_processes():
     assert outputs == pytest.approx([-1, 1])
     assert [norm.running_mean.item() for norm in norms] == pytest.approx([0.3, 0.3])
     assert [norm.running_var.item() for norm in norms] == pytest.approx([1.7, 1.7])
+
+
+def test_statistics_of_two_processes_are_shared_by_hand():
+    """This one has means of 1 and variances of 2, the other 3 and 6; frozen and synced ones are left as they are."""
+    network = nn.Sequential(*(nn.BatchNorm2d(2) for _ in range(2)), SyncedBatchNorm2d(2)).train()
+    for norm in network:
+        norm.running_mean.fill_(1)
+        norm.running_var.fill_(2)
+    network[1].eval()
+    share_statistics(network, lambda own: own + torch.tensor([3.0, 3.0, 6.0, 6.0]), 2)
+    assert [norm.running_mean.tolist() for norm in network] == [[2, 2], [1, 1], [1, 1]]
+    assert [norm.running_var.tolist() for norm in network] == [[4, 4], [2, 2], [2, 2]]
+    share_statistics(network, lambda own: 1 / 0, 1)
+    share_statistics(network[1], lambda own: 1 / 0, 2)
 
 
 def test_synced_measures_bf16_in_fp32_and_gives_back_bf16():

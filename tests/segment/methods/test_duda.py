@@ -13,7 +13,7 @@ from tests.segment.methods.tester import SegmenterTrainingTester, TinySegmenter
 
 def duda(training=TRAINING, peers=ALONE, **settings):
     torch.manual_seed(5)
-    large = TinySegmenter().eval().requires_grad_(False)
+    large = TinySegmenter().eval()
     torch.manual_seed(0)
     settings = DUDASettings(**{"threshold": 0.4, "start_step": 0} | settings)
     return DUDA(TinySegmenter(), training, settings, teacher=large, peers=peers)
@@ -48,6 +48,15 @@ class TestDUDA(SegmenterTrainingTester):
         first, second = map(snapshot, methods)
         differing = {name.split(".")[0] for name in first if not torch.equal(first[name], second[name])}
         assert differing == {"network"}
+
+
+def test_what_the_large_network_does_not_train_stays_so():
+    large = TinySegmenter()
+    large.main.bias.requires_grad_(False)
+    method = DUDA(TinySegmenter(), TRAINING, DUDASettings(threshold=0.4), teacher=large).train()
+    before = large.main.bias.clone()
+    method.step(two_domains(), PerformedUpdate(method))
+    assert torch.equal(method.large.main.bias, before) and not method.large.main.bias.requires_grad
 
 
 def test_before_self_training_both_learn_the_source():

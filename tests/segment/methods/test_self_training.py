@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segment.adaptation.guards import Collapsed
+from segment.averaging import MovingAverage
 from segment.batches import LabelledBatch
 from segment.methods.dacs import DACS, DACSSettings
 from segment.peers import ALONE, Peers
@@ -126,6 +127,15 @@ def test_thresholds_of_classes_are_those_of_all_processes():
     method = small(Peers(0, 2, lambda tensor: tensor + others), threshold=0.9, thresholds="per_class")
     method.thresholds_of_classes(torch.tensor([[[0.4]]]), torch.tensor([[[0]]]))
     torch.testing.assert_close(method.mean_likelihoods, torch.tensor([0.6, 0.0, 0.0]))
+
+
+def test_the_teachers_statistics_are_those_of_all_processes():
+    """The other process has measured a mean 2 above this one's, in a network that is the same."""
+    method = small(Peers(0, 2, lambda own: 2 * own + 2))
+    method.network = torch.nn.Sequential(method.network, torch.nn.BatchNorm2d(1)).train()
+    method.teacher = MovingAverage(method.network, decay=0.0)
+    method.follow()
+    assert method.network[1].running_mean.item() == 1 and method.teacher.network[1].running_mean.item() == 1
 
 
 def test_a_class_that_the_teacher_is_less_sure_of_counts_with_its_own_threshold():
