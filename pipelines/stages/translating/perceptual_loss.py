@@ -32,7 +32,7 @@ def perceptual_loss(settings: Judged, run: Path, processes: Processes = ALONE) -
 
     Raises:
         UserError: The settings name a file that is not there or holds other weights, or a package that is not
-            installed; or the run was begun with other weights than are found now.
+            installed; or the run was begun with other weights than are found now, or other processes find others.
     """
     if settings.perceptual_weight == 0:
         return None
@@ -41,6 +41,8 @@ def perceptual_loss(settings: Judged, run: Path, processes: Processes = ALONE) -
             print(f"perceptual loss: {_of_package(settings)}", file=sys.stderr)
         return PerceptualLoss(EncoderFeatures(packaged_classifier(REQUIRED)))
     path = vgg_weights(settings)
+    weights = None if path is None else sha256_of(path)
+    processes.refuse_difference(["VGG-19", weights])
     if path is None:
         expected = torch_cache() / VGG_FILE
         if processes.leads and note(run, "perceptual_loss", None):
@@ -51,7 +53,7 @@ def perceptual_loss(settings: Judged, run: Path, processes: Processes = ALONE) -
             )
         return None
     if processes.leads:
-        note(run, "perceptual_loss", sha256_of(path))
+        note(run, "perceptual_loss", weights)
     try:
         return PerceptualLoss(VGG19Features(torch.load(path, map_location="cpu", weights_only=True)))
     except Exception as error:  # torch.load raises whatever the unpickler meets in a file of another kind

@@ -23,12 +23,14 @@ def style_encoder(settings: AdaINSettings, run: Path, processes: Processes = ALO
     """The encoder of the settings with its weights, which the run folder notes; nothing is ever downloaded.
 
     Raises:
-        UserError: Its weights are not on this machine, or the run was begun with others.
+        UserError: Its weights are not on this machine, the run was begun with others, or other processes have others.
         CheckpointError: The file is damaged, unsafe, or of another network.
     """
     path = style_encoder_weights(settings)
+    weights = sha256_of(path)
+    processes.refuse_difference(["style encoder", weights])
     if processes.leads:
-        note(run, "style_encoder", sha256_of(path))
+        note(run, "style_encoder", weights)
     try:
         return ENCODERS[settings.encoder](read_weights(path))
     except ValueError as error:

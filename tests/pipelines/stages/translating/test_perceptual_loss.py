@@ -1,7 +1,10 @@
 """The judge of likeness: whose weights, what is said of it, and that a run goes on with the one that it began with."""
 
+import hashlib
 import json
 import shutil
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +27,20 @@ def test_the_last_words_on_a_missing_loss_are_said_once(make_workspace, cpu, no_
         message = capsys.readouterr().err
         assert message.count("perceptual loss is off") == said
     assert perceptual_loss(settings.model_copy(update={"perceptual_weight": 0.0}), tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_all_processes_must_find_the_same_weights(no_cache, tmp_path, there):
+    """What each finds on its own machine is compared: a loss that one of them lacks would be averaged in silently."""
+    no_cache.mkdir()
+    if there:
+        (no_cache / "vgg19-dcbb9e9d.pth").write_bytes(b"weights")
+    (tmp_path / "run").mkdir()
+    compared = []
+    processes = SimpleNamespace(leads=False, refuse_difference=compared.append)
+    with pytest.raises(UserError, match="holds no weights") if there else nullcontext():
+        perceptual_loss(Pix2pixHDSettings(method="pix2pixhd"), tmp_path / "run", processes)
+    assert compared == [["VGG-19", hashlib.sha256(b"weights").hexdigest() if there else None]]
 
 
 def test_the_packaged_encoder_judges_where_it_is_asked_for(make_workspace, cpu, no_cache, capsys):
