@@ -45,6 +45,8 @@ from segment.classes import TRAIN_IDS_13, TRAIN_IDS_16
 from segment.metrics.regions import gap_interval
 from translate.methods import METHODS
 
+QUALITY = "quality_of_variants.json"
+"""Beside the `quality.json` that `translate quality` writes, which may be of other frames and another height."""
 MEASURED = 100
 """Frames of each side that quality is measured on."""
 SECONDS_BETWEEN_LOOKS = 30.0
@@ -217,6 +219,9 @@ def _trained(variants: Variants, name: str, seed: int, session: Session) -> None
     if _translates(variants, name, its):
         train_translator(its, seed, session)
         translate_experiment(its, seed, session)
+        # Whoever judges: busy or collapsed, it costs this row its place and not the whole table.
+        train_segmenter(variants.base, its.translator_seed(seed), "oracle", session)
+        train_segmenter(variants.base, seed, "source_only", session)
         audit_experiment(its, seed, session)
     if variants.named[name].settings.train_segmenter:
         train_segmenter(its, seed, "translated", session)
@@ -255,7 +260,7 @@ def _quality(workspace: Workspace, seed: int, session: Session) -> dict[str, flo
         "precision": session.machine.precision,
         "features": [extractor.name for extractor in networks.extractors],
     }
-    path = inputs.folder / "quality.json"
+    path = inputs.folder / QUALITY
     if not path.exists() or read_json(path)["about"] != identity:
         frames, real = evenly(inputs.frames, MEASURED), evenly(inputs.target_images(), MEASURED)
         write_quality(path, measure_quality(frames, real, session, networks), identity)

@@ -109,7 +109,7 @@ def find_inputs(
             raise UserError("which translated frames? Give an experiment's config, or --translated FOLDER")
         return QualityInputs(translated, translated_frames(translated, source), targets, expert)
     folder = translated or workspace.translated(seed)
-    oracle = workspace.segmenter(seed, "oracle")
+    oracle = workspace.segmenter(workspace.translator_seed(seed), "oracle")  # frames of all seeds have one judge
     if expert is None and is_finished(oracle):
         expert = oracle
     encodings = {f.encoding for frames in workspace.labelled_target for f in frames.frames if f.encoding}

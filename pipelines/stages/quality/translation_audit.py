@@ -66,12 +66,15 @@ class Record:
 def audit_experiment(workspace: Workspace, seed: int, session: Session, expert: Path | None = None) -> Audit:
     """Score the translated frames that serve `seed`; the expert is the experiment's oracle where none is named.
 
+    Frames that serve several seeds are judged by the oracle of the seed that they were made with.
+
     Raises:
         UserError: There is no expert, or there are no translated frames.
     """
     inputs = find_inputs(workspace, seed, None, None, (), expert)
     if inputs.expert is None:
-        raise UserError(f"{workspace.segmenter(seed, 'oracle')}: no trained oracle to score translated frames with")
+        oracle = workspace.segmenter(workspace.translator_seed(seed), "oracle")
+        raise UserError(f"{oracle}: no trained oracle to score translated frames with")
     return audit_translation(inputs, load_expert(inputs.expert, session.machine), session)[0]
 
 
@@ -303,7 +306,7 @@ def _consistency(counts: torch.Tensor | None, scored: list[int]) -> float:
 
 
 def _total(counts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-    """The sum; None unless every labelled frame was counted: shares of different frames do not compare."""
+    """The sum of what was counted; None where nothing was."""
     known = [one for one in counts if one is not None]
     return torch.stack(known).sum(0) if known else None
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from pipelines.data.disk.ownership import hold
 from pipelines.engine.runs import RunFolder
+from pipelines.engine.session import Session
 from pipelines.errors import BusyError, NumericalError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.trained import load_segmenter
@@ -313,6 +314,38 @@ def test_a_training_that_collapses_costs_its_own_place_and_no_other(capsys):
     assert results == {(1, name): name for name in "acd"}
     assert stopped == {(1, "b"): "step 9: all is road; lower the learning rate"}
     assert "b, seed 1 has no result: step 9: all is road; lower the learning rate" in capsys.readouterr().err
+
+
+def test_an_oracle_that_collapsed_costs_the_rows_that_it_judges_and_no_other(
+    tiny_config, tmp_path, cpu, monkeypatch, capsys
+):
+    """Translated frames are judged by it, so their row has no result either, and the others have theirs."""
+
+    def trained(workspace, seed, arm, session):
+        if arm == "oracle":
+            raise NumericalError("step 9: all is road")
+        return workspace.segmenter(seed, arm)
+
+    def judged(*arguments):
+        raise UserError("no trained oracle")
+
+    module = "pipelines.stages.comparison.compare_variants."
+    for name, stand_in in {
+        "train_segmenter": trained,
+        "train_translator": lambda *arguments: None,
+        "translate_experiment": lambda *arguments: None,
+        "audit_experiment": judged,
+        "evaluate_checkpoint": lambda *arguments: counted(3, 9),
+        "start_of": lambda *arguments: "",
+    }.items():
+        monkeypatch.setattr(module + name, stand_in)
+    config = tmp_path / "config.toml"
+    mixed = 'name = "mixed"\nsettings = { "segmenter.shares" = { translated = 0.0, source = 1.0 } }'
+    config.write_text(tiny_config.read_text() + f'[[variant]]\nname = "as_it_is"\n[[variant]]\n{mixed}\n')
+    base = Workspace(read_experiment(config), tiny_config.parent, tmp_path / "run")
+    study = compare_variants(open_variants(base, read_variants(config)), Session(cpu))
+    assert [result.name for result in study.results] == ["source_only", "mixed"]
+    assert study.stopped.keys() == {"oracle, seed 0", "as_it_is, seed 0"}
 
 
 def test_a_run_that_another_process_holds_is_known_as_such(tmp_path):

@@ -41,6 +41,11 @@ def test_what_is_named_stands_before_what_the_experiment_knows(tiny_run, make_wo
     assert inputs.target_images() == [tmp_path / "real/x.png"] and inputs.expert == tmp_path / "mine"
 
 
+def test_frames_that_serve_several_seeds_have_one_judge(tiny_run, make_workspace):
+    workspace = make_workspace("compare.one_translator=true", "compare.seeds=[0, 1]", run=tiny_run)
+    assert find_inputs(workspace, 1, None, None, (), None).expert == tiny_run / "seed-0/oracle"
+
+
 def test_an_oracle_that_is_not_trained_to_its_end_is_no_expert(copied_run, make_workspace):
     (copied_run / "seed-0/oracle/final.json").unlink()
     assert find_inputs(make_workspace(run=copied_run), 0, None, None, (), None).expert is None
