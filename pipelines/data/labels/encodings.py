@@ -25,8 +25,9 @@ UNKNOWN = -1
 
 Colour = tuple[int, int, int]
 
-CAMVID_11_MERGED = (frozenset({6, 7}), frozenset({12, 18}))
-"""CamVid's 11 classes hold traffic lights in SignSymbol, and the bicycle with its rider in Bicyclist."""
+CAMVID_11_MERGED = (frozenset({6, 7}), frozenset({12, 18}), frozenset({13, 14, 15}))
+"""CamVid's 11 classes hold traffic lights in SignSymbol, the bicycle with its rider in Bicyclist, and lorries and buses
+in Car."""
 CAMVID_32_MERGED = (frozenset({12, 18}),)
 
 IDD_LITE_GROUPS: tuple[frozenset[int], ...] = tuple(

@@ -92,18 +92,16 @@ def evaluate(
     names = [f"{frames.name}/{frames.frames[index].name}" for frames, index in places]
     processes.refuse_difference([identity, names, asdict(measures)])
     with contextlib.ExitStack() as held:
-        there = processes.leads and _is_there(output, identity, measures)
+        there = processes.leads and _is_there(output, identity, measures, counted)
         if processes.leads and not there:
-            with storage_errors(output):
-                output.mkdir(parents=True, exist_ok=True)
-            held.enter_context(hold(output / ".lock", f"{output}: another process evaluates into it; wait for it"))
-            there = _is_there(output, identity, measures)  # made while we came to hold the folder
+            held.enter_context(held_for_evaluation(output))
+            there = _is_there(output, identity, measures, counted)  # made while we came to hold the folder
         if processes.leads:
             remove_abandoned_parts(output)  # also of a page, which is written once the figures are there
         if processes.any(there):
             return _with_drives(read_evaluation(output), labelled_drives(sets), output, identity, processes)
         if processes.leads:
-            _cleared(output)
+            take_back(output)
         processes.wait()
         named = [(name, *place) for name, place in zip(names, places, strict=True)]
         found = processes.gathered(_counted(predict_one, named, output, counted, measures, processes))
@@ -114,12 +112,16 @@ def evaluate(
         return evaluation
 
 
-def _is_there(output: Path, identity: dict[str, Any], measures: Measures) -> bool:
+def _is_there(output: Path, identity: dict[str, Any], measures: Measures, counted: Counted) -> bool:
+    """Whether a former evaluation serves: of the same network and frames, with all measures, of the same classes."""
     former = output / "evaluation.json"
     if not former.exists():
         return False
     figures = read_json(former)
-    return figures.get("identity") == identity and measures.within(figures)
+    if figures.get("identity") != identity or not measures.within(figures):
+        return False
+    counts = read_json(output / "confusions.json")
+    return (counts["groups"], counts["labelled_ids"]) == (counted.groups, counted.labelled_ids)
 
 
 def _with_drives(
@@ -134,8 +136,15 @@ def _with_drives(
     return evaluation
 
 
-def _cleared(output: Path) -> None:
-    """Take back what a former evaluation says of a folder that is ours alone: its predictions are overwritten now."""
+def held_for_evaluation(output: Path) -> contextlib.AbstractContextManager[object]:
+    """A folder that is this process's to write an evaluation into; BusyError where another evaluates into it."""
+    with storage_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+    return hold(output / ".lock", f"{output}: another process evaluates into it; wait for it")
+
+
+def take_back(output: Path) -> None:
+    """Have a folder that is ours alone no longer say what a former evaluation found: its files are overwritten now."""
     former = output / "evaluation.json"
     with storage_errors(former):
         former.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ official evaluator finds them, wherever they lie in the folder.
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +27,7 @@ from pipelines.errors import UserError
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.runtimes.acceleration import keep_freed_memory
-from pipelines.stages.evaluation.evaluate import PLAIN, labelled_frames
+from pipelines.stages.evaluation.evaluate import PLAIN, held_for_evaluation, labelled_frames, take_back
 from pipelines.stages.evaluation.evaluation_counts import (
     Counted,
     FrameCounts,
@@ -71,6 +72,7 @@ def evaluate_predictions(
         NoInputsError: No frame has a label map.
         UserError: A frame has no prediction, or several; or the PNGs hold ids of the other kind.
         ImageError: A file cannot be read, or a prediction is of another size than its label map.
+        BusyError: Another process evaluates into `output`.
     """
     places = labelled_frames(sets)
     counted = what_to_count(sets, replace(measures, calibration=False))
@@ -82,17 +84,19 @@ def evaluate_predictions(
     ]
     names = [f"{frames.name}/{frames.frames[i].name}" for frames, i in places]
     processes.refuse_difference([names, ids, asdict(measures)])
-    if processes.leads:
-        remove_abandoned_parts(output)
     own = processes.share(tasks)
     counts = []
-    with Progress("evaluate", len(own), "frame", stream=processes.stderr()) as progress:
-        for _, one in zip(processes.walk(tasks), _counted_in_order(own, workers), strict=True):
-            counts.append(one)
-            progress.reach(len(counts))
-    evaluation = gathered(names, labelled_drives(sets), processes.gathered(counts), counted)
-    if processes.leads:
-        write_evaluation(evaluation, output, {"predictions": str(folder.absolute()), "ids": ids})
+    with held_for_evaluation(output) if processes.leads else nullcontext():
+        if processes.leads:
+            remove_abandoned_parts(output)
+            take_back(output)
+        with Progress("evaluate", len(own), "frame", stream=processes.stderr()) as progress:
+            for _, one in zip(processes.walk(tasks), _counted_in_order(own, workers), strict=True):
+                counts.append(one)
+                progress.reach(len(counts))
+        evaluation = gathered(names, labelled_drives(sets), processes.gathered(counts), counted)
+        if processes.leads:
+            write_evaluation(evaluation, output, {"predictions": str(folder.absolute()), "ids": ids})
     return evaluation
 
 
@@ -116,7 +120,7 @@ def find_predictions(folder: Path, places: Sequence[tuple[FrameSet, int]]) -> li
     """The prediction of each frame: at its own path below the folder, or the one PNG anywhere with a name of it.
 
     Raises:
-        UserError: A frame has none, or several.
+        UserError: A frame has none, or several; or two frames have the same.
     """
     if not folder.is_dir():
         raise UserError(f"--predictions {folder}: no such folder")
@@ -130,7 +134,17 @@ def find_predictions(folder: Path, places: Sequence[tuple[FrameSet, int]]) -> li
         by_stem.setdefault(path.stem, []).append(path)
         if (code := frame_code(path.stem)) is not None and code != path.stem:
             by_stem.setdefault(code, []).append(path)
-    return [_prediction_of(frames.name, frames.frames[i], folder, paths, by_stem) for frames, i in places]
+    found: dict[Path, str] = {}
+    for frames, i in places:
+        name = frames.frames[i].name
+        path = _prediction_of(frames.name, frames.frames[i], folder, paths, by_stem)
+        if path in found:
+            raise UserError(
+                f"--predictions {folder}: {path} has the name of two frames, {found[path]!r} and {name!r}, and can be "
+                f"the prediction of one; expected {found[path]}.png and {name}.png"
+            )
+        found[path] = name
+    return list(found)
 
 
 def _prediction_of(

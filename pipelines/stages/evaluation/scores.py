@@ -20,6 +20,7 @@ import torch
 from pipelines.data.disk.files import write_atomically
 from pipelines.data.disk.json_files import read_json, write_json
 from pipelines.data.images import read_raw
+from pipelines.printable import printable
 from segment.class_groups import class_titles, counted_once
 from segment.classes import CATEGORIES, CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.metrics.boundaries import boundary_iou
@@ -242,7 +243,7 @@ def write_evaluation(evaluation: Evaluation, output: Path, identity: dict[str, A
     }  # fmt: skip
     # On one line: indented, the counts of 500 frames would take seconds to write.
     write_atomically(output / "confusions.json", json.dumps(counts, sort_keys=True).encode())
-    write_atomically(output / "frames.csv", frames_csv(evaluation).encode())
+    write_atomically(output / "frames.csv", printable(frames_csv(evaluation)).encode())
     write_json(output / "evaluation.json", {"identity": identity, **evaluation.summary()})
 
 

@@ -16,7 +16,7 @@ def experiment(**changes):
 
 def test_what_the_validation_labels_cannot_tell_apart_is_one_class():
     """CamVid has one label for lights and signs, one for riders and bicycles; toy world's camera tells all apart."""
-    assert experiment().class_groups == [[6, 7], [12, 18]]
+    assert experiment().class_groups == [[6, 7], [12, 18], [13, 14, 15]]
     assert experiment(validation=[CAMERA]).class_groups == []
 
 
@@ -24,7 +24,7 @@ def test_what_the_validation_labels_cannot_tell_apart_is_one_class():
 def test_test_frames_tell_the_same_classes_apart_as_validation_frames(validation, test):
     with pytest.raises(ValueError, match="test and of validation tell different classes apart"):
         experiment(validation=[validation], test=[test])
-    assert experiment(validation=[CAMVID], test=[CAMVID]).class_groups == [[6, 7], [12, 18]]
+    assert experiment(validation=[CAMVID], test=[CAMVID]).class_groups == [[6, 7], [12, 18], [13, 14, 15]]
 
 
 def test_of_the_source_sets_those_are_used_that_are_named():

@@ -11,7 +11,7 @@ from pipelines.runtimes.frame_prediction import open_predictor
 from pipelines.stages.evaluation.evaluate import evaluate
 from pipelines.stages.evaluation.evaluation_counts import Measures
 
-ROAD, LIGHT, SIGN, RIDER, CAR, TRUCK, BICYCLE, VOID = 0, 6, 7, 12, 13, 14, 18, 255
+ROAD, LIGHT, SIGN, RIDER, CAR, TRUCK, BUS, TRAIN, BICYCLE, VOID = 0, 6, 7, 12, 13, 14, 15, 16, 18, 255
 CITYSCAPES_ID = {ROAD: 7, CAR: 26, TRUCK: 27, VOID: 0}
 CAMVID_ID = {ROAD: 3, CAR: 8, SIGN: 6, BICYCLE: 10, VOID: 11}
 

@@ -7,8 +7,9 @@ from PIL import Image
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.labels.encodings import cityscapes
-from pipelines.errors import ImageError, NoInputsError, UserError
-from pipelines.stages.evaluation.evaluate import labelled_frames
+from pipelines.data.readers.layout import Frame
+from pipelines.errors import BusyError, ImageError, NoInputsError, UserError
+from pipelines.stages.evaluation.evaluate import held_for_evaluation, labelled_frames
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
 from pipelines.stages.evaluation.evaluation_counts import Measures
 from tests.pipelines.stages.evaluation.scored import CAR, CITYSCAPES_ID, ROAD, VOID, frame_set
@@ -110,6 +111,38 @@ def test_what_is_missing_or_ambiguous_is_named(sets, tmp_path):
         find_predictions(folder, labelled_frames(sets))
     with pytest.raises(UserError, match="no such folder"):
         find_predictions(tmp_path / "gone", labelled_frames(sets))
+
+
+def test_one_file_is_the_prediction_of_one_frame(tmp_path):
+    """Frames of two drives with one name, and the prediction of one of them: the other's is missing, not the same."""
+    (tmp_path / "labels").mkdir()
+    write(tmp_path / "labels/road.png", [[0]])
+    frames = [Frame(name, tmp_path / f"{name}.png", tmp_path / "labels/road.png") for name in ("a/0", "b/0")]
+    places = [(FrameSet("val", tmp_path, frames, []), index) for index in range(2)]
+    folder = tmp_path / "p"
+    write(folder / "a/0.png", [[0]])
+    with pytest.raises(UserError, match=r"a/0\.png has the name of two frames, 'a/0' and 'b/0'.* expected a/0"):
+        find_predictions(folder, places)
+    write(folder / "b/0.png", [[0]])
+    assert find_predictions(folder, places) == [folder / "a/0.png", folder / "b/0.png"]
+
+
+def test_a_folder_that_another_process_evaluates_into_is_left_to_it(sets, tmp_path):
+    folder = predicted(tmp_path / "p", "0.png", "1.png")
+    with (
+        held_for_evaluation(tmp_path / "out"),
+        pytest.raises(BusyError, match="out: another process evaluates into it"),
+    ):
+        evaluate_predictions(sets, folder, "train_ids", tmp_path / "out")
+
+
+def test_figures_of_before_do_not_outlive_the_counts(sets, tmp_path):
+    folder = predicted(tmp_path / "p", "0.png", "1.png")
+    evaluate_predictions(sets, folder, "train_ids", tmp_path / "out")
+    write(folder / "1.png", [[0, 0, 0]])
+    with pytest.raises(ImageError):
+        evaluate_predictions(sets, folder, "train_ids", tmp_path / "out")
+    assert not (tmp_path / "out/evaluation.json").exists()
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -31,7 +31,11 @@ def test_what_is_counted_follows_from_the_labels_and_from_what_is_asked_for(tmp_
     assert what_to_count([fine], Measures()) == Counted([], list(range(19)), False, None)
     assert what_to_count([fine], Measures(boundary=True)).boundary_ratio == CITYSCAPES_RATIO
     merged = what_to_count([coarse], Measures(boundary=True))
-    assert merged.boundary_ratio == GENERAL_RATIO != CITYSCAPES_RATIO and merged.groups == [[6, 7], [12, 18]]
+    assert merged.boundary_ratio == GENERAL_RATIO != CITYSCAPES_RATIO and merged.groups == [
+        [6, 7],
+        [12, 18],
+        [13, 14, 15],
+    ]
 
 
 def test_a_former_evaluation_serves_if_it_holds_all_that_is_asked_for():
