@@ -128,7 +128,8 @@ def shared_drives(evaluated: FrameSet, before: FrameSet) -> list[str]:
 
 def _origins(frames: FrameSet, frame: Frame) -> set[tuple[Path, str]]:
     """What a frame has in common with its neighbours, and with itself in another set."""
-    origins = {(frame.image.parent.resolve(), frame.image.name)}
+    image = frame.image.resolve()  # of a link, what it leads to
+    origins = {(image.parent, image.name)}
     return origins if frame.drive is None else origins | {(frames.root.resolve(), f"drive {frame.drive}")}
 
 

@@ -277,10 +277,21 @@ def _decode_jpeg(data: bytes, header: Header) -> np.ndarray:
 
 
 def _decode_with_pillow(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
-    """What is rare: palettes, 1 to 4 bits, WebP, BMP, TIFF. Pillow knows each format's own orientation."""
+    """What is rare: palettes, 1 to 4 bits, WebP, BMP, TIFF.
+
+    Pillow knows each format's own orientation. Of a PNG it may take it from other chunks than the header's, by which
+    PNGs of other kinds are turned, so there the header tells.
+    """
     image = open_with_pillow(io.BytesIO(data), header.format)
     image.load()
-    image = ImageOps.exif_transpose(image)
+    if header.format == "PNG":
+        colour, alpha = _from_pillow(image)
+        return _oriented(colour, header.orientation), None if alpha is None else _oriented(alpha, header.orientation)
+    return _from_pillow(ImageOps.exif_transpose(image))
+
+
+def _from_pillow(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """uint8 (H, W, 3), and alpha, uint8 (H, W), if there is one."""
     if image.mode in ("I", "F"):
         raise ValueError("has 32 bits per value, more than 16")
     if image.mode.startswith("I;16"):

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.disk.files import sha256_of, storage_errors, write_atomically
+from pipelines.data.disk.files import sha256_of, write_atomically
 from pipelines.data.disk.json_files import parse_json
+from pipelines.errors import StorageError
 
 
 class HashCache:
@@ -27,8 +28,10 @@ class HashCache:
 
     def of(self, file: Path) -> str:
         """The file's hash; StorageError if it cannot be read."""
-        with storage_errors(file):
+        try:
             stat = file.stat()
+        except OSError as error:
+            raise StorageError(f"{file}: cannot read: {error.strerror or error}") from error
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = self._known.get(str(file))
         if known is None or known[:-1] != state:

@@ -277,10 +277,11 @@ def _in_unread_formats(images: Sequence[Path]) -> str:
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    """Regular expression of a filled-in pattern; group 1 is the frame's name."""
+    """Regular expression of a filled-in pattern; group 1 is the frame's name. A suffix may be of any case."""
     before, after = pattern.split("{name}")
-    ending = re.escape(after[:-2]) + f"(?i:{IMAGE_SUFFIX})" if after.endswith(".*") else re.escape(after)
-    return re.compile(re.escape(before) + "(.+)" + ending, re.DOTALL)
+    stem, suffix = re.fullmatch(r"(.*?)(\.[^./]*)?", after, re.DOTALL).groups(default="")
+    ending = f"(?i:{IMAGE_SUFFIX if suffix == '.*' else re.escape(suffix)})"
+    return re.compile(re.escape(before) + "(.+)" + re.escape(stem) + ending, re.DOTALL)
 
 
 def files_below(folder: Path, ancestors: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:

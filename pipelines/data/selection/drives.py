@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
+NUMBER = re.compile(r"(\d+)")
 GAP = 2.0
 """Steps from one number to the next that are this many times as long as usual end a stretch."""
 
@@ -32,17 +32,25 @@ def drives_of(names: Sequence[str], known: Sequence[str | None]) -> list[str]:
 def stretches(names: Sequence[str]) -> dict[str, str]:
     """Frame name -> the first frame of its stretch.
 
-    A stretch is of names that differ in their last number alone. It ends before a number that lies further from the
-    one before it than `GAP` times the median step among these names.
+    A stretch is of names that differ in one number alone: the last of those that differ among names of the same words,
+    so that a camera's number at the end of all of them is none. It ends before a number that lies further from the one
+    before it than `GAP` times the median step among these names.
     """
-    numbered: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    of_words: dict[tuple[str, ...], list[list[str]]] = {}
     first = {}
     for name in names:
-        match = LAST_NUMBER.fullmatch(name)
-        if match is None:
+        parts = NUMBER.split(name)  # words and numbers in turn
+        if len(parts) == 1:
             first[name] = name
         else:
-            numbered.setdefault((match[1], match[3]), []).append((int(match[2]), name))
+            of_words.setdefault(tuple(parts[::2]), []).append(parts)
+    numbered: dict[tuple[str, ...], list[tuple[int, str]]] = {}
+    for alike in of_words.values():
+        places = range(1, len(alike[0]), 2)
+        counting = max((place for place in places if len({parts[place] for parts in alike}) > 1), default=places[-1])
+        for parts in alike:
+            key = (*parts[:counting], "", *parts[counting + 1 :])
+            numbered.setdefault(key, []).append((int(parts[counting]), "".join(parts)))
     for frames in map(sorted, numbered.values()):
         steps = [after - before for (before, _), (after, _) in pairwise(frames)]
         usual = median(steps) if steps else 0

@@ -151,6 +151,12 @@ class TestDrives:
         assert shared_drives(as_folder, opened()) == ["A_1", "A_2", "A_3", "A_4", "B_5"]
         assert "5 drives with source camvid (A_1" in describe_shared_drives(as_folder, opened(), "source")
 
+    def test_links_to_the_same_files_are_warned_of(self, opened, tmp_path):
+        (tmp_path / "links").mkdir()
+        for name in ("A_1", "B_5"):
+            (tmp_path / f"links/other_{name}.png").symlink_to(tmp_path / f"train/{name}.png")
+        assert shared_drives(opened(reader="folder", root="links"), opened()) == ["other_A_1", "other_B_5"]
+
     def test_other_drives_are_not(self, opened, tmp_path):
         (tmp_path / "val/A_9.png").unlink()
         assert describe_shared_drives(opened(split="val"), opened(), "target") is None

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from pipelines.data import images
 from pipelines.data.decoding.headers import MAX_PIXELS
@@ -193,6 +193,17 @@ class TestOrientation:
         path = put(tmp_path, "a", saved(Image.fromarray(PHOTO), kind, exif=tag, **options))
         assert (read_image(path) == np.rot90(PHOTO, 3)).all()
         assert image_size(path) == (40, 56)
+
+    @pytest.mark.parametrize("mode", ["RGB", "P", "1"])
+    def test_a_png_is_turned_by_its_exif_alone(self, tmp_path, mode):
+        """Pillow takes an orientation from XMP too, which other decoders, and our headers, do not look into."""
+        photo = Image.fromarray(PHOTO).convert(mode)
+        xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        path = put(tmp_path, "a.png", saved(photo, "PNG", pnginfo=text))
+        assert image_size(path) == photo.size
+        assert (read_image(path) == np.asarray(photo.convert("RGB"))).all()
 
     @pytest.mark.parametrize("block", [b"", b"II*\0", exif(0), exif(9), b"\xff" * 40])
     def test_damaged_exif_means_as_stored(self, tmp_path, block):

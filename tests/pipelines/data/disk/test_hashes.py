@@ -7,7 +7,7 @@ from pipelines.errors import StorageError
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(StorageError, match=r"frame\.png"):
+    with pytest.raises(StorageError, match=r"frame\.png: cannot read: No such file"):
         HashCache(tmp_path / "cache.json").of(tmp_path / "frame.png")
 
 

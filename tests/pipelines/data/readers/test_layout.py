@@ -17,6 +17,15 @@ def test_two_images_for_one_label(tmp_path):
         opened(tmp_path, reader="carla", version="0.9.14")
 
 
+def test_suffixes_of_images_and_labels_are_of_any_case(tmp_path):
+    photo(tmp_path, "rgb/a.png", "semantic/a.png", "rgb/b.PNG", "semantic/b.PNG")
+    frames = opened(tmp_path, reader="carla", version="0.9.14").frames
+    assert [frame.label.name for frame in frames] == ["a.png", "b.PNG"]
+    photo(tmp_path, "odd/A.png", "odd/a_L.png", "odd/b_l.png")
+    frames = opened(tmp_path, reader="folder", root="odd", images="{name}_L.png").frames
+    assert [frame.name for frame in frames] == ["a"]
+
+
 def test_formats_that_are_not_read_are_named(tmp_path):
     photo(tmp_path, "a.png", "c.jpe", "d.jfif")
     for name in ("b.ppm", "e.GIF", "Thumbs.db", "f.txt"):

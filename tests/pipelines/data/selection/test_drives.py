@@ -22,6 +22,12 @@ def test_the_last_number_counts_and_order_does_not():
     assert stretches(["b_1_3", "b_1_2", "b_2_4"]) == {"b_1_2": "b_1_2", "b_1_3": "b_1_2", "b_2_4": "b_2_4"}
 
 
+@pytest.mark.parametrize("name", ["{:06}_10", "{:06}_cam2", "run_3/{}_of_800"])
+def test_a_number_that_all_names_have_counts_no_frames(name):
+    names = [name.format(number) for number in range(7, 12)]
+    assert set(stretches(names).values()) == {names[0]}
+
+
 def test_a_name_without_a_number_stands_alone():
     assert stretches(["cat", "dog"]) == {"cat": "cat", "dog": "dog"} and stretches([]) == {}
 
