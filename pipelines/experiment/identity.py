@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.data.disk.ownership import read_plan
 from pipelines.data.frames import FrameSet
 from pipelines.data.selection.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, resolve_checkpoint
@@ -145,6 +146,8 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
     if own.teachers:
         used["teachers"] = [_trained_before(workspace, teacher, seed) for teacher in own.teachers]
     settings = segmenter.identity(ARMS[arm].adapts) | {"shares": shares}
+    if own.initial not in ARMS:  # like teachers: known among the frames by what it was made from, wherever it lies
+        settings.pop("initial", None)
     settings["encoder_weights"] = _encoder_weights(workspace, segmenter)
     if shares["translated"] == 0:  # what only concerns translated frames
         settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}
@@ -154,6 +157,8 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
 def segmenter_run_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:
     """What an arm's run folder is known by: its inputs, and the scores of the translated frames if they count.
 
+    A run that was also known by the path of what it started from goes on being known so, wherever that lies now.
+
     Scores are there when the frames are, so nothing that is asked for before (make's inputs, the report's) holds them.
 
     Raises:
@@ -162,7 +167,18 @@ def segmenter_run_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str,
     inputs = segmenter_inputs(workspace, seed, arm)
     if scores_count(workspace, arm):
         inputs["frames"]["scores"] = read_scores(workspace.finished_translation(seed)).fingerprint()
+    former = _config_of(workspace.segmenter(seed, arm)).get("settings", {})
+    if "initial" in former and "initial" in inputs["frames"]:
+        inputs["settings"].setdefault("initial", former["initial"])
     return inputs
+
+
+def _config_of(run: Path) -> dict[str, Any]:
+    """What a run folder says it was made by; nothing where it does not, which is told when it is opened."""
+    try:
+        return read_plan(run / "config.json")
+    except (OSError, ValueError):
+        return {}
 
 
 def scores_count(workspace: Workspace, arm: str) -> bool:

@@ -152,6 +152,26 @@ def test_teachers_are_part_of_what_decides_the_outcome(make_workspace, cpu, tmp_
     assert "teachers" not in segmenter_inputs(by_path, 0, "source_only")["frames"]
 
 
+def test_a_run_that_others_start_from_may_be_moved(make_workspace, cpu, tmp_path):
+    """The copy has the same bytes. A run that was known by its path, too, is not trained again either."""
+    begun = train_segmenter(make_workspace(), 0, "source_only", Session(cpu))
+    copy = shutil.copytree(begun, tmp_path / "moved")
+    at = [
+        make_workspace(*adapting("maxsquare", f"segmenter.initial={one}"), run=tmp_path / "it") for one in (begun, copy)
+    ]
+    run = train_segmenter(at[0], 0, "translated", Session(cpu))
+    finished = (run / "final.json").stat().st_mtime_ns
+    assert train_segmenter(at[1], 0, "translated", Session(cpu)) == run
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["initial"] = "/somewhere/else"
+    (run / "config.json").write_text(json.dumps(config))
+    train_segmenter(at[1], 0, "translated", Session(cpu))
+    assert (run / "final.json").stat().st_mtime_ns == finished
+    other = make_workspace(*adapting("maxsquare", f"segmenter.initial={run}"), run=tmp_path / "it")
+    with pytest.raises(UserError, match="other settings or data"):
+        train_segmenter(other, 0, "translated", Session(cpu))
+
+
 def test_rounds_of_pseudo_labels_name_each_other(make_workspace, cpu, tmp_path):
     """The second round is labelled by the first's network and starts from it; its labels are a set of their own."""
     first = make_workspace(*adapting("cbst"), run=tmp_path / "first")
