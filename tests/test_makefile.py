@@ -25,7 +25,7 @@ case "$1 $2" in
     exit 0 ;;
 "translate train") output=seed-0/translator/final.json ;;
 "translate experiment") output=seed-0/translated/manifest.jsonl ;;
-"translate distill") output=student/student.html ;;
+"translate distill") output=student/seed-0/student.html ;;
 "segment train") output=seed-0/translated_net/final.json ;;
 compare*) output=report.html ;;
 variants*) output=variants.html ;;

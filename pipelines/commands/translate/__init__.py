@@ -60,7 +60,7 @@ def translate_distill(request: Request, sequence: bool, segmenters: bool, real_t
     """Train an experiment's light student, the table [student], and hold it beside its teacher, the translator.
 
     Whatever is missing is made: the translator, its frames, the student, its frames, the audits of both. The table, and
-    a page with pictures of both, lie in RUN/student.
+    a page with pictures of both, lie in RUN/student/seed-N.
     """
     if dry_run:
         from pipelines.experiment.training_preview import preview_distillation
@@ -72,11 +72,11 @@ def translate_distill(request: Request, sequence: bool, segmenters: bool, real_t
         click.echo("\n".join(preview_distillation(request.workspace, request.seed, segmenters, real_to_sim)))
         return
     from pipelines.report.student import markdown_table
-    from pipelines.stages.comparison.distill import PAGE, Wanted, distill
+    from pipelines.stages.comparison.distill import PAGE, Wanted, distill, folder_of_study
 
     study = distill(request.workspace, request.seed, request.session, Wanted(sequence, segmenters, real_to_sim))
     click.echo(markdown_table(study))
-    click.echo(f"page: {request.workspace.student(request.seed).stage_one / PAGE}")
+    click.echo(f"page: {folder_of_study(request.workspace, request.seed) / PAGE}")
 
 
 for command in (translate_run, translate_stream, translate_audit, translate_quality):

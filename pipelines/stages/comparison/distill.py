@@ -63,7 +63,7 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
         wanted: What is measured.
 
     Returns:
-        The record, which is `student.json`, `.md` and `.html` in RUN/student too.
+        The record, which is `student.json`, `.md` and `.html` in `folder_of_study` too.
 
     Raises:
         UserError: The experiment has no [student], or one that names what is not there; or a translator of one way, and
@@ -103,11 +103,16 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
         expert="" if expert is None else expert.name,
         measures=measures,
     )
-    folder = its.stage_one
+    folder = folder_of_study(workspace, seed)
     write_atomically(folder / "student.json", study.to_json().encode())
     write_atomically(folder / "student.md", markdown_table(study).encode())
     write_student_page(study, _pictures(inputs), folder / PAGE)
     return study
+
+
+def folder_of_study(workspace: Workspace, seed: int) -> Path:
+    """Where teacher and student of a seed are compared: beside that student, so that each seed keeps its page."""
+    return workspace.student(seed).stage_one / f"seed-{seed}"
 
 
 def _expert(its: Workspace, seed: int) -> Path | None:

@@ -43,7 +43,7 @@ def test_a_student_is_held_beside_its_teacher(on_tiny, played):
         StudentStudy("tiny", "c", "d", "m", {}, "v", {}, seed=0, frames=3, expert="", measures=measures),
     )
     said = on_tiny(translate_distill, "--sequence", "--real-to-sim", "--set", "student.generator=pyramid")
-    assert "| parameters | – | 2 | 1 |  |" in said and "student/student.html" in said
+    assert "| parameters | – | 2 | 1 |  |" in said and "student/seed-0/student.html" in said
     assert made.given[0][1] == 0 and made.given[0][3] == Wanted(sequence=True, real_to_sim=True)
 
 

@@ -22,7 +22,7 @@ def test_all_is_made_audited_and_told(copied_run, make_workspace, session):
     folder = copied_run / "student"
     translated = read_manifest(folder / "seed-0/translated" / MANIFEST)
     assert len(translated) == 5 and all(entry.expert_sha256 for entry in translated)
-    assert {path.name for path in folder.iterdir()} >= {"student.json", "student.md", "student.html"}
+    assert {path.name for path in (folder / "seed-0").iterdir()} >= {"student.json", "student.md", "student.html"}
     assert not (folder / "seed-0/source_only").exists()  # the comparison's is used
 
     named = {measure.name.split("@")[0]: measure for measure in study.measures}
@@ -33,7 +33,7 @@ def test_all_is_made_audited_and_told(copied_run, make_workspace, session):
     # ResNet-6 of 4 channels: 592 + 296 + 1168, 12 * 2320, 1160 + 292 + 591; the light U-Net of 2: 98 + 132 + 520, 8 *
     # 584, 516 + 258 + 195.
     assert named["parameters"].values == {"teacher": 31_939, "student": 6_391}
-    recorded = json.loads((folder / "student.json").read_text())
+    recorded = json.loads((folder / "seed-0/student.json").read_text())
     assert recorded["frames"] == 5 and recorded["expert"].startswith("ddrnet23_slim@")
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("step-*/state.json")}
