@@ -196,14 +196,17 @@ def line_chart(lines: list[Line], said: str, height: int = 240) -> Markup:
         y = height * (1 - float(up(value).rstrip("%")) / 100)
         added(svg, "line", x1="0", x2="100%", y1=y, y2=y, class_="grid")
         added(svg, "text", f"{value:g}", x=-8, y=y + 4, class_="tick right")
-    for step in steps:
+    for step in filter(float.is_integer, map(float, steps)):
         added(svg, "line", x1=across(step), x2=across(step), y1=height, y2=height + 5, class_="axis")
         added(svg, "text", amount(step, 0), x=across(step), y=height + 19, class_="tick middle")
     added(svg, "line", x1="0", x2="100%", y1=height, y2=height, class_="axis")
-    inner = added(svg, "svg", width="100%", height=height, viewBox="0 0 100 100", preserveAspectRatio="none")
+    box = {"viewBox": "0 0 100 100", "preserveAspectRatio": "none", "overflow": "visible"}  # a dot may lie on its edge
+    inner = added(svg, "svg", width="100%", height=height, **box)
     for line, curve in thinned:
-        path = _path([(float(across(x).rstrip("%")), 100 - float(up(y).rstrip("%"))) for x, y in curve])
-        added(added(inner, "path", d=path, class_=f"line {line.style}"), "title", line.label)
+        drawn = _paths([(float(across(x).rstrip("%")), 100 - float(up(y).rstrip("%"))) for x, y in curve])
+        for path, style in zip(drawn, ("line", "line alone"), strict=True):
+            if path:
+                added(added(inner, "path", d=path, class_=f"{style} {line.style}"), "title", line.label)
     return _written(svg)
 
 
@@ -250,14 +253,19 @@ def _cell(svg: Tree.Element, x: float, y: float, share: float, meaning: str) -> 
         added(cell, "text", f"{share * 100:.0f}", x=f"{x + CELL / 2:.1f}", y=f"{y + CELL / 2 + 4:.1f}", class_="middle")
 
 
-def _path(points: Iterable[tuple[float, float]]) -> str:
-    """SVG path data through the points, lifted where a value is not finite."""
-    parts, drawing = [], False
-    for x, y in points:
-        if math.isfinite(y):
-            parts.append(f"{'L' if drawing else 'M'}{x:.2f} {y:.2f}")
-        drawing = math.isfinite(y)
-    return "".join(parts)
+def _paths(points: Iterable[tuple[float, float]]) -> tuple[str, str]:
+    """SVG path data through the points, lifted where a value is not finite; and of the points that stand alone there.
+
+    Each of these is a line without length, which the round ends of the page's style make a dot.
+    """
+    curve, alone = [], []
+    for finite, together in itertools.groupby(points, lambda point: math.isfinite(point[1])):
+        places = [f"{x:.2f} {y:.2f}" for x, y in together]
+        if finite and len(places) > 1:
+            curve.append(f"M{'L'.join(places)}")
+        elif finite:
+            alone.append(f"M{places[0]}h0")
+    return "".join(curve), "".join(alone)
 
 
 def _drawing(height: int | None, said: str, style: str) -> Tree.Element:

@@ -23,6 +23,11 @@ def amount(value: float, digits: int = 1) -> str:
     return "–" if not math.isfinite(value) else f"{value:,.{digits}f}".replace(",", " ")
 
 
+def significant(value: float | None, digits: int = 4) -> str:
+    """A figure of any scale by its first digits that count; a dash where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 48 s, 12 min, 3 h 05 min."""
     if not math.isfinite(seconds):

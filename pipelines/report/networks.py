@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipelines.printable import printable
 from pipelines.report.figures import score
 from pipelines.report.record import Record
 from pipelines.report.study import NetworkFacts, average
@@ -51,7 +52,7 @@ def networks_table(study: NetworkStudy) -> str:
     seeds = len({one.seed for one in study.results})
     measured = next(iter(study.facts.values())).measurement
     said = f"Mean IoU on {study.validation}, mean ± std over {seeds} seed{'s' * (seeds > 1)}. Speed: {measured}."
-    return "\n\n".join([said, "\n".join(rows), study.origin()]) + "\n"
+    return printable("\n\n".join([said, "\n".join(rows), study.origin()]) + "\n")
 
 
 def networks_picture(study: NetworkStudy) -> str:

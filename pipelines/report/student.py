@@ -7,6 +7,8 @@ here, on the same frames and by the same networks.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.printable import printable
+from pipelines.report.figures import significant
 from pipelines.report.record import Record
 
 COLUMNS = ("source", "teacher", "student")
@@ -18,14 +20,13 @@ class Measure:
 
     name: str
     better: str
-    """ "lower", "higher" or empty."""
+    """ "lower", "higher", "near 0" or empty."""
     values: Mapping[str, float | None]
     """By some of COLUMNS."""
 
     def cells(self) -> list[str]:
         """The row as text, a dash where there is no figure."""
-        numbers = (self.values.get(column) for column in COLUMNS)
-        return [self.name, *("–" if value is None else f"{value:.4g}" for value in numbers), self.better]
+        return [self.name, *(significant(self.values.get(column)) for column in COLUMNS), self.better]
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,12 @@ class StudentStudy(Record):
         return next((measure for measure in self.measures if measure.name == name), None)
 
     def headline(self) -> str:
-        """One sentence: by how much the student is faster."""
+        """One sentence: by how much the student's network is faster; files come on top of both."""
         speed = self.of(SPEED)
         teacher, student = (None if speed is None else speed.values.get(name) for name in ("teacher", "student"))
         if not teacher or not student:
             return "A student beside its teacher."
-        return f"The student translates {student / teacher:.1f} times as fast as its teacher."
+        return f"The student's network is {student / teacher:.1f} times as fast as its teacher's."
 
 
 SPEED = "frames/s, network alone"
@@ -62,4 +63,5 @@ def markdown_table(study: StudentStudy) -> str:
         "| " + " | ".join(cell.replace("|", "\\|") for cell in measure.cells()) + " |" for measure in study.measures
     ]
     seen = f"; label consistency by {study.expert}" if study.expert else ""
-    return "\n".join([*lines, "", f"{study.frames} frames, seed {study.seed}{seen}. {study.origin()}", ""])
+    said = f"{study.frames} frames, seed {study.seed}{seen}. {study.origin()}"
+    return printable("\n".join([*lines, "", said, ""]))

@@ -33,7 +33,7 @@ def markdown_table(study: Study) -> str:
         f"Command: `{study.command.replace('`', chr(39))}`; machine: {_markdown(study.machine)}; date: {study.date}.",
     ]
     origin += filter(None, [_markdown(starts_in_words(study))])
-    return "\n".join([*lines, "", "\n".join(origin), ""])
+    return printable("\n".join([*lines, "", "\n".join(origin), ""]))
 
 
 def spread(values: list[float]) -> str:

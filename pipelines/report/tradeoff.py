@@ -16,6 +16,10 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 170, 24, 56
 """Margins of the picture; names of networks stand in the right one."""
 LETTER, LINE = 7.5, 16
 """Width of a name's letter and height of its line."""
+APART = 9
+"""Between a mark and its name."""
+MOVED = 3
+"""Lines that a name may stand below its mark; further down it would seem to be another's."""
 
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#333}.grid{stroke:#ddd}.axis,.span{stroke:#888}"
@@ -60,8 +64,8 @@ def tradeoff(marks: Sequence[Mark], said: str, series: Sequence[str] = ("",)) ->
         for mark in marks:
             if (mark.name, axes(mark.milliseconds, mark.score)[0]) == (name, x):
                 _add_mark(svg, *axes(mark.milliseconds, mark.score), mark.series, mark.said)
-    for name, x, y in _label_positions(marks, axes):
-        added(svg, "text", name, x=x + 9, y=y + 4)
+    for name, x, y, side in _label_positions(marks, axes):
+        added(svg, "text", name, x=x, y=y + 4, text_anchor=side)
     return Tree.tostring(svg, encoding="unicode") + "\n"
 
 
@@ -113,15 +117,20 @@ def _spans(marks: Sequence[Mark], axes: _Axes) -> Iterator[tuple[str, float, flo
         yield name, x, min(heights), max(heights)
 
 
-def _label_positions(marks: Sequence[Mark], axes: _Axes) -> Iterator[tuple[str, float, float]]:
-    """Beside the highest mark of each network, moved up where another name is in the way."""
+def _label_positions(marks: Sequence[Mark], axes: _Axes) -> Iterator[tuple[str, float, float, str]]:
+    """Name, x, y and anchor: beside the highest mark of each network, moved down where a better one's name is in the
+    way. What finds no room near its mark, above the axis, is not named; a pointer that rests on the mark is told.
+    """
     taken: list[tuple[float, float, float]] = []
-    for name, x, y, _ in sorted(_spans(marks, axes), key=lambda span: -span[2]):
+    for name, x, y, _ in sorted(_spans(marks, axes), key=lambda span: span[2]):
         width = len(name) * LETTER
-        while any(x < right and left < x + width and abs(y - other) < LINE for left, right, other in taken):
-            y -= LINE / 4
-        taken.append((x, x + width, y))
-        yield name, x, y
+        lowest, fits = min(y + MOVED * LINE, HEIGHT - BOTTOM), x + APART + width <= WIDTH
+        left, right = (x + APART, x + APART + width) if fits else (x - APART - width, x - APART)
+        while any(left < end and start < right and abs(y - other) < LINE for start, end, other in taken):
+            y += LINE / 4
+        if y <= lowest:
+            taken.append((left, right, y))
+            yield name, x + (APART if fits else -APART), y, "start" if fits else "end"
 
 
 def _add_mark(parent: Tree.Element, x: float, y: float, series: int, said: str | None = None) -> None:

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.experiment.arms import REFERENCES
-from pipelines.report.figures import change, percent, score
+from pipelines.printable import printable
+from pipelines.report.figures import change, percent, score, significant
 from pipelines.report.record import Record, plain
 from pipelines.report.study import average, deviation, gap_closed
 from pipelines.report.tables import spread
@@ -75,9 +76,21 @@ class VariantStudy(Record):
         """A variant's results by ascending seed."""
         return sorted((result for result in self.results if result.name == name), key=lambda result: result.seed)
 
+    def scores(self, name: str) -> dict[int, float]:
+        """The mean IoUs of a row by ascending seed, of the seeds that have one."""
+        return {result.seed: result.mean_iou for result in self.of(name) if result.mean_iou is not None}
+
     def has_scores(self, name: str) -> bool:
         """Whether a segmenter was trained on a variant's frames."""
-        return any(result.mean_iou is not None for result in self.of(name))
+        return bool(self.scores(name))
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a row has a score of every seed; means over other seeds do not compare with its own."""
+        return len(self.scores(name)) == len(self.seeds())
+
+    def of_seeds(self, count: int) -> str:
+        """ " (2 of 3 seeds)", to stand behind what is a mean over so many; "" behind one over all."""
+        return "" if count == len(self.seeds()) else f" ({count} of {len(self.seeds())} seeds)"
 
     def gap(self, name: str) -> float | None:
         """Share of the gap that a variant closes, by the scores averaged over the seeds that it and both references
@@ -85,17 +98,14 @@ class VariantStudy(Record):
         """
         if not self.starts_alike(name):
             return None
-        low, high = ({result.seed: result.mean_iou for result in self.of(reference)} for reference in REFERENCES)
-        own = {result.seed: result.mean_iou for result in self.of(name) if result.mean_iou is not None}
+        low, high = map(self.scores, REFERENCES)
+        own = self.scores(name)
         all_three = [(low[seed], own[seed], high[seed]) for seed in self.seeds_of_gap(name)]
         return gap_closed(*map(average, zip(*all_three, strict=True))) if all_three else None
 
     def seeds_of_gap(self, name: str) -> list[int]:
         """The seeds that a variant and both references have scores of, ascending."""
-        scored = (
-            {result.seed for result in self.of(one) if result.mean_iou is not None} for one in (name, *REFERENCES)
-        )
-        return sorted(set.intersection(*scored))
+        return sorted(set.intersection(*(set(self.scores(one)) for one in (name, *REFERENCES))))
 
     @cached_property
     def seed_spread(self) -> SeedSpread | None:
@@ -111,16 +121,15 @@ class VariantStudy(Record):
         """
         return None if self.seed_spread is None else self.seed_spread.detectable(seeds or len(self.seeds()))
 
-    def difference(self, name: str) -> tuple[float, int] | None:
-        """How far a row is ahead of source-only, mean over the seeds that both have; and how many these are."""
-        low = {result.seed: result.mean_iou for result in self.of("source_only")}
-        own = {result.seed: result.mean_iou for result in self.of(name) if result.mean_iou is not None}
-        both = [own[seed] - low[seed] for seed in own if low.get(seed) is not None]
+    def difference(self, name: str, other: str = "source_only") -> tuple[float, int] | None:
+        """How far a row is ahead of another, mean over the seeds that both have; and how many these are."""
+        own, others = self.scores(name), self.scores(other)
+        both = [own[seed] - others[seed] for seed in own if seed in others]
         return (average(both), len(both)) if both else None
 
-    def is_shown(self, name: str) -> bool | None:
-        """Whether a row differs from source-only by as much as can be shown here; None where that is not known."""
-        difference = self.difference(name)
+    def is_shown(self, name: str, other: str = "source_only") -> bool | None:
+        """Whether a row differs from another by as much as can be shown here; None where that is not known."""
+        difference = self.difference(name, other)
         if difference is None or self.seed_spread is None:
             return None
         return abs(difference[0]) >= self.detectable(difference[1])
@@ -215,7 +224,7 @@ def markdown_table(study: VariantStudy) -> str:
     scores += [score_row(study, name) for name in study.names() if study.has_scores(name)]
     variants = [name for name in study.names() if name not in REFERENCES]
     figures = [["", *map(title_of, variants)]]
-    figures += [[title, *(_figure(study.of(name), title) for name in variants)] for title in study.figure_titles()]
+    figures += _figure_rows(study, variants)
     brackets = f"in brackets the 95 % bootstrap interval over {study.interval_over}"
     parts = [f"Mean IoU on {study.validation}, {brackets}:", _table(scores), study.power_in_words()]
     parts += filter(None, [study.stopped_in_words()])
@@ -227,7 +236,7 @@ def markdown_table(study: VariantStudy) -> str:
         ]
     if len(figures) > 1:
         parts += ["The translated frames, mean ± std over seeds:", _table(figures)]
-    return "\n\n".join([*parts, *filter(None, [study.starts_in_words()]), study.origin()]) + "\n"
+    return printable("\n\n".join([*parts, *filter(None, [study.starts_in_words()]), study.origin()]) + "\n")
 
 
 def _table(rows: list[list[str]]) -> str:
@@ -245,7 +254,7 @@ def score_row(study: VariantStudy, name: str) -> list[str]:
     results = {result.seed: result for result in study.of(name) if result.mean_iou is not None}
     without = {seed: "collapsed" if f"{name}, seed {seed}" in study.stopped else "not run" for seed in study.seeds()}
     scores = [_with_interval(results[seed]) if seed in results else without[seed] for seed in study.seeds()]
-    mean = spread([result.mean_iou for result in results.values()])
+    mean = spread(list(study.scores(name).values())) + study.of_seeds(len(results))
     return [title_of(name), *scores, mean, _won(study, name), _closed(study, name)]
 
 
@@ -276,6 +285,11 @@ MEANS = {"mean_iou": "mIoU", "mean_iou_16": "mIoU 16", "mean_iou_13": "mIoU 13"}
 """Columns of means over classes, by the fields that hold them."""
 
 
+def row_title(study: VariantStudy, name: str) -> str:
+    """What a row of means over seeds is called: which says so where it has fewer seeds than there are."""
+    return title_of(name) + study.of_seeds(len(study.scores(name)))
+
+
 def class_table(study: VariantStudy) -> list[list[str]]:
     """A variant per row, a class per column: those that count for any; then the means over classes that there are."""
     rows = [name for name in study.names() if study.has_scores(name)]
@@ -286,9 +300,8 @@ def class_table(study: VariantStudy) -> list[list[str]]:
     table = [["", *(titles[k] for k in counted), *(MEANS[mean] for mean in means)]]
     for name in rows:
         classes = [_percent_of(one[k] for one in ious[name]) for k in counted]
-        table.append(
-            [title_of(name), *classes, *(_percent_of(getattr(one, mean) for one in study.of(name)) for mean in means)]
-        )
+        over_classes = [_percent_of(getattr(one, mean) for one in study.of(name)) for mean in means]
+        table.append([row_title(study, name), *classes, *over_classes])
     return table
 
 
@@ -305,21 +318,31 @@ def label_table(study: VariantStudy) -> list[list[str]]:
     """
     budgets = study.budgets()
     table = [["", *(str(labels) if labels else "all" for labels in budgets)]]
-    alone = [
-        [result.mean_iou for result in study.of("oracle" if labels == 0 else f"few_labels_{labels}")]
-        for labels in budgets
-    ]
+    alone = [list(study.scores("oracle" if labels == 0 else f"few_labels_{labels}").values()) for labels in budgets]
     rows = {"labelled target frames alone": alone}
     rows |= {family: [study.with_labels(family, labels) for labels in budgets] for family in study.families()}
     for title, scores in rows.items():
-        table.append([title_of(title), *(spread(values) if values else "not run" for values in scores)])
+        cells = [spread(values) + study.of_seeds(len(values)) if values else "not run" for values in scores]
+        table.append([title_of(title), *cells])
     return table
 
 
-def _figure(results: Iterable[VariantResult], title: str) -> str:
-    """Four digits that count, whatever the scale."""
-    values = [result.figures[title] for result in results if title in result.figures]
+def _figure_rows(study: VariantStudy, variants: list[str]) -> list[list[str]]:
+    """A measure of the translated frames per row; then how long training the translators took."""
+    rows = {
+        title: [[one.figures[title] for one in study.of(name) if title in one.figures] for name in variants]
+        for title in study.figure_titles()
+    }
+    times = [[one.translator_seconds for one in study.of(name)] for name in variants]
+    minutes = [[seconds / 60 for seconds in row if seconds is not None] for row in times]
+    if any(minutes):
+        rows["minutes of training the translator"] = minutes
+    return [[title, *(_figure(study, values) for values in row)] for title, row in rows.items()]
+
+
+def _figure(study: VariantStudy, values: list[float]) -> str:
     if not values:
         return ""
     beside = deviation(values)
-    return f"{average(values):.4g}" + ("" if beside is None else f" ± {beside:.2g}")
+    mean = significant(average(values)) + ("" if beside is None else f" ± {significant(beside, 2)}")
+    return mean + study.of_seeds(len(values))

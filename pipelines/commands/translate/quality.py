@@ -20,6 +20,7 @@ from pipelines.commands.options import (
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
+    from pipelines.report.pages.audit_page import Audit
     from pipelines.stages.quality.quality_inputs import QualityInputs
 
 NO_EXTRACTOR = (
@@ -177,7 +178,6 @@ def translate_audit(of: Translation, shown: int, output: Path | None, on: Machin
     Label consistency and structure enter the set's manifest, where segmenter.least_label_consistency and
     segmenter.weigh_by_consistency find them.
     """
-    from pipelines.report.figures import score
     from pipelines.stages.quality.translation_audit import audit_translation
 
     inputs = of.inputs()
@@ -191,16 +191,24 @@ def translate_audit(of: Translation, shown: int, output: Path | None, on: Machin
         audit, page = audit_translation(inputs, expert, session, shown, output)
     if not session.machine.processes.leads:
         return
-    for flip in audit.flips[:TOLD]:
-        click.echo(
-            f"{audit.titles[flip.label]} seen as {audit.titles[flip.seen_as]}: {flip.translated:.1%} of its pixels, "
-            f"{flip.source:.1%} in the sources"
-        )
-    if len(audit.flips) > TOLD:
-        click.echo(f"and {len(audit.flips) - TOLD} more flips, all on the page")
-    click.echo(
-        f"label consistency {score(audit.mean('label_consistency'))} (sources "
-        f"{score(audit.mean('source_consistency'))}), edges kept {score(audit.mean('structure'))}; "
-        f"{len(audit.frames)} frames"
-    )
+    for line in audit_in_words(audit):
+        click.echo(line)
     click.echo(f"page: {page}")
+
+
+def audit_in_words(audit: "Audit") -> list[str]:
+    """Lines for the terminal: the largest flips, then the means; the sources are named where they are at hand."""
+    from pipelines.report.figures import score
+
+    lines = []
+    for flip in audit.flips[:TOLD]:
+        before = f", {flip.source:.1%} in the sources" if audit.with_sources else ""
+        seen = f"{audit.titles[flip.label]} seen as {audit.titles[flip.seen_as]}"
+        lines.append(f"{seen}: {flip.translated:.1%} of its pixels{before}")
+    if len(audit.flips) > TOLD:
+        lines.append(f"and {len(audit.flips) - TOLD} more flips, all on the page")
+    beside = ""
+    if audit.with_sources:
+        beside = f" (sources {score(audit.mean('source_consistency'))}), edges kept {score(audit.mean('structure'))}"
+    means = f"label consistency {score(audit.mean('label_consistency'))}{beside}"
+    return [*lines, f"{means}; {audit.frames_in_words()}"]

@@ -63,10 +63,21 @@ class Audit:
     lowest: list[AuditPicture] = field(default_factory=list)
     lost: list[AuditPicture] = field(default_factory=list)
 
+    def values(self, score: str) -> list[float]:
+        """One score ("label_consistency", "structure", "change", ...) of every frame that has it."""
+        return [value for value in (getattr(frame, score) for frame in self.frames) if math.isfinite(value)]
+
     def mean(self, score: str) -> float:
-        """Mean of one score ("label_consistency", "structure", ...) over the frames that have it; NaN without any."""
-        values = [value for value in (getattr(frame, score) for frame in self.frames) if math.isfinite(value)]
+        """Mean of one score over the frames that have it; NaN without any."""
+        values = self.values(score)
         return sum(values) / len(values) if values else math.nan
+
+    def frames_in_words(self) -> str:
+        """How many frames have a label consistency, and how many have none: "9 frames; 1 has no score"."""
+        scored = len(self.values("label_consistency"))
+        without = len(self.frames) - scored
+        told = f"{scored} frame{'' if scored == 1 else 's'}"
+        return f"{told}; {without} {'has' if without == 1 else 'have'} no score" if without else told
 
     def below(self, threshold: float) -> int:
         """Frames that `segmenter.least_label_consistency` of this value would leave out."""
@@ -89,6 +100,7 @@ def render_audit(audit: Audit) -> str:
         audit=audit,
         headline=headline(audit),
         sentences=sentences(audit),
+        frames=worst_first(audit),
         worst=[(title, chosen) for title, chosen in worst if chosen],
         thresholds=thresholds(audit),
         curves=sorted_scores(audit),
@@ -103,7 +115,7 @@ def headline(audit: Audit) -> str:
     if not audit.with_sources:
         return f"The expert finds the labels again with a mean IoU of {figures.score(audit.mean('label_consistency'))}."
     if not audit.flips:
-        return "No class turned into another: what the expert confuses, it confused in the sources too."
+        return "No class lost more than 5 % of its pixels to another in translation."
     flip = audit.flips[0]
     return (
         f"{figures.percent(flip.change)} of {audit.titles[flip.label]} turned into {audit.titles[flip.seen_as]} "
@@ -115,11 +127,12 @@ def sentences(audit: Audit) -> list[str]:
     """What the figures say, and what they cannot."""
     found = []
     if audit.with_sources:
-        worse = sum(frame.change < 0 for frame in audit.frames)
+        changes = audit.values("change")
+        lost = sum(change < 0 for change in changes)
         found.append(
             f"{audit.expert} scores {figures.score(audit.mean('label_consistency'))} on the translated frames and "
-            f"{figures.score(audit.mean('source_consistency'))} on their sources; {worse} of {len(audit.frames)} "
-            "frames lost."
+            f"{figures.score(audit.mean('source_consistency'))} on their sources; {lost} of {len(changes)} frames "
+            "that have both scores lost."
         )
     else:
         found.append("The sources are not at hand, so the expert's own mistakes are among the flips.")
@@ -128,6 +141,16 @@ def sentences(audit: Audit) -> list[str]:
         "by translation, one that learnt on the source frames may lose by it though nothing moved. Look at the frames."
     )
     return found
+
+
+def worst_first(audit: Audit) -> list[AuditedFrame]:
+    """All frames by ascending label consistency, those without a score last; by name where it is the same."""
+
+    def order(frame: AuditedFrame) -> tuple[float, str]:
+        scored = math.isfinite(frame.label_consistency)
+        return frame.label_consistency if scored else math.inf, frame.name
+
+    return sorted(audit.frames, key=order)
 
 
 def thresholds(audit: Audit) -> list[tuple[float, int]]:
@@ -141,7 +164,7 @@ def sorted_scores(audit: Audit) -> list[charts.Line]:
     lines = [("Translated frames", "translated", "label_consistency"), ("Sources", "source_only", "source_consistency")]
     curves = []
     for title, style, score in lines:
-        values = sorted(value for value in (getattr(frame, score) for frame in audit.frames) if math.isfinite(value))
+        values = sorted(audit.values(score))
         if values:
             curves.append(charts.Line(title, style, list(enumerate(values, 1))))
     return curves

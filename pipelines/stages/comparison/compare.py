@@ -194,13 +194,18 @@ def _translator_in_words(workspace: Workspace) -> str:
 
 
 def _counted(evaluation: Evaluation) -> str:
+    """What a mean IoU is over: of the classes that the labels can express, those that are labelled or predicted."""
     subsets = (range(len(CLASS_NAMES)), TRAIN_IDS_16, TRAIN_IDS_13)
     all_19, of_16, of_13 = (len(evaluation.scored(among)) for among in subsets)
+    once, means = "", f" (mIoU 16 over at most {of_16}, mIoU 13 over at most {of_13} of them)"
     if evaluation.groups:
-        counted = f"{all_19} classes, merged ones counted once: mean IoU is over these"
-    else:
-        counted = f"{all_19} classes: mean IoU is over these, mIoU 16 over {of_16} and mIoU 13 over {of_13} of them"
-    return f"The labels can express {counted}. A pixel predicted as any other class is a miss of its true class."
+        once, means = ", merged ones counted once", ""
+    labelled = evaluation.merged.sum((0, -1))
+    shown = sum(bool(labelled[train_id]) for train_id in evaluation.scored(subsets[0]))
+    return (
+        f"The labels can express {all_19} classes{once}, of which the validation frames show {shown}. Mean IoU is over "
+        f"those that are shown or predicted{means}. A pixel predicted as any other class is a miss of its true class."
+    )
 
 
 def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:
@@ -230,12 +235,12 @@ def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Eva
     seed = workspace.experiment.compare.seeds[0]
     scores = np.array(evaluations[seed, "translated"].frame_scores())
     order = np.argsort(scores, kind="stable")[: np.isfinite(scores).sum()]  # NaN, a frame without labels, comes last
-    count = min(SHOWN_PREDICTIONS, len(order) // 2)
+    count = min(SHOWN_PREDICTIONS, len(order) // 2)  # of each end; a frame that is alone is the best
     here = {arm: evaluations[seed, arm] for arm in COMPARED}
     losses = _rows(workspace.translator(seed) / "metrics.jsonl") if workspace.translates else []
     return Gallery(
         translations=_translations(workspace, seed) if workspace.translates else [],
-        best=[_prediction(workspace, seed, here, int(i)) for i in order[::-1][:count]],
+        best=[_prediction(workspace, seed, here, int(i)) for i in order[::-1][: max(1, count)]],
         worst=[_prediction(workspace, seed, here, int(i)) for i in order[:count]],
         translator_curve=[(row["step"], {k: v for k, v in row.items() if k != "step"}) for row in losses],
         errors={

@@ -1,7 +1,9 @@
 """How near translated frames came to the target domain, and what of their sources they kept: one table, one JSON file.
 
-Every distance is told for the untranslated source too, and between two halves of the target frames, which is as near as
-a perfect translation could be measured to come. Figures over learnt features bear the name of the network.
+Every distance is told for the untranslated source too, and between two halves of the target frames. KID does not depend
+on how many images there are, so a perfect translation is about as far from the target as these halves from each other.
+The other distances grow as sets shrink, and a half is a smaller set: there a perfect translation lies below the halves.
+Figures over learnt features bear the name of the network.
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ from pipelines.engine.processes import Processes
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress
+from pipelines.report.figures import significant
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.feature_extractors import Extractor
 from pipelines.stages.quality.quality_inputs import QualityNetworks
@@ -45,6 +48,11 @@ MOST_PATCHES = 2**15
 SWD_SCALE = 1000
 """Sliced Wasserstein distances are told in thousandths, as in Karras et al., ICLR 2018."""
 NO_NETWORKS = QualityNetworks()
+HALVES = (
+    "target halves: half as many images as the target on each side. KID does not depend on the number; FID, sliced "
+    "Wasserstein and the other distances grow as there are fewer, so a good translation may lie below the halves."
+)
+"""What is to be known of the column, for below the table."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,11 @@ class Figure:
 
     name: str
     better: str
-    """ "lower" or "higher"; empty where the source's own value is the yardstick."""
+    """ "lower", "higher" or "near 0"."""
     translated: float | None
     source: float | None = None
     target_halves: float | None = None
+    """Between two halves of the target frames; see HALVES."""
     deviation: float | None = None
     """Standard deviation of the translated frames' value over random subsets (KID)."""
 
@@ -97,7 +106,10 @@ class Measuring:
 
 
 def halves(images: Sequence[ImageMeasurement]) -> tuple[list[ImageMeasurement], list[ImageMeasurement]]:
-    """Every other of eight runs of neighbours: neighbours are alike, and the ends of a drive need not be."""
+    """Every other run of neighbours: neighbours are alike, and the ends of a drive need not be.
+
+    Of fewer than 16 images each is a run; of more, eight to twelve runs are equally long, the last one perhaps shorter.
+    """
     run = max(1, len(images) // 8)
     second = [index // run % 2 == 1 for index in range(len(images))]
     return list(compress(images, [not chosen for chosen in second])), list(compress(images, second))
@@ -199,13 +211,13 @@ def write_quality(path: Path, figures: Sequence[Figure], about: dict[str, Any]) 
 
 
 def format_quality(figures: Sequence[Figure]) -> str:
-    """The table for the terminal."""
+    """The table for the terminal, and below it what is to be known of the halves where there are any."""
     head = ("", "translated", "source", "target halves", "better")
     rows = [head]
     for figure in figures:
-        deviation = "" if figure.deviation is None else f" ± {_shown(figure.deviation)}"
+        deviation = "" if figure.deviation is None else f" ± {significant(figure.deviation)}"
         values = (figure.translated, figure.source, figure.target_halves)
-        first, *others = map(_shown, values)
+        first, *others = map(significant, values)
         rows.append((figure.name, first + deviation, *others, figure.better))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = []
@@ -215,12 +227,8 @@ def format_quality(figures: Sequence[Figure]) -> str:
             *(cell.rjust(width) for cell, width in zip(row[1:4], widths[1:4], strict=True)),
         ]
         lines.append("  ".join([*cells, row[4]]).rstrip())
-    return "\n".join(lines)
-
-
-def _shown(value: float | None) -> str:
-    """Four significant digits; a dash where there is none."""
-    return "–" if value is None or value != value else f"{value:.4g}"
+    note = [HALVES] if any(figure.target_halves is not None for figure in figures) else []
+    return "\n".join([*lines, *note])
 
 
 # ----------------------------------------------------------------------------------------------------------- measuring

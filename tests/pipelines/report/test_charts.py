@@ -34,6 +34,28 @@ def test_line_is_broken_at_nan():
     assert path.get("d") == "M0.00 100.00L25.00 0.00M75.00 0.00L100.00 100.00"
 
 
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ([(5, 2.0)], {"line alone oracle": "M50.00 0.00h0"}),
+        (
+            [(0, 0.0), (1, 1.0), (2, math.nan), (3, 1.0), (4, math.nan)],
+            {"line oracle": "M0.00 100.00L25.00 0.00", "line alone oracle": "M75.00 0.00h0"},
+        ),
+    ],
+)
+def test_a_point_without_neighbours_is_a_line_without_length(points, expected):
+    """Drawn as a dot by the style's round ends, all of it where it lies on the edge."""
+    svg = Tree.fromstring(charts.line_chart([charts.Line("loss", "oracle", points)], "losses"))
+    assert {path.get("class"): path.get("d") for path in svg.iter("path")} == expected
+    assert svg.find("svg").get("overflow") == "visible"
+
+
+def test_the_axis_of_one_step_names_it_once():
+    svg = Tree.fromstring(charts.line_chart([charts.Line("loss", "oracle", [(5, 2.0)])], "losses"))
+    assert [text.text for text in svg.iter("text") if text.get("class") == "tick middle"] == ["5"]
+
+
 @pytest.mark.parametrize("points", [[], [(0, math.nan)]])
 def test_no_curve_is_said_in_words(points):
     assert "No curve" in charts.line_chart([charts.Line("loss", "oracle", points)], "losses")

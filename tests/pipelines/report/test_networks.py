@@ -1,5 +1,7 @@
 """The table and picture of a study of networks: costs beside scores, in the order of what they reach."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.report.networks import NetworkResult, NetworkStudy, networks_picture, networks_table
@@ -55,6 +57,11 @@ def test_the_table_says_on_what_and_how_it_was_measured(studied):
     assert networks_table(studied).startswith(
         "Mean IoU on camera_val (4 frames), mean ± std over 2 seeds. Speed: single frames, 100 timed.\n\n"
     )
+
+
+def test_names_do_not_steer_a_terminal_and_can_be_written(studied):
+    table = networks_table(replace(studied, unusable={"camera": {"\udcff\x1b[2J.png": "empty"}}))
+    assert "1 of camera (\ufffd\ufffd[2J.png)" in table and table.encode().endswith(b"\n")
 
 
 def test_input_sizes_that_differ_are_not_named_in_the_heading(studied):

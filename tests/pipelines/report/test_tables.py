@@ -73,5 +73,11 @@ def test_markdown_cannot_be_broken_by_names(two_seeds):
     assert "a\\|b &lt;script> c" in text and "`x 'y'`" in text
 
 
+def test_markdown_does_not_steer_a_terminal_and_can_be_written(two_seeds):
+    """A path of bytes that are no UTF-8 has a lone surrogate where a command line has it."""
+    text = markdown_table(replace(two_seeds, validation="red\x1b[31m", command="sim2real compare \udcff.toml"))
+    assert "red\ufffd[31m" in text and "compare \ufffd.toml" in text and text.encode().endswith(b"\n")
+
+
 def test_spread_of_one_seed_is_the_score_alone():
     assert spread([0.4]) == "0.400"

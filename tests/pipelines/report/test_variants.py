@@ -53,7 +53,7 @@ def test_rows_are_in_order_and_say_what_was_not_run(study):
     assert lines[4] == f"| source-only | {of_both} | 0.150 ± 0.071 |  |  |"
     of_both = "0.200 [0.190, 0.210] | 0.400 [0.390, 0.410]"
     assert lines[5] == f"| plain | {of_both} | 0.300 ± 0.141 | +0.150 ° | 38 % [21 %, 50 %] |"
-    assert lines[6] == "| guided-label | 0.450 [0.440, 0.460] | not run | 0.450 | +0.350 | 87 % |"
+    assert lines[6] == "| guided-label | 0.450 [0.440, 0.460] | not run | 0.450 (1 of 2 seeds) | +0.350 | 87 % |"
     of_both = "0.500 [0.490, 0.510] | 0.600 [0.590, 0.610]"
     assert lines[7] == f"| oracle | {of_both} | 0.550 ± 0.071 | +0.400 |  |"
 
@@ -62,7 +62,7 @@ def test_a_training_that_collapsed_is_told_and_leaves_a_gap_in_its_row(study):
     assert "Without a result" not in markdown_table(study)
     why = {"guided_label, seed 1": "step 9: all is road; lower it", "dacs, seed 0": "step 3: main is nan"}
     table = markdown_table(replace(study, stopped=why))
-    assert "| guided-label | 0.450 [0.440, 0.460] | collapsed | 0.450 | +0.350 | 87 % |" in table
+    assert "| guided-label | 0.450 [0.440, 0.460] | collapsed | 0.450 (1 of 2 seeds) | +0.350 | 87 % |" in table
     said = "guided-label, seed 1: step 9: all is road; lower it; dacs, seed 0: step 3: main is nan."
     assert f"Without a result, since training collapsed: {said}" in table.splitlines()
 
@@ -86,6 +86,30 @@ def test_what_can_be_shown_by_hand(study):
     assert power["seeds"] == 2 and power["detectable_difference"] == pytest.approx(0.231, abs=1e-3)
     assert power["rows"]["plain"] == {"difference": pytest.approx(0.15), "seeds": 2, "shown": False}
     assert set(power["rows"]) == {"plain", "guided_label", "oracle"}
+
+
+def test_rows_are_compared_over_the_seeds_that_both_have(study):
+    """Guided-label has seed 0 alone, in which it is 0.45 - 0.20 ahead; one seed shows 0.326 and more."""
+    assert study.difference("guided_label", "plain") == (pytest.approx(0.25), 1)
+    assert study.difference("plain", "oracle") == (pytest.approx(-0.25), 2)
+    assert study.is_shown("guided_label", "plain") is False and study.is_shown("plain", "oracle") is True
+    assert study.difference("plain", "nothing") is None
+
+
+def test_means_over_fewer_seeds_than_there_are_say_so(study):
+    assert study.is_whole("plain") and not study.is_whole("guided_label")
+    found = [
+        result("few_labels_5", 0, 0.21, labels=5),
+        result("ass_5_labels", 0, 0.3, "ass", 5, consistency=0.4),
+        result("ass_5_labels", 1, 0.3, "ass", 5),
+    ]
+    study.results.extend(found)
+    lines = markdown_table(study).splitlines()
+    assert "| guided-label (1 of 2 seeds) | 45.0 | 22.5 | 45.0 | 55.0 | 65.0 |" in lines
+    assert any(line.startswith("| plain | 30.0 | 15.0 |") for line in lines)
+    assert "| labelled target frames alone | 0.210 (1 of 2 seeds) |" in lines
+    assert "| ass | 0.300 ± 0.000 |" in lines
+    assert "| consistency | 0.6 ± 0.14 |  |  | 0.4 (1 of 2 seeds) |" in lines
 
 
 def test_three_seeds_need_no_excuse(study):
@@ -117,12 +141,26 @@ def test_figures_have_a_variant_per_column(study):
     lines = markdown_table(study).splitlines()
     place = lines.index("|  | plain | guided-label |")
     assert lines[place + 2] == "| consistency | 0.6 ± 0.14 |  |"
+    assert lines[place + 3] == "| minutes of training the translator | 1 ± 0 | 1 (1 of 2 seeds) |"
+    study.results.append(result("guided_label", 1, 0.3, consistency=math.nan))
+    assert "| consistency | 0.6 ± 0.14 | – (1 of 2 seeds) |" in markdown_table(study).splitlines()
+
+
+def test_of_variants_that_train_no_translator_no_minutes_are_told(study):
+    adapted = [replace(one, translator_seconds=None, figures={}) for one in study.results]
+    table = markdown_table(replace(study, results=adapted))
+    assert "minutes of training" not in table and "The translated frames" not in table
 
 
 def test_the_table_says_where_it_comes_from(study):
     table = markdown_table(study)
     for fact in ("`sim2real variants toy.toml`", "a machine", "2026-11-21", "val (9 frames)"):
         assert fact in table
+
+
+def test_names_do_not_steer_a_terminal_and_can_be_written(study):
+    table = markdown_table(replace(study, unusable={"val": {"\udcff\x1b[2J.png": "empty"}}))
+    assert "1 of val (\ufffd\ufffd[2J.png)" in table and table.encode().endswith(b"\n")
 
 
 def test_the_record_holds_no_nan(study):
@@ -169,8 +207,8 @@ def test_methods_by_the_number_of_labels(study):
     lines = markdown_table(study).splitlines()
     place = lines.index("|  | 5 | all |")
     assert lines[place + 2] == "| labelled target frames alone | 0.220 ± 0.014 | 0.550 ± 0.071 |", "all: the oracle"
-    assert lines[place + 3] == "| guided | 0.310 ± 0.014 | 0.580 |"
-    assert lines[place + 4] == "| norm | not run | 0.590 |"
+    assert lines[place + 3] == "| guided | 0.310 ± 0.014 | 0.580 (1 of 2 seeds) |"
+    assert lines[place + 4] == "| norm | not run | 0.590 (1 of 2 seeds) |"
 
 
 def starting(study, **starts):

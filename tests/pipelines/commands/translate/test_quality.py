@@ -1,13 +1,16 @@
 """`translate quality` and `translate audit` as a person types them."""
 
 import json
+import math
 
 import pytest
 
-from pipelines.commands.translate.quality import translate_audit, translate_quality
+from pipelines.commands.translate.quality import audit_in_words, translate_audit, translate_quality
 from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.errors import UserError
+from pipelines.report.pages.audit_page import Audit, AuditedFrame
 from tests.pipelines.commands.typed import typed
+from translate.quality.consistency import Flip
 
 MACHINE = ("--device", "cpu", "--threads", 1)
 
@@ -61,6 +64,20 @@ def test_audit_of_an_experiment(copied_run, tiny_config, cpu):
     folder = copied_run / "seed-0/translated"
     assert f"page: {folder / 'audit.html'}" in output and "label consistency 0." in output
     assert all(entry.expert_sha256 for entry in read_manifest(folder / MANIFEST))
+
+
+def audit(source, with_sources):
+    """Sky seen as tree in three frames, one of which has no score; `source` is the share in the sources."""
+    frames = [AuditedFrame(str(score), score, source, source, []) for score in (0.4, 0.6, math.nan)]
+    return Audit("translated", "oracle@0", frames, [Flip(10, 8, 0.42, source)], {8: "tree", 10: "sky"}, [8, 10],
+                 with_sources)  # fmt: skip
+
+
+def test_sources_are_named_where_they_are_at_hand():
+    means = "label consistency 0.500 (sources 0.020), edges kept 0.020; 2 frames; 1 has no score"
+    assert audit_in_words(audit(0.02, True)) == ["sky seen as tree: 42.0% of its pixels, 2.0% in the sources", means]
+    told = ["sky seen as tree: 42.0% of its pixels", "label consistency 0.500; 2 frames; 1 has no score"]
+    assert audit_in_words(audit(math.nan, False)) == told
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pipelines.report.pages.audit_page import (
     sentences,
     sorted_scores,
     thresholds,
+    worst_first,
 )
 from segment.classes import CLASS_NAMES
 from tests.pipelines.report.conftest import street, street_labels
@@ -54,7 +55,7 @@ def audit():
 
 def test_the_headline_names_the_worst_flip(audit):
     assert headline(audit) == "40 % of sky turned into vegetation in translation."
-    assert headline(replace(audit, flips=[])).startswith("No class turned into another")
+    assert headline(replace(audit, flips=[])) == "No class lost more than 5 % of its pixels to another in translation."
     unknown = replace(audit, with_sources=False)
     assert "mean IoU of 0.425" in headline(unknown) and "own mistakes" in sentences(unknown)[0]
     none = replace(audit, frames=[audited("a", math.nan)])
@@ -66,6 +67,30 @@ def test_what_a_threshold_leaves_out(audit):
     assert audit.below(0.3) == 2 and audit.mean("label_consistency") == pytest.approx(0.425)
     assert dict(thresholds(audit))[0.3] == 2 and min(dict(thresholds(audit))) == 0.25
     assert replace(audit, frames=[*audit.frames, audited("x", math.nan)]).below(0.3) == 3
+
+
+def test_frames_without_a_score_come_last_and_are_not_counted_beside_a_mean(audit):
+    """Of 13 frames one has no score, and another's source has none."""
+    alone = audited("alone", 0.9, math.nan)
+    frames = [audited("b", math.nan), *reversed(audit.frames[1:]), alone, audited("a", 0.25), audited("c", 0.25)]
+    mixed = replace(audit, frames=frames)
+    assert [frame.name for frame in worst_first(mixed)][:3] == ["a", "c", "game/001"]
+    assert [frame.name for frame in worst_first(mixed)][-2:] == ["alone", "b"]
+    assert mixed.frames_in_words() == "12 frames; 1 has no score" and audit.frames_in_words() == "10 frames"
+    page = render_audit(mixed)
+    assert "mean of 12 frames; 1 has no score" in page and "All 13 frames, the worst first" in page
+    listed = page[page.index("the worst first") : page.index('id="worst"')]
+    order = [listed.index(f"<bdi>{name}</bdi>") for name in ("a", "c", "game/001", "game/009", "alone", "b")]
+    assert order == sorted(order)
+    # 0.25 twice, and game/001 to game/007 with 0.25 to 0.55, lie below their sources' 0.6; game/008 has 0.6 itself.
+    assert "; 9 of 11 frames that have both scores lost." in sentences(mixed)[0]
+
+
+def test_without_flips_the_page_names_sources_only_where_there_are_some(audit):
+    none = replace(audit, flips=[])
+    assert "recognised in the sources lost more than 5 %" in render_audit(none)
+    bare = render_audit(replace(none, with_sources=False, lowest=[], lost=[]))
+    assert "recognised in the sources" not in bare and "for another class in more than 5 % of them." in bare
 
 
 def test_scores_are_drawn_from_worst_to_best(audit):

@@ -18,7 +18,7 @@ def picture(name):
 
 def test_pictures_lie_beside_each_other_and_names_are_text():
     page = render_student(STUDY, [picture("town/1"), picture(HOSTILE)])
-    assert page.count("<img") == 6 and "25.0 times as fast" in page
+    assert page.count("<img") == 6 and "network is 25.0 times as fast" in page
     assert HOSTILE not in page and "&lt;script&gt;alert(1)" in page
     alts = [part.split('"')[0] for part in page.split('alt="')[1:4]]
     assert [alt.split()[0] for alt in alts] == ["Source", "The", "The"] and all("town/1" in alt for alt in alts)

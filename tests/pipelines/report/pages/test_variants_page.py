@@ -75,12 +75,27 @@ def test_the_best_of_each_column_is_marked_and_the_oracle_is_not():
         ["b", "9.0", "3.0", "0.0"],
         ["oracle", "50.0", "60.0", "20.0"],
     ]
-    assert emphasised(table) == [
+    assert emphasised(table, ["oracle"]) == [
         [("", False), ("road", False), ("car", False), ("rider", False)],
         [("a", False), ("10.0", True), ("", False), ("0.0", False)],
         [("b", False), ("9.0", False), ("3.0", True), ("0.0", False)],
         [("oracle", False), ("50.0", False), ("60.0", False), ("20.0", False)],
     ]
+
+
+def test_a_row_that_misses_a_seed_has_no_best(study):
+    """DACS is first in the one seed that it has; the best of both seeds is marked, and the page says what is apart."""
+    second = [replace(one, seed=1) for one in study.results if one.name in ("source_only", "oracle", "swd")]
+    kept = [one for one in study.results if one.labels is None]
+    page = render_variants(replace(study, results=[*kept, *second]))
+    assert "the oracle and rows that miss a seed apart." in page and "dacs (1 of 2 seeds)" in page
+    assert page.count('<td class="number best">20.0</td>') == 4  # source-only's road and three means
+    assert '<td class="number best">40.0</td>' not in page and '<td class="number best">60.0</td>' not in page
+    assert "the oracle apart." in render_variants(study)
+
+
+def test_without_an_oracle_the_last_row_may_be_the_best():
+    assert emphasised([["", "road"], ["a", "1.0"], ["b", "2.0"]], ["oracle"])[2] == [("b", False), ("2.0", True)]
 
 
 def test_curves_join_numbers_of_labels_and_leave_holes(study):
@@ -124,10 +139,47 @@ def test_the_sentence_doubts_what_may_be_chance(study):
     assert headline(with_second()).endswith("1 of 4 ended below source-only, 1 of them by more than chance.")
     doubted = with_second(ass_all_labels=0.3, dacs=0.1, ass_5_labels=0.1)
     assert headline(doubted).endswith(
-        "of the gap, the most of 4 variants; 1 of 4 ended below source-only, none of them by more than chance; and its "
-        "lead may be chance."
+        "of the gap, the most of 4 variants; 1 of 4 ended below source-only, none of them by more than chance; its "
+        "lead over source-only and over dacs and 1 more is less than can be shown here."
     )
     assert "° marks smaller ones" in render_variants(doubted)
+
+
+def of_two_seeds(study, **scores):
+    """A study of these rows alone, each with its scores of seed 0 and seed 1."""
+    results = [result(name, seed, one) for name, both in scores.items() for seed, one in enumerate(both)]
+    return replace(study, results=results)
+
+
+def test_the_lead_over_the_runner_up_is_tested_too(study):
+    """By hand: rises of 0.1, 0.1, 0.1, 0.12 from seed to seed, on the mean 0.105, leave residuals of 0.0025, three
+    times, and 0.0075: squares 2 (3 * 6.25 + 56.25) e-6 over 3 degrees, s = 0.00707. With 3 degrees the noncentrality
+    is 4.256: two seeds show 0.030, so a lead of 0.20 over source-only, and not one of 0.01 over the next.
+    """
+    near = of_two_seeds(study, source_only=(0.2, 0.3), oracle=(0.6, 0.7), dacs=(0.39, 0.49), swd=(0.39, 0.51))
+    assert near.is_shown("swd") is True and near.is_shown("swd", "dacs") is False
+    assert headline(near) == (
+        "swd closed 50 % of the gap, the most of 2 variants; its lead over dacs is less than can be shown here."
+    )
+    far = of_two_seeds(study, source_only=(0.2, 0.3), oracle=(0.6, 0.7), dacs=(0.3, 0.4), swd=(0.39, 0.51))
+    assert headline(far) == "swd closed 50 % of the gap, the most of 2 variants."
+
+
+def test_one_variant_is_the_most_of_nothing(study):
+    alone = of_two_seeds(study, source_only=(0.2, 0.3), oracle=(0.6, 0.7), dacs=(0.4, 0.5))
+    assert headline(alone) == "dacs closed 50 % of the gap."
+
+
+def test_a_best_one_that_is_not_above_source_only_closed_nothing(study):
+    references = {"source_only": (0.2, 0.3), "oracle": (0.6, 0.7)}
+    assert headline(of_two_seeds(study, **references, dacs=(0.1, 0.2))) == (
+        "No variant closed any of the gap: dacs closed −25 %; 1 of 1 ended below source-only, 1 of them by more than "
+        "chance."
+    )
+    assert headline(of_two_seeds(study, **references, dacs=(0.1, 0.2), swd=(0.2, 0.3))) == (
+        "No variant closed any of the gap: swd closed 0 %, the most of 2; 1 of 2 ended below source-only, 1 of them "
+        "by more than chance."
+    )
 
 
 def test_the_chart_says_what_intervals_were_drawn_over(study):

@@ -13,13 +13,16 @@ from pipelines.stages.quality.feature_extractors import Extractor
 from pipelines.stages.quality.quality_inputs import QualityNetworks, find_inputs
 from pipelines.stages.quality.translated_pairs import TranslatedFrame
 from pipelines.stages.quality.translation_quality import (
+    HALVES,
     Figure,
     evenly,
     format_quality,
+    halves,
     measure_quality,
     optical_flow,
     write_quality,
 )
+from translate.quality.distances import frechet_distance, kernel_distance, sliced_wasserstein
 
 
 def picture(seed, size=(48, 64), brightness=1.0):
@@ -144,11 +147,34 @@ def test_the_table_and_the_file(tmp_path):
         "              translated  source  target halves  better",
         "KID-x@1  0.01235 ± 0.002     0.5        -0.0001  lower",
         "edges                0.9       –              –  higher",
+        HALVES,
     ]
+    assert format_quality(figures[1:]).splitlines()[-1].startswith("edges "), "without halves nothing is said of them"
+    assert "below the halves" in HALVES and "KID does not depend on the number" in HALVES
     write_quality(tmp_path / "quality.json", figures, {"command": "x"})
     read = json.loads((tmp_path / "quality.json").read_text())
     assert read["figures"][0]["translated"] == 0.012345 and read["figures"][1]["source"] is None
     assert read["about"] == {"command": "x"}
+
+
+@pytest.mark.parametrize(("images", "runs"), [(4, 4), (15, 15), (16, 8), (17, 9), (23, 12), (100, 9), (160, 8)])
+def test_halves_are_every_other_run(images, runs):
+    first, second = halves(range(images))
+    assert sorted([*first, *second]) == list(range(images)) and first[0] == 0
+    changes = sum((index in second) != (index - 1 in second) for index in range(1, images))
+    assert changes + 1 == runs
+
+
+def test_small_sets_are_further_apart_but_by_kid():
+    """Of 40 and of 20 numbers of one distribution: what FID and sliced Wasserstein say of equal sets is their size."""
+    drawn = torch.randn(200, 80, 4, generator=torch.Generator().manual_seed(0))
+    for distance in (frechet_distance, sliced_wasserstein):
+        whole, half = (
+            sum(float(distance(one[:size], one[40 : 40 + size])) for one in drawn) / len(drawn) for size in (40, 20)
+        )
+        assert half > 1.2 * whole > 0
+    kid = [kernel_distance(one[:20], one[40:60], subsets=1, subset_size=20)[0] for one in drawn]
+    assert abs(sum(kid) / len(kid)) < 3 * torch.tensor(kid).std() / math.sqrt(len(kid))
 
 
 def test_evenly_spread():
