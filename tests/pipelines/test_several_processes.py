@@ -200,6 +200,19 @@ def test_killed_then_stopped_and_carried_on_to_the_same_bits(whole, launch, trai
     assert content(run) == content(whole)
 
 
+def test_self_training_by_statistics_of_each_process_is_carried_on_to_the_same_bits(launch, training, tmp_path):
+    """Each measures its own part; the teacher has the mean, so that one state is enough for both."""
+    dacs = f'segmenter.adaptation={{method = "dacs"{ADAPTATIONS["dacs"]}}}'
+    settings = ("segmenter.batch=4", "segmenter.steps=6", *ADAPTING, dacs)
+    whole, split = (training(tmp_path / name, *settings, arm="translated") for name in ("whole", "split"))
+    assert launch(whole, whole).codes == [0, 0]
+    assert launch(split, split, rank_1="is_asked_to_stop").refused_with(75, "at step 2 of 6")
+    assert launch(split, split).codes == [0, 0]
+    last = "seed-0/translated_net/checkpoints/step-00000006/method.safetensors"
+    expected, found = (load_file(tmp_path / name / last) for name in ("whole", "split"))
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
 @pytest.mark.parametrize("waiting", [["rank_0"], ["rank_1"], ["rank_0", "rank_1"]], ids="+".join)
 def test_a_signal_to_who_waits_for_a_batch_stops_all(whole, launch, training, tmp_path, waiting):
     """After the step that all have taken, which no checkpoint held."""
