@@ -52,18 +52,18 @@ def plan_input(
     else:
         if reader != "folder" or reader_settings:
             raise UserError(f"--input {source} is not a folder; --reader and --frames are for data sets in folders")
-        frames, root = _plan_file(source, output, suffix), source.parent
+        frames, root = _plan_file(source, suffix), source.parent
     return with_sidecars(frames, root, carry)
 
 
-def _plan_file(source: Path, output: Path, suffix: str | None) -> list[FrameToTranslate]:
+def _plan_file(source: Path, suffix: str | None) -> list[FrameToTranslate]:
     if not source.is_file():
         raise UserError(f"--input {source} is not a folder, and no list file, image or video either")
     if is_video(source):
         raise UserError(f"--input {source}: a video is translated into a video; give --output a name such as out.mp4")
     if source.suffix.lower() in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
         return plan_image(source, suffix)
-    return plan_listing(source, output, suffix)
+    return plan_listing(source, suffix)
 
 
 def _reader_settings(settings: dict[str, str], more: dict[str, str]) -> AnyFrameSetSettings:
@@ -86,4 +86,10 @@ def _pairs(settings: Sequence[str]) -> dict[str, str]:
     wrong = [text for text in settings if "=" not in text]
     if wrong:
         raise UserError(f"--frames {wrong[0]}: expected KEY=VALUE, such as --frames version=0.9.14")
-    return dict(text.split("=", 1) for text in settings)
+    pairs: dict[str, str] = {}
+    for text in settings:
+        key, _, value = text.partition("=")
+        if key in pairs:
+            raise UserError(f"--frames {key} is given as {pairs[key]} and as {value}; give it once")
+        pairs[key] = value
+    return pairs

@@ -59,7 +59,7 @@ class FrameToTranslate:
         return [*label, *((side.path, side.output) for side in self.sidecars)]
 
 
-def plan_listing(listing: Path, output: Path, suffix: str | None = None) -> list[FrameToTranslate]:
+def plan_listing(listing: Path, suffix: str | None = None) -> list[FrameToTranslate]:
     """The images that a list file names, mirrored under the paths that it gives; one that is missing fails when its
     turn comes.
 

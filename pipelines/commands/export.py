@@ -104,9 +104,13 @@ class TypedPrecision:
 )
 def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool, typed: TypedPrecision) -> None:
     """Write a translator or a segmenter for other runtimes, any size of image; refused unless both sides agree."""
+    from pipelines.stages.export.suffixes import PLAIN, refuse_unknown_format
+
+    refuse_unknown_format(output, typed.precision != "float32", plain=True)
+
     from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint, settings_in
     from pipelines.stages.export.export_formats import refuse_missing_extras
-    from pipelines.stages.export.export_plain import SUFFIX, export_plain
+    from pipelines.stages.export.export_plain import export_plain
     from pipelines.stages.export.export_segmenter import export_segmenter
     from pipelines.stages.export.export_translator import export_translator
 
@@ -120,9 +124,7 @@ def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: b
     if with_argmax:
         raise UserError(f"--with-argmax: {checkpoint} is a translator; leave it out")
     direction = direction or ONWARD
-    if output.suffix == SUFFIX:
-        if typed.precision != "float32":
-            raise UserError(f"--precision {typed.precision}: {SUFFIX} files hold float32; leave it out")
+    if output.suffix == PLAIN:
         click.echo(f"{output}: {export_plain(checkpoint, output, direction)} tensors")
         return
     learnt_from = settings_in(found, "translator").get("teacher_direction", ONWARD)

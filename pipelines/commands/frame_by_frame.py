@@ -5,6 +5,7 @@ or as a dry run.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.options import Decorator, gathered, machine_options, open_machine, restart_option, typed_command
-from pipelines.errors import SomeInputsFailedError
+from pipelines.errors import SomeInputsFailedError, UserError
 
 if TYPE_CHECKING:
     from pipelines.batch_inference.plan import FrameToTranslate
@@ -35,11 +36,48 @@ class Given:
     reader_settings: tuple[str, ...]
     carry: tuple[str, ...] = ()
 
+    @property
+    def is_video(self) -> bool:
+        """Whether a video goes in, as its name says; a folder may be called like one."""
+        from pipelines.data.video.recorded import is_video
+
+        return is_video(self.source) and not self.source.is_dir()
+
     def plan(self, suffix: str | None = None) -> "tuple[list[FrameToTranslate], dict[str, int]]":
         """The frames, and how many of them lack each file that is to be carried along; see `plan_input`."""
         from pipelines.batch_inference.inputs import plan_input
 
         return plan_input(self.source, self.output, self.reader, self.reader_settings, suffix, self.carry)
+
+
+def refuse_for_video(given: Given, part: "Part | None", done: str, more: Mapping[str, bool]) -> None:
+    """Refuse, of a video and before anything is loaded, what would be found out late or do nothing.
+
+    Args:
+        given: Its source is a video.
+        part: Of the frames, that is done here.
+        done: Is done to it, for people: "translated".
+        more: Options that do nothing for a video -> whether they were typed; beside those of `given`.
+
+    Raises:
+        UserError: It is not there, would not become a video, or comes with an option that does nothing for one.
+    """
+    from pipelines.data.video.recorded import encoder_of, is_video, load_av
+
+    source, output = given.source, given.output
+    if not source.exists():
+        raise UserError(f"--input {source} does not exist; check the path")
+    if not is_video(output):
+        raise UserError(f"--input {source}: a video is {done} into a video; give --output a name such as out.mp4")
+    if part is not None:
+        raise UserError(f"--shard: a video is {done} by one process; cut it into several to share the work")
+    in_files = {"--reader": given.reader != "folder", "--frames": given.reader_settings, "--carry": given.carry}
+    typed = [option for option, value in (*in_files.items(), *more.items()) if value]
+    if typed:
+        options = " and ".join(typed)
+        raise UserError(f"{options}: of use for images in files, and --input {source} is a video; leave it out")
+    encoder_of(output)
+    load_av()
 
 
 def given_options(of_output: str, of_reader: str, *more: Decorator) -> Decorator:

@@ -4,9 +4,13 @@ Raw frames need nothing; all that FFmpeg opens needs the extra `video`. Ctrl-C, 
 end of a live stream, and no error.
 """
 
+import contextlib
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +21,8 @@ from pipelines.commands.options import (
     gathered,
     machine_options,
     open_machine,
-    refuse_odd_weights,
-    several_checkpoints,
 )
+from pipelines.commands.segmenter_options import TypedSegmenter, segmenter_options
 from pipelines.errors import ImageError, NoInputsError, SomeInputsFailedError, UserError
 
 if TYPE_CHECKING:
@@ -28,6 +31,25 @@ if TYPE_CHECKING:
     from pipelines.batch_inference.stream import StreamCounts
     from pipelines.data.video.live import Lost
     from pipelines.engine.launch import Machine
+
+
+OF_ADDRESSES = {":", "%"}
+"""In what FFmpeg opens that is no path of a file: rtsp://…, concat:…, frames/%06d.png."""
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within the block a signal is an ordinary end, exit code 0: before the stream begins, which listens by itself."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    former = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -45,6 +67,35 @@ class Pipes:
     def __post_init__(self) -> None:
         if self.size is not None and self.input_format is not None:
             raise UserError("--size is for raw frames and --input-format for all else; give one of them")
+
+    def refuse(self) -> None:
+        """Refuse, before anything is loaded, what would be found out late or do nothing.
+
+        Raises:
+            UserError: The input is not there or of no such size, the output cannot be, or an option does nothing.
+        """
+        from pipelines.data.video.live import is_video_name, refuse_output
+
+        if self.size is not None:
+            self._refuse_size(*self.size)
+        by_path = self.size is not None or (self.input_format is None and not OF_ADDRESSES.intersection(self.source))
+        if by_path and self.source != "-" and not Path(self.source).exists():
+            raise UserError(f"--input {self.source} does not exist; check the path")
+        refuse_output(self.output, self.rate)
+        film = is_video_name(self.output)
+        if self.pixels != "rgb24" and self.size is None and film:
+            raise UserError(f"--pixels {self.pixels}: neither --input nor --output is raw; leave it out")
+        if self.rate is not None and not film:
+            raise UserError(f"--rate {self.rate:g}: raw pictures have no times; leave it out, or write a film, out.mp4")
+
+    def _refuse_size(self, width: int, height: int) -> None:
+        from pipelines.data.decoding.headers import MAX_PIXELS
+        from pipelines.data.video.recorded import is_video
+
+        if is_video(Path(self.source)) and not Path(self.source).is_fifo():
+            raise UserError(f"--input {self.source} is a video, which brings its size along; leave out --size")
+        if width * height > MAX_PIXELS:
+            raise UserError(f"--size {width} {height} is no size that we read; expected up to {MAX_PIXELS} pixels")
 
     def frames(self, lost: "Lost") -> "Iterator[Any]":
         """The frames as they come; raw where their size was given."""
@@ -87,43 +138,17 @@ pipe_options = gathered(
     click.option("--pixels", type=click.Choice(("rgb24", "bgr24")), default="rgb24", show_default=True,
                  help="Order of the colours of raw frames and pictures."),
     click.option("--rate", type=Amount(0.01, 1000), default=None,
-                 help="Frames a second, where the source gives no times.  [default: 25]"),
+                 help="Frames a second of a film, where the source gives no times.  [default: 25]"),
     click.option("--input-format", default=None, metavar="FORMAT", help="FFmpeg's name of the input's format."),
     click.option("--when-behind", type=click.Choice(("queue", "drop")), default="queue", show_default=True,
                  help="When frames come too fast: queue has the source wait, drop leaves out all but the newest."),
 )  # fmt: skip
 computer_options = gathered("computer", Computer, machine_options)
-
-
-@dataclass(frozen=True)
-class TypedSegmenter:
-    """Which segmenter, and what it does, as it was typed."""
-
-    checkpoints: tuple[Path, ...]
-    weights: tuple[float, ...] | None
-    flip: bool
-    labels: Any
-    height: int | None
-    runtime: Any
-    fast: bool
-
-    def __post_init__(self) -> None:
-        refuse_odd_weights(self.checkpoints, self.weights)
-
-
 inference_options = gathered(
     "typed",
     TypedSegmenter,
-    *several_checkpoints(),
-    click.option("--flip", is_flag=True, help="Look at the mirror image, too, and average."),
-    click.option("--labels", type=click.Choice(("train_ids", "label_ids", "colour")), default=None,
-                 help="Label maps in the place of overlays: ids, a byte a pixel, for raw output alone, or colours."),
-    click.option("--height", type=click.IntRange(16), default=None,
-                 help="Predict at this height instead of that of the training."),
-    click.option("--runtime", type=click.Choice(("torch", "compile", "onnxruntime", "openvino")), default=None,
-                 help="What computes; two of them are extras.  [default: the fastest present]"),
-    click.option("--fast", is_flag=True, help="In bf16 where that is faster here."),
-)  # fmt: skip
+    *segmenter_options("Label maps in the place of overlays: ids, a byte a pixel, for raw output alone, or colours."),
+)
 
 
 @click.command("stream")
@@ -137,10 +162,13 @@ inference_options = gathered(
 @click.option("--runtime", type=click.Choice(("torch", "compile", "openvino")), default="torch", show_default=True,
               help="compile takes a minute per size of frame; openvino is an extra.")  # fmt: skip
 @computer_options
+@ended_by_signals()
 def translate_stream(
     checkpoint: Path, pipes: Pipes, direction: Any, height: int | None, fast: bool, runtime: Any, computer: Computer
 ) -> None:
     """Translate frames as they come: from a pipe, a network camera or a film, to a pipe or a film."""
+    pipes.refuse()
+
     from pipelines.runtimes.live import translator_on
 
     machine = computer.open()
@@ -154,16 +182,20 @@ def translate_stream(
 @inference_options
 @pipe_options
 @computer_options
+@ended_by_signals()
 def segment_stream(typed: TypedSegmenter, pipes: Pipes, computer: Computer) -> None:
     """Segment frames as they come: from a pipe, a network camera or a film, to a pipe or a film of overlays."""
-    from pipelines.data.labels.label_formats import in_format
     from pipelines.data.video.live import is_video_name
+
+    pipes.refuse()
+    if typed.labels in ("train_ids", "label_ids") and is_video_name(pipes.output):
+        raise UserError(f"--labels {typed.labels}: a video would change ids at every border; give --output a pipe or -")
+
+    from pipelines.data.labels.label_formats import in_format
     from pipelines.runtimes.live import segmenter_on
     from pipelines.runtimes.segmenter_runtime import fastest_runtime, mode_on
     from pipelines.stages.predicting.predict_frames import overlay
 
-    if typed.labels in ("train_ids", "label_ids") and is_video_name(pipes.output):
-        raise UserError(f"--labels {typed.labels}: a video would change ids at every border; give --output a pipe or -")
     machine = computer.open()
     runtime = typed.runtime or fastest_runtime(machine)
     segment = segmenter_on(machine, typed.checkpoints, typed.height, typed.fast, runtime, typed.flip, typed.weights)
@@ -188,7 +220,7 @@ def put_through(
         machine: Where.
 
     Raises:
-        NoInputsError: No frame came.
+        NoInputsError: No frame came, and nobody asked to stop.
         SomeInputsFailedError: Some were lost.
         ImageError: The source failed in the middle.
     """
@@ -214,10 +246,10 @@ def put_through(
             stream.run(pipes.frames(stream.lost))
         except ImageError as error:
             failure = error
-    report(stream.counts, pipes.source, failure)
+    report(stream.counts, pipes.source, failure, bool(stop))
 
 
-def report(counts: "StreamCounts", source: str, failure: ImageError | None) -> None:
+def report(counts: "StreamCounts", source: str, failure: ImageError | None, stopped: bool) -> None:
     """The last lines, on stderr, since pictures may go to standard output; complain about what was lost."""
     if counts.written:
         click.echo(counts.count_line, err=True)
@@ -226,5 +258,5 @@ def report(counts: "StreamCounts", source: str, failure: ImageError | None) -> N
         raise failure
     if counts.lost:
         raise SomeInputsFailedError(f"frames lost: {counts.lost} of {counts.read + counts.lost}; see above")
-    if not counts.read:
+    if not counts.read and not stopped:
         raise NoInputsError(f"no frame came from --input {source}")

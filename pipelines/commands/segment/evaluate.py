@@ -32,9 +32,6 @@ LARGEST_SCALE = 4
 """Sixteen times the pixels; what is meant by more is a percentage."""
 
 
-SCALES = Numbers("SCALE,SCALE,…", "scales", "0.75,1,1.25")
-
-
 class Sides(click.ParamType):
     """WIDTHxHEIGHT, or one number for a square."""
 
@@ -63,6 +60,7 @@ class Subject:
     submission: Path | None
     through: Path | None
     direction: Any
+    workers: int | None
 
     def __post_init__(self) -> None:
         if sum(bool(one) for one in (self.checkpoints, self.predictions, self.compare)) != 1:
@@ -71,6 +69,11 @@ class Subject:
         for option, value in (("--submission", self.submission), ("--through", self.through)):
             if value is not None and not self.checkpoints:
                 raise UserError(f"{option} needs --checkpoint: a network to predict with")
+        for option, value in (("--predicted", self.predicted), ("--workers", self.workers)):
+            if value is not None and self.predictions is None:
+                raise UserError(f"{option} {value} needs --predictions; leave it out")
+        if self.direction is not None and self.through is None:
+            raise UserError(f"--direction {self.direction} needs --through: a translator's run folder; or leave it out")
         if self.submission is not None and self.through is not None:
             raise UserError(
                 "--submission and --through contradict each other: submit predictions of frames as they are"
@@ -87,9 +90,8 @@ subject_options = gathered(
     click.option(
         "--predicted",
         type=click.Choice(("train_ids", "label_ids")),
-        default="train_ids",
-        show_default=True,
-        help="What --predictions hold.",
+        default=None,
+        help="What --predictions hold.  [default: train_ids]",
     ),
     click.option(
         "--compare",
@@ -111,9 +113,14 @@ subject_options = gathered(
     click.option(
         "--direction",
         type=click.Choice(("source_to_target", "target_to_source")),
-        default="target_to_source",
-        show_default=True,
-        help="Of --through.",
+        default=None,
+        help="Of --through.  [default: target_to_source]",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        default=None,
+        help="Processes that count --predictions.  [default: 2]",
     ),
 )
 
@@ -136,10 +143,16 @@ class InferenceOptions:
             raise UserError(f"--scales {max(self.scales):g} is out of bounds; {LARGEST_SCALE} is the largest")
 
     @property
-    def any_given(self) -> bool:
-        """Whether any differs from one exact pass by torch over the whole frame."""
-        augmented = self.flip or self.scales != (1.0,) or self.window is not None
-        return augmented or self.runtime is not None or self.fast
+    def differing(self) -> list[str]:
+        """The options that differ from one exact pass by torch over the whole frame."""
+        values = {
+            "--runtime": self.runtime is not None,
+            "--fast": self.fast,
+            "--flip": self.flip,
+            "--scales": self.scales != (1.0,),
+            "--window": self.window is not None,
+        }
+        return [option for option, differs in values.items() if differs]
 
     def inference(self, machine: "Machine") -> "Inference":
         """How the network is run on a machine. --fast alone takes the fastest runtime that is there."""
@@ -183,6 +196,11 @@ class Report:
     calibration: bool
     output: Path | None
 
+    @property
+    def more(self) -> list[str]:
+        """The options that measure more than the confusion matrix."""
+        return [option for option, on in (("--boundary", self.boundary), ("--calibration", self.calibration)) if on]
+
     def measures(self) -> "Measures":
         """What is measured."""
         from pipelines.stages.evaluation.evaluation_counts import Measures
@@ -203,13 +221,10 @@ report_options = gathered(
         "as it is, RUN/evaluation/NAME; of --compare none]",
     ),
 )
-workers_option = click.option(
-    "--workers", type=click.IntRange(0), default=2, show_default=True, help="Processes that count --predictions."
-)
 
 
 @click.command("evaluate")
-@on_experiment(subject_options, inference_options, report_options, test_option, workers_option, machine_options)
+@on_experiment(subject_options, inference_options, report_options, test_option, machine_options)
 def segment_evaluate(request: Request, subject: Subject, chosen: InferenceOptions, report: Report) -> None:
     """Evaluate a segmenter on an experiment's validation frames, as they are or also through a translator.
 
@@ -218,12 +233,12 @@ def segment_evaluate(request: Request, subject: Subject, chosen: InferenceOption
     if subject.predictions is not None:
         if report.calibration:
             raise UserError("--calibration needs --checkpoint: --predictions hold no probabilities")
-        if chosen.any_given:
+        if chosen.differing:
             raise UserError(
                 "--runtime, --fast, --flip, --scales and --window are ways to use a network; --predictions are "
                 "there already"
             )
-        _of_predictions(request, subject.predictions, subject.predicted, report)
+        _of_predictions(request, subject, report)
     elif subject.compare is not None:
         _compared(request, subject.compare, chosen, report)
     elif subject.through is not None:
@@ -270,22 +285,24 @@ def _through(request: Request, subject: Subject, chosen: InferenceOptions, repor
 
     workspace, session, options = request.workspace, request.session, _options(request, chosen, report)
     (checkpoint,) = subject.checkpoints
-    translated = evaluate_through(workspace, checkpoint, subject.through, subject.direction, session, options)
+    direction = subject.direction or "target_to_source"
+    translated = evaluate_through(workspace, checkpoint, subject.through, direction, session, options)
     untranslated = evaluate_checkpoint(workspace, checkpoint, session, replace(options, output=None))
     request.say(format_both(untranslated, translated))
 
 
-def _of_predictions(request: Request, predictions: Path, predicted: Any, report: Report) -> None:
+def _of_predictions(request: Request, subject: Subject, report: Report) -> None:
     from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, folder_of_predictions
     from pipelines.stages.evaluation.evaluation_table import format_summary
 
+    predictions = subject.predictions
     folder = report.output or folder_of_predictions(request.workspace, predictions)
     evaluation = evaluate_predictions(
         request.workspace.validation,
         predictions,
-        predicted,
+        subject.predicted or "train_ids",
         folder,
-        request.workers,
+        2 if subject.workers is None else subject.workers,
         report.measures(),
         request.processes,
     )
@@ -302,6 +319,13 @@ def _compared(request: Request, compare: tuple[Path, Path], chosen: InferenceOpt
     )
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 
+    unheard = [*chosen.differing, *report.more]
+    stored = next((path for path in compare if (path / "evaluation.json").exists()), None)
+    if stored is not None and unheard:
+        raise UserError(
+            f"{' and '.join(unheard)}: --compare {stored} is an evaluation that is made already; name its checkpoint "
+            "instead, or leave them out"
+        )
     options = replace(_options(request, chosen, report), output=None)
 
     def evaluated(path: Path) -> "Evaluation":

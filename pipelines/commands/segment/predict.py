@@ -11,28 +11,20 @@ from pipelines.commands.frame_by_frame import (
     WorkThrough,
     complain_of_unreadable,
     given_options,
+    refuse_for_video,
     say_network_share,
     work_options,
 )
-from pipelines.commands.options import gathered, refuse_odd_weights, several_checkpoints
+from pipelines.commands.options import gathered
+from pipelines.commands.segmenter_options import TypedSegmenter, segmenter_options
 from pipelines.errors import UserError
 
 
 @dataclass(frozen=True)
-class TypedOptions:
+class TypedOptions(TypedSegmenter):
     """How to predict, as it was typed."""
 
-    checkpoints: tuple[Path, ...]
-    weights: tuple[float, ...] | None
-    flip: bool
-    labels: Any
     overlays: bool
-    height: int | None
-    runtime: Any
-    fast: bool
-
-    def __post_init__(self) -> None:
-        refuse_odd_weights(self.checkpoints, self.weights)
 
 
 input_options = given_options(
@@ -41,19 +33,14 @@ input_options = given_options(
 inference_options = gathered(
     "typed",
     TypedOptions,
-    *several_checkpoints(),
-    click.option("--flip", is_flag=True, help="Look at the mirror image, too, and average."),
-    click.option("--labels", type=click.Choice(("train_ids", "label_ids", "colour")), default=None,
-                 help="Label maps as 8-bit train ids, Cityscapes label ids or colours; of a video: beside it, as "
-                      "OUTPUT.labels/.  [default: train_ids; of a video: none]"),
-    click.option("--overlays/--no-overlays", default=True, show_default=True, help="Also write pictures for people."),
-    click.option("--height", type=click.IntRange(16), default=None,
-                 help="Predict at this height instead of that of the training; results keep the image's own size."),
-    click.option("--runtime", type=click.Choice(("torch", "compile", "onnxruntime", "openvino")), default=None,
-                 help="What computes; two of them are extras.  [default: the fastest present]"),
-    click.option("--fast", is_flag=True,
-                 help="In bf16 where that is faster here, which changes pixels on borders between classes."),
-)  # fmt: skip
+    *segmenter_options(
+        "Label maps as 8-bit train ids, Cityscapes label ids or colours; of a video: beside it, as OUTPUT.labels/.  "
+        "[default: train_ids; of a video: none]",
+        click.option(
+            "--overlays/--no-overlays", default=True, show_default=True, help="Also write pictures for people."
+        ),
+    ),
+)
 
 
 @click.command("predict")
@@ -62,18 +49,15 @@ inference_options = gathered(
 @work_options
 def segment_predict(given: Given, typed: TypedOptions, work: WorkThrough) -> None:
     """Write a label map and an overlay for every image of a folder tree. Carries on after a kill."""
-    from pipelines.data.video.recorded import is_video
     from pipelines.stages.predicting.predict_frames import to_predict
 
     part, source, output = work.part, given.source, given.output
-    of_video = is_video(source) and not source.is_dir()
-    if of_video and not is_video(output):
-        raise UserError(f"--input {source}: a video is predicted into a video; give --output a name such as out.mp4")
-    if of_video and not typed.overlays:
-        raise UserError("--no-overlays: a video is made of overlays; leave it out")
-    if of_video and part is not None:
-        raise UserError("--shard: a video is predicted by one process; cut it into several to share the work")
-    if not of_video and output.is_file():
+    of_video = given.is_video
+    if of_video:
+        refuse_for_video(given, part, "predicted", {})
+        if not typed.overlays:
+            raise UserError("--no-overlays: a video is made of overlays; leave it out")
+    elif output.is_file():
         raise UserError(f"--output '{output}' is a file; give it the name of a folder")
     plan = [] if of_video else to_predict(given.plan()[0], typed.overlays)
 

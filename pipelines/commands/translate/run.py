@@ -11,6 +11,7 @@ from pipelines.commands.frame_by_frame import (
     WorkThrough,
     complain_of_unreadable,
     given_options,
+    refuse_for_video,
     say_network_share,
     work_options,
 )
@@ -95,10 +96,12 @@ inference_options = gathered(
 @work_options
 def translate_run(checkpoint: Path, given: Given, typed: TypedOptions, work: WorkThrough) -> None:
     """Translate every image of a folder tree; names, sizes, formats and label maps stay. Carries on after a kill."""
-    from pipelines.data.video.recorded import is_video
+    from pipelines.batch_inference.translation_options import QUALITY
 
     options = typed.options(work.part)
-    if is_video(given.source) and is_video(given.output):
+    if given.is_video:
+        more = {"--format": typed.suffix is not None, "--quality": typed.quality != QUALITY}
+        refuse_for_video(given, options.part, "translated", more)
         run_on_video(checkpoint, given, options, work)
         return
     plan, absent = given.plan(typed.suffix)

@@ -28,6 +28,7 @@ import numpy as np
 
 from pipelines.data.decoding.headers import MAX_PIXELS
 from pipelines.data.disk.files import part_of, storage_errors
+from pipelines.data.disk.ownership import hold, is_still
 from pipelines.data.images import IMAGE_SUFFIXES, image_error
 from pipelines.data.video.recorded import (
     CONTAINERS,
@@ -36,6 +37,7 @@ from pipelines.data.video.recorded import (
     VIDEO_SUFFIXES,
     is_video,
     load_av,
+    not_as_stored,
     settle,
 )
 from pipelines.errors import ImageError, Interrupted, StorageError, UserError
@@ -200,8 +202,8 @@ def _decoded(container: Any, stream: Any, name: str, lost: Lost, rate: float) ->
             time = picture.time if times is None else times.next()
             own = (picture.width, picture.height)
             size = size or own
-            if picture.rotation:
-                raise image_error(Path(name), f"is to be shown turned by {picture.rotation} degrees; turn it first")
+            if turned := not_as_stored(picture):
+                raise image_error(Path(name), f"{turned}; turn it first")
             if picture.is_corrupt:
                 lost(f"frame {number} is damaged")
             elif own != size:
@@ -276,6 +278,29 @@ def is_video_name(name: str) -> bool:
     return name != STANDARD and Path(name).suffix.lower() in CONTAINERS and not Path(name).is_fifo()
 
 
+def refuse_output(name: str, rate: float | None = None) -> None:
+    """Refuse, before anything is loaded, what `open_sink` could not write; arguments as there.
+
+    Raises:
+        UserError: There is a file of this name, or no folder for it, or by its name it is something that we do not
+            write here, and would hold raw pictures; or the rate is none that films have, or films need an extra.
+    """
+    if rate is not None and not LEAST_RATE <= rate <= MOST_RATE:
+        raise UserError(f"rate is {rate}; expected {LEAST_RATE:g} to {MOST_RATE:g} frames a second")
+    path = Path(name)
+    if name != STANDARD and _is_file(path):
+        raise UserError(f"--output {name} exists; choose another name")
+    if is_video_name(name):
+        load_av()
+    elif path.suffix.lower() in NO_RAW_NAMES and not path.is_fifo():
+        raise UserError(
+            f"--output {name}: a video is written as one of {', '.join(CONTAINERS)}, and under any other name raw "
+            "pictures; choose a name that is neither a video's nor an image's for these"
+        )
+    elif not path.parent.is_dir():
+        raise UserError(f"--output {name} cannot be written: there is no folder {path.parent}; make it first")
+
+
 @contextlib.contextmanager
 def open_sink(
     name: str,
@@ -292,26 +317,18 @@ def open_sink(
         stop_requested: Asked while nobody has opened a named pipe for reading.
 
     Raises:
-        UserError: There is a file of this name, or it cannot be written, or by its name is something that we do not
-            write here, and would hold raw pictures; or the rate is none that films have.
+        UserError: As of `refuse_output`; or it cannot be written. Of a film, from its first picture on: another
+            process is making it; and in the end: a file has got its name meanwhile, so the film has another one.
         Interrupted: A stop was requested before anybody read the pipe.
         StorageError: The disk refuses.
     """
-    if rate is not None and not LEAST_RATE <= rate <= MOST_RATE:
-        raise UserError(f"rate is {rate}; expected {LEAST_RATE:g} to {MOST_RATE:g} frames a second")
-    if name != STANDARD and _is_file(Path(name)):
-        raise UserError(f"--output {name} exists; choose another name")
+    refuse_output(name, rate)
     if is_video_name(name):
         video = VideoSink(Path(name), USUAL_RATE if rate is None else rate)
         with video.written():
             yield video
         return
     path = Path(name)
-    if path.suffix.lower() in NO_RAW_NAMES and not path.is_fifo():
-        raise UserError(
-            f"--output {name}: a video is written as one of {', '.join(CONTAINERS)}, and under any other name raw "
-            "pictures; choose a name that is neither a video's nor an image's for these"
-        )
     ours = name != STANDARD and not path.exists()
     with _opened_pipe(name, stop_requested) if path.is_fifo() else _opened_raw(name, "wb") as stream:
         try:
@@ -369,12 +386,17 @@ class RawSink:
 
 
 class VideoSink:
-    """Pictures as a video, which gets its name when it is whole."""
+    """Pictures as a video, which gets its name when it is whole.
+
+    Until then they are in a hidden neighbour that is one for all processes, and held: a killed one's is written over.
+    """
 
     def __init__(self, path: Path, rate: float) -> None:
         self._av = load_av()
         self._path = path
-        self._part = part_of(path)
+        own = part_of(path).name
+        self._part = path.with_name(f"{own.removesuffix(f'.{os.getpid()}.part')}.part")
+        self._undo = contextlib.ExitStack()
         self._rate = Fraction(rate).limit_denominator(1001)
         self._container: Any = None
         self._stream: Any = None
@@ -383,25 +405,27 @@ class VideoSink:
 
     @contextlib.contextmanager
     def written(self) -> Iterator[None]:
-        """Write it within the block; a video without pictures, or one that failed, is not made."""
-        with storage_errors(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._part.unlink, missing_ok=True)
-            undo.callback(self._close)
+        """Write it within the block; a video without pictures, or one that failed, is not made.
+
+        Raises:
+            UserError: A file has got its name meanwhile; it is kept under another one.
+            StorageError: The disk refuses.
+        """
+        with self._undo:
             yield  # what fails in here beside the writing, a camera for one, is not laid to the disk
             if self._container is not None:
                 with storage_errors(self._path):
                     self._container.mux(self._stream.encode(None))
                     self._close()
-                    settle(self._part, self._path)
+                    self._settle()
 
     def write(self, picture: np.ndarray, seconds: float) -> None:
         """See `Sink`. Times that do not rise are moved on by a tick.
 
         Raises:
             StorageError: The disk refuses.
-            UserError: The picture is of another size than the first; a film has one.
+            UserError: The picture is of another size than the first; a film has one. Or it is the first, and there is
+                a file of the film's name by now, or another process that makes one.
         """
         with storage_errors(self._path):
             self._write(picture, seconds)
@@ -430,7 +454,37 @@ class VideoSink:
             with storage_errors(self._path):
                 self._container.close()
 
+    def _settle(self) -> None:
+        place, count = self._path, 0
+        while os.path.lexists(place):
+            count += 1
+            stem = self._path.stem[:50]  # names are of 255 bytes at most, and a letter of up to 4
+            place = self._path.with_name(f"{stem}.kept-{count}{self._path.suffix}")
+        settle(self._part, place)
+        if count:
+            raise UserError(
+                f"--output {self._path}: a file of this name has appeared meanwhile and is left as it is; the film is "
+                f"{place}"
+            )
+
+    def _take_name(self) -> None:
+        """Keep other processes from the same film, until all is undone."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        busy = f"--output {self._path}: another process is making it; choose another name"
+        lock = self._undo.enter_context(hold(self._part, busy))
+
+        def discard() -> None:
+            """Not what somebody else has under the part's name once ours is a film."""
+            if is_still(self._part, lock):
+                self._part.unlink()
+
+        self._undo.callback(discard)
+        self._undo.callback(self._close)
+        if _is_file(self._path):
+            raise UserError(f"--output {self._path} exists; choose another name")
+
     def _begin(self, picture: np.ndarray) -> None:
+        self._take_name()
         container_name = CONTAINERS[self._path.suffix.lower()]
         encoder, options = ENCODERS.get(container_name, H264)
         self._container = self._av.open(str(self._part), "w", format=container_name)

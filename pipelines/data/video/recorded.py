@@ -8,7 +8,7 @@ PyAV (the extra `video`) brings FFmpeg along. One written rule each:
     colour          the matrix the source names (none: BT.601), 8 bits, limited range
     shape           of its pixels, as the source names it: an anamorphic film is shown as wide as before
     no times        (AVI, and MPEG streams that leave them out) the order of the packets, or an even rate
-    damage          a frame that cannot be decoded, or was cut off, refuses the video; so does a rotation tag
+    damage          a frame that cannot be decoded, or was cut off, refuses the video; so does a tag that turns it
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.decoding.headers import MAX_PIXELS
-from pipelines.data.disk.files import open_regular, storage_errors, sync_folder
+from pipelines.data.disk.files import open_regular, part_of, storage_errors, sync_folder
 from pipelines.data.images import image_error
 from pipelines.data.video.container import missing_part
 from pipelines.errors import UserError
@@ -76,7 +76,8 @@ class VideoFacts:
 
     `times` are its frames' presentation times in units of `time_base`; where `timed` is false the file leaves them out,
     and they follow from the packets' order or the rate. `pixel_shape` is width by height of a pixel, None where the
-    file does not say, and means square ones.
+    file does not say, and means square ones. A `trimmed` one holds pictures that are not to be shown, before or behind
+    the others: they are decoded along, and are no frames.
     """
 
     width: int
@@ -87,6 +88,7 @@ class VideoFacts:
     colour_matrix: int
     timed: bool = True
     pixel_shape: Fraction | None = None
+    trimmed: bool = False
 
     def __len__(self) -> int:
         return len(self.times)
@@ -105,7 +107,8 @@ def read_facts(path: Path) -> VideoFacts:
         context, base = stream.codec_context, stream.time_base
         if not 0 < context.width * context.height <= MAX_PIXELS:
             raise image_error(path, f"its frames are {context.width}x{context.height}, which is no size that we read")
-        packets = [(packet.pts, packet.dts) for packet in container.demux(stream) if packet.size]
+        stored = [packet for packet in container.demux(stream) if packet.size]
+        packets = [(packet.pts, packet.dts) for packet in stored if not packet.is_discard]
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         timed = container.format.name not in IN_DECODING_ORDER
         times = _distinct([pts for pts, _ in packets]) if timed else None
@@ -114,7 +117,17 @@ def read_facts(path: Path) -> VideoFacts:
         if not times:
             raise image_error(path, "its frames have no times of their own; remux it (ffmpeg -i IN -c copy OUT.mkv)")
         shape = stream.sample_aspect_ratio or None
-        return VideoFacts(context.width, context.height, base, rate, times, int(context.colorspace), timed, shape)
+        return VideoFacts(
+            width=context.width,
+            height=context.height,
+            time_base=base,
+            rate=rate,
+            times=times,
+            colour_matrix=int(context.colorspace),
+            timed=timed,
+            pixel_shape=shape,
+            trimmed=len(packets) < len(stored),
+        )
 
 
 def _refuse_cut_off(path: Path) -> None:
@@ -150,10 +163,8 @@ def read_frames(path: Path, facts: VideoFacts, skip: int = 0) -> Iterator[np.nda
             what = f"frame {number} of {len(facts)}"
             if frame.is_corrupt or number > len(facts):
                 raise image_error(path, f"{what} is damaged")
-            if frame.rotation:
-                raise image_error(
-                    path, f"is to be shown turned by {frame.rotation} degrees; re-encode it upright first"
-                )
+            if turned := not_as_stored(frame):
+                raise image_error(path, f"{turned}; re-encode it as it is shown first")
             late = facts.timed and frame.pts != facts.times[number - 1]
             if late or (frame.width, frame.height) != (facts.width, facts.height):
                 raise image_error(path, f"{what} is not of the time or size that the index says")
@@ -163,6 +174,14 @@ def read_frames(path: Path, facts: VideoFacts, skip: int = 0) -> Iterator[np.nda
             raise image_error(path, f"only {number} of its {len(facts)} frames can be decoded")
 
 
+def not_as_stored(frame: Any) -> str | None:
+    """What players do to a decoded picture before they show it, in words; None where they show it as it is stored."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None or [*memoryview(bytes(matrix)).cast("i")][:5] == [1 << 16, 0, 0, 0, 1 << 16]:
+        return None
+    return f"is to be shown turned by {frame.rotation} degrees, or mirrored"
+
+
 def write_piece(
     path: Path, output: Path, facts: VideoFacts, times: Iterable[int], frames: Iterable[np.ndarray]
 ) -> None:
@@ -170,7 +189,7 @@ def write_piece(
     import av
 
     name, options = encoder_of(output)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     with _storing(path), contextlib.ExitStack() as undo:
         undo.callback(part.unlink, missing_ok=True)
         with av.open(str(part), "w", format=PIECE) as container:
@@ -207,7 +226,7 @@ def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: Video
     """
     import av
 
-    part = joined.with_name(f".{joined.name}.{os.getpid()}.part")
+    part = part_of(joined)
     container_name = CONTAINERS[joined.suffix.lower()]
     with _storing(joined), contextlib.ExitStack() as undo:
         undo.callback(part.unlink, missing_ok=True)
@@ -222,7 +241,7 @@ def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: Video
             streams = [_timed(_packets_of(pieces, facts), video)]
             if audio is not None:
                 packets = (packet for packet in sound.demux(sound.streams.audio[0]) if packet.dts is not None)
-                streams.append(_timed(packets, audio))
+                streams.append(_timed((one for one in packets if one.dts >= 0 or not facts.trimmed), audio))
             for _, packet in heapq.merge(*streams, key=lambda timed: timed[0]):
                 container.mux(packet)
         _check(part, facts, container_name)

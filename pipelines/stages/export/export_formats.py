@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.data.disk.files import storage_errors, write_atomically
-from pipelines.errors import UserError
 from pipelines.runtimes.conversion import (
     compiled_for_openvino,
     converted_to_openvino,
@@ -32,9 +31,8 @@ from pipelines.runtimes.conversion import (
 )
 from pipelines.runtimes.quantisation import quantised
 from pipelines.stages.export.fewer_bits import Agreement, Compute, InHalf, Reduction, compared
+from pipelines.stages.export.suffixes import OF_FEWER_BITS, refuse_unknown_format
 
-OF_FEWER_BITS = (".onnx", ".xml")
-"""Formats that may be written in half precision or int8."""
 NEEDED = {".onnx": (("onnx", "onnxscript", "onnxruntime"), "export"), ".xml": (("openvino",), "openvino")}
 """Suffix -> the packages that write it and judge what is written, and the extra that brings them."""
 
@@ -80,14 +78,6 @@ def write_export(exportable: Exportable, output: Path) -> Agreement:
     refuse_unknown_format(output)
     with torch.no_grad():
         return FORMATS[output.suffix](exportable, output)
-
-
-def refuse_unknown_format(output: Path, fewer_bits: bool = False) -> None:
-    """UserError unless the suffix names a format, which may be written in fewer bits if that is wanted."""
-    if output.suffix not in FORMATS:
-        raise UserError(f"--output {output}: expected NAME.onnx, NAME.xml for OpenVINO, or NAME.pt2 for torch.export")
-    if fewer_bits and output.suffix not in OF_FEWER_BITS:
-        raise UserError(f"--output {output}: half and int8 are for NAME.onnx and NAME.xml; choose one of them")
 
 
 def refuse_missing_extras(output: Path, precision: str = "float32") -> None:
@@ -142,7 +132,10 @@ def _in_onnxruntime(model: bytes) -> Compute:
 
 
 def write_openvino(exportable: Exportable, output: Path) -> Agreement:
-    """Write NAME.bin, then NAME.xml, once OpenVINO, reading what will be written, agrees with torch."""
+    """Write NAME.bin, then NAME.xml, once OpenVINO, reading what will be written, agrees with torch.
+
+    A former NAME.xml goes first: whoever finds one finds its own weights, also after a kill in between.
+    """
     require("openvino", "openvino")
     openvino = load_openvino()
     exact = converted_to_openvino(exportable.network, exportable.result)
@@ -159,7 +152,9 @@ def write_openvino(exportable: Exportable, output: Path) -> Agreement:
         saved = openvino_core().read_model(part / output.name)
         computed = _in_openvino(saved, "fast" if half else "exact")
         agreement = _accepted(exportable, output, computed, lambda: _in_openvino(exact, "exact"))
-        for name in (output.with_suffix(".bin").name, output.name):  # whoever finds the .xml finds its weights
+        with storage_errors(output):
+            output.unlink(missing_ok=True)
+        for name in (output.with_suffix(".bin").name, output.name):
             write_atomically(output.with_name(name), (part / name).read_bytes())
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -14,8 +14,6 @@ from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_translator
 
-SUFFIX = ".pth"
-
 
 def export_plain(checkpoint: Path, output: Path, direction: str = "source_to_target") -> int:
     """Write the state dict of one direction's generator.

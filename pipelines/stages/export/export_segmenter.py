@@ -14,8 +14,9 @@ from pipelines.errors import UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.runtimes.divergence import refuse_diverged
 from pipelines.runtimes.segmenter_runtime import CoarseSegmenter
-from pipelines.stages.export.export_formats import Exportable, refuse_unknown_format, write_export
+from pipelines.stages.export.export_formats import Exportable, write_export
 from pipelines.stages.export.fewer_bits import Agreement, Compute, FewerBits, Reduction
+from pipelines.stages.export.suffixes import refuse_unknown_format
 from segment.classes import CLASS_NAMES
 from segment.networks.segmenter import Segmenter
 
@@ -99,7 +100,9 @@ def exportable(
 ) -> Exportable:
     """A network in evaluation mode with all that its export needs; what its caller must know becomes metadata."""
     graph = GraphSegmenter(network, with_argmax).float().eval().requires_grad_(False)
-    about = about | {"range": "0..1", "side_multiple": str(network.stride), "classes": ",".join(CLASS_NAMES)}
+    smallest = 2 * network.stride
+    about = about | {"range": "0..1", "side_multiple": str(network.stride), "smallest_side": str(smallest)}
+    about["classes"] = ",".join(CLASS_NAMES)
     name, example = "label_map" if with_argmax else "logits", street_like(2, network.stride, *WATCHED)
     images, least = drawn_images(network), LEAST_AGREEMENT
     if reduction is not None:
@@ -109,7 +112,7 @@ def exportable(
         name,
         example,
         network.stride,
-        2 * network.stride,
+        smallest,
         about,
         lambda other: measured_parity(network, other, with_argmax, images, least),
         reduction,

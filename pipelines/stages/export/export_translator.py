@@ -11,8 +11,9 @@ from pipelines.engine.checkpoint_files import checkpoint_hash, settings_in
 from pipelines.engine.launch import choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_translator
-from pipelines.stages.export.export_formats import Exportable, refuse_unknown_format, write_export
+from pipelines.stages.export.export_formats import Exportable, write_export
 from pipelines.stages.export.fewer_bits import Agreement, Compute, FewerBits, Reduction
+from pipelines.stages.export.suffixes import refuse_unknown_format
 from translate.tiling import chain
 from translate.value_range import to_signed
 

@@ -49,6 +49,11 @@ def test_bad_frames_are_listed_anyway(photos, tmp_path):
         plan(photos, tmp_path / "out", reader_settings=["bad_frames=leave_out"])
 
 
+def test_a_setting_of_the_reader_is_given_once(photos, tmp_path):
+    with pytest.raises(UserError, match=r"^--frames version is given as 0\.9\.14 and as 0\.9\.5; give it once$"):
+        plan(photos, tmp_path / "out", reader="carla", reader_settings=["version=0.9.14", "version=0.9.5"])
+
+
 def test_a_list_may_lie_beside_its_output_and_must_not_be_written_over(photos):
     translate_frames(plan(photos / "some.txt", photos / "out"), photos / "out", Network(negative), IDENTITY)
     assert set(tree(photos / "out")) == {"rgb/a/1.png", "rgb/b/0.png", "manifest.jsonl", "translation.json"}

@@ -56,7 +56,7 @@ def test_images_of_one_stem_keep_their_formats_and_names(tmp_path):
         "a.jpg": "a.jpg", "a.png": "a.png", "s1/0": "s1/0.png", "s2/0": "s2/0.png",
     }  # fmt: skip
     (tmp_path / "in/list.txt").write_text("a.png\ns1/0.png\na.jpg\n")
-    listed = plan_listing(tmp_path / "in/list.txt", tmp_path / "out")
+    listed = plan_listing(tmp_path / "in/list.txt")
     assert [frame.name for frame in listed] == ["a.png", "s1/0", "a.jpg"]
     with pytest.raises(UserError, match=r"a\.jpg and .*a\.png would both .* rename one, or make two runs of them with"):
         plan_folder(tmp_path / "in", tmp_path / "out", suffix=".png")

@@ -54,10 +54,25 @@ def test_options_of_the_other_kind_are_refused(commands, translator, segmenter, 
     assert done.code == 2 and "is a segmenter; leave it out" in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["translator", "segmenter"])
-def test_another_format_is_refused(commands, request, tmp_path, kind):
-    done = commands("export", "--checkpoint", request.getfixturevalue(kind), "--output", tmp_path / "m.engine")
-    assert done.code == 2 and "expected NAME.onnx, NAME.xml for OpenVINO, or NAME.pt2" in done.stderr
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("m.engine", r"m\.engine: expected NAME\.onnx, .* or of a translator NAME\.pth"),
+        ("folder.pt2", r"folder\.pt2 is a folder"),
+        ("folder.pth", r"folder\.pth is a folder"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_before_anything_is_read(tmp_path, name, message):
+    """So it is told of a checkpoint that is not there, too."""
+    for suffix in ("pt2", "pth"):
+        (tmp_path / f"folder.{suffix}").mkdir()
+    with pytest.raises(UserError, match=f"^--output .*{message}"):
+        typed("--checkpoint", tmp_path / "nowhere", "--output", tmp_path / name)
+
+
+def test_a_segmenters_weights_have_no_plain_form(commands, segmenter, tmp_path):
+    done = commands("export", "--checkpoint", segmenter, "--output", tmp_path / "m.pth")
+    assert done.code == 2 and "or of a translator NAME.pth" in done.stderr
 
 
 def typed(*words):
@@ -177,5 +192,5 @@ def test_float32_needs_no_frames_and_fewer_bits_do(translator, tmp_path):
         typed(*words, tmp_path / "m.onnx", "--for-elsewhere")
     with pytest.raises(UserError, match=r"--precision int8 is judged by frames; name a folder .* with --frames"):
         typed(*words, tmp_path / "m.onnx", "--precision", "int8")
-    with pytest.raises(UserError, match=r"--precision half: \.pth files hold float32; leave it out"):
+    with pytest.raises(UserError, match=r"m\.pth: half and int8 are for NAME\.onnx and NAME\.xml; choose one of them"):
         typed(*words, tmp_path / "m.pth", "--precision", "half", "--frames", tmp_path)

@@ -1,6 +1,8 @@
 """How a command works its way through frames: as one of several, by itself, or only on paper."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,13 +11,18 @@ from pipelines.batch_inference.shards import Part
 from pipelines.commands import frame_by_frame
 from pipelines.commands.frame_by_frame import (
     READERS,
+    Given,
     WorkThrough,
     complain_of_unreadable,
     own_device,
+    refuse_for_video,
     say_network_share,
 )
+from pipelines.commands.segment.predict import segment_predict
+from pipelines.commands.translate.run import translate_run
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.errors import SomeInputsFailedError, UserError
+from tests.pipelines.commands.typed import typed
 
 ALONE = WorkThrough("cpu", "fp32", None, False, workers=0, shard=None, restart=True, dry_run=False)
 
@@ -34,6 +41,61 @@ def test_the_part_is_that_of_the_option_or_of_the_launcher(monkeypatch):
     assert replace(ALONE, shard="1/2").part == Part(1, 2)
     with pytest.raises(UserError, match="--shard x: expected I/N"):
         _ = replace(ALONE, shard="x").part
+
+
+FILM = Given(Path("in.mp4"), Path("out.mp4"), "folder", ())
+
+
+@pytest.fixture
+def beside_a_film(monkeypatch, tmp_path):
+    """The working folder holds in.mp4, which need not be one, and a folder of such a name."""
+    monkeypatch.chdir(tmp_path)
+    Path("in.mp4").touch()
+    Path("folder.mp4").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("given", "part", "more", "message"),
+    [
+        (replace(FILM, source=Path("no.mp4")), None, {}, "--input no.mp4 does not exist; check the path"),
+        (replace(FILM, output=Path("out")), None, {}, "--input in.mp4: a video is done into a video; give --output a"),
+        (replace(FILM, output=Path("out.avi")), None, {}, "out.avi: videos are written as one of .mp4"),
+        (FILM, Part(1, 2), {}, "--shard: a video is done by one process; cut it into several to share the work"),
+        (replace(FILM, reader="carla"), None, {}, "--reader: of use for images in files, and --input in.mp4"),
+        (replace(FILM, reader_settings=("first=1",)), None, {}, "--frames: of use for images in files"),
+        (replace(FILM, carry=("{name}.txt",)), None, {"--quality": True}, "--carry and --quality: of use for images"),
+        (FILM, None, {"--format": True, "--quality": False}, "--format: of use for images in files"),
+    ],
+)  # fmt: skip
+def test_what_is_not_for_a_video_is_refused(beside_a_film, given, part, more, message):
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        refuse_for_video(given, part, "done", more)
+
+
+def test_a_video_that_becomes_one_is_not_refused(beside_a_film):
+    pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
+    refuse_for_video(FILM, None, "done", {"--format": False})
+    assert FILM.is_video and not replace(FILM, source=Path("folder.mp4")).is_video
+
+
+@pytest.mark.parametrize("command", [translate_run, segment_predict])
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("no.mp4", (), "--input no.mp4 does not exist"),
+        ("in.mp4", ("--shard", "1/2", "--dry-run"), "--shard: a video is "),
+        ("in.mp4", ("--reader", "carla"), "--reader: of use for images in files"),
+    ],
+)
+def test_a_video_is_refused_before_the_checkpoint_is_looked_for(beside_a_film, command, source, options, message):
+    with pytest.raises(UserError, match=f"^{message}"):
+        typed(command, "--checkpoint", "nowhere", "--input", source, "--output", "out.mp4", *options)
+
+
+@pytest.mark.parametrize("options", [("--format", "png"), ("--quality", "90"), ("--carry", "{name}.txt")])
+def test_a_translated_video_has_no_images_in_files(beside_a_film, options):
+    with pytest.raises(UserError, match=f"^{options[0]}: of use for images in files"):
+        typed(translate_run, "--checkpoint", "nowhere", "--input", "in.mp4", "--output", "out.mp4", *options)
 
 
 def test_the_session_reads_ahead_with_at_least_one_thread():

@@ -12,8 +12,11 @@ import click
 import numpy as np
 import pytest
 
-from pipelines.commands.stream import Computer, translate_stream
+from pipelines.batch_inference.stream import StreamCounts
+from pipelines.commands.stream import Computer, report, segment_stream, translate_stream
 from pipelines.data.images import read_image, read_raw, write_image
+from pipelines.errors import NoInputsError, UserError
+from tests.pipelines.commands.typed import typed
 from tests.pipelines.data.video.films import FRAMES, film, frames_of, picture, seconds
 
 ROOT = Path(__file__).parents[3]
@@ -143,6 +146,56 @@ def test_a_rate_that_is_none_is_refused_before_anything_is_opened(rate):
     words = ("--checkpoint", "nowhere", "--input", "-", "--output", "-", "--rate", rate)
     with pytest.raises(click.BadParameter, match=r"range 0\.01<=x<=1000"):
         translate_stream.main(words, standalone_mode=False)
+
+
+@pytest.mark.parametrize("command", [translate_stream, segment_stream])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none.mp4", "out.mp4"), "--input none.mp4 does not exist; check the path"),
+        (("none", "out.mp4", "--size", 48, 32), "--input none does not exist; check the path"),
+        (("raw.mp4", "out.mp4", "--size", 48, 32), "--input raw.mp4 is a video, which brings its size along"),
+        (("-", "out.mp4", "--size", 100_000, 100_000), "--size 100000 100000 is no size that we read; expected up to"),
+        (("raw", "raw", "--size", 48, 32), "--output raw exists; choose another name"),
+        (("raw", "out.avi", "--size", 48, 32), "--output out.avi: a video is written as one of .mp4"),
+        (("raw", "no/out", "--size", 48, 32), "--output no/out cannot be written: there is no folder no; make it"),
+        (("raw.mp4", "out.mp4", "--pixels", "bgr24"), "--pixels bgr24: neither --input nor --output is raw; leave it"),
+        (("raw", "out", "--size", 48, 32, "--rate", 10), "--rate 10: raw pictures have no times; leave it out"),
+        (("rtsp://camera/main", "-", "--rate", 10), "--rate 10: raw pictures have no times; leave it out"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_the_checkpoint_is_looked_for(
+    monkeypatch, tmp_path, command, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("raw", "raw.mp4"):
+        Path(name).touch()
+    source, output, *more = arguments
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        typed(command, "--checkpoint", "nowhere", "--input", source, "--output", output, *more)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_while_the_network_is_loaded_is_an_ordinary_end(monkeypatch, signal_number):
+    """Exit code 75 would say that the same command carries on."""
+    former = signal.getsignal(signal_number)
+
+    def load(computer):
+        os.kill(os.getpid(), signal_number)
+        raise AssertionError("it was loaded")
+
+    monkeypatch.setattr(Computer, "open", load)
+    words = ("--checkpoint", "nowhere", "--input", "-", "--size", "48", "32", "--output", "-")
+    with pytest.raises(SystemExit) as left:
+        translate_stream.main(words, standalone_mode=False)
+    assert left.value.code == 0 and signal.getsignal(signal_number) is former
+
+
+def test_no_frame_is_no_failure_where_a_stop_was_asked_for():
+    report(StreamCounts(), "-", None, stopped=True)
+    with pytest.raises(NoInputsError, match=r"^no frame came from --input -$"):
+        report(StreamCounts(), "-", None, stopped=False)
 
 
 def test_no_frames_and_an_output_that_exists(commands, translator, segmenter, raw, tmp_path):

@@ -148,6 +148,20 @@ def test_two_evaluations_and_two_checkpoints(commands, tiny_config, copied_run, 
     assert again.stdout.splitlines()[2:] == finished.stdout.splitlines()[2:]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--flip",), ("--scales", "0.5,1"), ("--window", "8"), ("--runtime", "torch"), ("--fast",), ("--boundary",),
+     ("--calibration",)],
+)  # fmt: skip
+def test_an_evaluation_that_is_made_already_hears_of_no_option(commands, tiny_config, tmp_path, options):
+    """Else two evaluations without mirror images would be taken for two with them."""
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    (stored / "evaluation.json").touch()
+    finished = evaluated(commands, tiny_config, tmp_path, "--compare", "a", stored, *options, code=2)
+    assert f"{options[0]}: --compare {stored} is an evaluation that is made already; name its" in finished.stderr
+
+
 def test_evaluations_of_other_frames_are_refused(commands, tiny_config, copied_run, oracle, tmp_path):
     fewer = ("--set", "validation.0.frames=3", "--output", tmp_path / "three")
     evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, *fewer)
@@ -177,6 +191,9 @@ def test_evaluations_of_other_frames_are_refused(commands, tiny_config, copied_r
         (("--checkpoint", "a", "--weights", "0,1"), "are no weights; expected numbers above 0, such as 0.7,0.3"),
         (("--checkpoint", "a", "--checkpoint", "b", "--through", "c"), "--through takes one --checkpoint"),
         (("--compare", "nowhere", "nowhere"), "--compare nowhere does not exist"),
+        (("--checkpoint", "a", "--predicted", "label_ids"), "--predicted label_ids needs --predictions; leave it out"),
+        (("--compare", "a", "b", "--workers", "0"), "--workers 0 needs --predictions; leave it out"),
+        (("--checkpoint", "a", "--direction", "target_to_source"), "--direction target_to_source needs --through: a"),
     ],
 )
 def test_contradictions_are_one_line(commands, tiny_config, tmp_path, options, message):

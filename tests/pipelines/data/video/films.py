@@ -1,5 +1,6 @@
 """Small films, drawn for the tests of videos, so that every kind of time, colour and damage can be had."""
 
+import struct
 from fractions import Fraction
 
 import cv2
@@ -55,6 +56,29 @@ def film(
             samples.sample_rate, samples.pts = 8000, 0
             container.mux(tone.encode(samples))
             container.mux(tone.encode(None))
+    return path
+
+
+def trimmed(path, whole, frames):
+    """What `ffmpeg -ss … -c copy` makes of a film: its first frames stay in the file, before the time 0."""
+    with av.open(str(whole)) as source, av.open(str(path), "w") as container:
+        streams = {stream: container.add_stream_from_template(stream) for stream in source.streams}
+        for stream, copy in streams.items():
+            copy.time_base = stream.time_base
+        for packet in source.demux():
+            if packet.dts is not None:
+                later = round(frames * Fraction(1, 25) / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - later, packet.dts - later, streams[packet.stream]
+                container.mux(packet)
+    return path
+
+
+def shown_by(path, film, matrix):
+    """A copy of an MP4 whose pictures players turn and move by a matrix (3, 3), by rows."""
+    data = film.read_bytes()
+    at = data.index(b"tkhd") + 44  # behind its versions, times, number, length, layer, group and volume
+    numbers = [round(value * (1 << (30 if place % 3 == 2 else 16))) for place, value in enumerate(matrix)]
+    path.write_bytes(data[:at] + struct.pack(">9i", *numbers) + data[at + 36 :])
     return path
 
 

@@ -272,6 +272,10 @@ def test_a_film_whose_name_is_as_long_as_names_may_be(tmp_path):
     with open_sink(str(path)) as sink:
         sink.write(picture(0), 0)
     assert len(frames_of(path)) == 1
+    path.unlink()
+    with pytest.raises(UserError, match=r"/a{50}\.kept-1\.mp4$"), open_sink(str(path)) as sink:
+        sink.write(picture(0), 0)
+        path.touch()
 
 
 def test_a_film_of_odd_sides(tmp_path):
@@ -316,6 +320,41 @@ def test_a_film_that_fails_or_has_no_pictures_is_not_made(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_two_films_of_one_name_are_not_made_at_once(tmp_path):
+    """The second is refused at its first picture, and the first one stays; a third finds it there."""
+    path = tmp_path / "new/a.mp4"
+    with open_sink(str(path)) as third:
+        with open_sink(str(path)) as first, open_sink(str(path)) as second:
+            assert not path.parent.exists(), "of no pictures nothing is left, no folder either"
+            first.write(picture(0), 0)
+            with pytest.raises(UserError, match=r"a\.mp4: another process is making it; choose another name$"):
+                second.write(picture(1), 0)
+        assert len(frames_of(path)) == 1
+        with pytest.raises(UserError, match=r"a\.mp4 exists; choose another name$"):
+            third.write(picture(1), 0)
+    assert len(frames_of(path)) == 1 and [one.name for one in path.parent.iterdir()] == ["a.mp4"]
+
+
+def test_a_file_that_appears_under_a_films_name_is_left_and_so_is_the_film(tmp_path):
+    path, kept = tmp_path / "a.mp4", tmp_path / "a.kept-2.mp4"
+    (tmp_path / "a.kept-1.mp4").write_text("mine, too")
+    message = rf"^--output {path}: a file of this name has appeared meanwhile and is left as it is; the film is {kept}$"
+    with pytest.raises(UserError, match=message), open_sink(str(path)) as sink:
+        sink.write(picture(0), 0)
+        path.write_text("mine")
+    assert path.read_text() == "mine" and len(frames_of(kept)) == 1 and len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_a_killed_stream_leaves_is_written_over(tmp_path):
+    """However it ends, nobody holds its part any more. It was longer than the new film."""
+    path = tmp_path / "a.mp4"
+    (tmp_path / ".a.mp4.part").write_bytes(b"mdat" * 100_000)
+    with open_sink(str(path)) as sink:
+        sink.write(picture(0), 0)
+    assert len(frames_of(path)) == 1 and path.stat().st_size < 100_000
+    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+
+
 def test_what_fails_beside_a_film_is_not_laid_to_the_disk(tmp_path, monkeypatch):
     """A simulator that does not answer is an OSError, too; the disk's own are told as such."""
     with pytest.raises(TimeoutError, match=r"^the simulator$"), open_sink(str(tmp_path / "a.mp4")) as sink:
@@ -342,7 +381,7 @@ def test_a_file_is_not_written_over_and_a_device_is_a_pipe(tmp_path):
     assert (tmp_path / "there").read_text() == "mine"
     with open_sink("/dev/null") as sink:
         sink.write(picture(0), 0)
-    with pytest.raises(UserError, match=r"cannot be written: No such file"), open_sink(str(tmp_path / "no/pipe")):
+    with pytest.raises(UserError, match=r"cannot be written: there is no folder"), open_sink(str(tmp_path / "no/pipe")):
         pass
 
 

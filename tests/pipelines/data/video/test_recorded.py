@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.video import recorded
+from pipelines.data.video.live import read_opened
 from pipelines.data.video.recorded import (
     encoder_of,
     is_video,
@@ -19,7 +20,7 @@ from pipelines.data.video.recorded import (
     write_piece,
 )
 from pipelines.errors import ImageError, UserError
-from tests.pipelines.data.video.films import BASE, FRAMES, film, frames_of, picture, seconds
+from tests.pipelines.data.video.films import BASE, FRAMES, film, frames_of, picture, seconds, shown_by, trimmed
 
 
 @pytest.fixture
@@ -87,6 +88,41 @@ def test_pieces_of_any_length_join_to_the_whole(tmp_path, source, cut):
     for before, after in zip(frames, frames_of(joined), strict=True):
         assert np.abs(before.astype(int) - after).mean() < 5  # 4:2:0, and the encoder
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.nut", "1.nut", "in.mkv", "out.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_what_a_film_was_trimmed_of_is_no_frame(tmp_path, suffix):
+    path = trimmed(tmp_path / "in.mp4", film(tmp_path / "whole.mp4", sound=True), 4)
+    facts, frames = read_facts(path), frames_of(path)
+    assert facts.trimmed and seconds(path) == [number / 25 for number in range(FRAMES - 4)]
+    assert all(np.abs(frame.astype(int) - picture(number)).mean() < 3 for number, frame in enumerate(frames, 4))
+    joined = tmp_path / f"out{suffix}"
+    write_piece(tmp_path / "piece.nut", joined, facts, facts.times, frames)
+    join_pieces(path, [tmp_path / "piece.nut"], joined, facts)
+    assert seconds(joined) == seconds(path) and not read_facts(joined).trimmed
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turned"),
+    [
+        ((0, 1, 0, -1, 0, 0, 32, 0, 1), "by -90 degrees"),
+        ((-1, 0, 0, 0, -1, 0, 48, 32, 1), "by -180 degrees"),
+        ((1, 0, 0, 0, -1, 0, 0, 32, 1), "or mirrored"),
+        ((-1, 0, 0, 0, 1, 0, 48, 0, 1), "or mirrored"),
+    ],
+    ids=["on its side", "upside down", "mirrored up and down", "mirrored left and right"],
+)
+def test_a_film_that_players_turn_or_mirror_is_refused(tmp_path, matrix, turned):
+    path = shown_by(tmp_path / "turned.mp4", film(tmp_path / "in.mp4"), matrix)
+    with pytest.raises(ImageError, match=rf"turned\.mp4: is to be shown turned .*{turned}"):
+        frames_of(path)
+    with pytest.raises(ImageError, match=rf"turned\.mp4: is to be shown turned .*{turned}"):
+        list(read_opened(str(path), lambda lost: None))
+
+
+def test_a_film_that_is_shown_as_it_is_stored_is_read(tmp_path):
+    path = shown_by(tmp_path / "upright.mp4", film(tmp_path / "in.mp4"), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    assert len(frames_of(path)) == FRAMES
 
 
 def test_a_piece_that_is_missing_is_noticed(tmp_path, source):

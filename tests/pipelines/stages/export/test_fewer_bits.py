@@ -12,10 +12,11 @@ from pipelines.data.images import write_image
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.errors import NoInputsError, UserError
 from pipelines.stages.export import export_segmenter, export_translator, fewer_bits
-from pipelines.stages.export.export_formats import refuse_unknown_format, write_export
+from pipelines.stages.export.export_formats import write_export
 from pipelines.stages.export.export_segmenter import SegmenterParity
 from pipelines.stages.export.export_translator import Parity, UnitGenerator
 from pipelines.stages.export.fewer_bits import FewerBits, InHalf, Reduced, Reduction, compared
+from pipelines.stages.export.suffixes import refuse_unknown_format
 from segment.networks.ddrnet import DDRNet
 from translate.networks import GENERATORS
 
