@@ -4,6 +4,7 @@ A page that tells of an option which was renamed is worse than none. A new line 
 it is run, too, unless NOT_RUN says why not.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -103,6 +104,30 @@ def test_the_settings_that_a_command_changes_exist(words):
     read_experiment(ROOT / bundled, changes)  # raises where a setting is unknown, which is to be seen
     with pytest.raises(UserError, match="unknown key no_such_setting"):
         read_experiment(ROOT / bundled, (*changes, "no_such_setting=1"))
+
+
+def anchors_of(text):
+    """What GitHub calls the headings of a page in links to them."""
+    headings = (
+        re.sub(r"`|\[([^\]]*)\]\([^)]*\)", r"\1", line) for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+LINKS = [
+    (page, link) for page, text in TEXTS.items() for link in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in link
+]
+
+
+def test_every_link_leads_to_a_page_and_a_heading_of_it():
+    assert len(LINKS) > 80
+    lost = []
+    for page, link in LINKS:
+        place, _, anchor = link.partition("#")
+        there = os.path.normpath(Path(page).parent / place) if place else page
+        if not (ROOT / there).exists() or (anchor and anchor not in anchors_of(TEXTS[there])):
+            lost.append(f"{page}: {link}")
+    assert lost == []
 
 
 def test_what_toy_worlds_config_expects_is_what_the_readme_has():
