@@ -12,8 +12,8 @@ import numpy as np
 from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.images import read_image, write_image
 from pipelines.experiment.config import read_experiment, read_variants
+from pipelines.experiment.variants import open_variants
 from pipelines.experiment.workspace import Workspace
-from pipelines.stages.comparison.compare_variants import Variants
 
 SHOWN = 4
 CONFIG = Path("pipelines/configs/toyworld.toml")
@@ -26,9 +26,9 @@ def main() -> None:
     seed = workspace.experiment.compare.seeds[0]
     folders = [workspace.translated(seed)]
     if (run / "variants").exists():
-        variants = Variants(workspace, read_variants(CONFIG))
-        own = [(its.translated(seed), variant) for variant, its in variants.workspaces(seed)]
-        folders = list(dict.fromkeys(folder for folder, variant in own if variant.start_from is None))
+        variants = open_variants(workspace, read_variants(CONFIG))
+        begun = [name for name in variants.rows() if variants.named[name].settings.start_from is None]
+        folders = list(dict.fromkeys(variants.workspace(name, seed).translated(seed) for name in begun))
     manifests = [{entry.frame: folder / entry.image for entry in read_manifest(folder / "manifest.jsonl")}
                  for folder in folders]  # fmt: skip
     names = sorted(manifests[0])

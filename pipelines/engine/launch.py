@@ -103,13 +103,24 @@ def choose_machine(
         raise UserError(
             f"--device {device} cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
         ) from error
+    if chosen.type == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen)  # whoever asks for no device by number, a clock for one, means this one
     if precision != "auto":
+        if precision == "fp32":
+            compute_in_fp32()
         return Machine(chosen, precision, processes, deterministic=deterministic)
     if chosen.type == "cpu":
         learning = "bf16" if capabilities().bf16_pays else "fp32"
         return Machine(chosen, "fp32", processes, learning, deterministic)
     precision = "bf16" if Machine(chosen, "fp32").bf16_pays else "fp32"
+    if precision == "fp32":
+        compute_in_fp32()
     return Machine(chosen, precision, processes, precision, deterministic)
+
+
+def compute_in_fp32() -> None:
+    """Have GPUs convolve in fp32 where that is the precision; torch's default is TF32, whose products have 10 bits."""
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
 
 
 def own_device(device: str, local_rank: int) -> str:

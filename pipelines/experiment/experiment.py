@@ -185,6 +185,17 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
+    def _segmenter_does_not_build_on_itself(self) -> "Experiment":
+        for key, names in (("initial", (self.segmenter.initial,)), ("teachers", self.segmenter.teachers)):
+            own = [name for name in names if name in ARMS and ARMS[name].adapts]
+            if own:
+                raise ValueError(
+                    f"segmenter.{key} is {own[0]!r}, the arm that these settings are of; name another arm, a variant "
+                    "or a run folder"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _students_teacher_is_the_translator(self) -> "Experiment":
         if self.student is not None and self.student.teacher:
             raise ValueError(

@@ -24,6 +24,8 @@ from pipelines.errors import UserError
 OPSET = 18
 SETTING_UP = threading.RLock()
 """Held by the thread that converts, or makes OpenVINO's core: what both set is the whole process'."""
+OF_THE_CPU = ("onnxruntime", "openvino")
+"""Runtimes that compute on the CPU alone."""
 TRACED = 256
 """Side, about, of the image that converters watch a network on."""
 
@@ -54,14 +56,15 @@ def compiled_for_openvino(model: Any, mode: Literal["exact", "fast"]) -> Any:
     Threads are not: one that is bound to a core waits for whatever else runs there, decoding for one, and the others
     for it (DDRNet-23-slim at 1024x512 on a machine with other work: 50 ms of CPU time over two threads, unbound 43).
     """
-    precision = "f32" if mode == "exact" else "bf16"
+    core = openvino_core()
+    # A processor without bf16 computes in float32, which is exact.
+    in_bf16 = mode == "fast" and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    precision = "bf16" if in_bf16 else "f32"
     settings = {
         "INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "ENABLE_CPU_PINNING": False, "ENABLE_HYPER_THREADING": False,
     }  # fmt: skip
-    with contextlib.suppress(RuntimeError):  # a processor without bf16 refuses the hint; float32 then, and exact
-        return openvino_core().compile_model(model, "CPU", settings)
-    return openvino_core().compile_model(model, "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"})
+    return core.compile_model(model, "CPU", settings)
 
 
 def openvino_core() -> Any:
@@ -172,6 +175,12 @@ def refuse_unknown_runtime(runtime: str, known: Sequence[str]) -> None:
     """UserError, naming those that are, where a runtime is not among the `known` ones of a kind of network."""
     if runtime not in known:
         raise UserError(f"runtime is {runtime!r}; expected one of {', '.join(map(repr, known))}")
+
+
+def refuse_on_other_devices(runtime: str, device: str) -> None:
+    """UserError where a runtime that computes on the CPU alone is to serve another device ("cuda")."""
+    if runtime in OF_THE_CPU and device != "cpu":
+        raise UserError(f"--runtime {runtime} computes on the CPU alone; use --device cpu, or --runtime torch")
 
 
 def require(package: str, extra: str) -> None:

@@ -18,7 +18,7 @@ from pipelines.data.images import to_batch
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
 from pipelines.runtimes.acceleration import Runtime, accelerated
-from pipelines.runtimes.conversion import refuse_unknown_runtime
+from pipelines.runtimes.conversion import refuse_on_other_devices, refuse_unknown_runtime
 from translate.choices import Direction
 from translate.tiling import translate_tiled
 from translate.translator import Translator, translate_padded
@@ -120,9 +120,10 @@ def open_translation(
         tile: Side of the tiles in pixels, which then travel to the device one by one; None: a frame goes through whole.
 
     Raises:
-        UserError: The runtime is not there, none for translators, or not for this precision.
+        UserError: The runtime is not there, none for translators, or not for this device or precision.
     """
     refuse_unknown_runtime(runtime, get_args(Runtime))
+    refuse_on_other_devices(runtime, machine.device.type)
     generator = method.generator(direction)
     if fast or machine.precision == "fp32":  # else autocast chooses what is computed in bf16
         generator = accelerated(generator, "fast" if fast else "exact", runtime)

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.engine.launch import Machine, prepare_compiler
-from pipelines.errors import UserError
 from pipelines.runtimes.conversion import (
     compiled_for_openvino,
     converted_to_openvino,
     onnx_bytes,
     onnx_session,
+    refuse_on_other_devices,
     refuse_unknown_runtime,
     refuse_without_compiler,
 )
@@ -131,8 +131,7 @@ def open_runtime(network: Segmenter, runtime: Runtime, mode: Mode, machine: Mach
         UserError: The runtime is not there, none of these, or not for the device.
     """
     refuse_unknown_runtime(runtime, get_args(Runtime))
-    if runtime in ("onnxruntime", "openvino") and machine.device.type != "cpu":
-        raise UserError(f"--runtime {runtime} computes on the CPU alone; use --device cpu, or --runtime torch")
+    refuse_on_other_devices(runtime, machine.device.type)
     if runtime == "compile":
         refuse_without_compiler()
     coarse = CoarseSegmenter(network).to(machine.device).eval()

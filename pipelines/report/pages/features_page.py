@@ -12,6 +12,7 @@ from pipelines.data.disk.files import write_atomically
 from pipelines.report import figures, scatter
 from pipelines.report.feature_study import DOMAIN_TITLES, CheckpointFeatures, DomainPair, FeatureStudy
 from pipelines.report.pages.templates import rendered
+from pipelines.report.study import average
 
 PICTURES = {"tsne": "t-SNE", "pca": "Principal components"}
 
@@ -78,8 +79,8 @@ def explained(study: FeatureStudy, kind: str) -> str:
     """What may be read from a picture and what not."""
     if kind == "tsne":
         return (
-            f"Neighbours in the picture are neighbours among the features (perplexity {study.perplexity:g}); sizes of "
-            "clusters and distances between them mean nothing."
+            "Neighbours in the picture are mostly neighbours among the features (perplexity "
+            f"{study.perplexity:g}); sizes of clusters and distances between them mean nothing."
         )
     shares = [figures.percent(sum(checkpoint.pca_shares)) for checkpoint in study.checkpoints]
     shown = shares[0] if study.joint else ", ".join(shares)
@@ -97,10 +98,20 @@ def headline(study: FeatureStudy) -> str:
             f"{one.title}: classes of source frames lie {figures.amount(before.centroid_distance, 2)} spreads "
             "from those of the target."
         )
-    nearer = "nearer to" if after.centroid_distance < before.centroid_distance else "no nearer to"
+    distances = [
+        {one.train_id: one.centroid_distance for one in pair.classes if math.isfinite(one.centroid_distance)}
+        for pair in (after, before)
+    ]
+    both = sorted(set.intersection(*map(set, distances)))
+    if not both:
+        return f"{one.title}: translated and source frames have no class in common whose distances could be compared."
+    told = [figures.amount(average([of[train_id] for train_id in both]), 2) for of in distances]
+    near = "as near to the target as" if told[0] == told[1] else "no nearer to the target than"
+    if float(told[0]) < float(told[1]):
+        near = "nearer to the target than"
     return (
-        f"{one.title}: translated frames lie {nearer} the target than source frames do, by class "
-        f"{figures.amount(after.centroid_distance, 2)} spreads against {figures.amount(before.centroid_distance, 2)}."
+        f"{one.title}: translated frames lie {near} source frames do, by the {len(both)} classes that both show "
+        f"{told[0]} spreads against {told[1]}."
     )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pipelines.data.disk.files import write_atomically
 from pipelines.data.disk.json_files import read_json
@@ -351,14 +350,18 @@ def _pair(
     ]
     if not common:
         return DomainPair(*names, math.nan, math.nan, math.nan, math.nan, [])
-    # As many of each class from either domain: else the mixture of classes would give the domain away.
-    even = [_of_each(one, {i: min(counts[0][i], counts[1][i]) for i in common}) for one in (first, second)]
-    halves = [learnt_from(frames[name], seed)[one.frames] for name, one in zip(names, even, strict=True)]
-    train = [one.values[torch.from_numpy(half)] for one, half in zip(even, halves, strict=True)]
-    test = [one.values[torch.from_numpy(~half)] for one, half in zip(even, halves, strict=True)]
+    halves = [learnt_from(frames[name], seed)[one.frames] for name, one in zip(names, (first, second), strict=True)]
+    train, test = (
+        _even(
+            [one.chosen(half == part) for one, half in zip((first, second), halves, strict=True)],
+            common,
+        )
+        for part in (True, False)
+    )
     accuracy = a_distance = math.nan
     if all(map(len, (*train, *test))):
-        accuracy, a_distance = domain_probe((train[0], train[1]), (test[0], test[1]))
+        accuracy, a_distance = domain_probe((train[0].values, train[1].values), (test[0].values, test[1].values))
+    even = _even([first, second], common)
     return DomainPair(
         *names,
         probe_accuracy=accuracy,
@@ -367,6 +370,12 @@ def _pair(
         centroid_distance=float(np.mean([shift.centroid_distance for shift in shifts])),
         classes=shifts,
     )
+
+
+def _even(pair: Sequence[ClassFeatures], classes: Sequence[int]) -> list[ClassFeatures]:
+    """As many cells of each class from either domain: else the mixture of classes would give the domain away."""
+    counts = [one.counts() for one in pair]
+    return [_of_each(one, {i: min(of.get(i, 0) for of in counts) for i in classes}) for one in pair]
 
 
 def _of_each(features: ClassFeatures, wanted: Mapping[int, int]) -> ClassFeatures:

@@ -177,6 +177,14 @@ def choose(output: Path, choice: Choice) -> Chosen:
         return chosen
 
 
+def is_chosen(sets: Sequence[FrameSet], root: Path, choice: Choice) -> bool:
+    """Whether all frames of the sets have labels in `root`, chosen so, and nothing is left to be done."""
+    if not (root / CHOSEN).is_file() or read_json(root / CHOSEN)["identity"]["choice"] != asdict(choice):
+        return False
+    known = {entry.frame for entry in read_manifest(root / MANIFEST)}
+    return all(f"{frames.name}/{frame.name}" in known for frames in sets for frame in frames.frames)
+
+
 def with_pseudo_labels(sets: Sequence[FrameSet], root: Path) -> list[FrameSet]:
     """The frame sets that were labelled together, with the labels in `root` in the place of any of their own.
 

@@ -10,17 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.data.disk.files import size_in_words
+from pipelines.data.disk.json_files import read_json
 from pipelines.data.disk.manifest import MANIFEST
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints
 from pipelines.engine.loop import headline
+from pipelines.engine.runs import SKIPPED
 from pipelines.engine.session import Session
+from pipelines.errors import NumericalError
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.teachers import teachers_checkpoint
 from pipelines.experiment.translators import UNGUIDED
 from pipelines.experiment.workspace import Workspace
 from pipelines.runtimes.peak_memory import watched_memory
-from pipelines.stages.predicting.pseudo_labels import CHOSEN
-from pipelines.stages.training.train_segmenter import train_segmenter
+from pipelines.stages.predicting.pseudo_labels import is_chosen
+from pipelines.stages.training.train_segmenter import choice_of, train_segmenter
 from pipelines.stages.training.train_translator import train_translator
 from segment.methods import METHODS
 
@@ -35,6 +38,7 @@ def try_first_step(workspace: Workspace, seed: int, arm: str | None, session: Se
 
     Raises:
         UserError: As of `train_segmenter` and `train_translator`.
+        NumericalError: A loss or gradient of it is no number.
     """
     own = workspace.translator(seed) if arm is None else workspace.segmenter(seed, arm)
     with tempfile.TemporaryDirectory(prefix="sim2real-") as place:
@@ -51,6 +55,9 @@ def try_first_step(workspace: Workspace, seed: int, arm: str | None, session: Se
 
 
 def _told(run: Path, peak_mb: float | None) -> str:
+    if (run / SKIPPED).exists():
+        reason = next(iter(read_json(run / SKIPPED).values()))
+        raise NumericalError(f"{reason}; lower the learning rate, or compute with --precision fp32")
     losses, timing = (json.loads((run / name).read_text()) for name in ("metrics.jsonl", "timings.jsonl"))
     losses.pop("step")
     size = sum(file.stat().st_size for file in list_checkpoints(run / "checkpoints")[0].iterdir())
@@ -75,9 +82,9 @@ def _arm_lacks(workspace: Workspace, seed: int, arm: str) -> list[str]:
     lacking = [one for one in named if not is_finished(workspace.segmenter(seed, one))]
     if ARMS[arm].shares(settings)["translated"] > 0 and not (workspace.translated(seed) / MANIFEST).exists():
         lacking.append("the translated frames")
-    labels = METHODS[settings.method].learns_from == "pseudo_labels"
-    if labels and not (workspace.pseudo_labels(seed) / CHOSEN).exists():
-        lacking.append("the pseudo-labels")
+    if METHODS[settings.method].learns_from == "pseudo_labels":
+        done = is_chosen(workspace.target, workspace.pseudo_labels(seed), choice_of(settings))
+        lacking += [] if done else ["the pseudo-labels"]
     return lacking
 
 

@@ -24,7 +24,7 @@ from pipelines.data.sampling.batches import Draws, largest_height
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture, RareClassSampler
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.data.selection.scores import read_scores, select_by_consistency
-from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished
+from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
@@ -65,11 +65,10 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
         if needed in ARMS:
             train_segmenter(workspace, seed, needed, session)
 
-    if METHODS[settings.method].learns_from == "pseudo_labels" and not is_finished(workspace.segmenter(seed, arm)):
-        label_target(workspace, seed, session)
-
     @cache
     def batches() -> LabelledBatches | AdaptationBatches:
+        if METHODS[settings.method].learns_from == "pseudo_labels":
+            label_target(workspace, seed, session)
         return BATCHES[METHODS[settings.method].learns_from](workspace, seed, arm, processes)
 
     job = TrainingJob(
@@ -164,14 +163,18 @@ def pseudo_labelled_batches(
     return PseudoLabelledBatches(source, target)
 
 
+def choice_of(settings: SegmenterSettings) -> Choice:
+    """Which pseudo-labels count, as the settings of a method that learns from them say."""
+    chosen = settings.adaptation
+    return Choice(chosen.kept_share, chosen.largest_threshold, chosen.flip, chosen.prototype_temperature)
+
+
 def label_target(workspace: Workspace, seed: int, session: Session) -> None:
     """Have the teachers label the target frames, as far as it is not done; of several processes the leader does it."""
     settings, processes = workspace.experiment.segmenter, session.machine.processes
     if processes.leads and settings.adaptation is not None:
         teachers = load_ensemble([_run_of(workspace, seed, one) for one in settings.teachers], session.machine)
-        chosen = settings.adaptation
-        choice = Choice(chosen.kept_share, chosen.largest_threshold, chosen.flip, chosen.prototype_temperature)
-        write_pseudo_labels(workspace.target, teachers, workspace.pseudo_labels(seed), choice, session)
+        write_pseudo_labels(workspace.target, teachers, workspace.pseudo_labels(seed), choice_of(settings), session)
     processes.from_leader(0)  # the others wait
 
 

@@ -82,6 +82,26 @@ def test_a_gpu_computes_in_bf16_if_it_has_it(monkeypatch, has, precision):
     assert machine.for_training().precision == precision
 
 
+@pytest.mark.parametrize(("precision", "convolutions"), [("fp32", "ieee"), ("bf16", "tf32")])
+def test_fp32_on_a_gpu_is_fp32_in_convolutions_too(monkeypatch, precision, convolutions):
+    monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+    before = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    choose_machine("cuda", precision)
+    chosen = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = before
+    assert chosen == convolutions
+
+
+def test_the_gpu_of_a_number_is_the_one_that_is_meant_without_one(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    choose_machine("cuda:1", "bf16")
+    choose_machine("cuda", "bf16")
+    assert chosen == [torch.device("cuda:1")]
+
+
 def test_the_machine_knows_its_processes():
     assert choose_machine("cpu").processes is ALONE
     assert choose_machine("cpu", processes=Processes(1, 2)).processes.world_size == 2

@@ -33,6 +33,13 @@ def test_of_the_source_sets_those_are_used_that_are_named():
     assert [one.name for one in experiment(source=sets, source_sets=["b"]).used_source] == ["b"]
 
 
+@pytest.mark.parametrize("builds_on", [{"initial": "translated"}, {"teachers": ["oracle", "translated"]}])
+def test_a_segmenter_does_not_build_on_itself(builds_on):
+    adaptation = {"method": "distillation"} if "teachers" in builds_on else {"method": "fda"}
+    with pytest.raises(ValueError, match=r"segmenter\.\w+ is 'translated', the arm that these settings are of; name"):
+        experiment(segmenter={"adaptation": adaptation} | builds_on)
+
+
 def test_a_variant_with_numbers_of_labels_has_a_row_of_each():
     assert VariantSettings(name="v").rows == {"v": None}
     assert VariantSettings(name="v", labels=(5, "all")).rows == {"v_5_labels": 5, "v_all_labels": 0}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.runtimes.conversion import converting, free_sides
+from pipelines.runtimes.conversion import compiled_for_openvino, converting, free_sides
 
 pytestmark = pytest.mark.runtimes
 
@@ -31,6 +31,25 @@ def test_a_failure_is_one_line():
 def test_a_failure_without_words_has_its_kind():
     with pytest.raises(UserError, match="StopIteration"), converting("ONNX"):
         raise StopIteration
+
+
+@pytest.mark.parametrize(
+    ("mode", "can", "precision"),
+    [("fast", ["FP32", "BF16"], "bf16"), ("fast", ["FP32"], "f32"), ("exact", ["BF16"], "f32")],
+)
+def test_fast_is_bf16_where_the_processor_has_it(monkeypatch, mode, can, precision):
+    asked = []
+
+    class Core:
+        def get_property(self, device, name):
+            return can
+
+        def compile_model(self, model, device, settings):
+            asked.append(settings["INFERENCE_PRECISION_HINT"])
+
+    monkeypatch.setattr("pipelines.runtimes.conversion.openvino_core", Core)
+    compiled_for_openvino(None, mode)
+    assert asked == [precision]
 
 
 def test_our_own_refusals_pass():

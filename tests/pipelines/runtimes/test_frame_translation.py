@@ -29,6 +29,11 @@ def test_a_runtime_with_autocast_is_refused(method):
         open_translation(method, Machine(torch.device("cpu"), "bf16"), runtime="openvino")
 
 
+def test_a_runtime_of_the_cpu_is_refused_on_a_gpu(method):
+    with pytest.raises(UserError, match="--runtime openvino computes on the CPU alone; use --device cpu, or"):
+        open_translation(method, Machine(torch.device("cuda"), "bf16"), fast=True, runtime="openvino")
+
+
 def test_a_direction_that_was_not_learnt_is_refused(method):
     refuse_unlearnt(method, "source_to_target")
     with pytest.raises(UserError, match=r"--direction target_to_source: .* it has learnt source_to_target"):

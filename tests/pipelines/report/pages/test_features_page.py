@@ -56,11 +56,18 @@ def looked():
 class TestWords:
     def test_the_headline(self, looked):
         assert headline(looked) == (
-            "Translated: translated frames lie nearer to the target than source frames do, by class 0.50 spreads "
-            "against 2.50."
+            "Translated: translated frames lie nearer to the target than source frames do, by the 2 classes "
+            "that both show 0.50 spreads against 2.50."
         )
         worse = replace(looked.checkpoints[1], pairs=[pair("source", "target", 1.0), pair("translated", "target", 1.5)])
         assert "lie no nearer to the target" in headline(replace(looked, checkpoints=[worse]))
+        like = replace(
+            looked.checkpoints[1], pairs=[pair("source", "target", 1.504), pair("translated", "target", 1.496)]
+        )
+        assert "lie as near to the target as" in headline(replace(looked, checkpoints=[like]))
+        others = replace(pair("translated", "target", 0.5), classes=[ClassShift(2, 0.5, 0.1)])
+        apart = replace(looked.checkpoints[1], pairs=[pair("source", "target", 1.0), others])
+        assert "no class in common" in headline(replace(looked, checkpoints=[apart]))
         alone = replace(looked.checkpoints[1], pairs=[pair("source", "target", 1.0)])
         assert "classes of source frames lie 1.00 spreads" in headline(replace(looked, checkpoints=[alone]))
         nothing = replace(alone, pairs=[pair("source", "target", math.nan)])

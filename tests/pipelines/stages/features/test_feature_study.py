@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,19 @@ class TestDomainPairs:
         domains = {"source": drawn({0: 180, 1: 20}), "target": drawn({0: 20, 1: 180}, seed=1)}
         (pair,) = domain_pairs(domains, {"source": 4, "target": 4}, 0)
         assert abs(pair.probe_accuracy - 0.5) < 0.25 and pair.mmd < 0.05
+
+    def test_nor_do_halves_of_the_frames_that_hold_the_classes_unevenly(self):
+        """Three quarters of a class's cells are of the frames learnt from in one domain, a quarter in the other."""
+        half = learnt_from(8, 0)
+        learnt, tested = np.flatnonzero(half), np.flatnonzero(~half)
+
+        def domain(seed, more, fewer):
+            places = [np.resize(frames, cells) for frames, cells in ((more, 60), (fewer, 20), (more, 20), (fewer, 60))]
+            return replace(drawn({0: 80, 1: 80}, seed=seed), frames=np.concatenate(places))
+
+        domains = {"source": domain(0, learnt, tested), "target": domain(1, tested, learnt)}
+        (pair,) = domain_pairs(domains, {"source": 8, "target": 8}, 0)
+        assert abs(pair.probe_accuracy - 0.5) < 0.2
 
     def test_classes_with_too_few_cells_have_no_figures(self):
         domains = {"source": drawn({0: 40, 1: 9}), "target": drawn({0: 40, 1: 40}, seed=1)}

@@ -5,9 +5,11 @@ import shutil
 
 import pytest
 
+from pipelines.engine.loop import NoNumber
 from pipelines.engine.session import Session
-from pipelines.errors import NumericalError
+from pipelines.errors import NumericalError, UserError
 from pipelines.stages.training.first_step import to_be_made_before, try_first_step
+from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.methods.supervised import Supervised
 
 TOOK = r"\d+\.\d s(, [\d.]+ (bytes|KB|MB) of memory)?, a checkpoint of [\d.]+ [KM]B; "
@@ -43,6 +45,36 @@ def test_what_must_be_made_before(make_workspace, copied_run, tmp_path):
     guided = make_workspace(guidance, "labelled_target=2", run=tmp_path / "other")
     assert to_be_made_before(guided, 0, None) == ["the expert, source_only"]
     assert not (tmp_path / "other").exists()
+
+
+def test_a_step_that_is_passed_over_is_what_the_dry_run_ends_with(make_workspace, cpu, monkeypatch, tmp_path):
+    """A training goes on after a loss that is no number; of one step there is nothing else to tell."""
+
+    def spoilt(*given):
+        raise NoNumber('loss "main" is nan', 1)
+
+    monkeypatch.setattr(Supervised, "step", spoilt)
+    with pytest.raises(NumericalError, match=r'^loss "main" is nan.*; lower the learning rate'):
+        try_first_step(make_workspace(), 0, "oracle", Session(cpu))
+    assert not (tmp_path / "run").exists()
+
+
+def test_pseudo_labels_that_are_chosen_otherwise_are_left_as_they_are(make_workspace, cpu, tmp_path):
+    """By a dry run, and by a training that is refused since its folder is that of other settings."""
+    cbst = (
+        "segmenter.shares={ translated = 0.0, source = 1.0 }",
+        'segmenter.teachers=["source_only"]',
+        'segmenter.adaptation={ method = "cbst" }',
+    )
+    run = tmp_path / "run"
+    train_segmenter(make_workspace(*cbst, run=run), 0, "translated", Session(cpu))
+    before = state(run)
+    other = make_workspace(*cbst, "segmenter.adaptation.kept_share=0.4", run=run)
+    assert to_be_made_before(make_workspace(*cbst, run=run), 0, "translated") == []
+    assert to_be_made_before(other, 0, "translated") == ["the pseudo-labels"]
+    with pytest.raises(UserError, match="other settings or data"):
+        train_segmenter(other, 0, "translated", Session(cpu))
+    assert state(run) == before
 
 
 def test_what_a_step_fails_of_is_what_the_dry_run_ends_with(make_workspace, cpu, monkeypatch, tmp_path):
