@@ -41,6 +41,8 @@ class Published:
         return Path(torch.hub.get_dir()) / "checkpoints" / self.url.rpartition("/")[2]
 
 
+MOST_MISSING = 0.1
+"""Share of an encoder's tensors that a file may lack. ResNet-50's lacks 19 % of ResNet-18's, by names that both have."""
 ENCODERS = {
     "resnet18": Published(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1.url, "fc."),
     "resnet50": Published(models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1.url, "fc."),
@@ -65,7 +67,8 @@ def load_encoder(network: Segmenter, source: str) -> str:
         One line for the run's record: the file, its hash, and how many tensors were loaded, missing and unexpected.
 
     Raises:
-        UserError: The file or package is not there, cannot be read safely, or not one of its tensors fits.
+        UserError: The file or package is not there, or cannot be read safely.
+        CheckpointError: Not one of its tensors fits, or it lacks more than a tenth of the encoder's: it is another's.
     """
     files = {TORCHVISION: torchvision_file, PACKAGE: package_file}
     path = files[source](network) if source in files else Path(source)
@@ -80,6 +83,12 @@ def load_encoder(network: Segmenter, source: str) -> str:
         raise CheckpointError(
             f"{path}: {error} ({type(network).__name__}); give a file of weights of that encoder"
         ) from error
+    share = len(match.missing) / (len(match.missing) + len(match.loaded))
+    if share > MOST_MISSING:
+        raise CheckpointError(
+            f"{path} fits only in part: {share:.0%} of the tensors of the encoder of {type(network).__name__} are not "
+            f"in it (first {match.missing[0]}); give a file of weights of that encoder"
+        )
     network.load_state_dict(match.loaded, strict=False)
     return f"encoder starts from {path.name} (sha256 {sha256_of(path)}): {_counts(match)}; {taken}"
 

@@ -102,6 +102,16 @@ def test_a_file_that_is_of_no_use_is_refused_in_one_line(tmp_path, content, mess
     assert "\n" not in str(error.value)
 
 
+def test_a_file_of_another_encoder_that_fits_in_part_is_refused(tmp_path):
+    """ResNet-50 has ResNet-18's names, and in 97 of 120 tensors its shapes: the rest would stay as it was drawn."""
+    path = save(models.resnet50(weights=None).state_dict(), tmp_path / "resnet50.pth")
+    network = NETWORKS["fpn_resnet18"]()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"resnet50\.pth fits only in part: 19% of the tensors of the encoder of"):
+        load_encoder(network, str(path))
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
 def test_a_damaged_safetensors_file_is_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00not json")

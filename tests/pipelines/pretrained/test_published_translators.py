@@ -345,6 +345,45 @@ def test_roles_that_do_not_agree_are_refused(here, save, tmp_path):
     assert not run.exists()
 
 
+def test_a_whole_cyclegan_is_told_of_no_other_files(here, save, tmp_path):
+    states = {"netG_S2T": drawn(published.resnet(blocks=6), 1), "netG_T2S": drawn(published.resnet(blocks=6), 2)}
+    file, other = save("40.pth", states), save("F.pth", drawn(published.resnet(blocks=6)))
+    for told in (
+        TranslatorImport("target_to_source"),
+        TranslatorImport(reverse=other),
+        TranslatorImport(discriminators=[other]),
+    ):
+        with pytest.raises(CheckpointError, match=r"40\.pth holds all networks of both directions; leave out --direct"):
+            import_published(file, tmp_path / "run", told)
+    assert not (tmp_path / "run").exists()
+
+
+def test_discriminators_that_none_of_our_cyclegans_trains_with_are_refused(here, save, tmp_path):
+    """Of other norms than the generators', and those of CUT."""
+    judges = [save(f"D_{name}.pth", drawn(published.patch_discriminator(), 3)) for name in "AB"]
+    run = tmp_path / "run"
+    for name, shapes, message in (
+        ("batch", published.resnet(blocks=6, norm="batch"), r"D_A\.pth: its norm is not that of the generators; leave"),
+        ("cut", published.antialiased_resnet(), r"cut\.pth: holds CUT's generator, which is imported without discrim"),
+    ):
+        file = save(f"{name}.pth", drawn(shapes))
+        with pytest.raises(CheckpointError, match=message):
+            import_published(file, run, TranslatorImport(reverse=file, discriminators=judges))
+    assert not run.exists()
+
+
+def test_parts_of_pix2pixhd_that_do_not_belong_together_are_refused(here, save, tmp_path):
+    generator = save("G.pth", drawn(published.pix2pixhd_global(ins=39)))
+    encoder = save("E.pth", drawn(published.pix2pixhd_encoder(features=4)))
+    judge = save("D.pth", drawn(published.pix2pixhd_discriminator(ins=38)))
+    run = tmp_path / "run"
+    with pytest.raises(CheckpointError, match=r"E\.pth: an encoder of other styles than pix2pixHD's global.* takes"):
+        import_published(generator, run, TranslatorImport(encoder=encoder))
+    with pytest.raises(CheckpointError, match=r"D\.pth: holds .*, expected 39$"):
+        import_published(generator, run, TranslatorImport(discriminators=[judge]))
+    assert not run.exists()
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
