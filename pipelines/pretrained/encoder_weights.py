@@ -42,7 +42,7 @@ class Published:
 
 
 MOST_MISSING = 0.1
-"""Share of an encoder's tensors that a file may lack. ResNet-50's lacks 19 % of ResNet-18's, by names that both have."""
+"""Share of an encoder's tensors that a file may lack. ResNet-50's lacks 19 % of ResNet-18's, whose names it has."""
 ENCODERS = {
     "resnet18": Published(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1.url, "fc."),
     "resnet50": Published(models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1.url, "fc."),

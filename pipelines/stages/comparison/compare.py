@@ -37,10 +37,10 @@ from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, labelled_f
 from pipelines.stages.evaluation.scores import Evaluation, read_prediction
 from pipelines.stages.features.feature_study import study_features_of_arms
 from pipelines.stages.quality.translation_audit import audit_experiment
+from pipelines.stages.training.perceptual_loss import perceptual_loss_in_words
+from pipelines.stages.training.style_encoder import refuse_missing_style_encoder
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
-from pipelines.stages.translating.perceptual_loss import perceptual_loss_in_words
-from pipelines.stages.translating.style_encoder import refuse_missing_style_encoder
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.complexity import count_flops, count_parameters, measure_latency

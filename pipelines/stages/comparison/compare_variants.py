@@ -37,9 +37,9 @@ from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation
 from pipelines.stages.quality.quality_inputs import find_inputs
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.quality.translation_quality import evenly, measure_quality, write_quality
+from pipelines.stages.training.style_encoder import refuse_missing_style_encoder
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
-from pipelines.stages.translating.style_encoder import refuse_missing_style_encoder
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import TRAIN_IDS_13, TRAIN_IDS_16
 from segment.metrics.regions import gap_interval

@@ -5,11 +5,14 @@ a student on its teacher's frames, and on a segmenter by which real patches are 
 experiment and are trained first where they are missing, so that one command does it all.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipelines.data.disk.files import sha256_of
 from pipelines.data.sampling.batches import Crops, Draws, UnpairedBatches, largest_height
+from pipelines.data.sampling.paired_batches import PairedBatches
 from pipelines.engine.checkpoint_files import is_finished, resolve_checkpoint, settings_in
 from pipelines.engine.checkpoints import load_tensors
 from pipelines.engine.launch import Machine
@@ -21,12 +24,12 @@ from pipelines.experiment.identity import refuse_missing_aids, translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter
 from pipelines.experiment.translators import UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
+from pipelines.stages.training.perceptual_loss import perceptual_loss
 from pipelines.stages.training.student_training import real_patches, teach, teacher_features, translated_batches
+from pipelines.stages.training.style_encoder import style_encoder
 from pipelines.stages.training.train_segmenter import train_segmenter
-from pipelines.stages.training.training_run import TrainingJob, filled_pool, refuse_uneven_batches, train_run
-from pipelines.stages.translating.layouts import paired_batches
-from pipelines.stages.translating.perceptual_loss import perceptual_loss
-from pipelines.stages.translating.style_encoder import style_encoder
+from pipelines.stages.training.training_run import TrainingJob, filled_pool, note, refuse_uneven_batches, train_run
+from pipelines.stages.translating.layouts import label_table
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from translate.guidance import Guidance
 from translate.methods.translator_training import LearnsFrom, TranslatorTraining
@@ -153,6 +156,40 @@ def unpaired_batches(workspace: Workspace, seed: int, processes: Processes = ALO
         source_labels,
         labelled_target,
     )
+
+
+def paired_batches(workspace: Workspace, seed: int, processes: Processes = ALONE) -> PairedBatches:
+    """Crops of the labelled target frames that the experiment allows itself, with their label and instance maps.
+
+    Which instance maps were found is no setting: the run folder notes it, and goes on with the same.
+
+    Raises:
+        NoInputsError: No target frame has a label map.
+        ImageError: A file cannot be used, or holds labels that its encoding does not have; it is named.
+    """
+    settings = workspace.experiment.translator
+    if not workspace.labelled_target:
+        raise NoInputsError(f"no target frame has a label map; {settings.method} learns from labelled target frames")
+    pool = filled_pool(
+        "labelled target",
+        workspace.labelled_subset(seed),
+        largest_height(settings.height, settings.scale[1]),
+        labels=True,
+        processes=processes,
+    )
+    batches = PairedBatches(
+        pool,
+        Draws(seed, settings.batch, processes.share_of(settings.batch)),
+        Crops(settings.height, settings.crop, settings.scale, settings.flip),
+        instances=settings.instances,
+        table=label_table(settings.labels),
+    )
+    batches.read_instances()
+    hashes = [sha256_of(batches.instance_files[index]) for index in sorted(batches.instance_files)]
+    found = hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
+    if processes.leads:
+        note(workspace.translator(seed), "instance_maps", found)
+    return batches
 
 
 BATCHES: dict[LearnsFrom, Callable[[Workspace, int, Processes], Callable[[int], Any]]] = {

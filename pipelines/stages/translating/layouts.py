@@ -1,10 +1,5 @@
-"""Translators of layouts, in training and in use: what they learn from, what judges them, and what they are given.
+"""Translators of layouts in use: they take the source's label maps and leave its images alone."""
 
-Training takes labelled target frames; translation takes the source's label maps and leaves its images alone. What a run
-found on this machine and not in its config (instance maps) is in its `notes.json`, so that it goes on with the same.
-"""
-
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,56 +8,13 @@ import numpy as np
 from torch import Tensor
 
 from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.data.disk.files import sha256_of
 from pipelines.data.images import image_error
 from pipelines.data.labels.encodings import LabelEncoding, cityscapes
 from pipelines.data.labels.instances import instance_file, number_things
 from pipelines.data.labels.label_formats import label_id_table
-from pipelines.data.sampling.batches import Crops, Draws, largest_height
-from pipelines.data.sampling.paired_batches import PairedBatches
-from pipelines.engine.processes import ALONE, Processes
-from pipelines.errors import NoInputsError, UserError
-from pipelines.experiment.workspace import Workspace
+from pipelines.errors import UserError
 from pipelines.pretrained.keys import AUTHORS_LABELS
-from pipelines.stages.training.training_run import filled_pool, note
 from translate.layout_translator import LayoutTranslator
-
-# --- training --------------------------------------------------------------------------------------
-
-
-def paired_batches(workspace: Workspace, seed: int, processes: Processes = ALONE) -> PairedBatches:
-    """Crops of the labelled target frames that the experiment allows itself, with their label and instance maps.
-
-    Raises:
-        NoInputsError: No target frame has a label map.
-        ImageError: A file cannot be used, or holds labels that its encoding does not have; it is named.
-    """
-    settings = workspace.experiment.translator
-    if not workspace.labelled_target:
-        raise NoInputsError(f"no target frame has a label map; {settings.method} learns from labelled target frames")
-    pool = filled_pool(
-        "labelled target",
-        workspace.labelled_subset(seed),
-        largest_height(settings.height, settings.scale[1]),
-        labels=True,
-        processes=processes,
-    )
-    batches = PairedBatches(
-        pool,
-        Draws(seed, settings.batch, processes.share_of(settings.batch)),
-        Crops(settings.height, settings.crop, settings.scale, settings.flip),
-        instances=settings.instances,
-        table=label_table(settings.labels),
-    )
-    batches.read_instances()
-    hashes = [sha256_of(batches.instance_files[index]) for index in sorted(batches.instance_files)]
-    found = hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
-    if processes.leads:
-        note(workspace.translator(seed), "instance_maps", found)
-    return batches
-
-
-# --- translation -----------------------------------------------------------------------------------
 
 
 def layout_reader(method: LayoutTranslator, label_ids: bool = False) -> Callable[[FrameToTranslate], np.ndarray]:

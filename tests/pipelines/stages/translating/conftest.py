@@ -3,8 +3,8 @@
 import pytest
 
 from pipelines.engine.session import Session
+from pipelines.stages.training import perceptual_loss
 from pipelines.stages.training.train_translator import train_translator
-from pipelines.stages.translating import perceptual_loss
 from tests.pipelines.batch_inference.conftest import source
 
 __all__ = ["source"]

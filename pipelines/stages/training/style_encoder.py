@@ -14,8 +14,8 @@ from pipelines.experiment.translators import AdaINSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.encoder_weights import read_weights
 from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
+from pipelines.stages.training.perceptual_loss import VGG_FILE, torch_cache
 from pipelines.stages.training.training_run import note
-from pipelines.stages.translating.perceptual_loss import VGG_FILE, torch_cache
 from translate.networks.features.style_encoders import ENCODERS, StyleEncoder
 
 

@@ -9,8 +9,8 @@ import torchvision
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.translators import AdaINSettings
 from pipelines.pretrained.packaged_encoders import packaged_weights
-from pipelines.stages.translating import style_encoder as module
-from pipelines.stages.translating.style_encoder import (
+from pipelines.stages.training import style_encoder as module
+from pipelines.stages.training.style_encoder import (
     refuse_missing_style_encoder,
     style_encoder,
     style_encoder_weights,

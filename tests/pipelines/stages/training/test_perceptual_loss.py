@@ -13,9 +13,9 @@ import torchvision
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.translators import Pix2pixHDSettings
+from pipelines.stages.training.perceptual_loss import perceptual_loss, perceptual_loss_in_words, vgg_weights
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.training.training_run import note
-from pipelines.stages.translating.perceptual_loss import perceptual_loss, perceptual_loss_in_words, vgg_weights
 from tests.pipelines.stages.translating.conftest import LAYOUTS
 
 
