@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipelines.hangs import HANGS_S
+
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")]
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +65,7 @@ class Folder:
             env=os.environ | {"CONTENT": str(self.content), "RUN": str(self.run), "FAIL": fails, "MAKEFLAGS": ""},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANGS_S,
         )
         assert done.returncode == code, done.stderr
         self.output, self.errors = done.stdout, done.stderr
@@ -227,7 +229,7 @@ def set_up(path, python):
         env=os.environ | {"MAKEFLAGS": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS_S,
     )
 
 

@@ -16,6 +16,8 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.pipelines.hangs import HANGS_S
+
 
 def main():
     from pipelines import cli
@@ -47,7 +49,7 @@ def run_copy(command, request):
     code = 1
     try:
         os.setsid()
-        signal.alarm(120)
+        signal.alarm(HANGS_S)
         # Whoever started the tests may ignore it, as a shell does for what runs in its background.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for descriptor, name in ((1, "stdout"), (2, "stderr")):

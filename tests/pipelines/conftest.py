@@ -23,7 +23,8 @@ from pipelines.engine.session import Session
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.workspace import Workspace
 from segment.networks import NETWORKS
-from tests.pipelines.launching import ENVIRONMENT, SCRIPT, Ended
+from tests.pipelines.hangs import HANGS_S
+from tests.pipelines.launching import ENVIRONMENT, PROGRESS, SCRIPT, Ended
 from tests.pipelines.narrow import narrow_ddrnet
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ SETS = (
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command line left: exit code (negative: killed by that signal) and output."""
+    """What a command line left: exit code (negative: killed by that signal) and output, but for lines of progress."""
 
     code: int
     stdout: str
@@ -140,11 +141,12 @@ def commands(tmp_path_factory):
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         answer = json.loads(server.stdout.readline())
-        return Finished(answer["code"], (folder / "stdout").read_text(), (folder / "stderr").read_text())
+        stdout, stderr = ((folder / name).read_text() for name in ("stdout", "stderr"))
+        return Finished(answer["code"], stdout, PROGRESS.sub("", stderr))
 
     yield run
     server.stdin.close()
-    assert server.wait(30) == 0
+    assert server.wait(HANGS_S) == 0
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,9 @@ def fork(request, rank):
         return child
     code = 1
     try:
-        signal.alarm(100)
+        from tests.pipelines.hangs import HANGS_S
+
+        signal.alarm(HANGS_S)
         for descriptor, name in ((1, "stdout"), (2, "stderr")):
             file = os.open(Path(request["folder"]) / f"{name}-{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, descriptor)

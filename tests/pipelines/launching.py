@@ -6,8 +6,10 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("launched.py")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-PROGRESS = re.compile(r"^(train .*|.+: \d+(/\d+)?, [\d.]+ \S+, .*)\n", re.MULTILINE)
-"""What a training says of itself, and lines that appear where a machine is slow."""
+PROGRESS = re.compile(r"^.+: \d+(/\d+)?, [\d.]+ \S+, .*\n", re.MULTILINE)
+"""Lines that appear where a machine is slow."""
+BEGINNING = re.compile(r"^train .*\n", re.MULTILINE)
+"""What a training says of itself."""
 
 
 class Ended:
@@ -19,7 +21,7 @@ class Ended:
             "".join((folder / f"{name}-{rank}").read_text() for rank in range(len(codes)))
             for name in ("stdout", "stderr")
         )
-        self.stderr = PROGRESS.sub("", stderr)
+        self.stderr = BEGINNING.sub("", PROGRESS.sub("", stderr))
 
     def refused_with(self, code, line):
         """All ended with the code, and one of them told why, in one line."""

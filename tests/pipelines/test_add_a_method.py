@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipelines.hangs import HANGS_S
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -44,7 +46,12 @@ def project(blocks, tmp_path_factory):
 def run(project, *command):
     environment = os.environ | {"PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=project, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *map(str, command)],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=HANGS_S,
     )
 
 

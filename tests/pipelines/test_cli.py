@@ -24,6 +24,7 @@ from pipelines.errors import (
     StorageError,
     UserError,
 )
+from tests.pipelines.hangs import HANGS_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -131,7 +132,7 @@ def given(parameter, name):
 
 def run_python(code, *arguments, **options):
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, timeout=60, **options)
+    return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, timeout=HANGS_S, **options)
 
 
 WITHOUT = """

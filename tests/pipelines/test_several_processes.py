@@ -18,6 +18,7 @@ from pipelines.engine.launch import choose_machine
 from pipelines.engine.session import Session
 from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.networks import NETWORKS
+from tests.pipelines.hangs import HANGS_S
 from tests.pipelines.launching import ENVIRONMENT, SCRIPT
 from tests.pipelines.narrow import narrow_ddrnet
 from tests.pipelines.precision import at_least_single
@@ -265,7 +266,7 @@ def test_torchrun_itself_is_stopped(training, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
     stopped = subprocess.run(
         [*command, SCRIPT, *training(tmp_path, *SYNCED)],
-        env=ENVIRONMENT | {"MISHAPS": '{"1": "stops_its_launcher"}'}, capture_output=True, text=True, timeout=100,
+        env=ENVIRONMENT | {"MISHAPS": '{"1": "stops_its_launcher"}'}, capture_output=True, text=True, timeout=HANGS_S,
     )  # fmt: skip
     lines = [line for line in stopped.stderr.splitlines() if line.startswith(("error: ", "stopped: "))]
     assert len(lines) == 1 and "at step 2 of 3: checkpoint saved" in lines[0], stopped.stderr

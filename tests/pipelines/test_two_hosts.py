@@ -14,12 +14,11 @@ import pytest
 
 from pipelines.engine.session import Session
 from pipelines.stages.training.train_segmenter import train_segmenter
+from tests.pipelines.hangs import HANGS_S
 from tests.pipelines.launching import ENVIRONMENT, PROGRESS, SCRIPT
 from tests.pipelines.test_several_processes import SYNCED, as_launched, training, weights  # noqa: F401
 
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
-SUPERVISED_S = 300
-"""When processes that hang are ended, and the test with them."""
 
 
 def ip(*words):
@@ -54,11 +53,11 @@ def hosts():
 
 @pytest.fixture
 def launch_on(hosts, tmp_path):
-    """A function: a command, mishaps by rank -> exit codes of both hosts' processes, and what was said."""
+    """A function: a command, more environment, mishaps by rank -> exit codes of both processes, and what was said."""
 
-    def run(command, **mishaps):
+    def run(command, environment=None, **mishaps):
         places = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": "29500"}
-        places |= {"GLOO_SOCKET_IFNAME": "cable", "SIM2REAL_SILENCE_S": "10"}
+        places |= {"GLOO_SOCKET_IFNAME": "cable"} | (environment or {})
         places["MISHAPS"] = json.dumps({rank.removeprefix("rank_"): mishap for rank, mishap in mishaps.items()})
         started, said = [], [tmp_path / f"said-{rank}" for rank in range(2)]
         for rank, host in enumerate(hosts):
@@ -69,7 +68,7 @@ def launch_on(hosts, tmp_path):
                 )  # fmt: skip
                 started.append(process)
         try:
-            codes = [process.wait(SUPERVISED_S) for process in started]
+            codes = [process.wait(HANGS_S) for process in started]
         finally:
             for process in started:
                 process.kill()
@@ -94,7 +93,7 @@ def test_two_hosts_learn_what_one_process_learns(launch_on, training, make_works
 
 
 def test_a_cut_cable_ends_both(launch_on, training, tmp_path):  # noqa: F811
-    codes, said = launch_on(training(tmp_path, *SYNCED), rank_1="loses_its_cable")
+    codes, said = launch_on(training(tmp_path, *SYNCED), {"SIM2REAL_SILENCE_S": "10"}, rank_1="loses_its_cable")
     assert codes == [75, 75], said
     for rank, other in enumerate((1, 0)):
         (line,) = ends(said[rank])

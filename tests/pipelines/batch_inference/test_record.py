@@ -94,16 +94,19 @@ def test_killed_again_and_again(source, tmp_path):
 
 
 SCRIPT = """
-import sys, time
+import sys, threading
 from pathlib import Path
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.stages.translating.translate_frames import translate_frames
-def slow(image):
-    time.sleep(0.05)
+batches = []
+def ends_never(image):
+    batches.append(1)
+    if len(batches) == 3:
+        threading.Event().wait()
     return 1 - image
 source, output = Path(sys.argv[1]), Path(sys.argv[2])
-translate_frames(plan_input(source, output)[0], output, Network(slow, 2), {"checkpoint_sha256": "c" * 64})
+translate_frames(plan_input(source, output)[0], output, Network(ends_never, 2), {"checkpoint_sha256": "c" * 64})
 """
 
 

@@ -1,20 +1,19 @@
 """Several processes, one set: whatever their number, and whenever they are killed, the folder ends up the same."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipelines.batch_inference import folder as translation_folder
 from pipelines.batch_inference.shards import Part
-from pipelines.data.disk.manifest import JOURNAL, read_manifest
+from pipelines.data.disk.manifest import JOURNAL, Journal, read_manifest
 from pipelines.data.images import write_image
 from pipelines.errors import NoInputsError, UserError
 from tests.pipelines.batch_inference.translating import (
@@ -29,6 +28,7 @@ from tests.pipelines.batch_inference.translating import (
     run_folder,
     tree,
 )
+from tests.pipelines.hangs import HANGS_S
 
 
 @pytest.fixture
@@ -181,39 +181,39 @@ def test_when_every_frame_of_every_part_failed(tmp_path):
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_parts_at_the_same_time(source, tmp_path, undisturbed, count):
-    def slow(image):
-        time.sleep(0.05)
+    """Each begins its first frame when all do."""
+    together, begun = multiprocessing.get_context("fork").Barrier(count), []
+
+    def met(image):
+        if not begun:
+            begun.append(together.wait())
         return negative(image)
 
-    children = [forked(lambda: run(source, tmp_path / "out", slow, part=part)) for part in parts(count)]  # noqa: B023
+    children = [forked(lambda: run(source, tmp_path / "out", met, part=part)) for part in parts(count)]  # noqa: B023
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * count
     assert tree(tmp_path / "out") == undisturbed
 
 
 def test_parts_that_are_killed_again_and_again(tmp_path):
-    """Two processes at a time, killed after a random while, 20 times; then two that may finish."""
-    for index in range(40):
+    """Two processes at a time, each killed at its first to fourth frame, 12 times; then two that may finish."""
+    for index in range(60):
         write_image(tmp_path / f"in/{index:02}.png", paint(index))
     run_folder(tmp_path / "in", tmp_path / "undisturbed")
-    random = np.random.default_rng(0)
 
-    def slow(image):
-        time.sleep(0.05)
-        return negative(image)
+    def start(part, translate):
+        return forked(lambda: run_folder(tmp_path / "in", tmp_path / "out", translate, workers=1, part=part))
 
-    def start(part):
-        return forked(lambda: run_folder(tmp_path / "in", tmp_path / "out", slow, part=part))
-
-    killed = 0
-    for count in [2, 3] * 10:
-        children = [start(Part(index, count)) for index in (1, 2)]
-        for child in children:
-            time.sleep(random.uniform(0.005, 0.06))
-            os.kill(child, signal.SIGKILL)
-            killed += os.waitpid(child, 0)[1] == signal.SIGKILL
-    for child in [start(part) for part in parts(2)]:
+    for turn in range(12):
+        ends = [killing(negative, 1 + (turn + index) % 4, after=True) for index in (1, 2)]
+        children = [start(Part(index, 2 + turn % 2), ending) for index, ending in enumerate(ends, 1)]
+        assert [os.waitpid(child, 0)[1] for child in children] == [signal.SIGKILL] * 2
+    noted = set()
+    for path in (tmp_path / "out").glob(".journal.*-of-*.jsonl"):
+        with Journal(path) as journal:
+            noted |= journal.entries.keys()
+    assert 0 < len(noted) < 60
+    for child in [start(part, negative) for part in parts(2)]:
         assert os.waitpid(child, 0)[1] == 0
-    assert killed >= 20
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
 
 
@@ -308,7 +308,12 @@ def test_processes_that_a_launcher_starts(tmp_path):
         )
         for rank in range(2)
     ]
-    answers = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    try:
+        answers = [json.loads(process.communicate(timeout=HANGS_S)[0]) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
     assert [part for part, _ in answers] == ["1/2", "2/2"] and any(joined for _, joined in answers)
     assert len(read_manifest(tmp_path / "out/manifest.jsonl")) == 6
     assert not [name for name in tree(tmp_path / "out") if name.startswith(".")]

@@ -1,9 +1,11 @@
 """What becomes of all frames of a folder: counts for people, progress, and the end when none could be done."""
 
-import time
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
+from pipelines.batch_inference import network_clock
 from pipelines.batch_inference.network import Network
 from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.images import write_image
@@ -18,16 +20,14 @@ from tests.pipelines.batch_inference.translating import (
 )
 
 
-def test_the_network_that_never_waits_is_seen_as_busy(tmp_path):
+def test_how_busy_the_network_was_is_told(tmp_path, monkeypatch):
+    """Six frames by a clock that goes on by a second at each look: 6 of 11 seconds are the network's."""
     for index in range(6):
         write_image(tmp_path / f"in/{index}.png", paint(index))
-
-    def slow(image):
-        time.sleep(0.05)
-        return image
-
-    assert 0.8 < run_folder(tmp_path / "in", tmp_path / "out", slow).network_share <= 1
-    assert run_folder(tmp_path / "in", tmp_path / "out", slow).network_share is None
+    seconds = count()
+    monkeypatch.setattr(network_clock, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    assert run_folder(tmp_path / "in", tmp_path / "out").network_share == pytest.approx(6 / 11)
+    assert run_folder(tmp_path / "in", tmp_path / "out").network_share is None
 
 
 def test_progress_ends_at_the_number_of_frames(source, tmp_path):

@@ -20,6 +20,7 @@ from pipelines.data.readers.layout import Frame
 from pipelines.errors import StorageError
 from pipelines.stages.translating.translate_frames import translate_frames
 from pipelines.stages.translating.translate_video import translate_video
+from tests.pipelines.hangs import HANGS_S
 from translate.networks import GENERATORS
 from translate.translator import ImageTranslator
 
@@ -95,7 +96,7 @@ def forked(action):
     """The id of a child process that does something. Fork, for a fresh interpreter would spend seconds on torch."""
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(HANGS_S)
         try:
             action()
         except StorageError:

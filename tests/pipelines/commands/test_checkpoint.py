@@ -3,7 +3,10 @@
 import torch
 from safetensors.torch import save_file
 
-from pipelines.commands.checkpoint import OfSegmenter
+from pipelines.commands.checkpoint import OfSegmenter, checkpoint_import
+from pipelines.pretrained.imports import AS_IT_IS, TranslatorImport
+from pipelines.pretrained.published_translators import Imported
+from tests.pipelines.commands.typed import typed
 from tests.pipelines.drawn import prefixed
 
 
@@ -48,6 +51,27 @@ def test_what_a_person_says_reaches_the_import(drawn, save, tmp_path, commands):
     done = commands("checkpoint", "import", file, *chosen, "--output", run)
     assert done.code == 0, done.stderr
     assert f"({file}, ema_model)" in done.stdout
+
+
+def test_what_a_person_says_of_a_translator_reaches_the_import(played, tmp_path):
+    networks, run = {"": {"weight": torch.zeros(3)}}, tmp_path / "run"
+    played("pipelines.pretrained.published_translators.read_published", networks)
+    played("pipelines.pretrained.published_segmenters.find_segmenter")
+    imported = played(
+        "pipelines.pretrained.published_translators.import_published", Imported(run, ("48 tensors loaded",))
+    )
+    file, reverse, target, source, encoder, clusters = (
+        tmp_path / name for name in ("G.pth", "F.pth", "D_A.pth", "D_B.pth", "E.pth", "looks.npy")
+    )
+    said = typed(
+        checkpoint_import, file, "--output", run, "--direction", "target_to_source", "--reverse", reverse,
+        "--discriminator", target, "--discriminator", source, "--encoder", encoder, "--clusters", clusters,
+        "--labels", 19, "--norm-statistics", "saved", "--restart",
+    )  # fmt: skip
+    assert said == f"48 tensors loaded\ntranslator in {run}\n"
+    typed(checkpoint_import, file, "--output", run)
+    told = TranslatorImport("target_to_source", reverse, (target, source), encoder, clusters, 19, "saved")
+    assert imported.given == [(file, run, told, True, networks), (file, run, AS_IT_IS, False, networks)]
 
 
 def test_a_name_given_imports_as_the_name_found(drawn, save, tmp_path, commands):

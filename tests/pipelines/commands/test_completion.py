@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.cli import cli
+from tests.pipelines.hangs import HANGS_S
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,7 +26,7 @@ def test_the_script_asks_for_sim2real(shell, word):
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_bash_reads_the_script():
     script = CliRunner().invoke(cli, ["completion", "bash"]).stdout
-    assert subprocess.run(["bash", "-n"], input=script, text=True, timeout=30, check=False).returncode == 0
+    assert subprocess.run(["bash", "-n"], input=script, text=True, timeout=HANGS_S, check=False).returncode == 0
 
 
 def test_another_shell_is_refused():
@@ -46,6 +47,6 @@ def test_what_was_begun_is_completed_without_torch(typed, offered):
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1), "_SIM2REAL_COMPLETE": "bash_complete"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | words | {"PYTHONPATH": str(ROOT)}, capture_output=True,
-        text=True, timeout=60, check=False,
+        text=True, timeout=HANGS_S, check=False,
     )  # fmt: skip
     assert {line.partition(",")[2] for line in done.stdout.splitlines()} == offered, done.stderr

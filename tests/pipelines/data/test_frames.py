@@ -16,7 +16,7 @@ from pipelines.data.readers.layout import Frame
 from pipelines.errors import ImageError, UserError
 from tests.pipelines.data.readers.every_reader import SETTINGS, opened
 
-DATA = Path(os.environ.get("SIM2REAL_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("SIM2REAL_DATA") or Path(__file__).parents[4] / "shared" / "data")
 CARLA_PALETTE = {
     "reader": "carla",
     "version": "0.9.12",

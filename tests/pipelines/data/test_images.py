@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import struct
-import time
 import zlib
 
 import cv2
@@ -318,12 +317,10 @@ class TestBrokenFiles:
         os.mkfifo(tmp_path / "pipe.png")
         (tmp_path / "folder.png").mkdir()
         (tmp_path / "dangling.png").symlink_to(tmp_path / "nowhere")
-        started = time.monotonic()
         for read in (read_image, read_raw, image_size):
             assert "pipe" in refused(tmp_path / "pipe.png", read)
             assert "folder" in refused(tmp_path / "folder.png", read)
             assert "No such file" in refused(tmp_path / "dangling.png", read)
-        assert time.monotonic() - started < 2
 
     @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
     def test_a_process_out_of_descriptors_blames_no_file(self, tmp_path, monkeypatch, number):
@@ -350,14 +347,13 @@ class TestLimits:
             message = refused(path, read)
             assert f"{width}x{height}" in message and "100 megapixels" in message
 
-    def test_declared_huge_jpeg(self, tmp_path):
+    def test_declared_huge_jpeg(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(images.simplejpeg, "decode_jpeg", lambda *given, **options: pytest.fail("it is decoded"))
         data = bytearray(encode_jpeg(PHOTO))
         frame = data.index(b"\xff\xc0")
         data[frame + 5 : frame + 9] = struct.pack(">HH", 65000, 65000)
         path = put(tmp_path, "a.jpg", bytes(data))
-        started = time.monotonic()
         assert "65000x65000" in refused(path) and "65000x65000" in refused(path, image_size)
-        assert time.monotonic() - started < 1
 
     def test_declared_huge_bmp(self, tmp_path):
         data = bytearray(saved(Image.fromarray(PHOTO), "BMP"))
@@ -382,10 +378,8 @@ class TestLimits:
         assert "scans" in refused(put(tmp_path, "a.jpg", whole[:-2] + scan * 1000 + b"\xff\xd9"))
 
     def test_endless_fill_bytes_and_chunks_end(self, tmp_path):
-        started = time.monotonic()
         assert refused(put(tmp_path, "a.jpg", b"\xff\xd8" + b"\xff" * 3_000_000))
         assert refused(put(tmp_path, "a.png", make_png(PHOTO, 8, 2, chunk(b"teXt", b"") * 200_000)))
-        assert time.monotonic() - started < 5
 
     def test_the_limit_lets_every_driving_frame_pass(self):
         assert MAX_PIXELS > 3840 * 2160

@@ -1,9 +1,11 @@
 """Faster layers compute what the layers that they stand for compute."""
 
 import copy
+import ctypes
 import importlib.util
 import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -240,7 +242,29 @@ def test_openvino_computes_the_same(generator, image):
     assert mean < 0.002 and largest < 0.05
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator, on Linux only")
-def test_allocator_is_told():
-    assert keep_freed_memory() in (True, False)
-    assert torch.ones(1 << 20).sum() == 1 << 20
+MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2
+"""As glibc's malloc.h has them."""
+
+
+@pytest.mark.parametrize("refused", [None, MMAP_MAX, TRIM_THRESHOLD, TOP_PAD])
+def test_the_allocator_is_told_to_keep_what_is_freed(monkeypatch, refused):
+    """All three settings, though it takes one of them not; then the answer is no."""
+    told = []
+
+    def mallopt(name, value):
+        told.append((name.value, value.value))
+        return int(name.value != refused)
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    assert keep_freed_memory() is (refused is None)
+    assert told == [(MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 2**28)]
+
+
+def test_another_allocator_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    assert keep_freed_memory() is False
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("glibc is looked for"))
+    assert keep_freed_memory() is False

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipelines.hangs import HANGS_S
+
 SCRIPT = Path(__file__).parents[3] / "pipelines/slurm/sim2real.sh"
 SRUN = """#!/bin/bash
 while [[ $1 == --* ]]; do echo "$1" >> "$ASKED"; shift; done
@@ -39,7 +41,9 @@ def job(tmp_path):
         places = {"SLURM_JOB_ID": "40123", "SLURM_JOB_NODELIST": "node[7-8]", "CODE": str(code), "TOLD": str(told)}
         places |= {"ASKED": str(asked), "SLURM_CPUS_PER_TASK": "8"}
         environment = os.environ | places | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-        ended = subprocess.run(["bash", SCRIPT, *words], env=environment, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(
+            ["bash", SCRIPT, *words], env=environment, capture_output=True, text=True, timeout=HANGS_S
+        )
         return ended, told.read_text().splitlines()
 
     return run

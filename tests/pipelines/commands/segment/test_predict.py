@@ -16,6 +16,7 @@ from pipelines.data.images import encode_png, image_size, read_image, read_raw, 
 from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.launch import choose_machine
 from segment.classes import PALETTE
+from tests.pipelines.hangs import HANGS_S
 from tests.pipelines.narrow import COMMAND_LINE
 
 ROOT = Path(__file__).parents[4]
@@ -108,7 +109,7 @@ def test_torchrun_shares_the_frames_and_reports_failures_once(use, tiny_run, pho
         *("--threads", "1", "--runtime", "torch", *map(str, arguments)),
     ]
     finished = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=HANGS_S
     )
     assert finished.returncode != 0 and "exitcode  : 3" in finished.stderr, finished.stderr
     assert "5 frames in, 3 frames out" in finished.stdout and "part " in finished.stdout

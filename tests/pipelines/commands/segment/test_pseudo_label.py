@@ -1,8 +1,11 @@
 """`sim2real segment pseudo-label` as a person runs it: a set that its reader opens, killed on the way or not."""
 
 import shutil
+from types import SimpleNamespace
 
+from pipelines.commands.segment.pseudo_label import segment_pseudo_label
 from pipelines.data.readers.pseudo_labelled import CHOSEN
+from pipelines.stages.predicting.pseudo_labels import Choice
 
 
 def files(folder):
@@ -31,6 +34,25 @@ def test_the_command_writes_a_set_that_the_reader_opens(commands, tiny_config, t
     (tmp_path / "out" / CHOSEN).unlink()
     refused = commands("data", "check", config)
     assert refused.code == 3 and "write it by `sim2real segment pseudo-label`" in refused.stdout
+
+
+def test_what_is_said_of_the_choice_is_what_is_chosen_by(on_tiny, played, tmp_path):
+    loaded = played("pipelines.experiment.trained.load_ensemble", "two networks")
+    chosen = SimpleNamespace(table=lambda: "thresholds")
+    written = played("pipelines.stages.predicting.pseudo_labels.write_pseudo_labels", chosen)
+    checkpoints = ("--checkpoint", tmp_path / "a", "--checkpoint", tmp_path / "b", "--weights", "3,1")
+    said = on_tiny(
+        segment_pseudo_label, *checkpoints, "--output", tmp_path / "out", "--kept-share", 0.3,
+        "--largest-threshold", 0.8, "--no-flip", "--prototype-temperature", 2,
+    )  # fmt: skip
+    assert said == f"thresholds\npseudo-labels in {tmp_path / 'out'}\n"
+    on_tiny(segment_pseudo_label, *checkpoints[:2], "--output", tmp_path / "out")
+    assert [(paths, weights) for paths, _, weights in loaded.given] == [
+        ((tmp_path / "a", tmp_path / "b"), (3, 1)), ((tmp_path / "a",), None),
+    ]  # fmt: skip
+    (target, networks, output, choice, _), by_default = written.given
+    assert [frames.name for frames in target] == ["camera"] and (networks, output) == ("two networks", tmp_path / "out")
+    assert choice == Choice(0.3, 0.8, flip=False, prototype_temperature=2) and by_default[3] == Choice()
 
 
 def test_a_killed_command_is_carried_on_to_the_same_bytes(commands, tiny_config, tiny_run, tmp_path):

@@ -9,6 +9,7 @@ from pipelines.commands.translate.quality import audit_in_words, translate_audit
 from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.errors import UserError
 from pipelines.report.pages.audit_page import Audit, AuditedFrame
+from pipelines.stages.quality.translated_pairs import load_expert
 from tests.pipelines.commands.typed import typed
 from translate.quality.consistency import Flip
 
@@ -42,6 +43,36 @@ def test_quality_of_folders_needs_no_expert(folders, tmp_path, cpu):
     assert "KID-efficientnet_lite0 " in output and "label consistency" not in output and (tmp_path / "q.json").exists()
 
 
+MEASURE = "pipelines.stages.quality.translation_quality.measure_quality"
+
+
+def test_fewer_frames_of_each_side_are_spread_and_a_sequence_has_no_gaps(folders, cpu, played):
+    measured = played(MEASURE, [])
+    translated = [f"game/{number:06}" for number in range(5)]
+    for sequence in ((), ("--sequence",)):
+        output = typed(translate_quality, *folders, "--most", 4, *sequence, *MACHINE)
+        assert "4 translated and 4 target frames" in output
+    spread, first = measured.given
+    assert [frame.name for frame in spread[0]] == [*translated[:3], translated[4]]
+    assert [frame.name for frame in first[0]] == translated[:4] and first[4]
+    target = sorted(path for path in folders[3].rglob("*.png"))
+    assert len(target) == 8 and spread[1] == first[1] == [target[index] for index in (0, 2, 4, 7)]
+
+
+def test_what_is_named_is_what_is_measured(folders, tiny_run, tiny_config, tmp_path, cpu, played):
+    measured = played(MEASURE, [])
+    inception = played("pipelines.stages.quality.quality_inputs.inception_extractor", "inception")
+    source, oracle = tiny_config.parent / "frames/game", tiny_run / "seed-0/oracle"
+    named = ("--source", source, "--expert", oracle, "--inception", tmp_path / "inception.pth", "--height", 16)
+    typed(translate_quality, *folders, *named, *MACHINE)
+    ((frames, _, session, networks, sequence, height),) = measured.given
+    assert {frame.source.parent.parent for frame in frames} == {source}
+    assert networks.expert.name == load_expert(oracle, session.machine).name
+    assert inception.given == [(tmp_path / "inception.pth", session.machine)] and networks.extractors[-1] == "inception"
+    assert (sequence, height) == (False, 16)
+    assert json.loads((tmp_path / "q.json").read_text())["figures"] == []
+
+
 def test_a_folder_that_was_named_is_left_as_it_is(folders, cpu):
     """It may be another tool's, or on a disk that is read alone."""
     folder = folders[1]
@@ -64,6 +95,17 @@ def test_audit_of_an_experiment(copied_run, tiny_config, cpu):
     folder = copied_run / "seed-0/translated"
     assert f"page: {folder / 'audit.html'}" in output and "label consistency 0." in output
     assert all(entry.expert_sha256 for entry in read_manifest(folder / MANIFEST))
+
+
+def test_what_is_named_is_what_is_audited(folders, tiny_run, tiny_config, tmp_path, cpu, played):
+    page = tmp_path / "page.html"
+    audited = played("pipelines.stages.quality.translation_audit.audit_translation", (audit(0.02, True), page))
+    source, oracle = tiny_config.parent / "frames/game", tiny_run / "seed-0/oracle"
+    named = (*folders[:2], "--source", source, "--expert", oracle, "--shown", 3, "--output", page)
+    assert typed(translate_audit, *named, *MACHINE).endswith(f"page: {page}\n")
+    ((inputs, expert, session, shown, output),) = audited.given
+    assert inputs.folder == folders[1] and {frame.source.parent.parent for frame in inputs.frames} == {source}
+    assert expert.name == load_expert(oracle, session.machine).name and (shown, output) == (3, page)
 
 
 def audit(source, with_sources):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.images import encode_png, image_size, read_image, write_image
+from tests.pipelines.hangs import HANGS_S
 
 ROOT = Path(__file__).parents[4]
 
@@ -170,7 +171,7 @@ def test_torchrun_shares_the_frames_and_reports_failures_once(tiny_run, photos, 
         ),
     ]
     finished = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=HANGS_S
     )
     assert finished.returncode != 0 and "exitcode  : 3" in finished.stderr, finished.stderr
     assert "6 frames in, 4 frames out" in finished.stdout and "part " in finished.stdout

@@ -45,6 +45,8 @@ def test_a_student_is_held_beside_its_teacher(on_tiny, played):
     said = on_tiny(translate_distill, "--sequence", "--real-to-sim", "--set", "student.generator=pyramid")
     assert "| parameters | – | 2 | 1 |  |" in said and "student/seed-0/student.html" in said
     assert made.given[0][1] == 0 and made.given[0][3] == Wanted(sequence=True, real_to_sim=True)
+    on_tiny(translate_distill, "--segmenters", "--seed", 2, "--set", "student.generator=pyramid")
+    assert made.given[1][1] == 2 and made.given[1][3] == Wanted(segmenters=True)
 
 
 def test_a_dry_run_of_a_student_says_the_plan(on_tiny, played, tmp_path):

@@ -13,6 +13,7 @@ from pipelines.data.decoding.decoder_process import SPARE_BYTES, allow, hand_ove
 from pipelines.data.images import encode_png
 from tests.pipelines.batch_inference.translating import in_a_process
 from tests.pipelines.data.test_images import PHOTO
+from tests.pipelines.hangs import HANGS_S
 
 
 def test_it_answers_line_by_line_until_nobody_asks(tmp_path):
@@ -26,7 +27,7 @@ def test_it_answers_line_by_line_until_nobody_asks(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.data.decoding.decoder_process", str(memory)],
         input="".join(json.dumps(question) + "\n" for question in questions),
-        pass_fds=(memory,), capture_output=True, text=True, timeout=120,
+        pass_fds=(memory,), capture_output=True, text=True, timeout=HANGS_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     ready, good, bad = map(json.loads, done.stdout.splitlines())

@@ -14,6 +14,7 @@ from pipelines.data.decoding.decoders import Decoder, Decoders, current_decoders
 from pipelines.data.images import encode_png, read_image, read_image_and_alpha, read_raw_and_palette, write_image
 from pipelines.errors import ImageError, StorageError, UserError
 from tests.pipelines.data.test_images import PHOTO
+from tests.pipelines.hangs import HANGS_S
 
 MISBEHAVING = "tests.pipelines.data.decoding.misbehaving_decoder"
 
@@ -159,7 +160,7 @@ def test_a_fork_has_decoders_of_its_own(misbehaving, named):
     before = [decoder._process.pid for decoder in misbehaving._idle]
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(HANGS_S)
         try:
             own = read_image(named("b.png"))
             assert [decoder._process.pid for decoder in misbehaving._idle] != before

@@ -3,10 +3,11 @@
 import os
 
 import pytest
+from pydantic import ValidationError
 
 from pipelines.data.readers.layout import distinct_names, files_below
 from pipelines.errors import ImageError, NoInputsError, UserError
-from tests.pipelines.data.readers.every_reader import opened, photo
+from tests.pipelines.data.readers.every_reader import SETTINGS, opened, photo
 
 
 def test_two_images_for_one_label(tmp_path):
@@ -15,6 +16,21 @@ def test_two_images_for_one_label(tmp_path):
         UserError, match=r"two files for the frame .a., and .*; end the setting `images` with the suffix"
     ):
         opened(tmp_path, reader="carla", version="0.9.14")
+
+
+@pytest.mark.parametrize(
+    ("setting", "pattern", "message"),
+    [
+        ("images", "rgb/*.png", r"'rgb/\*\.png' must hold {name} once, as in 'images/{name}\.png'"),
+        ("images", "{name}/{name}.png", r"'{name}/{name}\.png' must hold {name} once"),
+        ("labels", "semantic/0.png", r"'semantic/0\.png' must hold {name} once"),
+        ("labels", "{town}/{name}.png", r"holds {town}, which is no setting of this data set"),
+        ("images", "", "the pattern of the images must not be empty"),
+    ],
+)
+def test_a_pattern_that_names_no_frame_is_refused(setting, pattern, message):
+    with pytest.raises(ValidationError, match=message):
+        SETTINGS.validate_python({"reader": "carla", "root": ".", "version": "0.9.14", setting: pattern})
 
 
 def test_suffixes_of_images_and_labels_are_of_any_case(tmp_path):

@@ -17,7 +17,7 @@ from pipelines.data.images import encode_png, read_raw, write_image
 from pipelines.data.readers.cityscapes import CityscapesSettings
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions
 
-DATA = Path(os.environ.get("SIM2REAL_DATA") or Path(__file__).parents[4] / "shared" / "data")
+DATA = Path(os.environ.get("SIM2REAL_DATA") or Path(__file__).parents[5] / "shared" / "data")
 EVALUATED_IDS = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33])
 
 

@@ -157,6 +157,16 @@ class TestLookInsideArms:
         assert study.joint and 12 <= points <= 60 and study.perplexity == points // 6
         assert study.identity.manner == options
 
+    def test_too_few_points_for_the_lowest_perplexity_are_refused(self, look, tiny_run, tmp_path, monkeypatch):
+        """It takes six times as many: here 600, and there are 60 at most."""
+        monkeypatch.setattr("pipelines.stages.features.feature_study.LOWEST_PERPLEXITY", 100)
+        options = FeatureStudyOptions(4, 20, 60, lowers_perplexity=True)
+        with pytest.raises(
+            NoInputsError, match=r"only \d+ cells show one class alone, too few for a picture; use more"
+        ):
+            look(tiny_run, options=options)
+        assert not (tmp_path / "page.html").exists()
+
 
 class TestFrames:
     def test_source_and_translated_correspond(self, tiny_run, make_workspace):

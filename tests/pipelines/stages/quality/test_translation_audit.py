@@ -183,6 +183,16 @@ def test_a_folder_that_is_being_translated_or_is_no_translation_is_left_alone(da
         audit_frames(QualityInputs(tmp_path / "in", frames), EXPERT, session)
 
 
+def test_frames_that_were_translated_after_the_audit_had_looked_are_refused(darkened, session):
+    folder = darkened.folder
+    entries = read_manifest(folder / MANIFEST)
+    fewer = QualityInputs(folder, darkened.frames[1:])
+    with pytest.raises(UserError, match="other frames were translated into it just now; run the audit again"):
+        audit_frames(fewer, EXPERT, session)
+    assert read_manifest(folder / MANIFEST) == entries
+    assert not (folder / "audit.jsonl").exists() and not (folder / JOURNAL).exists()
+
+
 def test_stage_two_leaves_out_and_weighs_by_the_scores(copied_run, make_workspace, cpu, session):
     """Scores of 0.2, 0.4, ... are given to the five frames; three reach 0.5."""
     settings = ("segmenter.least_label_consistency=0.5", "segmenter.weigh_by_consistency=true")
