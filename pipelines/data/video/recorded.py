@@ -175,11 +175,12 @@ def read_frames(path: Path, facts: VideoFacts, skip: int = 0) -> Iterator[np.nda
 
 
 def not_as_stored(frame: Any) -> str | None:
-    """What players do to a decoded picture before they show it, in words; None where they show it as it is stored."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None or [*memoryview(bytes(matrix)).cast("i")][:5] == [1 << 16, 0, 0, 0, 1 << 16]:
-        return None
-    return f"is to be shown turned by {frame.rotation} degrees, or mirrored"
+    """What players do to a decoded picture before they show it, in words; None where they show it as it is stored.
+
+    A picture mirrored up and down passes: PyAV calls it turned by 0 degrees, and its matrix is only to be had by a ring
+    of references that keeps every picture until the garbage collector comes by.
+    """
+    return f"is to be shown turned by {frame.rotation} degrees, or mirrored" if frame.rotation else None
 
 
 def write_piece(
