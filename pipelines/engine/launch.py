@@ -120,7 +120,7 @@ def choose_machine(
 
 def compute_in_fp32() -> None:
     """Have GPUs convolve in fp32 where that is the precision; torch's default is TF32, whose products have 10 bits."""
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def own_device(device: str, local_rank: int) -> str:

@@ -73,8 +73,16 @@ def test_precision_asked_for_by_name_is_kept_and_warned_of_where_it_is_slow(on):
     assert asked.bf16_pays and asked.fast_is_bf16 and asked.warning is None
 
 
+@pytest.fixture
+def tf32_again():
+    """Torch's default, before and afterwards."""
+    torch.backends.cudnn.allow_tf32 = True
+    yield
+    torch.backends.cudnn.allow_tf32 = True
+
+
 @pytest.mark.parametrize(("has", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_a_gpu_computes_in_bf16_if_it_has_it(monkeypatch, has, precision):
+def test_a_gpu_computes_in_bf16_if_it_has_it(monkeypatch, tf32_again, has, precision):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
     monkeypatch.setattr(torch, "empty", lambda *size, device: None)
     machine = choose_machine("cuda")
@@ -82,15 +90,11 @@ def test_a_gpu_computes_in_bf16_if_it_has_it(monkeypatch, has, precision):
     assert machine.for_training().precision == precision
 
 
-@pytest.mark.parametrize(("precision", "convolutions"), [("fp32", "ieee"), ("bf16", "tf32")])
-def test_fp32_on_a_gpu_is_fp32_in_convolutions_too(monkeypatch, precision, convolutions):
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("bf16", True)])
+def test_fp32_on_a_gpu_is_fp32_in_convolutions_too(monkeypatch, tf32_again, precision, tf32):
     monkeypatch.setattr(torch, "empty", lambda *size, device: None)
-    before = torch.backends.cudnn.conv.fp32_precision
-    torch.backends.cudnn.conv.fp32_precision = "tf32"
     choose_machine("cuda", precision)
-    chosen = torch.backends.cudnn.conv.fp32_precision
-    torch.backends.cudnn.conv.fp32_precision = before
-    assert chosen == convolutions
+    assert torch.backends.cudnn.allow_tf32 is tf32
 
 
 def test_the_gpu_of_a_number_is_the_one_that_is_meant_without_one(monkeypatch):
