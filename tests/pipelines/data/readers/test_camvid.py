@@ -12,7 +12,7 @@ class TestCamVid11(EveryReader):
     def test_merged_classes(self, tmp_path):
         self.make(tmp_path, "a")
         (encoding,) = opened(tmp_path, **self.settings).encodings
-        assert encoding.merged == (frozenset({6, 7}), frozenset({12, 18}))
+        assert encoding.merged == (frozenset({6, 7}), frozenset({12, 18}), frozenset({13, 14, 15}))
 
     def test_order_is_a_setting(self, tmp_path):
         self.make(tmp_path, "a")
