@@ -77,7 +77,7 @@ test: $(VENV)/installed ## run the tests, in two processes at a time
 test-pipelines test-others test-chaos: export OMP_NUM_THREADS = 1
 
 # Of tests/pipelines so many are the others' that both halves take about as long.
-OTHERS := $(addprefix tests/pipelines/,batch_inference pretrained)
+OTHERS := $(addprefix tests/pipelines/,batch_inference experiment pretrained report)
 
 test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
 	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/test_layers.py tests/test_makefile.py
