@@ -74,10 +74,10 @@ class Pipes:
         Raises:
             UserError: The input is not there or of no such size, the output cannot be, or an option does nothing.
         """
-        from pipelines.data.video.live import is_video_name, refuse_output
+        from pipelines.data.video.live import is_video_name, refuse_output, refuse_raw
 
         if self.size is not None:
-            self._refuse_size(*self.size)
+            refuse_raw(self.source, self.size)
         by_path = self.size is not None or (self.input_format is None and not OF_ADDRESSES.intersection(self.source))
         if by_path and self.source != "-" and not Path(self.source).exists():
             raise UserError(f"--input {self.source} does not exist; check the path")
@@ -87,15 +87,6 @@ class Pipes:
             raise UserError(f"--pixels {self.pixels}: neither --input nor --output is raw; leave it out")
         if self.rate is not None and not film:
             raise UserError(f"--rate {self.rate:g}: raw pictures have no times; leave it out, or write a film, out.mp4")
-
-    def _refuse_size(self, width: int, height: int) -> None:
-        from pipelines.data.decoding.headers import MAX_PIXELS
-        from pipelines.data.video.recorded import is_video
-
-        if is_video(Path(self.source)) and not Path(self.source).is_fifo():
-            raise UserError(f"--input {self.source} is a video, which brings its size along; leave out --size")
-        if width * height > MAX_PIXELS:
-            raise UserError(f"--size {width} {height} is no size that we read; expected up to {MAX_PIXELS} pixels")
 
     def frames(self, lost: "Lost") -> "Iterator[Any]":
         """The frames as they come; raw where their size was given."""

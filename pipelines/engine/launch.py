@@ -105,17 +105,15 @@ def choose_machine(
         ) from error
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)  # whoever asks for no device by number, a clock for one, means this one
-    if precision != "auto":
-        if precision == "fp32":
-            compute_in_fp32()
-        return Machine(chosen, precision, processes, deterministic=deterministic)
-    if chosen.type == "cpu":
+    if precision == "auto" and chosen.type == "cpu":
         learning = "bf16" if capabilities().bf16_pays else "fp32"
         return Machine(chosen, "fp32", processes, learning, deterministic)
-    precision = "bf16" if Machine(chosen, "fp32").bf16_pays else "fp32"
+    learning = None
+    if precision == "auto":
+        precision = learning = "bf16" if Machine(chosen, "fp32").bf16_pays else "fp32"
     if precision == "fp32":
         compute_in_fp32()
-    return Machine(chosen, precision, processes, precision, deterministic)
+    return Machine(chosen, precision, processes, learning, deterministic)
 
 
 def compute_in_fp32() -> None:

@@ -52,10 +52,15 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def part_of(path: Path) -> Path:
     """Where this process writes what will be `path`: a hidden neighbour that PART matches, however long the name is."""
-    part = f".{path.name}.{os.getpid()}.part"
-    if len(os.fsencode(part)) > LONGEST_NAME:
-        part = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.{os.getpid()}.part"
-    return path.with_name(part)
+    return hidden_beside(path, f".{os.getpid()}.part")
+
+
+def hidden_beside(path: Path, ending: str) -> Path:
+    """The hidden neighbour of a file that has its name and an ending, or where that is too long a name made from it."""
+    name = f".{path.name}{ending}"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}{ending}"
+    return path.with_name(name)
 
 
 def remove_abandoned_parts(folder: Path) -> None:

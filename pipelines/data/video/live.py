@@ -27,7 +27,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from pipelines.data.decoding.headers import MAX_PIXELS
-from pipelines.data.disk.files import part_of, storage_errors
+from pipelines.data.disk.files import hidden_beside, storage_errors
 from pipelines.data.disk.ownership import hold, is_still
 from pipelines.data.images import IMAGE_SUFFIXES, image_error
 from pipelines.data.video.recorded import (
@@ -38,6 +38,7 @@ from pipelines.data.video.recorded import (
     is_video,
     load_av,
     not_as_stored,
+    pixel_format,
     settle,
 )
 from pipelines.errors import ImageError, Interrupted, StorageError, UserError
@@ -96,10 +97,7 @@ def read_raw(
         UserError: The file cannot be opened, or is a video by its name, whose bytes would make frames all the same.
     """
     width, height = size
-    if is_video(Path(name)) and not Path(name).is_fifo():
-        raise UserError(f"--input {name} is a video, which brings its size along; leave out --size, that of raw frames")
-    if not 0 < width * height <= MAX_PIXELS:
-        raise UserError(f"--size {width} {height} is no size that we read; expected up to {MAX_PIXELS} pixels")
+    refuse_raw(name, size)
     with _opened_raw(name, "rb") as stream:
         number = 0
         while True:
@@ -115,6 +113,15 @@ def read_raw(
                 return
             yield LiveFrame(pixels if order == "rgb24" else np.ascontiguousarray(pixels[..., ::-1]), number / rate)
             number += 1
+
+
+def refuse_raw(name: str, size: tuple[int, int]) -> None:
+    """UserError where `read_raw` would not read: a video by its name, or frames of a size that is none."""
+    width, height = size
+    if is_video(Path(name)) and not Path(name).is_fifo():
+        raise UserError(f"--input {name} is a video, which brings its size along; leave out --size, that of raw frames")
+    if not 0 < width * height <= MAX_PIXELS:
+        raise UserError(f"--size {width} {height} is no size that we read; expected up to {MAX_PIXELS} pixels")
 
 
 def _ended(name: str, error: Any) -> ImageError:
@@ -394,8 +401,7 @@ class VideoSink:
     def __init__(self, path: Path, rate: float) -> None:
         self._av = load_av()
         self._path = path
-        own = part_of(path).name
-        self._part = path.with_name(f"{own.removesuffix(f'.{os.getpid()}.part')}.part")
+        self._part = hidden_beside(path, ".part")
         self._undo = contextlib.ExitStack()
         self._rate = Fraction(rate).limit_denominator(1001)
         self._container: Any = None
@@ -491,8 +497,7 @@ class VideoSink:
         self._stream = self._container.add_stream(encoder, rate=self._rate)
         height, width = picture.shape[:2]
         self._stream.width, self._stream.height = width, height
-        # 4:2:0 halves both sides of the colour planes, so odd sides need 4:4:4.
-        self._stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+        self._stream.pix_fmt = pixel_format(width, height)
         self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS)
         # Of a film that names none, players take BT.709 from 720 lines on; `read_frames` takes BT.601.
         self._stream.codec_context.colorspace = BT_601

@@ -195,7 +195,8 @@ def write_piece(
         undo.callback(part.unlink, missing_ok=True)
         with av.open(str(part), "w", format=PIECE) as container:
             stream = container.add_stream(name, rate=facts.rate)
-            stream.width, stream.height, stream.pix_fmt = facts.width, facts.height, pixel_format(facts)
+            stream.width, stream.height = facts.width, facts.height
+            stream.pix_fmt = pixel_format(facts.width, facts.height)
             stream.time_base = stream.codec_context.time_base = facts.time_base
             stream.codec_context.colorspace = facts.colour_matrix
             if facts.pixel_shape is not None:
@@ -249,9 +250,9 @@ def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: Video
         settle(part, joined)
 
 
-def pixel_format(facts: VideoFacts) -> str:
+def pixel_format(width: int, height: int) -> str:
     """4:2:0 halves both sides of the colour planes, so odd sides need 4:4:4."""
-    return "yuv420p" if facts.width % 2 == facts.height % 2 == 0 else "yuv444p"
+    return "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
 
 
 def _matrix(facts: VideoFacts) -> int:

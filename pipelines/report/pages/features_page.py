@@ -105,13 +105,13 @@ def headline(study: FeatureStudy) -> str:
     both = sorted(set.intersection(*map(set, distances)))
     if not both:
         return f"{one.title}: translated and source frames have no class in common whose distances could be compared."
-    told = [figures.amount(average([of[train_id] for train_id in both]), 2) for of in distances]
-    near = "as near to the target as" if told[0] == told[1] else "no nearer to the target than"
-    if float(told[0]) < float(told[1]):
+    translated, source = (round(average([of[train_id] for train_id in both]), 2) for of in distances)
+    near = "as near to the target as" if translated == source else "no nearer to the target than"
+    if translated < source:
         near = "nearer to the target than"
     return (
         f"{one.title}: translated frames lie {near} source frames do, by the {len(both)} classes that both show "
-        f"{told[0]} spreads against {told[1]}."
+        f"{figures.amount(translated, 2)} spreads against {figures.amount(source, 2)}."
     )
 
 

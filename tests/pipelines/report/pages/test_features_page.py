@@ -65,6 +65,10 @@ class TestWords:
             looked.checkpoints[1], pairs=[pair("source", "target", 1.504), pair("translated", "target", 1.496)]
         )
         assert "lie as near to the target as" in headline(replace(looked, checkpoints=[like]))
+        far = replace(
+            looked.checkpoints[1], pairs=[pair("source", "target", 1234.5), pair("translated", "target", 999.0)]
+        )
+        assert "nearer to the target than source frames do" in headline(replace(looked, checkpoints=[far]))
         others = replace(pair("translated", "target", 0.5), classes=[ClassShift(2, 0.5, 0.1)])
         apart = replace(looked.checkpoints[1], pairs=[pair("source", "target", 1.0), others])
         assert "no class in common" in headline(replace(looked, checkpoints=[apart]))
