@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.data.video.live import LiveFrame, Sink
+from pipelines.data.video.incoming import LiveFrame
+from pipelines.data.video.outgoing import Sink
 from pipelines.runtimes.overlap import overlapped
 
 WhenBehind = Literal["queue", "drop"]

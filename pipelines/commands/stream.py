@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipelines.batch_inference.stream import StreamCounts
-    from pipelines.data.video.live import Lost
+    from pipelines.data.video.incoming import Lost
     from pipelines.engine.launch import Machine
 
 
@@ -74,7 +74,8 @@ class Pipes:
         Raises:
             UserError: The input is not there or of no such size, the output cannot be, or an option does nothing.
         """
-        from pipelines.data.video.live import is_video_name, refuse_output, refuse_raw
+        from pipelines.data.video.incoming import refuse_raw
+        from pipelines.data.video.outgoing import is_video_name, refuse_output
 
         if self.size is not None:
             refuse_raw(self.source, self.size)
@@ -90,7 +91,8 @@ class Pipes:
 
     def frames(self, lost: "Lost") -> "Iterator[Any]":
         """The frames as they come; raw where their size was given."""
-        from pipelines.data.video.live import USUAL_RATE, read_opened, read_raw
+        from pipelines.data.video.incoming import read_opened, read_raw
+        from pipelines.data.video.raw import USUAL_RATE
 
         if self.size is not None:
             return read_raw(self.source, self.size, lost, self.pixels, self.rate or USUAL_RATE)
@@ -176,7 +178,7 @@ def translate_stream(
 @ended_by_signals()
 def segment_stream(typed: TypedSegmenter, pipes: Pipes, computer: Computer) -> None:
     """Segment frames as they come: from a pipe, a network camera or a film, to a pipe or a film of overlays."""
-    from pipelines.data.video.live import is_video_name
+    from pipelines.data.video.outgoing import is_video_name
 
     pipes.refuse()
     if typed.labels in ("train_ids", "label_ids") and is_video_name(pipes.output):
@@ -216,7 +218,7 @@ def put_through(
         ImageError: The source failed in the middle.
     """
     from pipelines.batch_inference.stream import Stream, Watcher
-    from pipelines.data.video.live import open_sink
+    from pipelines.data.video.outgoing import open_sink
     from pipelines.engine.capabilities import capabilities
     from pipelines.engine.launch import StopRequest, describe_machine
     from pipelines.progress import Progress

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.batch_inference.stream import LINES, Stream, StreamCounts, Watcher, percentile
-from pipelines.data.video.live import LiveFrame
+from pipelines.data.video.incoming import LiveFrame
 from pipelines.errors import ImageError
 
 

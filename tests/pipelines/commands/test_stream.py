@@ -119,7 +119,7 @@ def test_a_frame_that_is_cut_off_costs_itself_and_exit_code_3(commands, translat
 
 def test_a_signal_ends_it_with_what_was_read(commands, translator, raw, tmp_path):
     """SIGTERM while the second picture is written to a film: the film is whole."""
-    trap = {"call": "pipelines.data.video.live.VideoSink.write", "at": 2, "signal_name": "SIGTERM"}
+    trap = {"call": "pipelines.data.video.outgoing.VideoSink.write", "at": 2, "signal_name": "SIGTERM"}
     pipes = ("--input", raw, "--output", tmp_path / "out.mp4", "--size", *SIZE)
     finished = commands("translate", "stream", *translator, *pipes, trap=trap)
     assert finished.code == 0, finished.stderr

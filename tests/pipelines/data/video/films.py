@@ -13,12 +13,20 @@ av = pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
 
 BASE = Fraction(1, 12800)
 FRAMES = 10
+SIZE = (48, 32)
+"""Width and height of a raw picture."""
 
 
 def picture(number, height=32, width=48):
     noise = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
     image = cv2.GaussianBlur(noise, (0, 0), 6)
     return np.clip((image.astype(int) - 128) * 3 + 128 + number, 0, 255).astype(np.uint8)
+
+
+def raw(count, order="rgb24"):
+    """The bytes of so many pictures, one after the other."""
+    pictures = [picture(number) for number in range(count)]
+    return b"".join((one if order == "rgb24" else one[..., ::-1]).tobytes() for one in pictures)
 
 
 def film(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.video import recorded
-from pipelines.data.video.live import read_opened
+from pipelines.data.video.incoming import read_opened
 from pipelines.data.video.recorded import (
     encoder_of,
     is_video,
