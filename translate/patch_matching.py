@@ -5,7 +5,8 @@ their artefacts too; real patches of like content show it what is real. A few th
 all similarities are one matrix product.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -68,14 +69,25 @@ class RealPatches:
 
     @torch.no_grad()
     def features(self, patches: Tensor) -> Tensor:
-        """Patches (N, 3, S, S) in [0, 1] to unit vectors (N, D), float32 on the CPU."""
-        encoded = torch.cat([self._encode(part) for part in patches.split(AT_ONCE)])
-        return functional.normalize(encoded.float().cpu(), dim=1)
+        """Patches (N, 3, S, S) in [0, 1] to unit vectors (N, D), float32 on the CPU, whatever surrounds it."""
+        with _in_full_precision(patches.device):
+            encoded = torch.cat([self._encode(part.float()) for part in patches.split(AT_ONCE)])
+            return functional.normalize(encoded.float().cpu(), dim=1)
 
     def nearest(self, patches: Tensor) -> Tensor:
         """The real patch of most similar features for each given one: (N, 3, S, S) in [0, 1] to the same.
 
         Of equally similar ones the first is taken. Between unit vectors, the largest product is the least distance.
         """
-        places = (self.features(patches.detach()) @ self._known.T).argmax(dim=1)
+        with _in_full_precision(patches.device):
+            places = (self.features(patches.detach()) @ self._known.T).argmax(dim=1)
         return self.patches[places].to(patches) / 255
+
+
+@contextmanager
+def _in_full_precision(device: torch.device) -> Iterator[None]:
+    """A training step in bf16 knows three digits of a product, in which like patches do not differ; the products are
+    taken on the CPU.
+    """
+    with torch.autocast(device.type, enabled=False), torch.autocast("cpu", enabled=False):
+        yield

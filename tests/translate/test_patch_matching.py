@@ -51,6 +51,17 @@ def test_of_equals_the_first():
     assert real.nearest(torch.tensor([0.5, 0, 0])[None, :, None, None].expand(1, 3, 2, 2)).max() == 40 / 255
 
 
+def test_a_step_in_bf16_finds_the_same():
+    """(200, 100, 0) and (201, 100, 0) have directions whose product with either is 1 to five digits; bf16 has three."""
+    real = RealPatches([plain(200, 100, 0), plain(201, 100, 0)], lambda patches: mean_colour(patches) @ torch.eye(3))
+    asked = plain(201, 100, 0)[None] / 255
+    known = real.features(asked)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert real.features(asked).dtype == torch.float32 and torch.equal(real.features(asked), known)
+        assert real.nearest(asked)[0, 0, 0, 0] == 201 / 255
+        assert real.nearest(asked.bfloat16()).dtype == torch.bfloat16
+
+
 def test_known_patches_are_encoded_once_and_no_gradient_flows():
     seen = []
 
