@@ -211,6 +211,18 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
+    def _translators_crops_fit(self) -> "Experiment":
+        for part in ("translator", "student"):
+            settings = getattr(self, part)
+            if settings is None:
+                continue
+            try:
+                settings.check_crop_fits()
+            except ValueError as error:
+                raise ValueError(f"{part}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _some_labelled_target(self) -> "Experiment":
         wanted = self.labelled_target
         if (isinstance(wanted, int) and wanted < 1) or (isinstance(wanted, float) and not 0 < wanted <= 1):

@@ -64,6 +64,27 @@ class TranslatorTraining(Training, Saving):
         self.declared().check_crop(width, height)
         return self
 
+    def check_crop_fits(self) -> None:
+        """Raise ValueError where no frame is ever as high as a crop, which would show it enlarged and blurred, or where
+        the scale changes nothing, since frames are never brought to less than a crop.
+
+        For whoever is about to train: a checkpoint that was trained so is read as ever.
+        """
+        crop = self.crop if isinstance(self.crop, int) else self.crop[1]
+        largest = round(self.height * self.scale[1])
+        if crop > largest:
+            raise ValueError(
+                f"crop is {crop} high and frames at most {largest} (height {self.height} times scale "
+                f"{self.scale[1]:g}), so that every crop would be an enlarged, blurred frame; lower crop, or enlarge "
+                "height"
+            )
+        if crop == largest and self.scale[0] < self.scale[1]:
+            raise ValueError(
+                f"scale changes nothing: no frame is brought to less than crop, which is {crop}, and none to more than "
+                f"{largest} (height {self.height} times scale {self.scale[1]:g}); enlarge height, lower crop, or leave "
+                "scale out"
+            )
+
     @property
     def learns_from(self) -> str:
         """What a batch of the method holds; see `learns_from` in translate/methods/translator_training.py."""

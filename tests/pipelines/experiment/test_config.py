@@ -134,6 +134,8 @@ def test_what_is_no_file(tmp_path):
             "[student]\nheight = 32\ncrop = 64\npatch = 48",
             "student: patch is 48 and height 32, so that no target frame has room for a patch; lower patch, or enlarge",
         ),
+        ("[translator]\nheight = 64\ncrop = 96", "translator: crop is 96 high and frames at most 64 (height 64"),
+        ("[student]\nheight = 64\ncrop = 96\npatch = 48", "student: crop is 96 high and frames at most 64 (height"),
         (
             '[[variant]]\nname = "v"\nsettings = { "name.x" = 1 }',
             "variant v: name.x: name is a value, it has no x",

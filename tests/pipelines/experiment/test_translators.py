@@ -132,3 +132,44 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
 )
 def test_contradictions_are_refused_at_construction(content, message):
     assert message in refusal(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"height": 100, "crop": 128}, "crop is 128 high and frames at most 100 (height 100 times scale 1)"),
+        ({"height": 200, "crop": 128, "scale": [0.5, 0.5]}, "crop is 128 high and frames at most 100"),
+        (
+            {"method": "pix2pixhd", "height": 256, "crop": [1024, 512]},
+            "crop is 512 high and frames at most 256 (height 256 times scale 1), so that every crop would be an enl",
+        ),
+        (
+            {"height": 128, "crop": 128, "scale": [0.5, 1.0]},
+            "scale changes nothing: no frame is brought to less than crop, which is 128, and none to more than 128",
+        ),
+        ({"height": 200, "crop": 100, "scale": [0.25, 0.5]}, "scale changes nothing"),
+    ],
+)
+def test_crops_that_never_fit_and_scales_that_change_nothing_are_told(content, message):
+    """...and yet a checkpoint that was trained so is read: its frames were blurred, but it translates."""
+    with pytest.raises(ValueError) as told:
+        ADAPTER.validate_python(content).check_crop_fits()
+    assert message in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"height": 128, "crop": 128},
+        {"height": 100, "crop": 128, "scale": [1.0, 2.0]},
+        {"height": 128, "crop": 128, "scale": [0.8, 1.5]},
+        {"method": "pix2pixhd", "height": 512, "crop": [1024, 512]},
+    ],
+)
+def test_crops_that_fit_into_frames_at_some_scale_are_no_contradiction(content):
+    ADAPTER.validate_python(content).check_crop_fits()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_methods_own_crops_fit(method):
+    ADAPTER.validate_python({"method": method}).check_crop_fits()
