@@ -46,11 +46,28 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
         inputs["initial"] = translator_inputs(workspace.unguided(), seed)
     elif settings.initial is not None:
         inputs["settings"]["initial"] = checkpoint_hash(resolve_checkpoint(Path(settings.initial)))
+    inputs["settings"] |= _weights_by_content(workspace, seed)
     if settings.learns_from == "translated":
         inputs |= _teacher_inputs(workspace, seed, inputs)
     if settings.guided_by is not None:
         inputs |= _guidance_inputs(workspace, settings.guided_by, seed, inputs)
     return inputs | _unusable(workspace, inputs["frames"])
+
+
+def _weights_by_content(workspace: Workspace, seed: int) -> dict[str, str]:
+    """The files of others' weights that a translator's training reads, by the hash of each, wherever it lies.
+
+    A run that was known by a file's path goes on being known so. One that is trained needs the file no more: where it
+    is gone, the run's word counts.
+    """
+    recorded = _config_of(workspace.translator(seed)).get("settings", {})
+    known = {}
+    for name, given in _named_weights(workspace.experiment.translator).items():
+        if given in ("", PACKAGED) or recorded.get(name) == given:
+            continue
+        file = Path(given).expanduser()
+        known[name] = workspace.sets.hash_of(file) if file.is_file() else recorded.get(name, given)
+    return known
 
 
 def _translator_frames(workspace: Workspace, seed: int) -> dict[str, str]:

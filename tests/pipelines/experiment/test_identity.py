@@ -119,3 +119,61 @@ def test_shares_of_the_translated_net_do_not_reach_the_other_arms(make_workspace
 def test_seeds_and_arms_have_inputs_of_their_own(make_workspace):
     inputs = [segmenter_inputs(make_workspace(), seed, arm) for seed in (0, 1) for arm in ARMS]
     assert len({json.dumps(one, sort_keys=True) for one in inputs}) == 6
+
+
+# --- weights that others have trained -------------------------------------------------------------------------------
+
+ADAIN = 'translator={method = "adain", encoder_weights = "%s"}'
+STUDENT = 'translator={method = "student", teacher = "%s", encoder = "", perceptual_weight = 1.0, ' + (
+    'perceptual_weights = "%s"}'
+)
+PIX2PIXHD = 'translator={method = "pix2pixhd", perceptual_weights = "%s"}'
+
+
+def settings_by(make_workspace, wording, file, run):
+    """What the settings of a translator with such a file of weights are known by."""
+    return translator_inputs(make_workspace(wording % file, run=run), 0)["settings"]
+
+
+@pytest.mark.parametrize(
+    ("wording", "key"), [(ADAIN, "encoder_weights"), (PIX2PIXHD, "perceptual_weights")], ids=["adain", "pix2pixhd"]
+)
+def test_files_of_weights_are_known_by_their_content(make_workspace, tmp_path, wording, key):
+    one, same, other = (tmp_path / name for name in ("one.pth", "same.pth", "other.pth"))
+    for file, content in ((one, b"a"), (same, b"a"), (other, b"b")):
+        file.write_bytes(content)
+    known = [settings_by(make_workspace, wording, file, tmp_path / "run") for file in (one, same, other)]
+    assert known[0] == known[1] != known[2]
+    assert known[0][key] == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"  # sha256 of "a"
+    one.write_bytes(b"c")
+    assert settings_by(make_workspace, wording, one, tmp_path / "run") not in known
+
+
+def test_a_student_knows_its_judges_weights_by_their_content(make_workspace, tiny_run, tmp_path):
+    (tmp_path / "vgg.pth").write_bytes(b"a")
+    wording = STUDENT.replace("%s", str(tiny_run / "seed-0/translator"), 1)
+    known = settings_by(make_workspace, wording, tmp_path / "vgg.pth", tmp_path / "run")
+    assert known["perceptual_weights"].startswith("ca978112")
+
+
+def test_a_run_that_was_known_by_the_path_of_its_weights_is_known_again(make_workspace, tmp_path):
+    file, run = tmp_path / "own.pth", tmp_path / "run"
+    file.write_bytes(b"a")
+    workspace = make_workspace(ADAIN % file, run=run)
+    workspace.translator(0).mkdir(parents=True)
+    recorded = {"settings": {"encoder_weights": str(file)}}
+    (workspace.translator(0) / "config.json").write_text(json.dumps(recorded))
+    assert settings_by(make_workspace, ADAIN, file, run)["encoder_weights"] == str(file)
+    (tmp_path / "moved.pth").write_bytes(b"a")
+    assert settings_by(make_workspace, ADAIN, tmp_path / "moved.pth", run)["encoder_weights"].startswith("ca978112")
+
+
+def test_a_trained_run_is_known_where_its_weights_are_gone(make_workspace, tmp_path):
+    file, run = tmp_path / "own.pth", tmp_path / "run"
+    file.write_bytes(b"a")
+    workspace = make_workspace(ADAIN % file, run=run)
+    before = translator_inputs(workspace, 0)
+    workspace.translator(0).mkdir(parents=True)
+    (workspace.translator(0) / "config.json").write_text(json.dumps(before))
+    file.unlink()
+    assert translator_inputs(workspace, 0) == before
