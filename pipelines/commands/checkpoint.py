@@ -155,7 +155,8 @@ def checkpoint_import(
     """
     from pipelines.pretrained.inputs import parse_input
     from pipelines.pretrained.published_segmenters import SegmenterImport, find_segmenter, import_segmenter
-    from pipelines.pretrained.published_translators import import_published, read_published
+    from pipelines.pretrained.published_translators import import_published
+    from pipelines.pretrained.read_published import read_published
     from pipelines.pretrained.wrappers import chosen
 
     given_input = None if of_segmenter.expected_input is None else parse_input(of_segmenter.expected_input)

@@ -19,7 +19,7 @@ from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import PACKAGE, TORCHVISION
 from pipelines.pretrained.inputs import NetworkInput
 from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
-from pipelines.pretrained.published_translators import read_published
+from pipelines.pretrained.read_published import read_published
 from segment.networks.deeplabv2 import with_our_input
 from segment.networks.encoders.efficientnet_lite import EfficientNetLiteClassifier
 from segment.networks.encoders.weights import EncoderMatch, match_encoder, unwrapped

@@ -12,12 +12,11 @@ from typing import Any, Literal
 from torch import Tensor
 
 from pipelines.errors import CheckpointError
-from pipelines.pretrained.wrappers import unwrapped
+from pipelines.pretrained.wrappers import State, unwrapped
 from segment.classes import CLASS_NAMES
 from translate.networks.generators.resnet import Antialias
 
 Kind = Literal["generator", "label_map_generator", "discriminator", "multiscale_discriminator", "style_encoder"]
-State = dict[str, Tensor]
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 BLOCKS = {6: "resnet6", 9: "resnet9"}

@@ -17,9 +17,9 @@ from pipelines.data.disk.files import sha256_of
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network
+from pipelines.pretrained.import_run import Imported, write_run
 from pipelines.pretrained.inputs import INPUTS, NetworkInput, red_first
-from pipelines.pretrained.published_translators import Imported, State, write_run
-from pipelines.pretrained.wrappers import unwrapped
+from pipelines.pretrained.wrappers import State, unwrapped
 from segment.classes import CLASS_NAMES
 from segment.networks import NETWORKS
 from segment.networks.deeplabv2 import with_one_classifier

@@ -1,46 +1,31 @@
 """Other people's published checkpoints -> a run folder of ours, which every command takes.
 
-A .pth file is a program for a pickle machine and says nothing about what it holds. It is unpickled elsewhere
-(`unpickle.py`), recognised by the names and shapes of its tensors (`keys.py`), and used only if every
-tensor has found its place.
+A file says nothing about what it holds. What was read of it (`read_published.py`) is recognised by the names and shapes
+of its tensors (`keys.py`), and used only if every tensor has found its place.
 """
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from pipelines.data.disk.files import open_regular, sha256_of, storage_errors
-from pipelines.engine.checkpoints import save_checkpoint
-from pipelines.engine.launch import choose_machine
-from pipelines.engine.runs import RunFolder
+from pipelines.data.disk.files import sha256_of
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.trained import build_translator
 from pipelines.experiment.translators import LoadableTranslatorSettings
+from pipelines.pretrained.import_run import Imported, write_run
 from pipelines.pretrained.imports import AS_IT_IS, NormStatistics, TranslatorImport
 from pipelines.pretrained.keys import STATISTICS, Recognised, label_channels, recognise
+from pipelines.pretrained.read_published import read_published
 from pipelines.pretrained.styles import clusters_of, describe_styles, settings_with_clusters
+from pipelines.pretrained.wrappers import State
 from pipelines.settings import explain
 from translate.choices import Direction
 from translate.layout_translator import LayoutTranslator
 from translate.translator import Translator
-
-LARGEST = 4 * 2**30
-"""Bytes of a file; the largest published generator has 732 million."""
-SECONDS = 20
-"""Computing time of the reading process, and a second more for each 20 MB. Importing torch alone takes 1.4."""
-MEMORY = 512 * 2**20
-"""Bytes that it is allowed on top of what torch takes, and four times the file's size."""
 
 OPPOSITE: dict[Direction, Direction] = {
     "source_to_target": "target_to_source",
@@ -54,8 +39,6 @@ TOGETHER = {
 }
 """Networks of one file by our names, as TLlib's CycleGAN keeps them."""
 
-State = dict[str, Tensor]
-
 
 @dataclass(frozen=True)
 class Given:
@@ -63,14 +46,6 @@ class Given:
 
     origin: str
     network: Recognised
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What became of an import: the run folder, and a line on each network."""
-
-    run: Path
-    lines: tuple[str, ...]
 
 
 def import_published(
@@ -318,79 +293,3 @@ def _normalises(network: nn.Module, key: str) -> bool:
 
 def _is_trained(network: nn.Module) -> bool:
     return any(True for _ in network.parameters())
-
-
-def write_run(output: Path, content: dict[str, Any], method: nn.Module, restart: bool) -> None:
-    """The run folder of an import, with one checkpoint; one that holds the same import already is left as it is."""
-    run = RunFolder(output, content, restart)
-    try:
-        if run.newest() is None:
-            run.describe_environment(choose_machine("cpu", "fp32"))
-            save_checkpoint(run.checkpoints, 0, method, {}, content)
-        run.finish()
-    finally:
-        run.close()
-
-
-def read_published(path: Path) -> dict[str, State]:
-    """The tensors of a .pth or .safetensors file, read in a process of its own that can do no harm.
-
-    Returns:
-        {"": state} or, where a file holds several networks, {name: state}.
-
-    Raises:
-        CheckpointError: Unreadable, too large, damaged, unsafe, or without tensors; one line that names the file.
-    """
-    try:
-        stream = open_regular(path)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read: {error.strerror or error}; expected a published .pth, .safetensors or .npy file"
-        ) from error
-    with stream, tempfile.TemporaryDirectory(prefix="sim2real-") as folder:
-        size = os.fstat(stream.fileno()).st_size
-        if not 0 < size <= LARGEST:
-            raise CheckpointError(
-                f"{path}: has {size} bytes; expected a published .pth, .safetensors or .npy file of up to "
-                f"{LARGEST >> 30} GiB"
-            )
-        output = Path(folder) / "tensors.safetensors"
-        answer = _unpickled(path, stream.fileno(), output, MEMORY + 4 * size, SECONDS + size // 20_000_000)
-        if "refused" in answer:
-            raise CheckpointError(f"{path}: {answer['refused']}")
-        try:
-            with storage_errors(output):
-                tensors = load_file(output)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error}); copy or download it again") from error
-    networks: dict[str, State] = {}
-    for name, value in tensors.items():
-        network, _, key = name.rpartition("/")
-        networks.setdefault(network, {})[key] = value
-    return networks
-
-
-def _unpickled(path: Path, descriptor: int, output: Path, memory: int, seconds: int) -> dict[str, Any]:
-    """What the reading process says: {"networks": counts} or {"refused": why}."""
-    script = Path(__file__).with_name("unpickle.py")
-    command = [sys.executable, "-I", str(script), str(output), str(memory), str(seconds)]
-    # Nothing of ours is handed down: no keys in the environment, no GPU, no folder to look around in.
-    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "LC_ALL": "C.UTF-8"}
-    environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in os.environ}
-    try:
-        done = subprocess.run(
-            command, stdin=descriptor, capture_output=True, env=environment, cwd=output.parent, timeout=10 * seconds
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CheckpointError(f"{path}: reading was given up after {10 * seconds} s, which none takes") from error
-    try:
-        answer = json.loads(done.stdout.decode("utf-8", "replace").splitlines()[-1])
-    except (ValueError, IndexError):
-        answer = None
-    if done.returncode < 0 or not isinstance(answer, dict) or not answer.keys() & {"networks", "refused"}:
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        raise CheckpointError(
-            f"{path}: reading it took more than {seconds} s of computing or {memory >> 20} MB, or broke down ({how}); "
-            "no checkpoint of its size should. Download it again"
-        )
-    return answer

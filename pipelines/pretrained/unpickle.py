@@ -1,6 +1,6 @@
 """The process that reads other people's pickles, so that ours never does.
 
-Run by `published_translators.py` beside it as a script of its own, never imported by it. Whoever publishes a .pth file
+Run by `read_published.py` beside it as a script of its own, never imported by it. Whoever publishes a .pth file
 decides what is in it. So it is looked through before it is read, read by torch's restricted unpickler alone, within
 limits of memory and time, in a process that holds nothing worth taking; what comes out is plain numbers in a
 safetensors file. The dictionaries of arrays that numpy.save pickles are read too, and so are the numbers of numpy that

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipelines.errors import UserError
 
+State = dict[str, Tensor]
 Networks = Mapping[str, Mapping[str, Tensor]]
 """State dicts by their names in a file; "" for its only one."""
 WORDS = frozenset({"module", "_orig_mod"})

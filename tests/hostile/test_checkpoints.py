@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from pipelines import cli
 from pipelines.data.disk.files import sha256_of
 from pipelines.data.images import write_image
-from pipelines.pretrained.published_translators import read_published
+from pipelines.pretrained.read_published import read_published
 from pipelines.pretrained.unpickle import Refused, look_through, networks_in
 from pipelines.stages.inspection.verify import find_verifiable, verify
 

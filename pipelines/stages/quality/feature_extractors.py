@@ -15,7 +15,7 @@ from pipelines.data.disk.files import sha256_of
 from pipelines.engine.launch import Machine
 from pipelines.errors import CheckpointError
 from pipelines.pretrained.packaged_encoders import REQUIRED, packaged_classifier
-from pipelines.pretrained.published_translators import read_published
+from pipelines.pretrained.read_published import read_published
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.translated_pairs import Expert
 from translate.quality.features import InceptionFeatures, PooledEncoder, PooledStage

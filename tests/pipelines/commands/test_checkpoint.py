@@ -4,8 +4,8 @@ import torch
 from safetensors.torch import save_file
 
 from pipelines.commands.checkpoint import OfSegmenter, checkpoint_import
+from pipelines.pretrained.import_run import Imported
 from pipelines.pretrained.imports import AS_IT_IS, TranslatorImport
-from pipelines.pretrained.published_translators import Imported
 from tests.pipelines.commands.typed import typed
 from tests.pipelines.drawn import prefixed
 
@@ -55,7 +55,7 @@ def test_what_a_person_says_reaches_the_import(drawn, save, tmp_path, commands):
 
 def test_what_a_person_says_of_a_translator_reaches_the_import(played, tmp_path):
     networks, run = {"": {"weight": torch.zeros(3)}}, tmp_path / "run"
-    played("pipelines.pretrained.published_translators.read_published", networks)
+    played("pipelines.pretrained.read_published.read_published", networks)
     played("pipelines.pretrained.published_segmenters.find_segmenter")
     imported = played(
         "pipelines.pretrained.published_translators.import_published", Imported(run, ("48 tensors loaded",))

@@ -24,7 +24,7 @@ from pipelines.pretrained.published_segmenters import (
     match_state,
     shapes_of,
 )
-from pipelines.pretrained.published_translators import read_published
+from pipelines.pretrained.read_published import read_published
 from segment.networks import NETWORKS
 from tests.pipelines.drawn import prefixed
 

@@ -16,7 +16,8 @@ from pipelines.errors import CheckpointError
 from pipelines.pretrained import published_translators as authors
 from pipelines.pretrained import unpickle
 from pipelines.pretrained.imports import TranslatorImport
-from pipelines.pretrained.published_translators import import_published, read_published
+from pipelines.pretrained.published_translators import import_published
+from pipelines.pretrained.read_published import read_published
 from pipelines.pretrained.styles import CLUSTERS, clusters_of, settings_with_clusters
 from pipelines.pretrained.unpickle import Refused, clusters_in, load, load_array, look_through, tensors_in
 from tests.pipelines import published
