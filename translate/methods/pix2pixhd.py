@@ -113,10 +113,10 @@ class Pix2pixHDSettings(TranslatorTrainingSettings):
     def check_crop(self, width: int, height: int) -> None:
         halvings = self.halvings + self.used_enhancers
         least = max(2**halvings, 2**self.style_halvings if self.style_features else 1)
-        if width % least or height % least or min(width, height) < 2 * 2**halvings:
+        if width % least or height % least or min(width, height) < 2 * least:
             raise ValueError(
                 f"crop is {width}x{height}; with {halvings} halvings in all, both sides must divide by {least} and be "
-                f"at least {2 * 2**halvings}. Change crop, halvings, enhancers or style_halvings"
+                f"at least {2 * least}. Change crop, halvings, enhancers or style_halvings"
             )
 
 

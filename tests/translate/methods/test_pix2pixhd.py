@@ -300,3 +300,10 @@ def test_it_learns():
 def test_refuses_at_construction(settings, message):
     with pytest.raises(ValueError, match=message):
         tiny(**settings)
+
+
+def test_crops_must_leave_the_style_encoder_more_than_one_pixel():
+    settings = Pix2pixHDSettings(halvings=2, style_features=3, style_halvings=6)
+    with pytest.raises(ValueError, match=r"crop is 64x64; .* divide by 64 and be at least 128"):
+        settings.check_crop(64, 64)
+    settings.check_crop(128, 128)

@@ -28,7 +28,7 @@ class FeatureEncoder(nn.Module):
                 f"halvings {halvings}."
             )
         self.side_multiple = 2**halvings
-        self.smallest_side = self.side_multiple
+        self.smallest_side = 2 * self.side_multiple  # instance normalisation needs more than one pixel there
         widths = [base_channels * 2**depth for depth in range(halvings + 1)]
         layers = opening(3, base_channels)
         for width in widths[:-1]:
@@ -50,7 +50,7 @@ class FeatureEncoder(nn.Module):
             (R, features): the mean of each instance; `translate.layouts.painted` brings it back to the pixels.
 
         Raises:
-            ValueError: A side does not divide by 2^halvings.
+            ValueError: A side does not divide by 2^halvings, or is less than twice that.
         """
         check_sides(image, self.side_multiple, self.smallest_side, "Layout")
         return instance_means(self.model(image), numbers)
