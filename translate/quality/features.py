@@ -4,7 +4,6 @@ Distances of different extractors have nothing to do with one another, so each o
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,20 +26,17 @@ class PooledStage(nn.Module):
 
     def __init__(self, network: nn.Module, stage: str) -> None:
         super().__init__()
-        self.network = network.eval()
-        self._activations: Tensor | None = None
-        network.get_submodule(stage).register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self._activations = output
+        network.get_submodule(stage)  # refuses an unknown one at once
+        self.network, self.stage = network.eval(), stage
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, D) float32."""
-        self.network(image)
-        pooled = self._activations.float().mean((2, 3))
-        self._activations = None
-        return pooled
+        seen: list[Tensor] = []
+        stage = self.network.get_submodule(self.stage)
+        with stage.register_forward_hook(lambda _, inputs, output: seen.append(output)):
+            self.network(image)
+        return seen[-1].float().mean((2, 3))
 
 
 class PooledEncoder(nn.Module):

@@ -27,6 +27,13 @@ def test_the_stage_is_pooled():
     assert torch.allclose(pooled, 2 * image.mean((2, 3))) and not pooled.requires_grad
 
 
+def test_the_network_is_left_as_it_was():
+    """It outlives whoever pools: each that comes would leave a hook that keeps the last map of every later pass."""
+    network = Tiny()
+    PooledStage(network, "middle")(torch.rand(1, 3, 4, 5))
+    assert not network.middle._forward_hooks
+
+
 def test_the_deepest_stage_of_our_segmenter():
     extractor = PooledStage(NETWORKS["ddrnet23_slim"](), "layer5")
     assert not extractor.network.training
