@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segment.methods.method import Update
 from segment.peers import ALONE
@@ -88,6 +88,10 @@ class AdaIN(OneWayTraining, ImageTranslator):
     @classmethod
     def translator(cls, settings: AdaINSettings) -> ImageTranslator:
         return ImageTranslator({"source_to_target": make_generator(settings)})
+
+    def taken_over(self) -> dict[str, nn.Module]:
+        """The decoder alone: the encoder is the one that was given, and the style is to be that of these targets."""
+        return {"source_to_target.decoder": self.source_to_target.decoder}
 
     def step(self, batch: UnpairedBatch, update: Update) -> dict[str, Tensor]:
         """Encode, exchange the statistics, decode, encode what came of it, let the decoder learn. Sec. 6.2."""

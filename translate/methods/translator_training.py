@@ -83,6 +83,14 @@ class TranslatorTraining(Method, Translator):
             if hasattr(module, "peers"):
                 module.peers = peers
 
+    def taken_over(self) -> dict[str, nn.Module]:
+        """The networks whose weights a warm start takes over, by their places in `state_dict()`: all that learn."""
+        return {
+            name: network
+            for name, network in self.named_children()
+            if any(parameter.requires_grad for parameter in network.parameters())
+        }
+
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Take over the weights of all trained networks from the state dict of a method of the same kind.
 
@@ -91,9 +99,8 @@ class TranslatorTraining(Method, Translator):
         Raises:
             ValueError: A network's weights are missing, or are those of another architecture.
         """
-        for name, network in self.named_children():
-            if any(parameter.requires_grad for parameter in network.parameters()):
-                _fill(network, name, state)
+        for name, network in self.taken_over().items():
+            _fill(network, name, state)
 
 
 def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> Adam:

@@ -138,6 +138,20 @@ def test_several_processes_remember_what_one_does():
     assert together.source_to_target.remembered == 2
 
 
+def test_a_warm_start_takes_the_decoder_and_not_the_other_targets_style():
+    """...nor the other's encoder: the settings may name weights of their own."""
+    trained, fresh = tiny(), tiny()
+    trained.step(batch(), PerformedUpdate(trained))
+    nn.init.zeros_(next(trained.source_to_target.encoder.parameters()))
+    before, learnt = snapshot(fresh), snapshot(trained)
+    fresh.start_from(learnt)
+    assert all(key.startswith("source_to_target.decoder.") for key in changed(before, fresh))
+    assert all(torch.equal(value, learnt[key]) for key, value in snapshot(fresh).items() if ".decoder." in key)
+    assert fresh.source_to_target.remembered == 0 and not torch.equal(
+        fresh.source_to_target.style, trained.source_to_target.style
+    )
+
+
 def test_half_precision():
     method = tiny(skip_connections=True)
     with torch.autocast("cpu", torch.bfloat16):

@@ -56,13 +56,15 @@ class TranslatorTester(MethodTester):
         state = snapshot(trained)
         fresh.start_from(state)
         now = fresh.state_dict()
-        for name in trained_networks(fresh):
+        names = tuple(f"{name}." for name in fresh.taken_over())
+        assert all(key.startswith(names) for key, one in fresh.named_parameters() if one.requires_grad)
+        for name in fresh.taken_over():
             own = [key for key in state if key.startswith(f"{name}.")]
             assert own and all(torch.equal(now[key], state[key]) for key in own)
 
     def test_a_warm_start_without_a_networks_weights_is_refused(self):
         method = self.method()
-        name = next(iter(trained_networks(method)))
+        name = next(iter(method.taken_over()))
         rest = {key: value for key, value in method.state_dict().items() if not key.startswith(f"{name}.")}
         with pytest.raises(ValueError, match=f"{name} cannot start from these weights"):
             method.start_from(rest)
