@@ -278,6 +278,13 @@ def test_crops_that_do_not_suit_are_refused(settings, crop, message):
         StudentSettings(**settings).check_crop(*crop)
 
 
+def test_patches_that_nobody_judges_constrain_nothing():
+    for patch in (8, 196):
+        StudentSettings(adversarial_weight=0, patch=patch).check_crop(64, 64)
+    with pytest.raises(ValueError, match="crop is 100; unet_light takes multiples of 8"):
+        StudentSettings(adversarial_weight=0).check_crop(100, 100)
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
