@@ -22,6 +22,12 @@ def chosen(choices: Mapping[str, Choice], name: str, kind: str = "network") -> C
     return choices[name]
 
 
+def check_antialias(antialias: bool, generator: str) -> None:
+    """ValueError where a generator is to blur that cannot."""
+    if antialias and not generator.startswith("resnet"):
+        raise ValueError(f"antialias is for resnet6 and resnet9; the generator is {generator}. Set antialias to false")
+
+
 def check_divides(generator: str, width: int, height: int) -> None:
     """ValueError unless both sides of a crop divide by what the generator takes."""
     multiple = SIDE_MULTIPLES[generator]

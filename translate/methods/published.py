@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from torch import nn
 
 from segment.settings import OneOf, PositiveInt, check_settings
-from translate.choices import Direction, chosen
+from translate.choices import Direction, check_antialias, chosen
 from translate.networks import GENERATORS
 from translate.networks.generators.pix2pixhd import GlobalGenerator
 from translate.translator import ImageTranslator
@@ -44,6 +44,15 @@ class PublishedSettings:
         check_settings(self)
         if not self.directions:
             raise ValueError("directions is empty; a translator translates at least one way")
+        check_antialias(self.antialias, self.generator)
+        if self.antialias_at != "both" and not self.antialias:
+            raise ValueError(f"antialias_at is {self.antialias_at}, and antialias false; set antialias to true")
+        if self.generator == "global" and self.norm != "instance":
+            raise ValueError(f'norm is {self.norm}; the generator "global" has instance normalisation. Leave norm out')
+        if self.generator != "global" and (self.halvings, self.blocks) != (4, 9):
+            raise ValueError(
+                f'halvings and blocks are for the generator "global"; the generator is {self.generator}. Leave them out'
+            )
 
 
 class Published(ImageTranslator):
@@ -69,8 +78,8 @@ class Published(ImageTranslator):
 def _generator(settings: PublishedSettings) -> nn.Module:
     """Made with the words that its kind knows."""
     words: dict[str, Any] = {"norm": settings.norm}
-    if settings.antialias:
-        words["antialias"] = True if settings.antialias_at == "both" else settings.antialias_at
     if settings.generator == "global":
         words = {"halvings": settings.halvings, "blocks": settings.blocks}
+    elif settings.antialias:
+        words["antialias"] = True if settings.antialias_at == "both" else settings.antialias_at
     return chosen(OF_IMAGES, settings.generator)(base_channels=settings.generator_channels, **words)

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from torch import nn
 
 from segment.settings import OneOf, PositiveInt
-from translate.choices import check_divides, chosen
+from translate.choices import check_antialias, check_divides, chosen
 from translate.methods.translator_training import TranslatorTrainingSettings
 from translate.networks import DISCRIMINATORS, GENERATORS
 from translate.networks.normalisation import Norm
@@ -37,10 +37,7 @@ class UnpairedTrainingSettings(TranslatorTrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.antialias and not self.generator.startswith("resnet"):
-            raise ValueError(
-                f"antialias is for resnet6 and resnet9; the generator is {self.generator}. Set antialias to false"
-            )
+        check_antialias(self.antialias, self.generator)
 
     def check_crop(self, width: int, height: int) -> None:
         check_divides(self.generator, width, height)

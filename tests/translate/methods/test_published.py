@@ -64,6 +64,12 @@ def test_is_filled_from_its_own_state():
     [
         ({"directions": ()}, "directions is empty; a translator translates at least one way"),
         ({"generator": "resnet7"}, "no network 'resnet7'; the valid names are global, pyramid, resnet6"),
+        ({"generator": "unet128", "antialias": True}, "antialias is for resnet6 and resnet9; the generator is unet128"),
+        ({"generator": "global", "antialias": True}, "antialias is for resnet6 and resnet9; the generator is global"),
+        ({"antialias_at": "halving"}, "antialias_at is halving, and antialias false; set antialias to true"),
+        ({"generator": "global", "norm": "batch"}, 'norm is batch; the generator "global" has instance normalisation'),
+        ({"halvings": 3}, 'halvings and blocks are for the generator "global"; the generator is resnet6'),
+        ({"blocks": 6}, 'halvings and blocks are for the generator "global"; the generator is resnet6'),
         ({"norm": "layer"}, "norm is 'layer'; the valid values are instance, batch, frame"),
     ],
 )
