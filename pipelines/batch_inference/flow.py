@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.record import Failure, Record
 from pipelines.batch_inference.write import Loaded
-from pipelines.data.disk.files import out_of_resources, sha256_of
+from pipelines.data.disk.files import says_nothing_of_the_file, sha256_of
 from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import image_error, read_file_header, read_image_and_alpha
 from pipelines.errors import ImageError, Interrupted, StorageError
@@ -106,25 +106,31 @@ def _readable(
 def _load(frame: FrameToTranslate, read: Reader | None) -> Loaded | Failure:
     """Read a frame. What goes along is read too, so that a frame whose label cannot be carried is not half done.
 
+    Hashes come before pixels: those of a file that is rewritten in between are not the new file's, so the next run does
+    the frame again.
+
     Raises:
-        StorageError: The process is out of descriptors or memory.
+        StorageError: The disk, the way to it or permissions fail, or the process is out of descriptors or memory.
     """
     try:
         str(frame.output_image).encode()
     except UnicodeEncodeError:
         return Failure(frame, f"{str(frame.image)!a}: the name is not valid UTF-8; rename the file")
     try:
-        pixels, alpha = read_image_and_alpha(frame.image) if read is None else (read(frame), None)
+        source_sha256 = sha256_of(frame.image)
         label_sha256 = None if frame.label is None else sha256_of(frame.label)
         for sidecar in frame.sidecars:
             sha256_of(sidecar.path)
+        pixels, alpha = read_image_and_alpha(frame.image) if read is None else (read(frame), None)
         if read is None:
             _refuse_turned_apart(frame)
-        return Loaded(frame, pixels, alpha, sha256_of(frame.image), label_sha256)
-    except (ImageError, StorageError) as error:  # StorageError: here, a file that cannot be read
-        if out_of_resources(error):  # as every other frame would fail now
-            raise
+        return Loaded(frame, pixels, alpha, source_sha256, label_sha256)
+    except ImageError as error:
         return Failure(frame, str(error))
+    except StorageError as error:
+        if says_nothing_of_the_file(error):  # as every other frame would fail now
+            raise
+        return Failure(frame, str(error), unread=True)
 
 
 def _refuse_turned_apart(frame: FrameToTranslate) -> None:

@@ -22,7 +22,7 @@ from pipelines.batch_inference.shards import (
     write_failures,
 )
 from pipelines.batch_inference.write import carry_along
-from pipelines.data.disk.files import sha256_of, storage_errors
+from pipelines.data.disk.files import says_nothing_of_the_file, sha256_of, storage_errors
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.data.disk.ownership import sweep
 from pipelines.errors import ImageError, StorageError, UserError
@@ -32,10 +32,14 @@ FAILURES = "failures.jsonl"
 
 @dataclass(frozen=True)
 class Failure:
-    """A frame that could not be translated, and why."""
+    """A frame that could not be translated, and why.
+
+    Of an `unread` one a file was not there: nothing is known against what an earlier run made of it.
+    """
 
     frame: FrameToTranslate
     reason: str
+    unread: bool = False
 
     @property
     def line(self) -> dict[str, str]:
@@ -55,6 +59,8 @@ class Record:
     part: Part | None = None
     finished: dict[str, ManifestEntry] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    earlier: dict[str, list[ManifestEntry]] = field(default_factory=dict)
+    """By image, what is noted of frames that are not finished as they are now."""
 
     @property
     def done(self) -> int:
@@ -67,6 +73,9 @@ class Record:
         Args:
             frames: The ones to do here.
             plan: All frames of the translation.
+
+        Raises:
+            StorageError: The disk, the way to it or permissions fail. Nothing was changed.
         """
         known = candidates(self.output)
         _refuse_strays(known, plan, self.output)
@@ -76,6 +85,8 @@ class Record:
             )
         self.finished = {entry.frame: entry for entry in kept if entry is not None}
         missing = [frame for frame, entry in zip(frames, kept, strict=True) if entry is None]
+        images = [str(frame.output_image) for frame in missing]
+        self.earlier = {image: known[image] for image in images if image in known}
         manifest = self.output / MANIFEST
         if missing and manifest.exists():  # it says "complete", which is no longer so
             if self.part is not None:
@@ -104,10 +115,11 @@ class Record:
             self._report()
 
     def fail(self, failure: Failure) -> None:
-        """A frame cannot be translated; what an earlier run made of it, when it could be, goes."""
+        """A frame cannot be translated; what an earlier run made of another file in its place goes."""
         self.failures.append(failure)
-        for _, written in failure.frame.file_pairs:
-            _remove(self.output / written)
+        if not failure.unread:
+            for _, written in failure.frame.file_pairs:
+                _remove(self.output / written)
         self._report()
 
     def conclude(self) -> None:
@@ -124,11 +136,17 @@ class Record:
             write_manifest(manifest, finished)
         if self.failures:
             # `make` deletes the manifest, its target, when frames failed; the journal then saves the work done.
-            write_manifest(self.journal.path, finished)
+            write_manifest(self.journal.path, [*finished, *self._not_refuted()])
         remove_part_files(self.output)
         if not self.failures:
             with storage_errors(self.journal.path):
                 self.journal.path.unlink()
+
+    def _not_refuted(self) -> list[ManifestEntry]:
+        """What is noted of failed frames and still there: it holds again once their files are back."""
+        images = [str(failure.frame.output_image) for failure in self.failures]
+        entries = [entry for image in images for entry in self.earlier.get(image, ())]
+        return [entry for entry in entries if (self.output / entry.image).exists()]
 
     def _report(self) -> None:
         self.progress(self.done, self.total)
@@ -161,6 +179,7 @@ def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record
                 record.finished[frame.name] = entry
             elif frame.name in failed:
                 record.failures.append(Failure(frame, failed[frame.name]))
+                record.earlier[str(frame.output_image)] = entries
             elif not entries and frame.name in listed:
                 record.failures.append(Failure(frame, listed[frame.name]))
             else:
@@ -197,6 +216,9 @@ def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], outp
     """The entry, if the frame's inputs and outputs are all as they were when it was finished.
 
     Files that merely go along are brought along once more where they are missing or have changed.
+
+    Raises:
+        StorageError: The disk, the way to it or permissions fail.
     """
     if not entries:
         return None
@@ -212,7 +234,9 @@ def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], outp
         for sidecar in frame.sidecars:
             if not _same(sidecar.path, output / sidecar.output):
                 carry_along(sidecar.path, output / sidecar.output)
-    except StorageError:
+    except StorageError as error:
+        if says_nothing_of_the_file(error):
+            raise
         return None
     encoding = None if frame.label_encoding is None else dict(frame.label_encoding)
     update: dict[str, object] = {"frame": frame.name, "label_encoding": encoding, "source": str(frame.source)}
@@ -231,5 +255,7 @@ def _same(path: Path, copy: Path) -> bool:
     expected = sha256_of(path)
     try:
         return sha256_of(copy) == expected
-    except StorageError:
+    except StorageError as error:
+        if says_nothing_of_the_file(error):
+            raise
         return False

@@ -20,6 +20,12 @@ PART = re.compile(r"\..+\.(\d+)\.part", re.DOTALL)
 """Names of files that are being written, with the process that writes."""
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that no file is to blame for: every other one would fail in the same way."""
+OUT_OF_REACH = (
+    errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.ENODEV,
+    errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    errno.ENETDOWN, errno.ENETUNREACH,
+)  # fmt: skip
+"""Errors of a disk, of the way to it or of permissions: the file may be as good as ever."""
 LONGEST_NAME = 255
 """Bytes; of nearly every file system."""
 
@@ -27,6 +33,12 @@ LONGEST_NAME = 255
 def out_of_resources(error: BaseException) -> bool:
     """Whether an error of ours was raised since OUT_OF_RESOURCES was met."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in OUT_OF_RESOURCES
+
+
+def says_nothing_of_the_file(error: BaseException) -> bool:
+    """Whether an error of ours was raised since OUT_OF_RESOURCES or OUT_OF_REACH was met."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (*OUT_OF_RESOURCES, *OUT_OF_REACH)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

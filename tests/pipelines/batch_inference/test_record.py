@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.batch_inference import flow
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.shards import Part
+from pipelines.data.disk import files
 from pipelines.data.disk.manifest import JOURNAL, Journal, read_manifest
 from pipelines.data.images import write_image
 from pipelines.errors import Interrupted, StorageError, UserError
@@ -239,3 +242,69 @@ def test_mended_files_are_done_and_the_others_not_again(source, tmp_path):
     assert (summary.made, summary.resumed, summary.failed) == (1, 1, 0)
     run_folder(tmp_path / "fresh-in", tmp_path / "undisturbed")
     assert tree(tmp_path / "out") == tree(tmp_path / "undisturbed")
+
+
+# --- run again while the source is out of reach -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", [None, Part(1, 1)], ids=["whole", "in parts"])
+def test_what_was_made_of_files_that_are_gone_stays_until_they_are_back(photos, tmp_path, part):
+    """A list names frames of a disk that is not mounted: they are listed as failed, and taken over once it is."""
+    listed = photos / "some.txt"
+    listed.write_text("rgb/a/0.png\nrgb/a/1.png\nrgb/b/0.png\n")
+    run_folder(listed, tmp_path / "out", part=part)
+    finished = tree(tmp_path / "out")
+    (photos / "rgb/a").rename(photos / "away")
+    for _ in range(2):
+        summary = run_folder(listed, tmp_path / "out", part=part)
+        assert (summary.resumed, summary.failed) == (1, 2)
+        assert "No such file" in summary.failures[0].reason
+        assert len(read_manifest(tmp_path / "out/manifest.jsonl")) == 1
+        assert finished.items() - tree(tmp_path / "out").items() == {("manifest.jsonl", finished["manifest.jsonl"])}
+    (tmp_path / "out/manifest.jsonl").unlink()  # as `make` does when a recipe fails
+    (photos / "away").rename(photos / "rgb/a")
+    translate = Counting()
+    assert run_folder(listed, tmp_path / "out", translate, part=part).resumed == 3
+    assert translate.calls == 0 and tree(tmp_path / "out") == finished
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EACCES])
+@pytest.mark.parametrize("where", ["rgb", "ids"])
+def test_a_source_out_of_reach_ends_the_run_and_costs_nothing(source, tmp_path, monkeypatch, code, where):
+    run(source, tmp_path / "out")
+    finished, real = tree(tmp_path / "out"), files.open_regular
+
+    def fails(path):
+        if path.is_relative_to(source / where):
+            raise OSError(code, os.strerror(code))
+        return real(path)
+
+    monkeypatch.setattr(files, "open_regular", fails)
+    for output in ("out", "new"):
+        with pytest.raises(StorageError, match=rf"{where}/.*: cannot read: {os.strerror(code)}"):
+            run(source, tmp_path / output)
+    assert finished.items() <= tree(tmp_path / "out").items()
+    assert not (tmp_path / "new/failures.jsonl").exists()
+    monkeypatch.undo()
+    assert run(source, tmp_path / "out").resumed == run(source, tmp_path / "new").made == 5
+    assert tree(tmp_path / "out") == tree(tmp_path / "new") == finished
+
+
+@pytest.mark.parametrize("kind", ["rgb", "ids"])
+def test_a_file_that_is_rewritten_while_it_is_read_is_read_again_by_the_next_run(source, tmp_path, monkeypatch, kind):
+    """Its pixels are the old file's: with the new one's hash beside them no run would ever do the frame again."""
+    real = flow.read_image_and_alpha
+
+    def rewritten(path):
+        pixels = real(path)
+        if path.name == "a b.png":
+            new = paint(99) if kind == "rgb" else np.zeros((6, 8), np.uint8)
+            write_image(source / kind / "a b.png", new)
+        return pixels
+
+    monkeypatch.setattr(flow, "read_image_and_alpha", rewritten)
+    run(source, tmp_path / "out")
+    monkeypatch.undo()
+    assert run(source, tmp_path / "out").made == 1
+    run(source, tmp_path / "fresh")
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
