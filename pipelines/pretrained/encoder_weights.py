@@ -4,7 +4,8 @@ They come from a file, from an installed package, or from the cache in which tor
 Nothing is downloaded here: a run on a machine without a network must not differ from the same run on one with.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file
 from pipelines.pretrained.read_published import read_published
 from segment.networks.deeplabv2 import with_our_input
 from segment.networks.encoders.efficientnet_lite import EfficientNetLiteClassifier
-from segment.networks.encoders.weights import EncoderMatch, match_encoder, unwrapped
+from segment.networks.encoders.weights import COUNTER, EncoderMatch, match_encoder, unwrapped
 from segment.networks.segmenter import IMAGENET_MEAN, IMAGENET_STD, Segmenter
 
 
@@ -68,7 +69,8 @@ def load_encoder(network: Segmenter, source: str) -> str:
 
     Raises:
         UserError: The file or package is not there, or cannot be read safely.
-        CheckpointError: Not one of its tensors fits, or it lacks more than a tenth of the encoder's: it is another's.
+        CheckpointError: Not one of its tensors fits, it lacks more than a tenth of the encoder's, or has whole blocks
+            that the encoder has not: it is another's.
     """
     files = {TORCHVISION: torchvision_file, PACKAGE: package_file}
     path = files[source](network) if source in files else Path(source)
@@ -89,8 +91,40 @@ def load_encoder(network: Segmenter, source: str) -> str:
             f"{path} fits only in part: {share:.0%} of the tensors of the encoder of {type(network).__name__} are not "
             f"in it (first {match.missing[0]}); give a file of weights of that encoder"
         )
+    if blocks := further_blocks(match, weights):
+        raise CheckpointError(
+            f"{path} is of a deeper encoder: it holds {len(blocks)} whole blocks ({blocks[0]} to {blocks[-1]}) that "
+            f"the encoder of {type(network).__name__} has not; give a file of weights of that encoder"
+        )
     network.load_state_dict(match.loaded, strict=False)
     return f"encoder starts from {path.name} (sha256 {sha256_of(path)}): {_counts(match)}; {taken}"
+
+
+def further_blocks(match: EncoderMatch, weights: Mapping[str, Tensor]) -> list[str]:
+    """Blocks of a file that continue a row of the network's, as ResNet-101's layer3.6 continues ResNet-50's layer3.
+
+    Args:
+        match: What became of the tensors.
+        weights: All that the file holds.
+
+    Returns:
+        The blocks of which nothing was loaded and nothing is missing in the network, in their order.
+    """
+    unexpected = set(match.unexpected)
+    own = _blocks(key for key in weights if key not in unexpected and not key.endswith(COUNTER))
+    rows = {block.rpartition(".")[0] for block in own}
+    further = set()
+    for block in _blocks(unexpected) - own:
+        row, _, number = block.rpartition(".")
+        ours = f"{row.rpartition('.')[2]}.{number}."  # the network may have the row under another part
+        if row in rows and not any(ours in place for place in match.missing):
+            further.add(block)
+    return sorted(further, key=lambda block: re.sub(r"\d+", lambda number: number[0].zfill(6), block))
+
+
+def _blocks(keys: Iterable[str]) -> set[str]:
+    """What is numbered: of "layer3.6.downsample.0.weight", layer3.6 and layer3.6.downsample.0."""
+    return {key[: number.end()] for key in keys for number in re.finditer(r"(?:^|\.)\d+(?=\.)", key)}
 
 
 def torchvision_file(network: Segmenter) -> Path:

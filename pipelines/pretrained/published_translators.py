@@ -95,9 +95,10 @@ def _roles(generator: Path, networks: Mapping[str, State], told: TranslatorImpor
     """Every network by the name that it has in our methods."""
     direction, reverse, discriminators, labels = told.direction, told.reverse, told.discriminators, told.labels
     if set(networks) >= {"netG_S2T", "netG_T2S"}:
-        if reverse or discriminators or direction != "source_to_target":
+        if reverse or discriminators or told.encoder or direction != "source_to_target":
             raise CheckpointError(
-                f"{generator} holds all networks of both directions; leave out --direction, --reverse, --discriminator"
+                f"{generator} holds all networks of both directions; leave out --direction, --reverse, "
+                "--discriminator, --encoder"
             )
         return {
             role: _recognised(f"{generator}, {name}", networks[name], labels)

@@ -12,11 +12,18 @@ from torchvision import models
 
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import PACKAGED_ENCODERS
-from pipelines.pretrained.encoder_weights import ENCODERS, load_encoder, packaged_encoder, torchvision_encoder
+from pipelines.pretrained.encoder_weights import (
+    ENCODERS,
+    further_blocks,
+    load_encoder,
+    packaged_encoder,
+    torchvision_encoder,
+)
 from pipelines.pretrained.packaged_encoders import PACKAGES, packaged_file, packaged_weights
 from segment.networks import NETWORKS
 from segment.networks.ddrnet import DDRNet
 from segment.networks.deeplabv2 import DeepLabV2, with_our_input
+from segment.networks.encoders.weights import match_encoder
 from segment.networks.segmenter import Segmenter, SegmenterOutput
 
 
@@ -110,6 +117,27 @@ def test_a_file_of_another_encoder_that_fits_in_part_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"resnet50\.pth fits only in part: 19% of the tensors of the encoder of"):
         load_encoder(network, str(path))
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_a_file_of_a_deeper_encoder_is_refused(tmp_path, name):
+    """It has all that the encoder has: nothing is missing, and only its further blocks tell that it is another's."""
+    torch.manual_seed(1)
+    deeper = encoder_of(DeepLabV2(5, planes=4, blocks=(1, 1, 12, 2)))
+    path, network = save({f"backbone.{key}": value for key, value in deeper.items()}, tmp_path / name), narrow()
+    before = network.conv1.weight.clone()
+    message = (
+        r"holds 12 whole blocks \(backbone\.layer3\.1 to backbone\.layer4\.1\) that the encoder of DeepLabV2 has not"
+    )
+    with pytest.raises(CheckpointError, match=rf"{name} is of a deeper encoder: it {message}"):
+        load_encoder(network, str(path))
+    assert torch.equal(network.conv1.weight, before)
+
+
+def test_the_blocks_of_resnet101_beyond_resnet50s():
+    with torch.device("meta"):
+        network, weights = NETWORKS["fpn_resnet50"](), models.resnet101(weights=None).state_dict()
+    assert further_blocks(match_encoder(network, weights), weights) == [f"layer3.{number}" for number in range(6, 23)]
 
 
 def test_a_damaged_safetensors_file_is_refused(tmp_path):

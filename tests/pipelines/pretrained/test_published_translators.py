@@ -348,8 +348,9 @@ def test_a_whole_cyclegan_is_told_of_no_other_files(here, save, tmp_path):
         TranslatorImport("target_to_source"),
         TranslatorImport(reverse=other),
         TranslatorImport(discriminators=[other]),
+        TranslatorImport(encoder=other),
     ):
-        with pytest.raises(CheckpointError, match=r"40\.pth holds all networks of both directions; leave out --direct"):
+        with pytest.raises(CheckpointError, match=r"40\.pth holds all networks.*; leave out --direction,.* --encoder$"):
             import_published(file, tmp_path / "run", told)
     assert not (tmp_path / "run").exists()
 
