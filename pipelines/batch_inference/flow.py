@@ -65,7 +65,8 @@ def process_frames(
     ahead = network.batch_size + record.workers
     pool = ThreadPoolExecutor(record.workers)
     try:
-        for batch in _batches(_readable(frames, record, read, pool, ahead), network.batch_size):
+        readable = _readable(frames, record, read, pool, ahead, stop_requested)
+        for batch in _batches(readable, network.batch_size):
             if stop_requested():
                 break
             results = network([loaded.pixels for loaded in batch], batch[0].frame.image)
@@ -84,12 +85,20 @@ def process_frames(
 
 
 def _readable(
-    frames: Iterable[FrameToTranslate], record: Record, read: Reader | None, pool: ThreadPoolExecutor, ahead: int
+    frames: Iterable[FrameToTranslate],
+    record: Record,
+    read: Reader | None,
+    pool: ThreadPoolExecutor,
+    ahead: int,
+    stop_requested: Callable[[], bool],
 ) -> Iterator[Loaded]:
-    """The frames in order, read a few ahead; those that cannot be read are noted and left out."""
+    """The frames in order, read a few ahead; those that cannot be read are noted and left out.
+
+    A stop is heard here too: while frames fail there are no batches.
+    """
     loading: deque[Future[Loaded | Failure]] = deque()
     waiting = iter(frames)
-    while True:
+    while not stop_requested():
         for frame in waiting:
             loading.append(pool.submit(_load, frame, read))
             if len(loading) > ahead:

@@ -140,6 +140,15 @@ def test_asked_to_stop_it_keeps_what_is_under_way(source, tmp_path):
     assert assert_resumes(source, tmp_path / "out", tree(tmp_path / "undisturbed")) == 2
 
 
+def test_asked_to_stop_it_stops_though_every_frame_fails(source, tmp_path):
+    """Without a frame that can be read there is no batch after which to ask."""
+    for path in (source / "rgb").rglob("*.png"):
+        path.write_bytes(b"no image")
+    asked = []
+    with pytest.raises(Interrupted, match="stopped at 2 of 5 frames"):
+        run(source, tmp_path / "out", stop_requested=lambda: asked.append(1) or len(asked) > 2)
+
+
 # --- stopped by the disk, and run again -------------------------------------------------------------------------------
 
 
