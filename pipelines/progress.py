@@ -13,36 +13,44 @@ class Progress:
     """Count work done towards a total; use as a context manager.
 
     On a terminal this is tqdm's bar. Elsewhere (a log, CI) a line appears every ten seconds and at the end, so that a
-    log stays readable. Nothing is drawn for work that ends within two seconds. A total of None is not known: no time
-    left is told.
+    log stays readable. Nothing is drawn for work that ends within two seconds, nor where there is none. A total of None
+    is not known: no time left is told. What was `done` before counts towards the total and not for the rate.
     """
 
     def __init__(
         self, what: str, total: int | None, unit: str = "it", done: int = 0, stream: TextIO | None = None
     ) -> None:
-        self.what, self.total, self.unit, self.done = what, total, unit, done
+        self.unit = unit
         self.stream = stream if stream is not None else sys.stderr
+        self._start_counting(what, total, done)
+
+    def _start_counting(self, what: str, total: int | None, done: int) -> None:
+        self.what, self.total, self.done = what, total, done
         self._first = done
         self._start = self._last_line = time.monotonic()
         self._note = ""
         self._bar = None
         if self.stream.isatty():
-            self._bar = tqdm(total=total, initial=done, desc=what, unit=unit, file=self.stream, delay=2.0, leave=False)
+            self._bar = tqdm(
+                total=total, initial=done, desc=what, unit=self.unit, file=self.stream, delay=2.0, leave=False
+            )
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._end_counting()
+
+    def _end_counting(self) -> None:
         if self._bar is not None:
             self._bar.close()
-        if time.monotonic() - self._start > 2.0:
+        if self.total != 0 and time.monotonic() - self._start > 2.0:
             self._line()
 
-    def expect(self, total: int) -> None:
-        """Say how much there is in all, where that was not known at first."""
-        self.total = total
-        if self._bar is not None:
-            self._bar.total = total
+    def begin(self, what: str, total: int | None, done: int = 0) -> None:
+        """Count other work from now on, or the same once it is known how much there is and how much is done before."""
+        self._end_counting()
+        self._start_counting(what, total, done)
 
     def reach(self, done: int, note: str = "") -> None:
         """Say that `done` of the total are finished; `note` is shown beside the figures."""

@@ -62,8 +62,8 @@ def process_frames(
         Interrupted: A stop was requested; what was under way is finished.
     """
     saving: deque[tuple[FrameToTranslate, Future[ManifestEntry]]] = deque()
-    ahead = network.batch_size + record.workers
-    pool = ThreadPoolExecutor(record.workers)
+    ahead = network.batch_size + record.check.workers
+    pool = ThreadPoolExecutor(record.check.workers)
     try:
         readable = _readable(frames, record, read, pool, ahead, stop_requested)
         for batch in _batches(readable, network.batch_size):

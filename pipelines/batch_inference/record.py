@@ -25,9 +25,11 @@ from pipelines.batch_inference.write import carry_along
 from pipelines.data.disk.files import says_nothing_of_the_file, sha256_of, storage_errors
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.data.disk.ownership import sweep
-from pipelines.errors import ImageError, StorageError, UserError
+from pipelines.errors import ImageError, Interrupted, StorageError, UserError
 
 FAILURES = "failures.jsonl"
+LOOKED_AT_TOGETHER = 64
+"""Frames between two questions whether to stop; a second or so of reading."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,56 @@ class Failure:
         return {"frame": self.frame.name, "source": str(self.frame.source), "reason": self.reason}
 
 
+@dataclass(frozen=True)
+class Check:
+    """How it is seen whether what earlier runs made still holds: by how many threads, heard by whom; see `JobControl`.
+
+    It reads all that is there, which may take as long as a tenth of the work did.
+    """
+
+    workers: int
+    checked: Callable[[int, int], None] = lambda done, total: None
+    stop_requested: Callable[[], bool] = lambda: False
+
+    def still_valid(
+        self, frames: Sequence[FrameToTranslate], known: Mapping[str, Sequence[ManifestEntry]], output: Path
+    ) -> dict[str, ManifestEntry]:
+        """By image, the entry of every frame whose inputs and outputs are all as they were when it was finished.
+
+        Raises:
+            Interrupted: A stop was requested.
+            StorageError: The disk, the way to it or permissions fail.
+        """
+
+        def look(frame: FrameToTranslate) -> ManifestEntry | None:
+            return _still_valid(frame, known[str(frame.output_image)], output)
+
+        noted = [frame for frame in frames if str(frame.output_image) in known]
+        valid: dict[str, ManifestEntry] = {}
+        with ThreadPoolExecutor(self.workers) as pool:
+            for start in range(0, len(noted), LOOKED_AT_TOGETHER):
+                self.checked(start, len(noted))
+                if self.stop_requested():
+                    raise Interrupted(
+                        f"{output}: stopped when {start} of {len(noted)} finished frames were checked; the same "
+                        "command carries on"
+                    )
+                some = noted[start : start + LOOKED_AT_TOGETHER]
+                found = zip(some, pool.map(look, some), strict=True)
+                valid |= {str(frame.output_image): entry for frame, entry in found if entry is not None}
+        if noted:
+            self.checked(len(noted), len(noted))
+        return valid
+
+
 @dataclass
 class Record:
     """The state of one run, or of one part of it: what is finished, what failed, and where both are noted."""
 
     output: Path
     journal: Journal
-    workers: int
     total: int
+    check: Check
     progress: Callable[[int, int], None] = lambda done, total: None
     part: Part | None = None
     finished: dict[str, ManifestEntry] = field(default_factory=dict)
@@ -75,16 +119,14 @@ class Record:
             plan: All frames of the translation.
 
         Raises:
+            Interrupted: A stop was requested.
             StorageError: The disk, the way to it or permissions fail. Nothing was changed.
         """
         known = candidates(self.output)
         _refuse_strays(known, plan, self.output)
-        with ThreadPoolExecutor(self.workers) as pool:
-            kept = list(
-                pool.map(lambda frame: _still_valid(frame, known.get(str(frame.output_image), ()), self.output), frames)
-            )
-        self.finished = {entry.frame: entry for entry in kept if entry is not None}
-        missing = [frame for frame, entry in zip(frames, kept, strict=True) if entry is None]
+        kept = self.check.still_valid(frames, known, self.output)
+        self.finished = {entry.frame: entry for entry in kept.values()}
+        missing = [frame for frame in frames if str(frame.output_image) not in kept]
         images = [str(frame.output_image) for frame in missing]
         self.earlier = {image: known[image] for image in images if image in known}
         manifest = self.output / MANIFEST
@@ -152,13 +194,17 @@ class Record:
         self.progress(self.done, self.total)
 
 
-def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record | None:
+def join(output: Path, plan: Sequence[FrameToTranslate], check: Check) -> Record | None:
     """Make one set of what all parts did, as a single run would have left it.
 
     Where one part goes over a finished set again, the failures of the others are those that the set lists.
 
     Returns:
         The whole set's record; None while another process is at work, or where a part has not done all its frames.
+
+    Raises:
+        Interrupted: A stop was requested.
+        StorageError: The disk, the way to it or permissions fail.
     """
     try:
         journal = Journal(output / JOURNAL)
@@ -167,20 +213,27 @@ def join(output: Path, plan: Sequence[FrameToTranslate], workers: int) -> Record
             raise
         return None
     with journal:
-        record = Record(output, journal, workers, len(plan))
+        record = Record(output, journal, len(plan), check)
         known, failed, listed = candidates(output), read_failures(output), listed_failures(output / FAILURES)
+        recorded = failed.keys() | listed.keys()
+        if any(str(frame.output_image) not in known and frame.name not in recorded for frame in plan):
+            return None
+
+        def certain(frame: FrameToTranslate) -> bool:
+            """Noted once, with all that is wanted now, and never failed: what the part that noted it just wrote."""
+            entries = known.get(str(frame.output_image), ())
+            return len(entries) == 1 and entries[0].overlay == _text(frame.output_overlay) and frame.name not in failed
+
+        valid = check.still_valid([frame for frame in plan if not certain(frame)], known, output)
         for frame in plan:
-            entries = known.get(str(frame.output_image), [])
-            # Noted once, with all that is wanted now, and never failed: what the part that noted it has just written.
-            whole = len(entries) == 1 and entries[0].overlay == _text(frame.output_overlay)
-            certain = whole and frame.name not in failed
-            entry = entries[0] if certain else _still_valid(frame, entries, output)
+            image = str(frame.output_image)
+            entry = known[image][0] if certain(frame) else valid.get(image)
             if entry is not None:
                 record.finished[frame.name] = entry
             elif frame.name in failed:
                 record.failures.append(Failure(frame, failed[frame.name]))
-                record.earlier[str(frame.output_image)] = entries
-            elif not entries and frame.name in listed:
+                record.earlier[image] = known.get(image, [])
+            elif image not in known and frame.name in listed:
                 record.failures.append(Failure(frame, listed[frame.name]))
             else:
                 return None
@@ -220,8 +273,6 @@ def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], outp
     Raises:
         StorageError: The disk, the way to it or permissions fail.
     """
-    if not entries:
-        return None
     try:
         hashes = {"source_sha256": {sha256_of(frame.image)}, "image_sha256": {sha256_of(output / frame.output_image)}}
         if frame.label is not None and frame.output_label is not None:

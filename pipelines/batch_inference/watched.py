@@ -27,11 +27,20 @@ def watched(title: str, session: Session, part: Part | None = None) -> Iterator[
         Interrupted: A signal came during the last frame: whoever sent it does not want the next command to begin.
     """
     with StopRequest().listening() as stop, Progress(title, 0, "frame") as progress:
+        begun = False
 
-        def reach(done: int, total: int) -> None:
-            progress.expect(total)
+        def check(done: int, total: int) -> None:
+            if done == 0:
+                progress.begin(f"{title}: check what is there", total)
             progress.reach(done)
 
-        yield JobControl(max(session.workers, 1), part, session.restart, reach, lambda: bool(stop))
+        def reach(done: int, total: int) -> None:
+            nonlocal begun
+            if not begun:
+                progress.begin(title, total, done)
+                begun = True
+            progress.reach(done)
+
+        yield JobControl(max(session.workers, 1), part, session.restart, reach, lambda: bool(stop), check)
         if stop:
             raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from pipelines.batch_inference.flow import FrameNetwork, Reader, Writer, process_frames
 from pipelines.batch_inference.folder import WHAT, claimed, restarting, shared
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
-from pipelines.batch_inference.record import FAILURES, Failure, Record, join
+from pipelines.batch_inference.record import FAILURES, Check, Failure, Record, join
 from pipelines.batch_inference.shards import Part
 from pipelines.errors import NoInputsError
 
@@ -28,8 +28,11 @@ class JobControl:
         part: Do only this part of the frames; other processes may be doing the others at the same time. The one that
             finishes last joins what all have done.
         restart: Set what another plan has made in the output's place aside, as NAME.replaced-1, instead of refusing it.
-        progress: Called with the frames done and the frames in all, at the start and after each frame.
+        progress: Called with the frames done and the frames in all, at the start and after each frame. What is done at
+            the start was found finished.
         stop_requested: Asked before each batch; once true, what is under way is finished and `Interrupted` raised.
+        checked: Called with the frames looked at and the frames to look at, from 0 on, while it is seen whether what
+            earlier runs made still holds; that reads every file, and is stopped as the work is.
     """
 
     workers: int = 2
@@ -37,6 +40,7 @@ class JobControl:
     restart: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
     stop_requested: Callable[[], bool] = lambda: False
+    checked: Callable[[int, int], None] = lambda done, total: None
 
 
 UNWATCHED = JobControl()
@@ -119,17 +123,18 @@ def work_through(work: Work, network_share: Callable[[], float | None], control:
     """
     frames, output, plan, part = work.frames, work.output, work.plan, control.part
     refuse_touching_inputs(frames, output)
+    check = Check(control.workers, control.checked, control.stop_requested)
 
     def attempt() -> Outcome:
         """One pass over what is missing."""
         own = frames if part is None else part.of(frames)
         ours = claimed(output, plan, work.what) if part is None else shared(output, plan, part.journal, work.what)
         with ours as journal:
-            record = Record(output, journal, control.workers, len(own), control.progress, part)
+            record = Record(output, journal, len(own), check, control.progress, part)
             missing = record.resume(own, frames)
             process_frames(missing, record, work.network, work.writer, work.read, control.stop_requested)
             record.conclude()
-        joined = record if part is None else join(output, frames, control.workers)
+        joined = record if part is None else join(output, frames, check)
         return _outcome(work, record, joined, len(missing), part, network_share())
 
     return restarting(output, control.restart, attempt, work.what)

@@ -130,14 +130,32 @@ def test_nothing_known_about_the_time():
     assert duration(float("inf")) == "unknown time"
 
 
-def test_a_total_that_is_known_later_is_shown(clock):
+def test_what_is_known_later_and_was_done_before_is_no_work_of_now(clock):
+    """Found 900 of 1000 frames done after 5 s, then one a second: 90 are left after 10 s, and take 90 s."""
+    for stream in (io.StringIO(), Terminal()):
+        with Progress("predict", 0, "frame", stream=stream) as shown:
+            clock.now += 5
+            shown.begin("predict", 1000, done=900)
+            clock.now += 10
+            shown.reach(910)
+            bar = str(shown._bar)
+        if not stream.isatty():
+            assert stream.getvalue().splitlines()[0] == "predict: 910/1000, 1.0 frame/s, 1 min 30 s left"
+        else:
+            assert "91%" in bar and "910/1000" in bar and shown._bar.initial == 900
+
+
+def test_one_count_after_the_other(clock):
     stream = io.StringIO()
     with Progress("predict", 0, "frame", stream=stream) as shown:
-        shown.expect(4)
-        clock.now += 10
-        shown.reach(1)
-    assert stream.getvalue().splitlines()[0] == "predict: 1/4, 10.0 s/frame, 30 s left"
-    with Progress("predict", 0, "frame", stream=Terminal()) as shown:
-        shown.expect(4)
-        shown.reach(1)
-        assert "25%" in str(shown._bar) and "1/4" in str(shown._bar)
+        clock.now += 5
+        shown.begin("check", 20)
+        clock.now += 5
+        shown.reach(20)
+        shown.begin("predict", 30, done=20)
+        clock.now += 5
+        shown.reach(30)
+    assert stream.getvalue().splitlines() == [
+        "check: 20/20, 4.0 frame/s, took 5 s",
+        "predict: 30/30, 2.0 frame/s, took 5 s",
+    ]

@@ -25,7 +25,7 @@ from tests.pipelines.batch_inference.translating import (
     run_folder,
     tree,
 )
-from tests.pipelines.data.test_images import PHOTO, chunk, exif, make_png
+from tests.pipelines.data.image_bytes import PHOTO, chunk, exif, make_png
 
 
 @pytest.fixture(scope="module")

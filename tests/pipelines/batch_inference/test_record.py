@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.batch_inference import flow
+from pipelines.batch_inference import flow, record
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.shards import Part
@@ -147,6 +147,48 @@ def test_asked_to_stop_it_stops_though_every_frame_fails(source, tmp_path):
     asked = []
     with pytest.raises(Interrupted, match="stopped at 2 of 5 frames"):
         run(source, tmp_path / "out", stop_requested=lambda: asked.append(1) or len(asked) > 2)
+
+
+def test_what_is_there_is_looked_at_some_at_a_time(source, tmp_path, monkeypatch):
+    """Of 100,000 frames on a network disk that takes an hour: it is shown, and can be stopped."""
+    run(source, tmp_path / "out")
+    finished = tree(tmp_path / "out")
+    monkeypatch.setattr(record, "LOOKED_AT_TOGETHER", 2)
+    for part in (None, Part(1, 1)):
+        reports = []
+        run(source, tmp_path / "out", part=part, checked=lambda done, total: reports.append((done, total)))  # noqa: B023
+        assert reports == [(0, 5), (2, 5), (4, 5), (5, 5)]
+        with pytest.raises(
+            Interrupted, match="out: stopped when 4 of 5 finished frames were checked; the same command"
+        ):
+            run(
+                source,
+                tmp_path / "out",
+                part=part,
+                checked=lambda done, total: reports.append((done, total)),  # noqa: B023
+                stop_requested=lambda: reports[-1] == (4, 5),  # noqa: B023
+            )
+        assert finished.items() <= tree(tmp_path / "out").items()
+    run(source, tmp_path / "out")
+    assert tree(tmp_path / "out") == finished
+
+
+def test_the_joining_of_parts_can_be_stopped(source, tmp_path):
+    """A frame that was done twice is looked at again, of the other part's frames by whoever joins."""
+    run(source, tmp_path / "out")
+    former = (tmp_path / "out/manifest.jsonl").read_bytes()
+    write_image(source / "rgb/a b.png", paint(99))
+    run(source, tmp_path / "out")
+    (tmp_path / "out/.journal.0-of-0.jsonl").write_bytes(former)
+    checks = []
+    with pytest.raises(Interrupted, match="stopped when 0 of 1 finished frames were checked"):
+        run(
+            source,
+            tmp_path / "out",
+            part=Part(1, 3),
+            checked=lambda done, total: checks.append(total),
+            stop_requested=lambda: checks[-1:] == [1],
+        )
 
 
 # --- stopped by the disk, and run again -------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
-"""A watched job: what its control holds, and what a signal during the last frame means."""
+"""A watched job: what its control holds, what is shown of it, and what a signal during the last frame means."""
 
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from pipelines import progress
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.watched import watched
 from pipelines.engine.launch import Machine
@@ -34,3 +36,22 @@ def test_what_goes_wrong_inside_is_what_is_told():
     with pytest.raises(ValueError, match="cut off"), watched("predict", Session(CPU)):
         signal.raise_signal(signal.SIGTERM)
         raise ValueError("cut off")
+
+
+def test_frames_that_were_there_are_no_speed(monkeypatch, capsys):
+    """Looked at in 20 s; then, of 100,000 frames with 90,000 done before, one a second: 9990 s are left after 10."""
+    seconds = [0.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    with watched("predict", Session(CPU)) as control:
+        seconds[0] = 5
+        control.checked(0, 90_000)
+        seconds[0] = 25
+        control.checked(90_000, 90_000)
+        control.progress(90_000, 100_000)
+        seconds[0] = 35
+        control.progress(90_010, 100_000)
+        shown = capsys.readouterr().err.splitlines()
+    assert shown == [
+        "predict: check what is there: 90000/90000, 4500.0 frame/s, took 20 s",
+        "predict: 90010/100000, 1.0 frame/s, 2 h 46 min left",
+    ]

@@ -22,7 +22,7 @@ from tests.pipelines.batch_inference.translating import (
     run_plan,
     tree,
 )
-from tests.pipelines.data.test_images import PHOTO, saved
+from tests.pipelines.data.image_bytes import PHOTO, saved
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
