@@ -72,15 +72,17 @@ def feature_distance(projected: Sequence[Tensor], teachers: Sequence[Tensor]) ->
         teachers: One (B, C_i, H_i, W_i) per layer; treated as constants.
 
     Returns:
-        Scalar in float32 whatever the precision of the arguments, unweighted, a mean over layers; 1 for features of 0.
+        Scalar in float32 whatever the precision of the arguments, unweighted, a mean over layers and images; 1 for
+        features of 0.
 
     Raises:
         ValueError: The numbers of layers, images or channels differ.
 
     Source: Li et al., CVPR 2020, sec. 3.1, whose code sums the mean squared distances of four layers.
-        Differs: each layer is measured in its own units and the mean is taken, so that a weight carries across
-        teachers, whose features are as large as training happened to make them; and maps of two sizes are compared at
-        the smaller, in means, for the student here is no narrower copy of the teacher.
+        Differs: each layer of each image is measured in its own units and the mean is taken, so that a weight carries
+        across teachers, whose features are as large as training happened to make them, and that a batch which several
+        processes share costs what it costs one; and maps of two sizes are compared at the smaller, in means, for the
+        student here is no narrower copy of the teacher.
     """
     shapes = [[tuple(one.shape[:2]) for one in maps] for maps in (projected, teachers)]
     if not shapes[0] or shapes[0] != shapes[1]:
@@ -91,4 +93,5 @@ def feature_distance(projected: Sequence[Tensor], teachers: Sequence[Tensor]) ->
 def _distance(projected: Tensor, teachers: Tensor) -> Tensor:
     size = tuple(map(min, projected.shape[2:], teachers.shape[2:]))
     own, wanted = (functional.adaptive_avg_pool2d(one.float(), size) for one in (projected, teachers.detach()))
-    return (own - wanted).square().mean() / wanted.square().mean().clamp(min=TINY)
+    of_images = (1, 2, 3)
+    return ((own - wanted).square().mean(of_images) / wanted.square().mean(of_images).clamp(min=TINY)).mean()

@@ -37,6 +37,14 @@ def test_distances_are_in_units_of_the_teachers_mean_square():
     assert feature_distance([torch.zeros(1, 2, 1, 1)], wanted[:1]).item() == pytest.approx(1.0)
 
 
+def test_every_image_is_measured_in_its_own_units():
+    """(1 - 2)^2 / 2^2 and (10 - 20)^2 / 20^2, each 1/4; so a batch costs the mean of what its images cost alone."""
+    own, wanted = (torch.tensor(values).view(2, 1, 1, 1) for values in ([1.0, 30.0], [2.0, 20.0]))
+    assert feature_distance([own], [wanted]).item() == pytest.approx(0.25)
+    alone = [feature_distance([own[one : one + 1]], [wanted[one : one + 1]]).item() for one in (0, 1)]
+    assert alone == pytest.approx([0.25, 0.25])
+
+
 def test_two_sizes_are_compared_at_the_smaller():
     """The teacher's four pixels have the mean 4; the student's one is 3: 1 / 16. And the other way round: 1 / 9."""
     four, one = torch.tensor([[1.0, 3.0], [5.0, 7.0]]).view(1, 1, 2, 2), torch.full((1, 1, 1, 1), 3.0)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segment.freezing import frozen
 from segment.methods.method import Update
+from segment.peers import ALONE
 from segment.settings import Later, NonNegativeFloat, OneOf, PositiveFloat, PositiveInt
 from translate.choices import check_divides, chosen
 from translate.guidance import Guidance
@@ -134,6 +135,7 @@ class Student(OneWayTraining, ImageTranslator):
             own = imitated_layers(self.source_to_target)
             self.imitating = tuple(own)
             self.projection = FeatureProjection(tuple(own.values()), self.teacher.channels, settings.initialisation)
+        self.peers = ALONE
         self.average = self.fresh_average()
 
         generating = [*self.source_to_target.parameters()]
@@ -158,9 +160,9 @@ class Student(OneWayTraining, ImageTranslator):
             losses["perceptual"] = self.settings.perceptual_weight * self.perceptual(fake, translated)
 
         if self.discriminator is not None:
-            judged, real = self.examples(fake, translated)
-            learnt = update("discriminator", self.discriminator_losses(judged.detach(), real))
-            losses |= self.adversarial_losses(judged)
+            judged, real, share = self.examples(fake, translated)
+            learnt = update("discriminator", _times(share, self.discriminator_losses(judged.detach(), real)))
+            losses |= _times(share, self.adversarial_losses(judged))
 
         learnt |= update("generator", self._guided(losses, batch, fake))
 
@@ -186,23 +188,30 @@ class Student(OneWayTraining, ImageTranslator):
         distance = feature_distance(self.projection(features), self.teacher(source))
         return {"features": self.settings.feature_weight * distance}
 
-    def examples(self, fake: Tensor, translated: Tensor) -> tuple[Tensor, Tensor]:
+    def examples(self, fake: Tensor, translated: Tensor) -> tuple[Tensor, Tensor, float]:
         """Patches to be judged, and the real ones beside them: the teacher's at the same places, then the nearest real.
+
+        Several processes draw among the patches of all, as one process would that had all of their images.
 
         Args:
             fake: (B, 3, H, W) in [-1, 1]; gradients flow.
             translated: The teacher's, of the same shape.
 
         Returns:
-            (P, 3, S, S), and (P, 3, S, S) or (2 P, 3, S, S), both in [-1, 1].
+            (P, 3, S, S) and (P, 3, S, S) or (2 P, 3, S, S), all in [-1, 1]; and what a mean over these patches counts
+            for in the mean over processes: 1 where each has as many, 0 where none was drawn here, and one stands in.
         """
         patches, real = (grid_patches(image, self.settings.patch) for image in (fake, translated))
-        if len(patches) > self.settings.patches:
-            drawn = torch.randperm(len(patches))[: self.settings.patches].to(fake.device)
+        own, world, share = len(patches), self.peers.world_size, 1.0
+        if own * world > self.settings.patches:
+            drawn = torch.randperm(own * world)[: self.settings.patches] - self.peers.rank * own
+            drawn = drawn[(drawn >= 0) & (drawn < own)]
+            share = len(drawn) * world / self.settings.patches
+            drawn = (drawn if len(drawn) else torch.zeros(1, dtype=torch.int64)).to(fake.device)
             patches, real = patches[drawn], real[drawn]
         if self.real is not None:
             real = torch.cat([real, to_signed(self.real.nearest(to_unit(patches)))])
-        return patches, real
+        return patches, real, share
 
     def discriminator_losses(self, judged: Tensor, real: Tensor) -> dict[str, Tensor]:
         """What the discriminator pays for mistaking the student's patches and real ones for each other."""
@@ -228,6 +237,11 @@ class Student(OneWayTraining, ImageTranslator):
         with evaluating(generator):
             fake = generator(to_signed(batch.source))
         return {"source": batch.source, "fake_target": to_unit(fake), "teacher": batch.translated}
+
+
+def _times(share: float, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Losses, each times the same number."""
+    return {name: share * loss for name, loss in losses.items()}
 
 
 def _generator(settings: StudentSettings) -> nn.Module:

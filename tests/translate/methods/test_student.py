@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from segment.peers import Peers
 from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate
 from tests.translate.methods.translator_tester import TranslatorTester
 from translate.guidance import Guidance, GuidanceSettings
@@ -204,9 +205,9 @@ def test_weights_multiply_their_terms():
 def test_real_examples_are_the_teachers_at_the_same_places_and_the_nearest_real():
     method = tiny(real_patches())
     fake, translated = torch.rand(2, 2, 3, 32, 48) * 2 - 1
-    judged, real = method.examples(fake, translated)
+    judged, real, share = method.examples(fake, translated)
     assert torch.equal(judged[0], fake[0, :, :16, :16]) and torch.equal(judged[11], fake[1, :, 16:, 32:])
-    assert len(judged) == 12 and len(real) == 24
+    assert len(judged) == 12 and len(real) == 24 and share == 1
     assert torch.equal(real[0], translated[0, :, :16, :16]) and torch.equal(real[11], translated[1, :, 16:, 32:])
     expected = method.real.nearest((judged + 1) / 2) * 2 - 1
     torch.testing.assert_close(real[12:], expected)
@@ -216,11 +217,45 @@ def test_no_more_patches_than_are_asked_for_each_with_its_own():
     method = tiny(patches=5)
     fake = torch.arange(12.0).view(1, 1, 2, 6).repeat_interleave(16, 2).repeat_interleave(16, 3).expand(1, 3, 32, 96)
     torch.manual_seed(1)
-    judged, real = method.examples(fake, fake + 100)
+    judged, real, _ = method.examples(fake, fake + 100)
     chosen = judged[:, 0, 0, 0].tolist()
     assert len(set(chosen)) == 5 and torch.equal(real, judged + 100)
     torch.manual_seed(2)
     assert method.examples(fake, fake)[0][:, 0, 0, 0].tolist() != chosen
+
+
+def shared_out(world, images, **settings):
+    """The examples of one process that has all images, and of each of several that share them, drawn alike."""
+
+    def drawn(rank, world, images):
+        method = tiny(real_patches(), **settings)
+        method.join(Peers(rank, world))
+        torch.manual_seed(1)
+        return method.examples(images, images + 100)
+
+    parts = images.chunk(world)
+    return drawn(0, 1, images), [drawn(rank, world, part) for rank, part in enumerate(parts)]
+
+
+def test_several_processes_judge_the_patches_that_one_does():
+    """Two images of six patches, of which five are drawn; a patch is known by its value, an image's mean by its share.
+
+    With one patch, a process has none: another stands in that counts for nothing.
+    """
+    fake = torch.arange(12.0).view(2, 1, 2, 3).repeat_interleave(16, 2).repeat_interleave(16, 3).expand(2, 3, 32, 48)
+    for patches in (5, 1):
+        (whole, beside, whole_share), parts = shared_out(2, fake, patches=patches)
+        counted = [part for part in parts if part[2] > 0]
+        assert sorted(value for part in counted for value in values(part[0])) == sorted(values(whole))
+        for term, wanted in ((0, whole), (1, beside)):
+            assert sum(part[2] * part[term].mean() for part in parts) / 2 == pytest.approx(wanted.mean().item())
+        assert whole_share == 1 and sum(part[2] for part in parts) == pytest.approx(2)
+    assert len(counted) == 1
+
+
+def values(patches):
+    """The value that each patch, which has one throughout, is known by."""
+    return patches[:, 0, 0, 0].tolist()
 
 
 def test_the_discriminator_learns_first_and_each_step_changes_its_own():
