@@ -5,6 +5,7 @@ that it speaks of; so it is written last, and goes first when it is no longer tr
 """
 
 import errno
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from pipelines.batch_inference.folder import WAY_OUT, ForeignTranslationError
 from pipelines.batch_inference.plan import FrameToTranslate
 from pipelines.batch_inference.shards import (
+    LISTED,
     Part,
     candidates,
     demote_manifest,
@@ -22,7 +24,7 @@ from pipelines.batch_inference.shards import (
     write_failures,
 )
 from pipelines.batch_inference.write import carry_along
-from pipelines.data.disk.files import says_nothing_of_the_file, sha256_of, storage_errors
+from pipelines.data.disk.files import says_nothing_of_the_file, sha256_of, storage_errors, sync_folder
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.data.disk.ownership import sweep
 from pipelines.errors import ImageError, Interrupted, StorageError, UserError
@@ -53,7 +55,7 @@ class Failure:
 class Check:
     """How it is seen whether what earlier runs made still holds: by how many threads, heard by whom; see `JobControl`.
 
-    It reads all that is there, which may take as long as a tenth of the work did.
+    It reads every file that is there, and those that it was made of.
     """
 
     workers: int
@@ -129,15 +131,8 @@ class Record:
         missing = [frame for frame in frames if str(frame.output_image) not in kept]
         images = [str(frame.output_image) for frame in missing]
         self.earlier = {image: known[image] for image in images if image in known}
-        manifest = self.output / MANIFEST
-        if missing and manifest.exists():  # it says "complete", which is no longer so
-            if self.part is not None:
-                demote_manifest(self.output)
-            else:
-                listed = read_manifest(manifest)
-                self.journal.append(entry for entry in listed if entry.frame not in self.journal.entries)
-                with storage_errors(manifest):
-                    manifest.unlink()
+        if missing:
+            demote_manifest(self.output)
         self._report()
         return missing
 
@@ -174,14 +169,17 @@ class Record:
         write_failures(self.output / FAILURES, lines)
         manifest, finished = self.output / MANIFEST, sorted(self.finished.values(), key=lambda entry: entry.frame)
         # One that says so already keeps its time: for make, a newer manifest means that the segmenter is out of date.
-        if finished and not (manifest.exists() and read_manifest(manifest) == finished):
+        if finished and not _says(manifest, finished):
             write_manifest(manifest, finished)
         if self.failures:
             # `make` deletes the manifest, its target, when frames failed; the journal then saves the work done.
-            write_manifest(self.journal.path, [*finished, *self._not_refuted()])
-        remove_part_files(self.output)
-        if not self.failures:
-            with storage_errors(self.journal.path):
+            write_manifest(self.output / LISTED, [*finished, *self._not_refuted()])
+        remove_part_files(self.output, but=LISTED if self.failures else None)
+        with storage_errors(self.journal.path):  # last: whoever finds no journal, or a new one, has the folder
+            if self.failures:
+                os.replace(self.output / LISTED, self.journal.path)
+                sync_folder(self.output)
+            else:
                 self.journal.path.unlink()
 
     def _not_refuted(self) -> list[ManifestEntry]:
@@ -249,6 +247,14 @@ def _remove(path: Path) -> None:
         if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.ENOTDIR):  # such a file cannot be there
             with storage_errors(path):
                 raise
+
+
+def _says(manifest: Path, entries: Sequence[ManifestEntry]) -> bool:
+    """Whether a manifest is there, whole, and lists just these."""
+    try:
+        return read_manifest(manifest) == entries
+    except UserError:
+        return False
 
 
 def _text(path: object) -> str | None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.disk.json_files import parse_json
-from pipelines.data.disk.manifest import JOURNAL, MANIFEST, ManifestEntry, read_manifest
+from pipelines.data.disk.manifest import JOURNAL, MANIFEST, ManifestEntry
 from pipelines.errors import UserError
 
 LISTED = ".journal.0-of-0.jsonl"
@@ -79,8 +79,7 @@ def candidates(output: Path) -> dict[str, list[ManifestEntry]]:
     By image, for a frame's name may change: it gets a suffix once another image of the same stem joins it.
     """
     found: dict[str, list[ManifestEntry]] = {}
-    manifest = output / MANIFEST
-    listed = read_manifest(manifest) if manifest.exists() else []
+    listed = _noted(output / MANIFEST)  # before the folder is: another part may be making a journal of it
     for entry in [entry for path in _journals(output) for entry in _noted(path)] + listed:
         entries = found.setdefault(entry.image, [])
         if entry not in entries:
@@ -99,11 +98,15 @@ def _hidden(output: Path) -> list[Path]:
 
 
 def _noted(path: Path) -> list[ManifestEntry]:
-    """Entries of a journal that another process may be writing. A torn line only means that its frame is done again."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
+    """Entries of a manifest or of a journal that another process may be writing; none where there is no such file.
+
+    A torn or damaged line only means that its frame is done again.
+    """
+    with storage_errors(path):
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
     entries = []
     for line in lines:
         with contextlib.suppress(ValidationError):
@@ -146,9 +149,9 @@ def listed_failures(path: Path) -> dict[str, str]:
     return reasons
 
 
-def remove_part_files(output: Path) -> None:
-    """Drop journals and failure lists of parts, whose contents are in the manifest by now."""
+def remove_part_files(output: Path, but: str | None = None) -> None:
+    """Drop journals and failure lists of parts, `but` the one of that name; their contents are elsewhere by now."""
     for path in _hidden(output):
-        if JOURNALS.fullmatch(path.name) or FAILURE_LISTS.fullmatch(path.name):
+        if path.name != but and (JOURNALS.fullmatch(path.name) or FAILURE_LISTS.fullmatch(path.name)):
             with storage_errors(path):
                 path.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from pipelines.batch_inference.shards import Part
 from pipelines.data.disk import files
 from pipelines.data.disk.manifest import JOURNAL, Journal, read_manifest
 from pipelines.data.images import write_image
-from pipelines.errors import Interrupted, StorageError, UserError
+from pipelines.errors import BusyError, Interrupted, StorageError, UserError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (
     Counting,
@@ -280,6 +280,39 @@ def test_a_second_image_of_a_stem_may_come_later(tmp_path):
     assert [entry.frame for entry in read_manifest(tmp_path / "out/manifest.jsonl")] == ["a.jpg", "a.png"]
     run_folder(tmp_path / "in", tmp_path / "fresh")
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("part", [None, Part(1, 1)], ids=["whole", "in parts"])
+@pytest.mark.parametrize("damage", ["torn", "foreign line", "twice", "empty"])
+def test_a_damaged_manifest_costs_the_frames_of_its_damaged_lines(source, tmp_path, damage, part):
+    run(source, tmp_path / "out")
+    finished, manifest = tree(tmp_path / "out"), tmp_path / "out/manifest.jsonl"
+    whole = manifest.read_bytes()
+    damaged = {"torn": whole[:-40], "foreign line": whole + b"{}\n", "twice": whole + whole, "empty": b""}
+    manifest.write_bytes(damaged[damage])
+    summary = run(source, tmp_path / "out", part=part)
+    assert summary.made == {"torn": 1, "empty": 5}.get(damage, 0)
+    assert tree(tmp_path / "out") == finished
+
+
+def test_the_folder_is_let_go_of_when_all_is_tidy(source, tmp_path, monkeypatch):
+    """Who was let in earlier would have its new journal removed as one that is done with."""
+    (source / "rgb/a b.png").write_bytes(b"no image")
+    removed, held = record.remove_part_files, []
+
+    def meanwhile(*arguments, **options):
+        with pytest.raises(BusyError):
+            Journal(tmp_path / "out" / JOURNAL)
+        held.append(1)
+        removed(*arguments, **options)
+
+    monkeypatch.setattr(record, "remove_part_files", meanwhile)
+    run(source, tmp_path / "out")
+    run(source, tmp_path / "out", part=Part(1, 1))
+    assert len(held) == 2 and finished(tmp_path / "out") == 4
+    with Journal(tmp_path / "out" / JOURNAL) as journal:
+        assert len(journal.entries) == 4
+    assert not [name for name in tree(tmp_path / "out") if name.startswith(".journal.") and name != JOURNAL]
 
 
 def test_mended_files_are_done_and_the_others_not_again(source, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.batch_inference import folder as translation_folder
+from pipelines.batch_inference import shards
 from pipelines.batch_inference.shards import Part
 from pipelines.data.disk.manifest import JOURNAL, Journal, read_manifest
 from pipelines.data.images import write_image
@@ -236,6 +237,21 @@ def test_the_last_part_killed_around_every_call_to_the_file_system(source, tmp_p
         assert tree(output) == undisturbed
         shutil.rmtree(output)
     assert status == 0 and at > 2 and sizes
+
+
+def test_a_manifest_that_another_part_takes_away_meanwhile(source, tmp_path, monkeypatch):
+    """Both find more frames than the manifest lists; it is gone when the second one looks for it, or after."""
+    run(source, tmp_path / "out")
+    entries = read_manifest(tmp_path / "out/manifest.jsonl")
+    real = shards._hidden
+
+    def meanwhile(output):
+        shards.demote_manifest(output)
+        return real(output)
+
+    monkeypatch.setattr(shards, "_hidden", meanwhile)
+    for _ in range(2):
+        assert shards.candidates(tmp_path / "out") == {entry.image: [entry] for entry in entries}
 
 
 def test_one_part_twice_and_parts_beside_a_whole_run_are_refused(source, tmp_path, monkeypatch):
