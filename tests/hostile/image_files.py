@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.data.images import UNREAD_SUFFIXES, encode_jpeg, encode_png
-from tests.pipelines.data.test_images import PHOTO, chunk, exif, make_png, saved
+from tests.pipelines.data.image_bytes import PHOTO, chunk, exif, make_png, saved
 
 CUTS = (0, 3, 10, 25, 40, 50, 60, 75, 90, 98)
 """Per cent of a file that are left."""

@@ -8,7 +8,7 @@ import pytest
 from pipelines.data.images import encode_png, image_size
 from tests.pipelines.conftest import TRAINING
 from tests.pipelines.data.decoding.misbehaving_decoder import ENDS
-from tests.pipelines.data.test_images import PHOTO
+from tests.pipelines.data.image_bytes import PHOTO
 
 MISBEHAVING = "tests.pipelines.data.decoding.misbehaving_decoder"
 REASONS = {

@@ -27,7 +27,7 @@ from pipelines.errors import UserError
 from pipelines.experiment.config import read_experiment
 from tests.hostile.damaging import damaged
 from tests.hostile.test_configs import SETS
-from tests.pipelines.data.test_images import PHOTO
+from tests.pipelines.data.image_bytes import PHOTO
 
 SAMPLED_EVERY = 5
 EXAMPLES = 300

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.data.images import encode_png, image_size, read_image
 from tests.hostile.image_files import SPECIAL, hostile_files, make_special, odd_files
-from tests.pipelines.data.test_images import PHOTO
+from tests.pipelines.data.image_bytes import PHOTO
 
 HOSTILE, ODD = hostile_files(), odd_files()
 GOOD = ("good-first.png", "zz-good-last.png")

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.data.images import encode_png
 from tests.hostile.test_disks import ERRORS, assert_the_disk_is_blamed
-from tests.pipelines.data.test_images import PHOTO
+from tests.pipelines.data.image_bytes import PHOTO
 from tests.pipelines.test_end_to_end import content
 
 pytestmark = pytest.mark.slow

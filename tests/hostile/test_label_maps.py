@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines import cli
 from pipelines.data.images import encode_jpeg, encode_png, write_image
-from tests.pipelines.data.test_images import PHOTO, chunk, exif, make_png, saved
+from tests.pipelines.data.image_bytes import PHOTO, chunk, exif, make_png, saved
 
 SAMPLED_EVERY = 6
 HEIGHT, WIDTH = PHOTO.shape[:2]

@@ -5,7 +5,7 @@ size that the file's header declares, so that a small file cannot ask for much.
 
     python -m pipelines.data.decoding.decoder_process DESCRIPTOR
 
-Reads {"kind", "path", "folder"} a line, of `images.KINDS`, from stdin; answers with {"arrays": [[type, shape, bytes] or
+Reads {"kind", "path", "folder"} a line, of `decode.KINDS`, from stdin; answers with {"arrays": [[type, shape, bytes] or
 null, ...]}, their values being at the beginning of the memory behind the descriptor; with {"refused": why}; or with
 {"exhausted": [errno, what]} where the system, not the file, is to blame.
 """
@@ -44,7 +44,7 @@ def main() -> None:
     """Answer until there is nobody left to ask."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # before the imports: whoever asks is signalled, too, and ends this
-    from pipelines.data.images import MAX_BYTES, read_here
+    from pipelines.data.decoding.decode import MAX_BYTES, read_here
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # a library that prints is no answer

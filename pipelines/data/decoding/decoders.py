@@ -158,7 +158,7 @@ class Decoders:
         self._lock = threading.Lock()
 
     def read(self, kind: str, path: Path) -> tuple[Stored | None, ...]:
-        """What `images.read_here` makes of a file, in another process.
+        """What `decode.read_here` makes of a file, in another process.
 
         Raises:
             ImageError, StorageError: As it says.

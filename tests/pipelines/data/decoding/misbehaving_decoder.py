@@ -10,8 +10,7 @@ import os
 import signal
 import time
 
-from pipelines.data import images
-from pipelines.data.decoding import decoder_process
+from pipelines.data.decoding import decode, decoder_process
 
 HOARD = []
 
@@ -51,7 +50,7 @@ ENDS = {
 
 
 def misbehaving(read_here):
-    """`images.read_here`, but that names tell what is to happen."""
+    """`decode.read_here`, but that names tell what is to happen."""
 
     def read(kind, path, before_decoding):
         name = path.stem.partition("label-")[2] if kind == "label map" else path.stem
@@ -63,6 +62,6 @@ def misbehaving(read_here):
 
 
 if __name__ == "__main__":
-    images.read_here = misbehaving(images.read_here)
+    decode.read_here = misbehaving(decode.read_here)
     decoder_process.SECONDS = 1
     decoder_process.main()

@@ -12,7 +12,7 @@ import pytest
 from pipelines.data.decoding.decoder_process import SPARE_BYTES, allow, hand_over, limit
 from pipelines.data.images import encode_png
 from tests.pipelines.batch_inference.translating import in_a_process
-from tests.pipelines.data.test_images import PHOTO
+from tests.pipelines.data.image_bytes import PHOTO
 from tests.pipelines.hangs import HANGS_S
 
 

@@ -13,7 +13,7 @@ from pipelines.data.decoding import decoders
 from pipelines.data.decoding.decoders import Decoder, Decoders, current_decoders, supervised_decoding
 from pipelines.data.images import encode_png, read_image, read_image_and_alpha, read_raw_and_palette, write_image
 from pipelines.errors import ImageError, StorageError, UserError
-from tests.pipelines.data.test_images import PHOTO
+from tests.pipelines.data.image_bytes import PHOTO
 from tests.pipelines.hangs import HANGS_S
 
 MISBEHAVING = "tests.pipelines.data.decoding.misbehaving_decoder"
