@@ -9,6 +9,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,13 +19,13 @@ from pipelines.data.disk import ownership
 from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.disk.manifest import JOURNAL, Journal
 from pipelines.data.disk.ownership import as_json, differing, is_still, read_plan, sweep, try_lock
-from pipelines.errors import UserError
+from pipelines.errors import Interrupted, UserError
 
 PLAN = "translation.json"
 WHAT = "translation"
 """What a folder holds; with ".json" it is the name of its plan."""
-PATIENCE_S = 10.0
-"""How long a part waits for a process that has the folder to itself: joining parts takes a moment, a run hours."""
+POLL_S = 0.1
+"""Between two looks whether a process that has the folder to itself is done."""
 Result = TypeVar("Result")
 WAY_OUT = "Choose another --output, or set the old one aside with --restart"
 
@@ -55,23 +56,38 @@ def claimed(output: Path, plan: dict[str, JsonValue], what: str = WHAT) -> Itera
         yield journal
 
 
-@contextlib.contextmanager
-def shared(output: Path, plan: dict[str, JsonValue], journal: str, what: str = WHAT) -> Iterator[Journal]:
-    """As `claimed`, for one part of several: the others may be at work in the folder, a whole run may not.
+@dataclass(frozen=True)
+class Patience:
+    """Who waits for a folder: is told so once, in a line, and is asked now and then whether to go on waiting."""
 
-    The parts hold the whole run's lock together, and each one its own journal's lock alone.
+    say: Callable[[str], None] = lambda line: None
+    stop_requested: Callable[[], bool] = lambda: False
+
+
+@contextlib.contextmanager
+def shared(
+    output: Path, plan: dict[str, JsonValue], journal: str, what: str = WHAT, patience: Patience | None = None
+) -> Iterator[Journal]:
+    """As `claimed`, for one part of several: the others may be at work in the folder.
+
+    The parts hold the whole run's lock together, and each one its own journal's lock alone. A process that has the
+    folder to itself is waited for: it joins what parts have done, which reads it all, or does the whole set.
+
+    Raises:
+        UserError, StorageError: As `claimed`; also, another process does this very part.
+        Interrupted: A stop was requested while it waited.
     """
     plan = as_json(plan)
     _refuse_foreign(output, plan, what)
     with storage_errors(output):
         output.mkdir(parents=True, exist_ok=True)
-    with _beside_others(output, plan, what), Journal(output / journal) as own:
+    with _beside_others(output, plan, what, patience or Patience()), Journal(output / journal) as own:
         yield own
 
 
 @contextlib.contextmanager
-def _beside_others(output: Path, plan: dict[str, JsonValue], what: str) -> Iterator[None]:
-    path, until = output / JOURNAL, time.monotonic() + PATIENCE_S
+def _beside_others(output: Path, plan: dict[str, JsonValue], what: str, patience: Patience) -> Iterator[None]:
+    path, waiting = output / JOURNAL, False
     while True:
         with storage_errors(path):
             stream = open(path, "a+b")  # noqa: SIM115 (closed two lines below, whatever happens)
@@ -82,9 +98,12 @@ def _beside_others(output: Path, plan: dict[str, JsonValue], what: str) -> Itera
                 _refuse_foreign(output, plan, what)
                 yield
                 return
-        if time.monotonic() > until:
-            raise UserError(f"{output}: another process is at work in it; choose another --output")
-        time.sleep(0.05)
+        if patience.stop_requested():
+            raise Interrupted(f"{output}: stopped while another process had it to itself; the same command carries on")
+        if not waiting:
+            patience.say(f"{output}: another process has it to itself; waiting until that is done")
+            waiting = True
+        time.sleep(POLL_S)
 
 
 def _plan_file(output: Path, what: str) -> Path:

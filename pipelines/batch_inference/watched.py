@@ -41,6 +41,7 @@ def watched(title: str, session: Session, part: Part | None = None) -> Iterator[
                 begun = True
             progress.reach(done)
 
-        yield JobControl(max(session.workers, 1), part, session.restart, reach, lambda: bool(stop), check)
+        workers = max(session.workers, 1)
+        yield JobControl(workers, part, session.restart, reach, lambda: bool(stop), check, progress.say)
         if stop:
             raise Interrupted(f"{stop.signal_name} when all frames were done; the same command carries on")

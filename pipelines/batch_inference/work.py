@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from pipelines.batch_inference.flow import FrameNetwork, Reader, Writer, process_frames
-from pipelines.batch_inference.folder import WHAT, claimed, restarting, shared
+from pipelines.batch_inference.folder import WHAT, Patience, claimed, restarting, shared
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
 from pipelines.batch_inference.record import FAILURES, Check, Failure, Record, join
 from pipelines.batch_inference.shards import Part
@@ -33,6 +33,7 @@ class JobControl:
         stop_requested: Asked before each batch; once true, what is under way is finished and `Interrupted` raised.
         checked: Called with the frames looked at and the frames to look at, from 0 on, while it is seen whether what
             earlier runs made still holds; that reads every file, and is stopped as the work is.
+        say: Told, in a line, what a part waits for.
     """
 
     workers: int = 2
@@ -41,6 +42,7 @@ class JobControl:
     progress: Callable[[int, int], None] = lambda done, total: None
     stop_requested: Callable[[], bool] = lambda: False
     checked: Callable[[int, int], None] = lambda done, total: None
+    say: Callable[[str], None] = lambda line: None
 
 
 UNWATCHED = JobControl()
@@ -128,7 +130,10 @@ def work_through(work: Work, network_share: Callable[[], float | None], control:
     def attempt() -> Outcome:
         """One pass over what is missing."""
         own = frames if part is None else part.of(frames)
-        ours = claimed(output, plan, work.what) if part is None else shared(output, plan, part.journal, work.what)
+        if part is None:
+            ours = claimed(output, plan, work.what)
+        else:
+            ours = shared(output, plan, part.journal, work.what, Patience(control.say, control.stop_requested))
         with ours as journal:
             record = Record(output, journal, len(own), check, control.progress, part)
             missing = record.resume(own, frames)

@@ -144,7 +144,11 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         with storage_errors(path):
-            self._stream = hold(path, f"{path.parent}: another process is at work in it; choose another --output")
+            self._stream = hold(
+                path,
+                f"{path.parent}: another process is at work in it; wait until it is done and run the same command "
+                "again, or choose another --output",
+            )
             self._stream.seek(0)
             lines = self._stream.read()
             whole = lines[: lines.rfind(b"\n") + 1]

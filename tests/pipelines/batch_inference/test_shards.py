@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.batch_inference import folder as translation_folder
 from pipelines.batch_inference import shards
 from pipelines.batch_inference.shards import Part
 from pipelines.data.disk.manifest import JOURNAL, Journal, read_manifest
 from pipelines.data.images import write_image
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import Interrupted, NoInputsError, UserError
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,
     Counting,
@@ -254,24 +253,37 @@ def test_a_manifest_that_another_part_takes_away_meanwhile(source, tmp_path, mon
         assert shards.candidates(tmp_path / "out") == {entry.image: [entry] for entry in entries}
 
 
-def test_one_part_twice_and_parts_beside_a_whole_run_are_refused(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(translation_folder, "PATIENCE_S", 0.0)
+def test_a_part_waits_while_another_process_has_the_folder_to_itself(source, tmp_path, undisturbed):
+    """As whoever joins the parts has, for as long as that takes. It says so once, and hears a stop."""
+    said, asked = [], []
+    (tmp_path / "out").mkdir()
+    other = Journal(tmp_path / "out" / JOURNAL)
 
+    def done_at_the_third_look():
+        asked.append(1)
+        if len(asked) == 3:
+            other.close()
+        return False
+
+    with pytest.raises(Interrupted, match="stopped while another process had it to itself; the same command"):
+        run(source, tmp_path / "out", part=Part(1, 2), stop_requested=lambda: True)
+    run(source, tmp_path / "out", part=Part(1, 2), say=said.append, stop_requested=done_at_the_third_look)
+    assert len(asked) > 3
+    assert said == [f"{tmp_path / 'out'}: another process has it to itself; waiting until that is done"]
+    run(source, tmp_path / "out", part=Part(2, 2))
+    assert tree(tmp_path / "out") == undisturbed
+
+
+def test_one_part_twice_and_a_whole_run_beside_parts_are_refused(source, tmp_path):
     def beside_a_part(image):
         for part in (Part(1, 2), None):
-            with pytest.raises(UserError, match="another process is at work"):
+            with pytest.raises(UserError, match="another process is at work in it; wait until it is done and run"):
                 run(source, tmp_path / "out", part=part)
         with pytest.raises(UserError, match="another process is at work"):
             run(source, tmp_path / "out", identity=IDENTITY | {"tiles": 1}, part=Part(2, 2), restart=True)
         return image
 
-    def beside_a_run(image):
-        with pytest.raises(UserError, match="another process is at work"):
-            run(source, tmp_path / "other", part=Part(1, 2))
-        return image
-
     assert run(source, tmp_path / "out", beside_a_part, part=Part(1, 2)).made == 3
-    assert run(source, tmp_path / "other", beside_a_run).made == 5
 
 
 def test_parts_restart_a_foreign_translation_once(source, tmp_path):
