@@ -291,6 +291,8 @@ def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], outp
         for sidecar in frame.sidecars:
             if not _same(sidecar.path, output / sidecar.output):
                 carry_along(sidecar.path, output / sidecar.output)
+    except ImageError:  # what goes along is gone; reading the frame will say so
+        return None
     except StorageError as error:
         if says_nothing_of_the_file(error):
             raise

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.data.disk.files import part_of, storage_errors, sync_folder, write_atomically
+from pipelines.data.disk.files import (
+    OUT_OF_REACH,
+    OUT_OF_RESOURCES,
+    open_regular,
+    part_of,
+    storage_errors,
+    sync_folder,
+    write_atomically,
+)
 from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import encode_image, image_error, to_image
-from pipelines.errors import NumericalError
+from pipelines.errors import NumericalError, StorageError
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
     from torch import Tensor
@@ -53,7 +61,7 @@ class FrameWriter:
             image: Its translation, (3, H, W) in [0, 1].
 
         Raises:
-            ImageError: The image does not fit into its format.
+            ImageError: The image does not fit into its format, or a file that goes along is gone.
             NumericalError: It holds values that are not numbers.
             StorageError: The disk refuses.
         """
@@ -84,19 +92,33 @@ class FrameWriter:
 
 
 def carry_along(source: Path, destination: Path) -> None:
-    """Give a file a second name (no bytes are copied), else copy it. Its bytes are never touched."""
+    """Give a file a second name (no bytes are copied), else copy it. Its bytes are never touched.
+
+    Raises:
+        ImageError: The file is no longer there, or is none: that costs its frame.
+        StorageError: The disk refuses.
+    """
     part = part_of(destination)
     with storage_errors(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
     try:
         part.unlink(missing_ok=True)
         os.link(source.resolve(), part)
-    except OSError:  # another disk, or one without hard links
-        with storage_errors(destination):
-            data = source.read_bytes()
-        write_atomically(destination, data)
+    except OSError:  # another disk, one without hard links, or nothing there to be linked
+        write_atomically(destination, _to_be_carried(source))
         return
     with storage_errors(destination):
         os.replace(part, destination)
         part.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing
         sync_folder(destination.parent)
+
+
+def _to_be_carried(source: Path) -> bytes:
+    try:
+        with open_regular(source) as stream:
+            return stream.read()
+    except OSError as error:
+        reason = f"cannot be carried along: {error.strerror or error}"
+        if error.errno in (*OUT_OF_RESOURCES, *OUT_OF_REACH):
+            raise StorageError(f"{source}: {reason}") from error
+        raise image_error(source, reason) from error

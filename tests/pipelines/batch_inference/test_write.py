@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.batch_inference import write
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.plan import with_sidecars
 from pipelines.data.images import write_image
-from pipelines.errors import UserError
+from pipelines.errors import StorageError, UserError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,
@@ -57,12 +59,13 @@ def test_what_a_format_cannot_hold_costs_one_frame(tmp_path):
     assert summary.made == 1 and "17000x1 pixels do not fit into .webp" in summary.failures[0].reason
 
 
-def test_labels_are_copied_where_they_cannot_be_linked(source, tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
+def no_links(*_):
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
 
+
+def test_labels_are_copied_where_they_cannot_be_linked(source, tmp_path, monkeypatch):
     run(source, tmp_path / "linked")
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", no_links)
     run(source, tmp_path / "copied")
     assert tree(tmp_path / "copied") == tree(tmp_path / "linked")
     assert not (tmp_path / "copied/toy/ids/a b.png").samefile(source / "ids/a b.png")
@@ -96,3 +99,32 @@ def test_a_name_too_long_for_the_disk_costs_one_frame(tmp_path):
     summary = run_plan(plan, tmp_path / "out")
     assert (summary.made, summary.failed) == (1, 1)
     assert (tmp_path / "out/a.jpeg").exists()
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_what_goes_along_and_is_gone_by_then_costs_its_frame(photos, tmp_path, monkeypatch, linked):
+    """It was there when the frame was read; the file that is named is that one, not the place for its copy."""
+    if not linked:
+        monkeypatch.setattr(os, "link", no_links)
+    plan = plan_input(photos / "rgb", tmp_path / "out")[0]
+    plan = with_sidecars(plan, photos, ["instance/{name}.png"])[0]
+
+    def meanwhile(image):
+        (photos / "instance/a/0.png").unlink(missing_ok=True)
+        return negative(image)
+
+    summary = run_plan(plan, tmp_path / "out", meanwhile)
+    assert (summary.made, summary.failed) == (3, 1)
+    gone = f"{photos / 'instance/a/0.png'}: cannot be carried along: No such file or directory"
+    assert summary.failures[0].reason == gone
+    assert not (tmp_path / "out/a/0.png").exists()
+
+
+def test_what_goes_along_and_is_out_of_reach_ends_the_run(photos, tmp_path, monkeypatch):
+    def fails(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(write, "open_regular", fails)
+    with pytest.raises(StorageError, match=r"0\.png: cannot be carried along: Stale file handle"):
+        write.carry_along(photos / "rgb/a/0.png", tmp_path / "copy.png")
