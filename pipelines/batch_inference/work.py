@@ -67,8 +67,13 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """Frames that are listed in `failures.jsonl` and not in the manifest."""
+        """Frames that are listed in `failure_list` and not in the manifest."""
         return len(self.failures)
+
+    @property
+    def failure_list(self) -> str:
+        """Name of the file in the output folder that says which frames failed, and why."""
+        return FAILURES if self.part is None else self.part.failures
 
     @property
     def count_line(self) -> str:
@@ -76,7 +81,8 @@ class Outcome:
         done = self.made + self.resumed
         parts = f"{self.made} {self.action}, {self.resumed} already there"
         if self.failed:
-            line = f"{done + self.failed} frames in, {done} frames out ({parts}); {self.failed} failed, see {FAILURES}"
+            line = f"{done + self.failed} frames in, {done} frames out ({parts}); {self.failed} failed, see "
+            line += self.failure_list
         else:
             line = f"{done} frames in = {done} frames out ({parts})"
         if self.part is None:

@@ -4,7 +4,6 @@
 or as a dry run.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,11 +120,12 @@ class WorkThrough:
 
     def open_session(self) -> "Session":
         """How to compute; this process does nothing else, so what a frame frees is kept for the next one."""
+        from pipelines.engine.launch import shared_device
         from pipelines.engine.session import Session
         from pipelines.runtimes.acceleration import keep_freed_memory
 
         keep_freed_memory()
-        machine = open_machine(own_device(self.device), self.precision, self.threads, self.deterministic)
+        machine = open_machine(shared_device(self.device), self.precision, self.threads, self.deterministic)
         return Session(machine, max(self.workers, 1), self.restart, typed_command())
 
     def finish(self, outcome: "Outcome", output: Path) -> None:
@@ -155,7 +155,9 @@ work_options = gathered(
 def complain(outcome: "Outcome", output: Path) -> None:
     """SomeInputsFailedError if frames failed."""
     if outcome.failed:
-        raise SomeInputsFailedError(f"frames failed: {outcome.failed}; {output / 'failures.jsonl'} says which and why")
+        raise SomeInputsFailedError(
+            f"frames failed: {outcome.failed}; {output / outcome.failure_list} says which and why"
+        )
 
 
 def complain_of_unreadable(frames: Any) -> None:
@@ -168,14 +170,3 @@ def say_network_share(share: float | None, frames: int) -> None:
     """One line on stderr: how much of the time the network did not wait for files. Nothing for a handful of frames."""
     if share is not None and frames >= WORTH_A_LINE:
         click.echo(f"the network was at work {share:.0%} of the time", err=True)
-
-
-def own_device(device: str) -> str:
-    """Under torchrun each process of a machine takes the GPU of its own number."""
-    local = os.environ.get("LOCAL_RANK", "")
-    if device != "auto" or not local.isdigit():
-        return device
-    import torch
-
-    count = torch.cuda.device_count()
-    return f"cuda:{int(local) % count}" if count else device

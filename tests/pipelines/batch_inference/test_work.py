@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.batch_inference import network_clock
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.shards import Part
 from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.images import write_image
 from pipelines.errors import NoInputsError
@@ -52,3 +53,13 @@ def test_nothing_at_all_could_be_read(tmp_path):
     assert (tmp_path / "out/failures.jsonl").exists() and not (tmp_path / "out/manifest.jsonl").exists()
     with pytest.raises(NoInputsError, match="no frames"):
         translate_frames([], tmp_path / "out", Network(negative), IDENTITY)
+
+
+def test_the_failures_of_a_part_are_in_its_own_list_until_all_are_done(source, tmp_path):
+    (source / "rgb/a b.png").write_bytes(b"")
+    outcome = run(source, tmp_path / "out", part=Part(2, 2))
+    assert "1 failed, see .failures.2-of-2.jsonl; the set is complete when" in outcome.count_line
+    assert (tmp_path / "out" / outcome.failure_list).exists()
+    outcome = run(source, tmp_path / "out", part=Part(1, 2))
+    assert outcome.count_line.endswith("1 failed, see failures.jsonl")
+    assert (tmp_path / "out" / outcome.failure_list).exists()

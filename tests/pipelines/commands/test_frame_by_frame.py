@@ -2,19 +2,22 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import get_args
 
 import pytest
 
+from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.record import Failure
 from pipelines.batch_inference.shards import Part
+from pipelines.batch_inference.work import Outcome
 from pipelines.commands import frame_by_frame
 from pipelines.commands.frame_by_frame import (
     READERS,
     Given,
     WorkThrough,
+    complain,
     complain_of_unreadable,
-    own_device,
     refuse_for_video,
     say_network_share,
 )
@@ -104,24 +107,6 @@ def test_the_session_reads_ahead_with_at_least_one_thread():
     assert replace(ALONE, workers=3).open_session().workers == 3
 
 
-@pytest.mark.parametrize(
-    ("device", "local", "gpus", "expected"),
-    [
-        ("auto", None, 2, "auto"),
-        ("auto", "3", 2, "cuda:1"),
-        ("auto", "3", 0, "auto"),
-        ("cpu", "3", 2, "cpu"),
-    ],
-)
-def test_each_process_of_a_launcher_takes_its_own_gpu(monkeypatch, device, local, gpus, expected):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    if local is not None:
-        monkeypatch.setenv("LOCAL_RANK", local)
-    assert own_device(device) == expected
-
-
 def test_every_data_set_of_files_can_be_named():
     """By --reader; toy world draws its frames, and pseudo-labels need a folder more, the root of their images."""
     known = {option for model in get_args(get_args(AnyFrameSetSettings)[0]) for option in readers_of(model)}
@@ -144,3 +129,11 @@ def test_unreadable_frames_are_complained_of():
     complain_of_unreadable([])
     with pytest.raises(SomeInputsFailedError, match="cannot be read: 2"):
         complain_of_unreadable(["a", "b"])
+
+
+def test_failed_frames_are_complained_of_with_the_list_that_has_them():
+    failure = Failure(FrameToTranslate("a", Path("a.png"), PurePosixPath("a.png"), PurePosixPath("a.png")), "torn")
+    complain(Outcome(1, 0, ()), Path("out"))
+    for part, name in ((None, "failures.jsonl"), (Part(2, 3), r"\.failures\.2-of-3\.jsonl")):
+        with pytest.raises(SomeInputsFailedError, match=f"^frames failed: 1; out/{name} says which and why"):
+            complain(Outcome(1, 0, (failure,), part), Path("out"))
