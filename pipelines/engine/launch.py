@@ -140,6 +140,17 @@ def own_device(device: str, local_rank: int) -> str:
     return f"cuda:{local_rank}"
 
 
+def shared_device(device: str) -> str:
+    """The device of one of several processes that work without each other: in the place of "auto", under torchrun, the
+    GPU of its number, which several share where there are fewer.
+    """
+    local = os.environ.get("LOCAL_RANK", "")
+    if device != "auto" or not local.isdigit():
+        return device
+    count = torch.cuda.device_count()
+    return f"cuda:{int(local) % count}" if count else device
+
+
 def seed_weights(seed: int, purpose: str) -> None:
     """Seed torch before weights are drawn, so that they are a function of the run's seed and what they are for."""
     torch.manual_seed(key_number(seed, "weights", purpose))

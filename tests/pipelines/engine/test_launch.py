@@ -16,6 +16,7 @@ from pipelines.engine.launch import (
     make_deterministic,
     own_device,
     prepare_compiler,
+    shared_device,
 )
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
@@ -29,6 +30,22 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
     for device in ("cuda:1", "mps"):
         with pytest.raises(UserError, match=f"--device {device} is one device, and there are several processes"):
             own_device(device, 0)
+
+
+@pytest.mark.parametrize(
+    ("device", "local", "gpus", "expected"),
+    [
+        ("auto", None, 2, "auto"),
+        ("auto", "3", 2, "cuda:1"),
+        ("auto", "3", 0, "auto"),
+        ("cpu", "3", 2, "cpu"),
+    ],
+)
+def test_processes_that_work_without_each_other_may_share_a_gpu(monkeypatch, device, local, gpus, expected):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    if local is not None:
+        monkeypatch.setenv("LOCAL_RANK", local)
+    assert shared_device(device) == expected
 
 
 @pytest.fixture
