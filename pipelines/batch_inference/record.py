@@ -301,6 +301,8 @@ def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], outp
     update: dict[str, object] = {"frame": frame.name, "label_encoding": encoding, "source": str(frame.source)}
     if frame.output_overlay is None:  # nobody has looked whether it is still there
         update |= {"overlay": None, "overlay_sha256": None}
+    if all(getattr(entry, key) == value for key, value in update.items()):
+        return entry  # a copy takes 1.3 kB, and there may be a hundred thousand
     return entry.model_copy(update=update)
 
 

@@ -134,7 +134,6 @@ class Journal:
 
     Attributes:
         path: The journal file, made if missing. A torn last line of a killed run is cut off.
-        entries: The frames that earlier runs finished, by name.
 
     Raises:
         UserError: Another process is writing to the folder.
@@ -153,7 +152,12 @@ class Journal:
             lines = self._stream.read()
             whole = lines[: lines.rfind(b"\n") + 1]
             self._stream.truncate(len(whole))
-        self.entries = _readable(whole)
+
+    @property
+    def entries(self) -> dict[str, ManifestEntry]:
+        """The frames noted so far, by name; read whenever asked for: of a large set they are not to be kept twice."""
+        with storage_errors(self.path):
+            return _readable(self.path.read_bytes())
 
     def append(self, entries: Iterable[ManifestEntry]) -> None:
         """Note frames as finished; on return they are safely on the disk."""

@@ -51,7 +51,10 @@ def test_work_that_failed_is_not_counted(at):
 
 
 def test_a_gpu_is_asked_for_its_own_events(monkeypatch):
-    """Started at 0, 2 and 6 ms of the device, each at work for a millisecond: 3 of 7."""
+    """Started at 0, 2 and 6 ms of the device, each at work for a millisecond: 3 of 7.
+
+    It comes by the first span's end before the second one is handed to it, and by the others when it is waited for.
+    """
     torch = pytest.importorskip("torch")
     shown, waited = iter((0.0, 1.0, 2.0, 3.0, 6.0, 7.0)), []
 
@@ -61,6 +64,9 @@ def test_a_gpu_is_asked_for_its_own_events(monkeypatch):
 
         def record(self):
             self.at = next(shown)
+
+        def query(self):
+            return self.at < 2
 
         def synchronize(self):
             waited.append(self.at)
@@ -72,5 +78,13 @@ def test_a_gpu_is_asked_for_its_own_events(monkeypatch):
     clock = NetworkClock("cuda:1")
     for _ in range(3):
         with clock.working():
-            assert waited == []
-    assert clock.share == pytest.approx(3 / 7)
+            assert waited in ([], [1.0])
+    assert waited == [1.0] and len(clock._open) == 2
+    assert clock.share == clock.share == pytest.approx(3 / 7)
+
+
+def test_spans_that_are_over_are_not_kept(at):
+    at(*range(2000))
+    clock = NetworkClock()
+    assert worked(clock, 1000) == pytest.approx(1000 / 1999)
+    assert not clock._open
