@@ -189,9 +189,10 @@ class CycleGAN(TranslatorTraining, ImageTranslator):
         own = super().generator(direction)
         return own if self.averages is None else self.averages[direction].network
 
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
-        super().start_from(state)
+    def start_from(self, state: Mapping[str, Tensor]) -> tuple[str, ...]:
+        absent = super().start_from(state)
         self.averages = self._fresh_averages()
+        return absent
 
     def _fresh_averages(self) -> nn.ModuleDict | None:
         decay = self.settings.ema_decay

@@ -33,9 +33,10 @@ class OneWayTraining(TranslatorTraining):
         own = super().generator(direction)
         return own if self.average is None else self.average.network
 
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
-        super().start_from(state)
+    def start_from(self, state: Mapping[str, Tensor]) -> tuple[str, ...]:
+        absent = super().start_from(state)
         self.average = self.fresh_average()
+        return absent
 
     @torch.no_grad()
     def preview(self, batch: UnpairedBatch) -> dict[str, Tensor]:

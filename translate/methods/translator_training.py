@@ -91,16 +91,27 @@ class TranslatorTraining(Method, Translator):
             if any(parameter.requires_grad for parameter in network.parameters())
         }
 
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
+    def start_from(self, state: Mapping[str, Tensor]) -> tuple[str, ...]:
         """Take over the weights of all trained networks from the state dict of a method of the same kind.
 
         Everything else begins anew: optimizers, averages, pools of past images, the count of steps.
 
+        Returns:
+            The networks of which the state has nothing, since a term that they serve was left out when it was trained;
+            they keep the weights that were drawn.
+
         Raises:
-            ValueError: A network's weights are missing, or are those of another architecture.
+            ValueError: Weights of what translates are missing, or some of another network's; or they are those of
+                another architecture.
         """
+        absent = []
         for name, network in self.taken_over().items():
-            _fill(network, name, state)
+            translates = name.split(".")[0] in self.directions
+            if translates or any(key.startswith(f"{name}.") for key in state):
+                _fill(network, name, state)
+            else:
+                absent.append(name)
+        return tuple(absent)
 
 
 def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> Adam:

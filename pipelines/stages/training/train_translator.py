@@ -99,9 +99,9 @@ def starting_translator(workspace: Workspace, seed: int, machine: Machine) -> Tr
     method = build_translator(settings, seed, **collaborators)
     method.join(machine.processes.peers())
     if settings.initial == UNGUIDED:
-        take_over(method, finished_translator(workspace.unguided(), seed))
+        take_over(method, finished_translator(workspace.unguided(), seed), machine.processes)
     elif settings.initial is not None:
-        take_over(method, Path(settings.initial))
+        take_over(method, Path(settings.initial), machine.processes)
     return method
 
 
@@ -122,8 +122,9 @@ def load_guidance(workspace: Workspace, guidance: GuidanceSettings, seed: int, m
     return Guidance(expert, Guidance.Settings(**guidance.declared_values()))
 
 
-def take_over(method: TranslatorTraining, path: Path) -> None:
-    """Fill a fresh method's networks with the weights of a translator's run folder or checkpoint.
+def take_over(method: TranslatorTraining, path: Path, processes: Processes = ALONE) -> None:
+    """Fill a fresh method's networks with the weights of a translator's run folder or checkpoint, and say which of them
+    it has none of.
 
     Raises:
         CheckpointError: Damaged, not a translator, or of another architecture.
@@ -131,9 +132,14 @@ def take_over(method: TranslatorTraining, path: Path) -> None:
     checkpoint = resolve_checkpoint(path)
     settings_in(checkpoint, "translator")
     try:
-        method.start_from(load_tensors(checkpoint))
+        absent = method.start_from(load_tensors(checkpoint))
     except ValueError as error:
         raise CheckpointError(f"translator.initial: {checkpoint}: {error}") from error
+    if absent:
+        print(
+            f"translator.initial: {checkpoint} was trained without {' and '.join(absent)}, so with weights drawn anew",
+            file=processes.stderr(),
+        )
 
 
 def unpaired_batches(workspace: Workspace, seed: int, processes: Processes = ALONE) -> UnpairedBatches:

@@ -52,6 +52,19 @@ def test_a_warm_start_names_the_network_that_does_not_fit():
     assert "\n" not in str(refused.value)
 
 
+def test_a_start_without_a_discriminator_is_told_and_one_without_a_generator_refused():
+    learnt, fresh = cyclegan(), cyclegan()
+    state = learnt.state_dict()
+
+    def without(name):
+        return {key: value for key, value in state.items() if not key.startswith(f"{name}.")}
+
+    assert fresh.start_from(state) == ()
+    assert fresh.start_from(without("source_discriminator")) == ("source_discriminator",)
+    with pytest.raises(ValueError, match="target_to_source cannot start from these weights"):
+        fresh.start_from(without("target_to_source"))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

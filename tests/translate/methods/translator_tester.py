@@ -69,6 +69,20 @@ class TranslatorTester(MethodTester):
         with pytest.raises(ValueError, match=f"{name} cannot start from these weights"):
             method.start_from(rest)
 
+    def test_a_warm_start_says_which_networks_it_found_nothing_of(self):
+        """...as of a term that the other was trained without; a part of one is no network."""
+        method, trained = self.method(), self.method()
+        others = [name for name in method.taken_over() if name.split(".")[0] not in method.directions]
+        assert trained.start_from(method.state_dict()) == ()
+        for name in others:
+            state, before = method.state_dict(), snapshot(trained)
+            without = {key: value for key, value in state.items() if not key.startswith(f"{name}.")}
+            assert trained.start_from(without) == (name,)
+            assert not any(key.startswith(f"{name}.") for key in changed(before, trained))
+            first = next(key for key in state if key.startswith(f"{name}."))
+            with pytest.raises(ValueError, match=f"{name} cannot start from these weights"):
+                method.start_from(without | {first: state[first]})
+
     def test_what_translates_is_filled_from_the_saved_state_alone(self):
         """...by its prefixes there, with nothing else built, and translates as the method does."""
         method = self.method()

@@ -26,7 +26,7 @@ from pipelines.stages.training.student_training import (
     teacher_features,
     translated_batches,
 )
-from pipelines.stages.training.train_translator import train_translator
+from pipelines.stages.training.train_translator import starting_translator, train_translator
 from tests.pipelines import published
 from tests.pipelines.published import drawn
 
@@ -74,6 +74,16 @@ def test_a_resumed_student_goes_on_as_the_unbroken_one(student, session, tmp_pat
     resumed = train_translator(half, 0, session)
     expected, found = weights(whole), weights(resumed)
     assert expected.keys() == found.keys() and all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def test_a_start_from_a_student_without_a_discriminator_is_told(student, session, cpu, tmp_path, capsys):
+    alone = train_translator(student(ALONE, "translator.adversarial_weight=0"), 0, session)
+    capsys.readouterr()
+    judged = starting_translator(student(ALONE, f"translator.initial={alone}", run=tmp_path / "judged"), 0, cpu)
+    assert "was trained without discriminator, so with weights drawn anew" in capsys.readouterr().err
+    taken = weights(alone)
+    own = {key: value for key, value in judged.state_dict().items() if key.startswith("source_to_target.")}
+    assert own and all(torch.equal(value, taken[key]) for key, value in own.items())
 
 
 def test_a_teacher_that_is_a_translator_translates_first(student, session, tiny_run):
