@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segment.freezing import frozen
 from segment.methods.method import Update
-from segment.settings import OneOf, PositiveFloat, PositiveInt
+from segment.settings import Later, OneOf, PositiveFloat, PositiveInt
 from translate.choices import chosen
 from translate.contrast import draw_locations, patch_contrast
 from translate.losses import GAN_LOSSES
@@ -41,6 +41,10 @@ class CUTSettings(UnpairedTrainingSettings):
     initialisation: Annotated[str, OneOf("translate.networks.initialisation.INITIALISATIONS")] = "xavier"
     antialias: bool = True
     """Blur before halving and after doubling, as the published generators do; off, a step takes less time."""
+    antialias_discriminator: Annotated[bool, Later()] = False
+    """Blur before halving in the patch discriminator, too, as the published code does unless told otherwise. Differs:
+    off by default, which is CycleGAN's discriminator, as all runs until December 2026 had it; on, a step takes longer.
+    """
     contrast_weight: PositiveFloat = 1.0
     """Weight of the patch-contrastive term; lambda_X in eq. 5."""
     contrast_identity: bool = True
@@ -54,9 +58,20 @@ class CUTSettings(UnpairedTrainingSettings):
     projection_features: PositiveInt = 256
     """Length of the vectors that are compared."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.antialias_discriminator and self.discriminator != "patch":
+            raise ValueError(
+                f"antialias_discriminator is for the discriminator patch; it is {self.discriminator}. Set "
+                "antialias_discriminator to false"
+            )
+
 
 class CUT(OneWayTraining, ImageTranslator):
-    """A generator, a discriminator, and a projection of the generator's own features in which patches are compared."""
+    """A generator, a discriminator, and a projection of the generator's own features in which patches are compared.
+
+    The published networks are those with antialias and antialias_discriminator; the latter is off by default.
+    """
 
     learns_from: ClassVar[LearnsFrom] = "unpaired"
     directions = ("source_to_target",)
@@ -73,7 +88,7 @@ class CUT(OneWayTraining, ImageTranslator):
         self.settings = settings
         self.learning_rate = LearningRate(settings.steps, settings.decay_fraction, settings.schedule)
         self.gan_loss = chosen(GAN_LOSSES, settings.gan_loss, "GAN loss")
-        self.target_discriminator = make_discriminator(settings)
+        self.target_discriminator = make_discriminator(settings, antialias=settings.antialias_discriminator)
         compared = self.source_to_target.compared_layers()
         self.layers = tuple(compared)
         self.projection = PatchProjection(tuple(compared.values()), settings.projection_features)

@@ -1,7 +1,7 @@
 """What methods that learn from unpaired frames have in common: the words for their networks, losses and schedules.
 
-CUT's authors built on CycleGAN's code and kept its generators, its discriminators and the way that both are trained; so
-these settings, and what is made of them, stand once.
+CUT's authors built on CycleGAN's code and kept the way that both kinds of networks are trained; theirs are CycleGAN's,
+but for blurs before halving and after doubling. So these settings, and what is made of them, stand once.
 """
 
 from dataclasses import dataclass
@@ -57,9 +57,19 @@ def make_generator(settings: UnpairedTrainingSettings, norm: Norm = "instance") 
     )
 
 
-def make_discriminator(settings: UnpairedTrainingSettings, norm: Norm = "instance") -> nn.Module:
-    """A discriminator with freshly drawn weights. ValueError if its name is unknown."""
+def make_discriminator(
+    settings: UnpairedTrainingSettings, norm: Norm = "instance", antialias: bool = False
+) -> nn.Module:
+    """A discriminator with freshly drawn weights. ValueError if its name is unknown.
+
+    Args:
+        settings: Which, and how wide.
+        norm: As of the generators.
+        antialias: Blur before halving, of a patch discriminator.
+    """
     depth = {"layers": settings.discriminator_layers} if settings.discriminator == "patch" else {}
+    if antialias:
+        depth["antialias"] = True  # only the patch discriminator knows the word
     return chosen(DISCRIMINATORS, settings.discriminator)(
         base_channels=settings.discriminator_channels, norm=norm, initialisation=settings.initialisation, **depth
     )

@@ -12,6 +12,7 @@ from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cut import CUT, CUTSettings
 from translate.networks import GENERATORS
+from translate.networks.generators.antialiasing import BlurredHalving
 
 FAST = {"contrast_weight": 10.0, "contrast_identity": False, "flip_equivariance": True}
 
@@ -59,6 +60,14 @@ class TestPyramidCUT(TranslatorTester):
         return batch()
 
 
+class TestCUTWithThePublishedDiscriminator(TranslatorTester):
+    def method(self):
+        return tiny(antialias_discriminator=True)
+
+    def batch(self):
+        return batch()
+
+
 class TestAveragedCUT(TranslatorTester):
     def method(self):
         return tiny(ema_decay=0.9)
@@ -77,6 +86,16 @@ def test_has_the_authors_number_of_parameters():
     assert sum(one.numel() for one in method.target_discriminator.parameters()) == 2_764_737
     assert sum(one.numel() for one in method.projection.parameters()) == 560_384
     assert method.layers == (0, 4, 8, 12, 16)
+
+
+def test_the_discriminator_blurs_where_it_is_told_to():
+    blurs = [
+        sum(isinstance(layer, BlurredHalving) for layer in tiny(**settings).target_discriminator.modules())
+        for settings in ({}, {"antialias_discriminator": True}, {"antialias": False, "antialias_discriminator": True})
+    ]
+    assert blurs == [0, 3, 3]
+    with pytest.raises(ValueError, match="antialias_discriminator is for the discriminator patch; it is pixel"):
+        CUTSettings(antialias_discriminator=True, discriminator="pixel")
 
 
 @pytest.mark.parametrize("generator", ["resnet6", "resnet9"])

@@ -34,6 +34,16 @@ class TestPatchOfPix2pix(DiscriminatorTester):
     judgements = (30, 30)
 
 
+class TestPatchOfCUT(DiscriminatorTester):
+    """Convolves without halving, as often as it halves, and has a filter after each: no more to learn."""
+
+    name = "patch"
+    settings = {"antialias": True}  # noqa: RUF012
+    parameters = 2_764_737
+    names = convolutions(0, 3, 7, 11, 14) | {f"model.{layer}.filt" for layer in (2, 6, 10)}
+    judgements = (30, 30)
+
+
 class TestFiveLayers(DiscriminatorTester):
     """Widens to eight times the first layer and no further."""
 
@@ -48,11 +58,20 @@ class TestFiveLayers(DiscriminatorTester):
 def test_judges_each_patch_once(size, expected):
     judgement = PatchDiscriminator(base_channels=2)(torch.zeros(2, 3, *size))
     assert judgement.shape == (2, 1, *expected)
+    blurred = PatchDiscriminator(base_channels=2, antialias=True)(torch.zeros(2, 3, *size))
+    assert blurred.shape == judgement.shape
 
 
 @pytest.mark.parametrize(("layers", "expected"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286)])
 def test_receptive_field(layers, expected):
     assert receptive_field(PatchDiscriminator(layers=layers, base_channels=1), side=2 * expected + 64) == expected
+
+
+@pytest.mark.parametrize(("layers", "expected"), [(1, 18), (2, 40), (3, 84)])
+def test_receptive_field_with_blurs(layers, expected):
+    """Backwards from one judgement: twice 4 wide, 7; then per halving twice less one plus 3, of the blur, plus 3."""
+    judge = PatchDiscriminator(layers=layers, base_channels=1, antialias=True)
+    assert receptive_field(judge, side=2 * expected + 64) == expected
 
 
 def test_refuses_to_have_no_layers():
