@@ -104,6 +104,10 @@ class FrameSet:
             ],
         )
 
+    def full_name(self, frame: Frame) -> str:
+        """What one of its frames is called among those of several sets: the set's name before its own."""
+        return f"{self.name}/{frame.name}"
+
     def has_label_map(self, index: int) -> bool:
         """Whether the frame has a label map."""
         return self.frames[index].label is not None

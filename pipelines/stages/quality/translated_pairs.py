@@ -106,7 +106,7 @@ def _by_name(sources: Sequence[FrameSet] | Path | None) -> dict[str, Path]:
     if isinstance(sources, Path):
         found = open_frame_set(FolderSettings(reader="folder", root="."), sources).frames
         return {frame.name: frame.image for frame in found}
-    return {f"{frames.name}/{frame.name}": frame.image for frames in sources or () for frame in frames.frames}
+    return {frames.full_name(frame): frame.image for frames in sources or () for frame in frames.frames}
 
 
 # -------------------------------------------------------------------------------------------------------------- expert

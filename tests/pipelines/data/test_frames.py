@@ -65,6 +65,11 @@ def test_a_frame_is_read_when_it_is_asked_for(frames_of):
     assert frames.labelled and frames.encoding == TRAIN_IDS
 
 
+def test_a_frames_full_name_tells_sets_apart(frames_of):
+    frames = frames_of(0)
+    assert frames.full_name(frames.frames[0]) == "mine/0"
+
+
 def test_a_set_is_labelled_if_all_its_frames_are(frames_of):
     frames = frames_of(0, None)
     assert not frames.labelled and [frames.has_label_map(index) for index in (0, 1)] == [True, False]
