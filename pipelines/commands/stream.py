@@ -162,13 +162,14 @@ def translate_stream(
     """Translate frames as they come: from a pipe, a network camera or a film, to a pipe or a film."""
     pipes.refuse()
 
+    from pipelines.runtimes.frame_translation import mode_on
     from pipelines.runtimes.live import translator_on
 
     machine = computer.open()
-    translate = translator_on(machine, checkpoint, None, height, direction, fast, runtime)
-    quick = fast and machine.fast_is_bf16
-    mode = "fast" if quick else "exact" if machine.precision == "fp32" else "autocast"
-    put_through(pipes, translate, "translate", f"{runtime}, {mode}", machine)
+    translate = translator_on(
+        machine, checkpoint, size=None, height=height, direction=direction, fast=fast, runtime=runtime
+    )
+    put_through(pipes, translate, "translate", f"{runtime}, {mode_on(machine, fast)}", machine)
 
 
 @click.command("stream")
@@ -191,7 +192,15 @@ def segment_stream(typed: TypedSegmenter, pipes: Pipes, computer: Computer) -> N
 
     machine = computer.open()
     runtime = typed.runtime or fastest_runtime(machine)
-    segment = segmenter_on(machine, typed.checkpoints, typed.height, typed.fast, runtime, typed.flip, typed.weights)
+    segment = segmenter_on(
+        machine,
+        typed.checkpoints,
+        height=typed.height,
+        fast=typed.fast,
+        runtime=runtime,
+        flip=typed.flip,
+        weights=typed.weights,
+    )
 
     def draw(frame: "np.ndarray") -> "np.ndarray":
         label_map = segment(frame)

@@ -7,7 +7,7 @@ is brought back to the frame's. The generator is the accelerated one of `pipelin
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from translate.tiling import translate_tiled
 from translate.translator import Translator, translate_padded
 from translate.value_range import to_signed, to_unit
 
+Mode = Literal["fast", "exact", "autocast"]
+"""In bf16 but for the first layers, bit for bit as training computes, or in torch's mix of bf16 and fp32."""
 Translate = Callable[[Tensor], Tensor]
 """Images (B, 3, H, W) in [0, 1], or label maps (B, H, W), to images."""
 
@@ -99,6 +101,13 @@ def refuse_unlearnt(method: Translator, direction: str) -> None:
     if direction not in method.directions:
         learnt = ", ".join(method.directions)
         raise UserError(f"--direction {direction}: this translator does not go that way; it has learnt {learnt}")
+
+
+def mode_on(machine: Machine, fast: bool) -> Mode:
+    """How a translator computes there: "fast", where that was asked for and pays; else as the precision says."""
+    if fast and machine.fast_is_bf16:
+        return "fast"
+    return "exact" if machine.precision == "fp32" else "autocast"
 
 
 def open_translation(

@@ -22,11 +22,11 @@ from pipelines.data.images import to_image
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.errors import UserError
 from pipelines.experiment.trained import load_ensemble, load_translator
-from pipelines.runtimes import acceleration, segmenter_runtime
+from pipelines.runtimes import acceleration, frame_translation, segmenter_runtime
 from pipelines.runtimes.frame_prediction import FramePredictor, Inference, TestTimeAugmentation, open_predictor
 from pipelines.runtimes.frame_translation import FrameTranslator, open_translation, refuse_unlearnt
 from pipelines.runtimes.overlap import Overlapped, overlapped
-from pipelines.runtimes.segmenter_runtime import fastest_runtime, mode_on
+from pipelines.runtimes.segmenter_runtime import fastest_runtime
 from translate.choices import Direction
 
 Network = TypeVar("Network")
@@ -146,17 +146,19 @@ def open_translator(
         CheckpointError: Damaged, or not a translator.
         UserError: It translates label maps, or an argument does not fit it or the machine.
     """
-    return translator_on(_machine(device, precision), path, size, height, direction, fast, runtime)
+    machine = _machine(device, precision)
+    return translator_on(machine, path, size=size, height=height, direction=direction, fast=fast, runtime=runtime)
 
 
 def translator_on(
     machine: Machine,
     path: str | PathLike[str],
-    size: tuple[int, int] | None = None,
-    height: int | None = None,
-    direction: Direction = "source_to_target",
-    fast: bool = False,
-    runtime: acceleration.Runtime = "torch",
+    *,
+    size: tuple[int, int] | None,
+    height: int | None,
+    direction: Direction,
+    fast: bool,
+    runtime: acceleration.Runtime,
 ) -> LiveTranslator:
     """As `open_translator`, on a machine that was chosen before."""
     size, height = _whole_sizes(size, height)
@@ -164,7 +166,8 @@ def translator_on(
     if method.takes == "label_map":
         raise UserError(f"{found} translates label maps, not frames; use `sim2real translate run --reader …`")
     refuse_unlearnt(method, direction)
-    translate = open_translation(method, machine, direction, fast and machine.fast_is_bf16, runtime)
+    in_bf16 = frame_translation.mode_on(machine, fast) == "fast"
+    translate = open_translation(method, machine, direction, in_bf16, runtime)
     return LiveTranslator(FrameTranslator(translate, 1, height, size, str(machine.device)), machine.device)
 
 
@@ -195,17 +198,19 @@ def open_segmenter(
         CheckpointError: Damaged, or not a segmenter.
         UserError: An argument does not fit it or the machine.
     """
-    return segmenter_on(_machine(device, precision), path, height, fast, runtime, flip, weights)
+    machine = _machine(device, precision)
+    return segmenter_on(machine, path, height=height, fast=fast, runtime=runtime, flip=flip, weights=weights)
 
 
 def segmenter_on(
     machine: Machine,
     path: str | PathLike[str] | Sequence[str | PathLike[str]],
-    height: int | None = None,
-    fast: bool = False,
-    runtime: segmenter_runtime.Runtime | None = None,
-    flip: bool = False,
-    weights: Sequence[float] | None = None,
+    *,
+    height: int | None,
+    fast: bool,
+    runtime: segmenter_runtime.Runtime | None,
+    flip: bool,
+    weights: Sequence[float] | None,
 ) -> LiveSegmenter:
     """As `open_segmenter`, on a machine that was chosen before."""
     _, height = _whole_sizes(None, height)
@@ -214,7 +219,7 @@ def segmenter_on(
         raise UserError("path is empty; expected a run folder or a checkpoint, or several")
     trained = load_ensemble([Path(one) for one in paths], machine, weights)
     computed_by = fastest_runtime(machine) if runtime is None else runtime
-    inference = Inference(computed_by, mode_on(machine, fast), TestTimeAugmentation(flip=flip))
+    inference = Inference(computed_by, segmenter_runtime.mode_on(machine, fast), TestTimeAugmentation(flip=flip))
     return LiveSegmenter(open_predictor(trained.network, height or trained.height, machine, inference), machine.device)
 
 

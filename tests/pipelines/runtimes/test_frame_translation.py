@@ -6,7 +6,7 @@ import torch
 
 from pipelines.engine.launch import Machine
 from pipelines.errors import UserError
-from pipelines.runtimes.frame_translation import FrameTranslator, open_translation, refuse_unlearnt, resized
+from pipelines.runtimes.frame_translation import FrameTranslator, mode_on, open_translation, refuse_unlearnt, resized
 from tests.pipelines.batch_inference.translating import small_translator
 
 CPU = Machine(torch.device("cpu"), "fp32")
@@ -22,6 +22,14 @@ def test_an_opened_translator_is_the_translator_but_for_rounding(method):
     translate = open_translation(method, CPU)
     with torch.inference_mode():
         torch.testing.assert_close(translate(image), method.translate(image), rtol=0, atol=1e-4)
+
+
+def test_fast_is_bf16_where_that_pays_and_autocast_where_it_is_asked_for_by_name(monkeypatch):
+    in_bf16 = Machine(torch.device("cpu"), "bf16")
+    for able in (True, False):
+        monkeypatch.setattr(Machine, "bf16_pays", able)
+        assert mode_on(CPU, fast=True) == ("fast" if able else "exact") and mode_on(CPU, fast=False) == "exact"
+        assert mode_on(in_bf16, fast=True) == "fast" and mode_on(in_bf16, fast=False) == "autocast"
 
 
 def test_a_runtime_with_autocast_is_refused(method):
