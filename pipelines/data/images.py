@@ -51,6 +51,9 @@ from pipelines.errors import NumericalError, UserError
 if TYPE_CHECKING:  # the commands that only look at files start in a tenth of the time
     from torch import Tensor
 
+QUALITY = 95
+"""Of a JPEG, 1 to 100, where nobody asks for another."""
+
 # --- reading ---------------------------------------------------------------------------------------
 
 
@@ -152,7 +155,7 @@ def encode_png(array: np.ndarray) -> bytes:
     return cv2.imencode(".png", np.ascontiguousarray(array))[1].tobytes()
 
 
-def encode_jpeg(array: np.ndarray, quality: int = 95) -> bytes:
+def encode_jpeg(array: np.ndarray, quality: int = QUALITY) -> bytes:
     """JPEG of a uint8 (H, W, 3) RGB array, 4:4:4: halved colour would blur the thin coloured things (signs, lights)."""
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(f"Cannot write {array.dtype} {array.shape} as JPEG; expected uint8 (H, W, 3)")
@@ -217,7 +220,7 @@ LONGEST_SIDE = {".webp": 16383, **dict.fromkeys(LOSSY, 65500)}
 """Pixels, where the format sets a limit below that of our readers."""
 
 
-def encode_image(array: np.ndarray, suffix: str, quality: int = 95, alpha: np.ndarray | None = None) -> bytes:
+def encode_image(array: np.ndarray, suffix: str, quality: int = QUALITY, alpha: np.ndarray | None = None) -> bytes:
     """An image in the format of a file's suffix.
 
     Args:
