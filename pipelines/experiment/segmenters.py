@@ -164,7 +164,7 @@ class SegmenterSettings(AugmentationSettings, Training, Saving):
     height: PositiveInt = 1024
     """Frames are brought to this height before augmentation, and for prediction."""
     class_weights: str | tuple[float, ...] | None = None
-    """Weights of the classes in that loss: "inverse_log" for 1 / ln(1.02 + share), the shares counted on the training
+    """Weights of the classes in `loss`: "inverse_log" for 1 / ln(1.02 + share), the shares counted on the training
     frames (ENet, arXiv:1606.02147), or a list of 19; absent: all alike."""
     rare_class_sampling: bool = False
     """Draw frames by class, rare ones more often (Hoyer et al., CVPR 2022, sec. 3.3)."""

@@ -137,7 +137,7 @@ def load_ensemble(
 ) -> TrainedSegmenter:
     """The segmenters of run folders or checkpoints as one that averages their probabilities; of one, itself.
 
-    Whoever was trained at another height than frames are given at is shown them at its own.
+    A network that was trained at another height than frames are given at sees them at its own.
 
     Args:
         paths: At least one.
