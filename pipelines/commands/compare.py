@@ -9,6 +9,7 @@ from pipelines.commands.options import (
     training_options,
     training_preview_option,
 )
+from pipelines.commands.rehearsal import say_what_would_be_trained
 
 
 @click.command()
@@ -16,10 +17,9 @@ from pipelines.commands.options import (
 def compare(request: Request, dry_run: bool) -> None:
     """How much of the gap does translation close? Trains and evaluates all three arms, writes the report."""
     if dry_run:
-        from pipelines.experiment.training_preview import preview_comparison
+        from pipelines.experiment.training_preview import trainings_of_comparison
 
-        click.echo("\n".join(preview_comparison(request.workspace)))
-        return
+        return say_what_would_be_trained(request, trainings_of_comparison(request.workspace))
     from pipelines.report.tables import format_table
     from pipelines.stages.comparison.compare import compare as run_comparison
 

@@ -27,7 +27,7 @@ def data_check(request: Request) -> None:
     from pipelines.progress import Progress
     from segment.class_groups import class_titles
 
-    bad, workspace = 0, request.workspace.by_name()
+    bad, workspace = 0, request.workspace.by_name
     parts = _found(workspace)
     for part, sets in parts.items():
         for name, frames in sets:

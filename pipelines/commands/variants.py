@@ -10,6 +10,7 @@ from pipelines.commands.options import (
     training_options,
     training_preview_option,
 )
+from pipelines.commands.rehearsal import say_what_would_be_trained
 from pipelines.errors import NumericalError
 
 
@@ -34,10 +35,9 @@ def variants(request: Request, only: tuple[str, ...], dry_run: bool) -> None:
 
     chosen = open_variants(request.workspace, read_variants(request.config, request.overrides), only)
     if dry_run:
-        from pipelines.experiment.training_preview import preview_variants
+        from pipelines.experiment.training_preview import trainings_of_variants
 
-        click.echo("\n".join(preview_variants(chosen)))
-        return
+        return say_what_would_be_trained(request, trainings_of_variants(chosen))
     from pipelines.report.variants import markdown_table
     from pipelines.stages.comparison.compare_variants import compare_variants, written
 

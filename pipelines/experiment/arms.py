@@ -118,3 +118,8 @@ def _adapted_name(segmenter: Mapping[str, Any]) -> str:
 def translates(segmenter: Mapping[str, Any]) -> bool:
     """Whether the experiment's mixture holds translated frames."""
     return segmenter.get("shares", {}).get("translated", 1.0) > 0
+
+
+def few_labels_name(labels: int) -> str:
+    """What the network that learns from so many labelled target frames alone is called: "few_labels_20"."""
+    return f"few_labels_{labels or 'all'}"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipelines.data.disk.files import open_regular
 from pipelines.errors import UserError
-from pipelines.experiment.arms import learns_from_labels, translates
+from pipelines.experiment.arms import learns_from_labels
 from pipelines.experiment.experiment import Experiment, VariantSettings
 from pipelines.settings import explain
 
@@ -23,6 +23,7 @@ ARCHITECTURE = (
     "discriminator_layers",
     "norm",
     "antialias",
+    "antialias_discriminator",
     "projection_features",
     "skip_connections",
     "enhancers",
@@ -37,6 +38,8 @@ ARCHITECTURE = (
     "style_halvings",
 )
 """Settings of translators that decide which weights there are."""
+ARCHITECTURE_OF = {"adain": ("encoder",)}
+"""Those that do so in one method, by its key in METHODS, and in others have the same name and do not."""
 
 LARGEST_CONFIG = 2**20
 """Bytes; what is larger was given by mistake."""
@@ -119,7 +122,7 @@ def _learns_from_few_labels(
     if segmenter.shares.target > 0 or (segmenter.adaptation and learns_from_labels(segmenter.adaptation.method)):
         return True
     guidance, named = translator.guided_by, {segmenter.initial, *segmenter.teachers}
-    if segmenter.shares.translated > 0 or not variant.train_segmenter:
+    if variant.leaves_a_translator(experiment):
         if translator.learns_from == "paired" or (guidance is not None and guidance.task_weight > 0):
             return True
         named |= {guidance.expert} if guidance is not None else set()
@@ -163,24 +166,19 @@ def _refuse_unfit_translators(
             f"{where}: translator.teacher names variant {teacher}, which is none before it; name an earlier variant"
         )
     for key, name in (("start_from", start), ("translator.teacher", teacher)):
-        if name in before and not _leaves_a_translator(*before[name]):
+        if name in before and not before[name][0].leaves_a_translator(before[name][1]):
             raise UserError(
                 f"{where}: {key} names variant {name}, which trains no translator; name a variant that does"
             )
     if start is None:
         return
-    for key in ARCHITECTURE:
+    for key in (*ARCHITECTURE, *ARCHITECTURE_OF.get(experiment.translator.method, ())):
         there, here = (getattr(one.translator, key, None) for one in (before[start][1], experiment))
         if there != here:
             raise UserError(
                 f"{where}: start_from names variant {start}, whose translator is another network: translator.{key} is "
                 f"{there} there and {here} here; give both the same"
             )
-
-
-def _leaves_a_translator(variant: VariantSettings, experiment: Experiment) -> bool:
-    """Whether a variant's own training begins with a translator."""
-    return not variant.average and (translates(experiment.segmenter.model_dump()) or not variant.train_segmenter)
 
 
 def _validated(content: dict[str, Any], where: str) -> Experiment:

@@ -98,6 +98,10 @@ class VariantSettings(Settings):
         """Whether a network of its own is there afterwards, for others to start from, to learn from or to average."""
         return self.train_segmenter and not self.average
 
+    def leaves_a_translator(self, experiment: "Experiment") -> bool:
+        """Whether its own training begins with a translator, `experiment` being what it makes of the others'."""
+        return not self.average and (experiment.translates or not self.train_segmenter)
+
 
 class NetworkStudySettings(Settings):
     """What `sim2real segment study` compares."""
@@ -145,6 +149,15 @@ class Experiment(Settings):
     def used_source(self) -> tuple[AnyFrameSetSettings, ...]:
         """The settings of the source sets that are used."""
         return tuple(frames for frames in self.source if self.source_sets is None or frames.name in self.source_sets)
+
+    def with_translator(self, translator: AnyTranslatorSettings) -> "Experiment":
+        """The same experiment with another translator."""
+        return self.model_copy(update={"translator": translator})
+
+    @property
+    def translates(self) -> bool:
+        """Whether an arm of the comparison learns from translated frames."""
+        return self.segmenter.shares.translated > 0
 
     @property
     def class_groups(self) -> Groups:

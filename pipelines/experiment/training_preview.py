@@ -2,12 +2,11 @@
 
 A full-scale experiment takes days; whether its folders, labels and teachers are there shows in seconds. No file's
 content is read (`sim2real data check` does so), and nothing here waits for torch. What a dry run refuses, the command
-itself refuses before it trains anything (`refuse_missing_of_...`): both walk through the same trainings.
+itself refuses before it trains anything (`refuse_missing`): both walk through the same trainings.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
@@ -15,55 +14,67 @@ from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.selection.subset import names_in, refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, resolve_checkpoint, step_of
 from pipelines.errors import NoInputsError
-from pipelines.experiment.arms import ARMS, REFERENCES, adaptation_title, learns_from_labels
+from pipelines.experiment.arms import ARMS, REFERENCES, adaptation_title, few_labels_name, learns_from_labels
 from pipelines.experiment.experiment import PARTS, Experiment
 from pipelines.experiment.identity import refuse_missing_aids, refuse_missing_weights
 from pipelines.experiment.network_study import TRAINED_ON, studied_networks
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
 from pipelines.experiment.translators import UNGUIDED
-from pipelines.experiment.variants import Variants, few_labels_name
+from pipelines.experiment.variants import Variants
 from pipelines.experiment.workspace import Workspace
 
 LAST_LINE = "dry run: nothing was trained"
 
 
-def preview_training(workspace: Workspace, seed: int, arm: str) -> list[str]:
-    """What `sim2real segment train` would do with one arm, in lines.
+def preview(workspace: Workspace, trainings: Iterable[str], scored: bool = True) -> list[str]:
+    """What a command would do, in lines: the data sets, and the trainings in their order, each once.
+
+    Args:
+        workspace: The experiment.
+        trainings: Of `trainings_of_...`; what several build on is trained once.
+        scored: Whether what is trained is evaluated, which takes labels.
 
     Raises:
-        UserError: A data set, weights or a teacher is missing, or fewer frames have labels than are asked for.
-        NoInputsError: There is nothing to learn from.
+        UserError: A data set is missing, or one of `trainings`' errors.
+        NoInputsError: There is nothing to learn from, or nothing to evaluate on.
     """
-    workspace = workspace.by_name()
-    return [*_sets(workspace), *_trainings(workspace, seed, arm)]
-
-
-def preview_translator(workspace: Workspace, seed: int) -> list[str]:
-    """What `sim2real translate train` would do, in lines.
-
-    Raises:
-        UserError: A data set, an expert, a teacher, a translator to start from or a file of weights is missing.
-        NoInputsError: There is nothing to learn from.
-    """
-    workspace = workspace.by_name()
-    return [*_sets(workspace), *_experiments_translator(workspace, seed)]
-
-
-def preview_comparison(workspace: Workspace) -> list[str]:
-    """What `sim2real compare` would do, in lines; raises as `preview_variants`."""
-    workspace = workspace.by_name()
+    workspace = workspace.by_name
     lines = _sets(workspace)
-    _refuse_nothing_to_score(workspace)
-    return [*_each_once(lines, _of_comparison(workspace)), LAST_LINE]
+    if scored:
+        _refuse_nothing_to_score(workspace)
+    return list(dict.fromkeys([*lines, *trainings]))
 
 
-def refuse_missing_of_comparison(workspace: Workspace) -> None:
-    """UserError, NoInputsError, CheckpointError where a training of `compare` lacks what it builds on."""
-    _each_once(_of_comparison(workspace.by_name()))
+def refuse_missing(trainings: Iterable[str]) -> None:
+    """UserError, NoInputsError, CheckpointError where one of `trainings_of_...` lacks what it builds on."""
+    for _ in trainings:
+        pass
 
 
-def _of_comparison(workspace: Workspace) -> Iterator[str]:
+def trainings_of_arm(workspace: Workspace, seed: int, arm: str) -> Iterator[str]:
+    """A line for each training of `sim2real segment train`.
+
+    Raises:
+        UserError: Weights or a teacher are missing, or fewer frames have labels than are asked for.
+        NoInputsError: There is nothing to learn from.
+    """
+    yield from _trainings(workspace.by_name, seed, arm)
+
+
+def trainings_of_translator(workspace: Workspace, seed: int) -> Iterator[str]:
+    """A line for each training of `sim2real translate train`.
+
+    Raises:
+        UserError: An expert, a teacher, a translator to start from or a file of weights is missing.
+        NoInputsError: There is nothing to learn from.
+    """
+    yield from _experiments_translator(workspace.by_name, seed)
+
+
+def trainings_of_comparison(workspace: Workspace) -> Iterator[str]:
+    """A line for each training of `sim2real compare`; errors as of an arm's and the translator's."""
+    workspace = workspace.by_name
     for seed in workspace.experiment.compare.seeds:
         for arm in REFERENCES:
             yield from _trainings(workspace, seed, arm)
@@ -72,30 +83,14 @@ def _of_comparison(workspace: Workspace) -> Iterator[str]:
         yield from _trainings(workspace, seed, "translated")
 
 
-def preview_study(workspace: Workspace, augmented: Experiment) -> list[str]:
-    """What `sim2real segment study` would do, in lines; `augmented` as of `studied_networks`.
-
-    Raises:
-        UserError, NoInputsError: As of `preview_variants`.
-    """
-    workspace = workspace.by_name()
-    lines = _sets(workspace)
-    _refuse_nothing_to_score(workspace)
-    return [*lines, *_of_study(workspace, augmented), LAST_LINE]
-
-
-def refuse_missing_of_study(workspace: Workspace, augmented: Experiment) -> None:
-    """UserError, NoInputsError, CheckpointError where a training of `segment study` lacks what it builds on."""
-    _each_once(_of_study(workspace.by_name(), augmented))
-
-
-def _of_study(workspace: Workspace, augmented: Experiment) -> Iterator[str]:
-    for one in studied_networks(workspace, augmented):
+def trainings_of_study(workspace: Workspace, augmented: Experiment) -> Iterator[str]:
+    """A line for each training of `sim2real segment study`; `augmented` is that of `studied_networks`."""
+    for one in studied_networks(workspace.by_name, augmented):
         yield from _trainings(one.workspace, one.seed, TRAINED_ON[one.arm], one.arm)
 
 
-def preview_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_sim: bool) -> list[str]:
-    """What `sim2real translate distill` would do, in lines.
+def trainings_of_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_sim: bool) -> Iterator[str]:
+    """A line for each training of `sim2real translate distill`.
 
     Args:
         workspace: An experiment with a [student].
@@ -104,25 +99,10 @@ def preview_distillation(workspace: Workspace, seed: int, segmenters: bool, real
         real_to_sim: Whether a student of the way back is trained, too.
 
     Raises:
-        UserError: It has no [student]; else as of `preview_translator`.
+        UserError: It has no [student]; else as of an arm's and the translator's.
         NoInputsError: There is nothing to learn from.
     """
-    workspace = workspace.by_name()
-    lines = _sets(workspace)
-    if segmenters:
-        _refuse_nothing_to_score(workspace)
-    return [*_each_once(lines, _of_distillation(workspace, seed, segmenters, real_to_sim)), LAST_LINE]
-
-
-def refuse_missing_of_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_sim: bool) -> None:
-    """UserError, NoInputsError, CheckpointError where a training of `translate distill` lacks what it builds on.
-
-    The arguments are those of `preview_distillation`.
-    """
-    _each_once(_of_distillation(workspace.by_name(), seed, segmenters, real_to_sim))
-
-
-def _of_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_sim: bool) -> Iterator[str]:
+    workspace = workspace.by_name
     student = workspace.student(seed)
     yield from _experiments_translator(workspace, seed)
     refuse_missing_aids(student, seed)  # its teacher is trained first
@@ -136,26 +116,10 @@ def _of_distillation(workspace: Workspace, seed: int, segmenters: bool, real_to_
         yield from _trainings(workspace, seed, "source_only")
 
 
-def preview_variants(variants: Variants) -> list[str]:
-    """What `sim2real variants` would do, in lines: all that is compared, in the order in which it is trained.
-
-    Raises:
-        UserError: As of `preview_training`, for any of them.
-        NoInputsError: There is nothing to learn from, or nothing to evaluate on.
-    """
-    variants = replace(variants, base=variants.base.by_name())
-    lines = _sets(variants.base)
-    _refuse_nothing_to_score(variants.base)
-    return [*_each_once(lines, _of_variants(variants)), LAST_LINE]
-
-
-def refuse_missing_of_variants(variants: Variants) -> None:
-    """UserError, NoInputsError, CheckpointError where a training of `variants` lacks what it builds on."""
-    _each_once(_of_variants(replace(variants, base=variants.base.by_name())))
-
-
-def _of_variants(variants: Variants) -> Iterator[str]:
-    base = variants.base
+def trainings_of_variants(variants: Variants) -> Iterator[str]:
+    """A line for each training of `sim2real variants`, in their order; errors as of an arm's and the translator's."""
+    base = variants.base.by_name
+    variants = replace(variants, base=base)
     for seed in base.experiment.compare.seeds:
         for arm in REFERENCES:
             yield from _trainings(base, seed, arm)
@@ -164,11 +128,6 @@ def _of_variants(variants: Variants) -> Iterator[str]:
                 yield from _trainings(variants.few_labels(labels), seed, "few_labels", few_labels_name(labels))
         for name in variants.rows():
             yield from _rows(variants, seed, name)
-
-
-def _each_once(*lines: Iterable[str]) -> list[str]:
-    """All lines in their order; what several build on is trained once."""
-    return list(dict.fromkeys(chain.from_iterable(lines)))
 
 
 def _rows(variants: Variants, seed: int, name: str) -> Iterator[str]:
@@ -180,7 +139,7 @@ def _rows(variants: Variants, seed: int, name: str) -> Iterator[str]:
         yield f"{'nothing to train':<16}  {name}, seed {seed}: the mean of {', '.join(variant.settings.average)}"
         return
     its = variants.base.beside(variant.experiment, variants.folder(name), variants.base.run)
-    if its.translates or not variant.settings.train_segmenter:
+    if variant.leaves_a_translator:
         translator = its.experiment.translator
         refuse_missing_aids(its, seed)
         if getattr(translator, "teacher", None) not in variants.named:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import UserError
-from pipelines.experiment.arms import REFERENCES
+from pipelines.experiment.arms import REFERENCES, few_labels_name
 from pipelines.experiment.experiment import Experiment, VariantSettings
 from pipelines.experiment.identity import segmenter_inputs, translation_inputs
 from pipelines.experiment.workspace import Workspace
@@ -34,6 +34,11 @@ class Variant:
         teacher = getattr(self.experiment.translator, "teacher", None)
         named = (settings.start_from, teacher, segmenter.initial, *segmenter.teachers, *settings.average)
         return tuple(name for name in named if name is not None)
+
+    @property
+    def leaves_a_translator(self) -> bool:
+        """Whether its own training begins with a translator."""
+        return self.settings.leaves_a_translator(self.experiment)
 
     @property
     def guides(self) -> tuple[str, ...]:
@@ -112,18 +117,16 @@ class Variants:
         experiment, start_from = self.named[name].experiment, self.named[name].settings.start_from
         if start_from is not None:
             initial = str(self.workspace(start_from, seed).translator(seed).absolute())
-            translator = experiment.translator.model_copy(update={"initial": initial})
-            experiment = experiment.model_copy(update={"translator": translator})
+            experiment = experiment.with_translator(experiment.translator.model_copy(update={"initial": initial}))
         teacher = getattr(experiment.translator, "teacher", None)
         if teacher in self.named:
             frames = str(self.workspace(teacher, seed).translated(seed).absolute())
-            translator = experiment.translator.model_copy(update={"teacher": frames})
-            experiment = experiment.model_copy(update={"translator": translator})
+            experiment = experiment.with_translator(experiment.translator.model_copy(update={"teacher": frames}))
         experiment = self._with_named_segmenters(experiment, seed, self.arms(name))
         folder, shared = self.folder(name), self.base.run
         experiment = self._guided_by_the_arms_beside_it(experiment, name, seed)
         its = self.base.beside(experiment, folder, shared)
-        if not its.translates and self.named[name].settings.train_segmenter:
+        if not self.named[name].leaves_a_translator:
             return its
         inputs = translation_inputs(its, seed)
         for (earlier, of_seed), other in self._workspaces.items():
@@ -150,7 +153,7 @@ class Variants:
             translator = translator.model_copy(update={"guidance": guidance})
         if getattr(translator, "encoder", None) in other:
             translator = translator.model_copy(update={"encoder": other[translator.encoder]})
-        return experiment.model_copy(update={"translator": translator})
+        return experiment.with_translator(translator)
 
     def _with_named_segmenters(
         self, experiment: Experiment, seed: int, arms: Mapping[str, tuple[Workspace, str]]
@@ -180,8 +183,3 @@ def open_variants(
         for name, (settings, experiment) in rows.items()
     }
     return Variants(base, named, only)
-
-
-def few_labels_name(labels: int) -> str:
-    """What the network that learns from so many labelled target frames alone is called: "few_labels_20"."""
-    return f"few_labels_{labels or 'all'}"

@@ -23,7 +23,7 @@ from pipelines.data.disk.manifest import MANIFEST
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.selection.subset import labelled_subset
 from pipelines.errors import NoInputsError, UserError
-from pipelines.experiment.arms import ARMS, translates
+from pipelines.experiment.arms import ARMS
 from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.opened_sets import OpenedSets
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
@@ -81,6 +81,7 @@ class Workspace:
             raise UserError(f"--test: experiment {self.experiment.name} has no [[test]] sets; add one to its config")
         return Workspace(self.experiment, self.data, self.run, self.shared, self.stage_one, self.sets, part="test")
 
+    @cached_property
     def by_name(self) -> "Workspace":
         """The same, for a look ahead: of data sets only names are looked at, and nothing is written."""
         sets = OpenedSets(self.data, self.shared, by_name=True)
@@ -121,7 +122,7 @@ class Workspace:
     @property
     def translates(self) -> bool:
         """Whether an arm of the comparison learns from translated frames."""
-        return translates(self.experiment.segmenter.model_dump())
+        return self.experiment.translates
 
     @cached_property
     def source(self) -> list[FrameSet]:
@@ -252,7 +253,7 @@ class Workspace:
 
     def unguided(self) -> "Workspace":
         """This experiment with a translator that nothing guides, in a folder of its own."""
-        experiment = self.experiment.model_copy(update={"translator": self.experiment.translator.unguided()})
+        experiment = self.experiment.with_translator(self.experiment.translator.unguided())
         return self.beside(experiment, self.stage_one / UNGUIDED, self.shared)
 
 

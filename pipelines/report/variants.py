@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pipelines.experiment.arms import REFERENCES
+from pipelines.experiment.arms import REFERENCES, few_labels_name
 from pipelines.printable import printable
 from pipelines.report.figures import change, percent, score, significant
 from pipelines.report.record import Record, plain
@@ -318,7 +318,7 @@ def label_table(study: VariantStudy) -> list[list[str]]:
     """
     budgets = study.budgets()
     table = [["", *(str(labels) if labels else "all" for labels in budgets)]]
-    alone = [list(study.scores("oracle" if labels == 0 else f"few_labels_{labels}").values()) for labels in budgets]
+    alone = [list(study.scores("oracle" if labels == 0 else few_labels_name(labels)).values()) for labels in budgets]
     rows = {"labelled target frames alone": alone}
     rows |= {family: [study.with_labels(family, labels) for labels in budgets] for family in study.families()}
     for title, scores in rows.items():

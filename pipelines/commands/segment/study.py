@@ -9,6 +9,7 @@ from pipelines.commands.options import (
     training_options,
     training_preview_option,
 )
+from pipelines.commands.rehearsal import say_what_would_be_trained
 
 
 @click.command()
@@ -19,10 +20,9 @@ def study(request: Request, dry_run: bool) -> None:
 
     _, augmented = read_study(request.config, request.overrides)
     if dry_run:
-        from pipelines.experiment.training_preview import preview_study
+        from pipelines.experiment.training_preview import trainings_of_study
 
-        click.echo("\n".join(preview_study(request.workspace, augmented)))
-        return
+        return say_what_would_be_trained(request, trainings_of_study(request.workspace, augmented))
     from pipelines.report.networks import networks_table
     from pipelines.stages.comparison.study_networks import study_networks
 

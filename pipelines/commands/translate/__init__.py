@@ -11,7 +11,7 @@ from pipelines.commands.options import (
     training_options,
     training_preview_option,
 )
-from pipelines.commands.rehearsal import rehearse
+from pipelines.commands.rehearsal import rehearse, say_what_would_be_trained
 from pipelines.commands.stream import translate_stream
 from pipelines.commands.translate.quality import translate_audit, translate_quality
 from pipelines.commands.translate.run import translate_run
@@ -63,14 +63,14 @@ def translate_distill(request: Request, sequence: bool, segmenters: bool, real_t
     a page with pictures of both, lie in RUN/student/seed-N.
     """
     if dry_run:
-        from pipelines.experiment.training_preview import preview_distillation
+        from pipelines.experiment.training_preview import trainings_of_distillation
 
         if real_to_sim:
             from pipelines.stages.comparison.real_to_sim import refuse_one_way
 
             refuse_one_way(request.workspace)
-        click.echo("\n".join(preview_distillation(request.workspace, request.seed, segmenters, real_to_sim)))
-        return
+        trainings = trainings_of_distillation(request.workspace, request.seed, segmenters, real_to_sim)
+        return say_what_would_be_trained(request, trainings, scored=segmenters)
     from pipelines.report.student import markdown_table
     from pipelines.stages.comparison.distill import PAGE, Wanted, distill, folder_of_study
 

@@ -56,7 +56,9 @@ class Translation:
         if self.config is not None:
             workspace = open_workspace(self.config, self.data, self.run, self.overrides)
             seed = first_seed(workspace, self.seed)
-        return find_inputs(workspace, seed, self.translated, self.source, target, self.expert)
+        return find_inputs(
+            workspace, seed, translated=self.translated, source=self.source, target=target, expert=self.expert
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipelines.data.disk.files import write_atomically
-from pipelines.experiment.arms import REFERENCES
+from pipelines.experiment.arms import REFERENCES, few_labels_name
 from pipelines.report.charts import Line, Scored
 from pipelines.report.figures import percent
 from pipelines.report.pages.templates import rendered
@@ -110,7 +110,7 @@ def label_curves(study: VariantStudy) -> list[Line]:
     budgets = [labels for labels in study.budgets() if labels]
     if len(budgets) < 2:
         return []
-    alone = [(n, [one.mean_iou for one in study.of(f"few_labels_{n}") if one.mean_iou is not None]) for n in budgets]
+    alone = [(n, [one.mean_iou for one in study.of(few_labels_name(n)) if one.mean_iou is not None]) for n in budgets]
     curves = {"labelled target frames alone": alone}
     curves |= {family: [(n, study.with_labels(family, n)) for n in budgets] for family in study.families()}
     return [

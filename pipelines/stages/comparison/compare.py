@@ -5,39 +5,32 @@ frames, and on labelled real frames (the oracle). Whatever is already trained wi
 as it is.
 """
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 
 from pipelines.data.disk.files import write_atomically
-from pipelines.data.disk.manifest import read_manifest
-from pipelines.data.frames import FrameSet
-from pipelines.data.images import read_image
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError
-from pipelines.experiment.arms import COMPARED, adaptation_title, adapted_to
+from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.identity import scores_count
-from pipelines.experiment.training_preview import refuse_missing_of_comparison
+from pipelines.experiment.training_preview import refuse_missing, trainings_of_comparison
 from pipelines.experiment.workspace import Workspace
-from pipelines.progress import duration
-from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
 from pipelines.report.feature_study import FeatureStudy
-from pipelines.report.pages.page import Gallery, PredictionPicture, Translation, write_report
+from pipelines.report.pages.page import write_report
 from pipelines.report.study import ArmResult, FrameScore, NetworkFacts, Study
 from pipelines.report.tables import markdown_table
 from pipelines.runtimes.frame_prediction import as_seen
+from pipelines.stages.comparison.gallery import gather_pictures
+from pipelines.stages.comparison.logged import rows, training_seconds
+from pipelines.stages.comparison.notes import note_on_classes, notes_on_training
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.comparison.start import start_of
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint, labelled_frames
-from pipelines.stages.evaluation.scores import Evaluation, read_prediction
+from pipelines.stages.evaluation.scores import Evaluation
 from pipelines.stages.features.feature_study import study_features_of_arms
 from pipelines.stages.quality.translation_audit import audit_experiment
-from pipelines.stages.training.perceptual_loss import perceptual_loss_in_words
 from pipelines.stages.training.style_encoder import refuse_missing_style_encoder
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
@@ -45,11 +38,6 @@ from pipelines.stages.translating.translate_experiment import translate_experime
 from segment.classes import CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
 from segment.complexity import count_flops, count_parameters, measure_latency
 from segment.networks import NETWORKS
-
-SHOWN_TRANSLATIONS = 4
-SHOWN_PREDICTIONS = 3
-SEARCHED_NEIGHBOURS = 300
-NEIGHBOUR_SIZE = (32, 16)
 
 
 def compare(workspace: Workspace, session: Session) -> Study:
@@ -65,7 +53,7 @@ def compare(workspace: Workspace, session: Session) -> Study:
         The record behind the report.
     """
     refuse_missing_labels(workspace)
-    refuse_missing_of_comparison(workspace)
+    refuse_missing(trainings_of_comparison(workspace))
     if workspace.translates:
         refuse_missing_style_encoder(workspace)
     results, evaluations = [], {}
@@ -86,7 +74,7 @@ def compare(workspace: Workspace, session: Session) -> Study:
     study = Study(
         **origin(workspace, session),
         settings=workspace.experiment.model_dump(mode="json"),
-        notes=[*_notes(workspace), _counted(first), *remarks],
+        notes=[*notes_on_training(workspace), note_on_classes(first), *remarks],
         classes=list(CLASS_NAMES),
         groups=first.groups,
         results=results,
@@ -99,7 +87,7 @@ def compare(workspace: Workspace, session: Session) -> Study:
 
 
 def refuse_missing_labels(workspace: Workspace) -> None:
-    """Before hours of training, not after them."""
+    """NoInputsError where the arms would have no labels to learn from or to be scored by: before hours of training."""
     if not workspace.labelled_source or not workspace.labelled_target:
         raise NoInputsError("no target frame has a label map; the oracle has nothing to learn from")
     if not any(frame.label for frames in workspace.validation for frame in frames.frames):
@@ -120,7 +108,7 @@ def _features(workspace: Workspace, session: Session) -> tuple[FeatureStudy | No
 
 def _arm_result(workspace: Workspace, seed: int, arm: str, evaluation: Evaluation) -> ArmResult:
     run = workspace.segmenter(seed, arm)
-    metrics = _rows(run / "metrics.jsonl")
+    metrics = rows(run / "metrics.jsonl")
     summary = evaluation.summary()
     scores = zip(evaluation.names, evaluation.frame_scores(), strict=True)
     return ArmResult(
@@ -137,74 +125,6 @@ def _arm_result(workspace: Workspace, seed: int, arm: str, evaluation: Evaluatio
         curve=[(row["step"], row["main"]) for row in metrics],
         training_seconds=training_seconds(run),
         start=start_of(workspace, seed, run),
-    )
-
-
-def _rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def training_seconds(run: Path) -> float:
-    """Seconds that the steps of a run took, from the logged sample of them."""
-    rows = _rows(run / "timings.jsonl")
-    return float(np.mean([row["seconds"] for row in rows])) * rows[-1]["step"]
-
-
-def _notes(workspace: Workspace) -> list[str]:
-    """What was trained, in words: the translator and the adaptation, as far as an arm uses them, and what all share."""
-    notes = [_translator_in_words(workspace)] if workspace.translates else []
-    translator = workspace.experiment.translator
-    if workspace.translates and translator.wants_perceptual_loss:
-        run = workspace.translator(workspace.experiment.compare.seeds[0])
-        notes += filter(None, [perceptual_loss_in_words(translator, run)])
-    adaptation = workspace.experiment.segmenter.adaptation
-    if adaptation is not None:
-        segmenter = workspace.experiment.segmenter.model_dump()
-        title = adaptation_title(segmenter)
-        told = adaptation.declared_values()
-        if adaptation.added_norm is not None:
-            told |= {f"feature norm's {name}": value for name, value in adaptation.added_norm.declared_values().items()}
-        knobs = ", ".join(f"{name} {value}" for name, value in told.items())
-        notes.append(f"Adaptation: {title} on {adapted_to(segmenter)} ({knobs}); the others do not adapt.")
-    same = "Every arm: same network, initial weights per seed, steps, batch, augmentation and evaluation"
-    if workspace.experiment.segmenter.initial is not None:
-        same = (
-            f"The adapted arm starts from {workspace.experiment.segmenter.initial}, whose training adds to its budget. "
-            "Every arm: same network, steps, batch, augmentation, evaluation"
-        )
-    return [
-        *notes,
-        f"{same}; the last checkpoint is evaluated, none is chosen on the validation frames.",
-    ]
-
-
-def _translator_in_words(workspace: Workspace) -> str:
-    seeds = workspace.experiment.compare.seeds
-    used = [seeds[0]] if workspace.experiment.compare.one_translator else list(seeds)
-    settings = workspace.experiment.translator
-    took = ", ".join(duration(training_seconds(workspace.translator(seed))) for seed in used)
-    shared = "one translator, shared by all seeds" if len(used) < len(seeds) else "one translator per seed"
-    guidance = settings.guided_by
-    guided = "" if guidance is None else f", guided by the expert {guidance.expert}"
-    crop = settings.crop if isinstance(settings.crop, int) else "x".join(map(str, settings.crop))
-    return (
-        f"Translator: {settings.method}, {settings.generator} with {settings.generator_channels} channels{guided}, "
-        f"{settings.steps} steps of {crop}-pixel crops; {shared}; training took about {took}."
-    )
-
-
-def _counted(evaluation: Evaluation) -> str:
-    """What a mean IoU is over: of the classes that the labels can express, those that are labelled or predicted."""
-    subsets = (range(len(CLASS_NAMES)), TRAIN_IDS_16, TRAIN_IDS_13)
-    all_19, of_16, of_13 = (len(evaluation.scored(among)) for among in subsets)
-    once, means = "", f" (mIoU 16 over at most {of_16}, mIoU 13 over at most {of_13} of them)"
-    if evaluation.groups:
-        once, means = ", merged ones counted once", ""
-    labelled = evaluation.merged.sum((0, -1))
-    shown = sum(bool(labelled[train_id]) for train_id in evaluation.scored(subsets[0]))
-    return (
-        f"The labels can express {all_19} classes{once}, of which the validation frames show {shown}. Mean IoU is over "
-        f"those that are shown or predicted{means}. A pixel predicted as any other class is a miss of its true class."
     )
 
 
@@ -228,85 +148,3 @@ def network_facts(workspace: Workspace, machine: Machine) -> NetworkFacts:
             f"batch 1, {latency.dtype}, random weights, {latency.repeats} timed runs after warm-up, network alone"
         ),
     )
-
-
-def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Evaluation]) -> Gallery:
-    """The pictures of the first seed: translations beside their nearest real frame; best and worst predictions."""
-    seed = workspace.experiment.compare.seeds[0]
-    scores = np.array(evaluations[seed, "translated"].frame_scores())
-    order = np.argsort(scores, kind="stable")[: np.isfinite(scores).sum()]  # NaN, a frame without labels, comes last
-    count = min(SHOWN_PREDICTIONS, len(order) // 2)  # of each end; a frame that is alone is the best
-    here = {arm: evaluations[seed, arm] for arm in COMPARED}
-    losses = _rows(workspace.translator(seed) / "metrics.jsonl") if workspace.translates else []
-    return Gallery(
-        translations=_translations(workspace, seed) if workspace.translates else [],
-        best=[_prediction(workspace, seed, here, int(i)) for i in order[::-1][: max(1, count)]],
-        worst=[_prediction(workspace, seed, here, int(i)) for i in order[:count]],
-        translator_curve=[(row["step"], {k: v for k, v in row.items() if k != "step"}) for row in losses],
-        errors={
-            arm: _errors(workspace, workspace.segmenter(seed, arm), evaluation) for arm, evaluation in here.items()
-        },
-    )
-
-
-def _translations(workspace: Workspace, seed: int) -> list[Translation]:
-    folder = workspace.translated(seed)
-    entries = read_manifest(folder / "manifest.jsonl")
-    chosen = [entries[i] for i in np.linspace(0, len(entries) - 1, min(SHOWN_TRANSLATIONS, len(entries))).astype(int)]
-    sources = {f"{frames.name}/{frame.name}": frame.image for frames in workspace.source for frame in frames.frames}
-    real = [(frames, i) for frames in workspace.target for i in range(len(frames))]
-    real = real[:: 1 + len(real) // SEARCHED_NEIGHBOURS]
-    thumbnails = np.stack([_thumbnail(frames.read_image(i)) for frames, i in real])
-    shown = []
-    for entry in chosen:
-        translated = read_image(folder / entry.image)
-        nearest = int(np.square(thumbnails - _thumbnail(translated)).mean((1, 2, 3)).argmin())
-        neighbour = real[nearest][0].read_image(real[nearest][1])
-        shown.append(Translation(read_image(sources[entry.frame]), translated, neighbour, entry.frame))
-    return shown
-
-
-def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """A coarse picture in which frames of similar layout and light are near each other."""
-    return cv2.resize(image, NEIGHBOUR_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def _prediction(workspace: Workspace, seed: int, evaluations: dict[str, Evaluation], place: int) -> PredictionPicture:
-    name = evaluations["translated"].names[place]
-    frames, index = _validation_frame(workspace.validation, name)
-    return PredictionPicture(
-        name=name,
-        image=frames.read_image(index),
-        label=frames.read_label_map(index),
-        predictions={arm: read_prediction(workspace.segmenter(seed, arm) / "evaluation", name) for arm in COMPARED},
-        scores={arm: evaluation.frame_scores()[place] for arm, evaluation in evaluations.items()},
-    )
-
-
-def _errors(workspace: Workspace, run: Path, evaluation: Evaluation) -> list[ErrorPicture]:
-    """The best, median and worst frame of one arm."""
-    scores = evaluation.frame_scores()
-    found = []
-    for rank, place in ranked_frames(scores).items():
-        name = evaluation.names[place]
-        frames, index = _validation_frame(workspace.validation, name)
-        picture = ErrorPicture(
-            rank=rank,
-            name=name,
-            score=scores[place],
-            image=frames.read_image(index),
-            label=frames.read_label_map(index),
-            prediction=read_prediction(run / "evaluation", name),
-            confused=most_confused(evaluation.merged[place].tolist()),
-            groups=evaluation.groups,
-        )
-        found.append(picture)
-    return found
-
-
-def _validation_frame(sets: list[FrameSet], name: str) -> tuple[FrameSet, int]:
-    for frames in sets:
-        for index, frame in enumerate(frames.frames):
-            if f"{frames.name}/{frame.name}" == name:
-                return frames, index
-    raise KeyError(name)

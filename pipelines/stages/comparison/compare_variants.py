@@ -20,15 +20,16 @@ from pipelines.data.disk.json_files import read_json
 from pipelines.data.disk.manifest import MANIFEST
 from pipelines.engine.session import Session
 from pipelines.errors import BusyError, NumericalError
-from pipelines.experiment.arms import REFERENCES
+from pipelines.experiment.arms import REFERENCES, few_labels_name
 from pipelines.experiment.trained import load_ensemble
-from pipelines.experiment.training_preview import refuse_missing_of_variants
-from pipelines.experiment.variants import Variants, few_labels_name
+from pipelines.experiment.training_preview import refuse_missing, trainings_of_variants
+from pipelines.experiment.variants import Variants
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.pages.variants_page import write_variants_page
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
-from pipelines.stages.comparison.compare import refuse_missing_labels, training_seconds
+from pipelines.stages.comparison.compare import refuse_missing_labels
+from pipelines.stages.comparison.logged import training_seconds
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.comparison.start import start_of
 from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate_checkpoint, evaluate_segmenter
@@ -77,7 +78,7 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
     """
     base = variants.base
     refuse_missing_labels(base)
-    refuse_missing_of_variants(variants)
+    refuse_missing(trainings_of_variants(variants))
     for seed in base.experiment.compare.seeds:
         for labels in filter(None, variants.budgets()):
             variants.few_labels(labels).labelled_subset(seed)  # before hours of training: more than there are
@@ -196,7 +197,7 @@ def _run_variant(variants: Variants, name: str, seed: int, session: Session) -> 
     if variant.settings.train_segmenter:
         evaluation = evaluate_checkpoint(its, its.segmenter(seed, "translated"), session)
         start = _start(variants, name, seed)
-    if _translates(variants, name, its):
+    if variant.leaves_a_translator:
         seconds = training_seconds(its.translator(seed))
         figures = _expert_after_translator(its, seed, session) | _quality(its, seed, session)
     return _result(name, seed, evaluation, seconds, figures, variant.family, variant.labels, start)
@@ -216,7 +217,7 @@ def _trained(variants: Variants, name: str, seed: int, session: Session) -> None
     if variants.named[name].settings.average:
         return
     its = variants.workspace(name, seed)
-    if _translates(variants, name, its):
+    if variants.named[name].leaves_a_translator:
         train_translator(its, seed, session)
         translate_experiment(its, seed, session)
         # Whoever judges: busy or collapsed, it costs this row its place and not the whole table.
@@ -227,15 +228,11 @@ def _trained(variants: Variants, name: str, seed: int, session: Session) -> None
         train_segmenter(its, seed, "translated", session)
 
 
-def _translates(variants: Variants, name: str, its: Workspace) -> bool:
-    return its.translates or not variants.named[name].settings.train_segmenter
-
-
 def _averaged(variants: Variants, name: str, seed: int, session: Session) -> Evaluation:
     """The evaluation of the mean of several variants' networks."""
     settings = variants.named[name].settings
     runs = [variants.workspace(one, seed).segmenter(seed, "translated") for one in settings.average]
-    folder = variants.base.run / "variants" / name / f"seed-{seed}" / variants.base.on_part("evaluation")
+    folder = variants.folder(name) / f"seed-{seed}" / variants.base.on_part("evaluation")
     looks = Inference(augmentation=TestTimeAugmentation(flip=settings.flip))
     trained = load_ensemble(runs, session.machine, settings.weights)
     return evaluate_segmenter(variants.base, trained, session, EvaluationOptions(looks, output=folder))
@@ -253,7 +250,7 @@ def _expert_after_translator(workspace: Workspace, seed: int, session: Session) 
 
 def _quality(workspace: Workspace, seed: int, session: Session) -> dict[str, float]:
     """Measures of the translated frames, the oracle being the expert; kept, and read back while the frames stay."""
-    inputs = find_inputs(workspace, seed, None, None, (), None)
+    inputs = find_inputs(workspace, seed)
     networks = inputs.networks(session)
     identity = {
         "manifest": sha256_of(inputs.folder / MANIFEST),

@@ -14,7 +14,7 @@ from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.session import Session
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.trained import finished_translator, load_translator
-from pipelines.experiment.training_preview import refuse_missing_of_distillation
+from pipelines.experiment.training_preview import refuse_missing, trainings_of_distillation
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.pages.student_page import Beside, write_student_page
 from pipelines.report.student import SPEED, Measure, StudentStudy, markdown_table
@@ -70,7 +70,7 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
             the way back is wanted.
     """
     its = workspace.student(seed)
-    refuse_missing_of_distillation(workspace, seed, wanted.segmenters, wanted.real_to_sim)
+    refuse_missing(trainings_of_distillation(workspace, seed, wanted.segmenters, wanted.real_to_sim))
     if wanted.real_to_sim:
         refuse_one_way(workspace)
     both = {"teacher": workspace, "student": its}
@@ -80,7 +80,7 @@ def distill(workspace: Workspace, seed: int, session: Session, wanted: Wanted = 
     if wanted.segmenters:
         train_segmenter(workspace, seed, "oracle", session)
     run = _expert(its, seed)
-    inputs = {name: find_inputs(one, seed, None, None, (), run) for name, one in both.items()}
+    inputs = {name: find_inputs(one, seed, expert=run) for name, one in both.items()}
     expert = None if run is None else load_expert(run, session.machine)
     if expert is not None:
         for one in inputs.values():

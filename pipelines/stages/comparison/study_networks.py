@@ -8,10 +8,11 @@ from pipelines.data.disk.files import write_atomically
 from pipelines.engine.session import Session
 from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.network_study import TRAINED_ON, StudiedNetwork, studied_networks
-from pipelines.experiment.training_preview import refuse_missing_of_study
+from pipelines.experiment.training_preview import refuse_missing, trainings_of_study
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.networks import NetworkResult, NetworkStudy, networks_picture, networks_table
-from pipelines.stages.comparison.compare import network_facts, refuse_missing_labels, training_seconds
+from pipelines.stages.comparison.compare import network_facts, refuse_missing_labels
+from pipelines.stages.comparison.logged import training_seconds
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 from pipelines.stages.training.train_segmenter import train_segmenter
@@ -34,7 +35,7 @@ def study_networks(workspace: Workspace, augmented: Experiment, session: Session
     """
     trainings = list(studied_networks(workspace, augmented))
     refuse_missing_labels(workspace)
-    refuse_missing_of_study(workspace, augmented)
+    refuse_missing(trainings_of_study(workspace, augmented))
     results = [_trained_and_evaluated(one, session) for one in trainings]
     of_oracles = {one.network: one.workspace for one in trainings if one.arm == "oracle"}
     record = NetworkStudy(

@@ -85,10 +85,11 @@ class QualityInputs:
 def find_inputs(
     workspace: Workspace | None,
     seed: int,
-    translated: Path | None,
-    source: Path | None,
-    target: Sequence[Path],
-    expert: Path | None,
+    *,
+    translated: Path | None = None,
+    source: Path | None = None,
+    target: Sequence[Path] = (),
+    expert: Path | None = None,
 ) -> QualityInputs:
     """Put together what options name and what the experiment knows.
 

@@ -63,15 +63,15 @@ class Record:
     source: torch.Tensor | None
 
 
-def audit_experiment(workspace: Workspace, seed: int, session: Session, expert: Path | None = None) -> Audit:
-    """Score the translated frames that serve `seed`; the expert is the experiment's oracle where none is named.
+def audit_experiment(workspace: Workspace, seed: int, session: Session) -> Audit:
+    """Score the translated frames that serve `seed`; the expert is the experiment's oracle.
 
     Frames that serve several seeds are judged by the oracle of the seed that they were made with.
 
     Raises:
-        UserError: There is no expert, or there are no translated frames.
+        UserError: The oracle is not trained to its end, or there are no translated frames.
     """
-    inputs = find_inputs(workspace, seed, None, None, (), expert)
+    inputs = find_inputs(workspace, seed)
     if inputs.expert is None:
         oracle = workspace.segmenter(workspace.translator_seed(seed), "oracle")
         raise UserError(f"{oracle}: no trained oracle to score translated frames with")
@@ -141,7 +141,7 @@ def audit_frames(
         raise UserError(f"{folder}: has no {MANIFEST}: no translated set, or not finished; translate first")
     processes = session.machine.processes
     with contextlib.ExitStack() as held:
-        journal = held.enter_context(_locked(folder)) if processes.leads else None
+        journal = held.enter_context(_Locked(folder)) if processes.leads else None
         processes.refuse_difference([expert.sha256, [[frame.name, frame.source is not None] for frame in frames]])
         entries = {entry.frame: entry for entry in read_manifest(folder / MANIFEST)}
         if entries.keys() != {frame.name for frame in frames}:
@@ -318,7 +318,7 @@ def _number(value: float) -> float | None:
 # -------------------------------------------------------------------------------------------------------------- on disk
 
 
-class _locked(Journal):
+class _Locked(Journal):
     """The translation's own lock on its folder; a journal that this made is removed again.
 
     A journal that was there (of a run with failures) stays: the next translation reads it before the manifest.

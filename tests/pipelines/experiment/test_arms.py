@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.experiment.arms import ARMS, COMPARED, names, titles, what_closes_the_gap
+from pipelines.experiment.arms import ARMS, COMPARED, few_labels_name, names, titles, what_closes_the_gap
 from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.segmenters import SegmenterSettings
 
@@ -64,3 +64,7 @@ def test_titles_and_sentences_follow_the_arm(settings, title, name, act):
     assert what_closes_the_gap(record) == act
     assert names(record) == {"source_only": "source-only", "translated": name, "oracle": "oracle"}
     assert tuple(titles({})) == COMPARED and titles({})["translated"] == "Translated"
+
+
+def test_networks_of_few_labels_are_called_by_their_number():
+    assert few_labels_name(2) == "few_labels_2" and few_labels_name(0) == "few_labels_all"

@@ -67,14 +67,14 @@ def as_kept(inputs):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_runs_made_before_are_known_again(frames, name):
     kept = json.loads(KEPT.read_text())
-    workspace = Workspace(Experiment.model_validate(SETTINGS | EXPERIMENTS[name]), frames, frames / "run").by_name()
+    workspace = Workspace(Experiment.model_validate(SETTINGS | EXPERIMENTS[name]), frames, frames / "run").by_name
     seed = workspace.experiment.compare.seeds[-1]
     assert as_kept(segmenter_inputs(workspace, seed, "translated")) == as_kept(kept[name])
 
 
 def test_reports_and_few_labels_made_before_are_known_again(frames):
     kept = json.loads(KEPT.read_text())
-    workspace = Workspace(Experiment.model_validate(SETTINGS | EXPERIMENTS["plain"]), frames, frames / "run").by_name()
+    workspace = Workspace(Experiment.model_validate(SETTINGS | EXPERIMENTS["plain"]), frames, frames / "run").by_name
     assert as_kept(segmenter_inputs(workspace, 4, "few_labels")) == as_kept(kept["few labels"])
     assert as_kept(report_inputs(workspace)) == as_kept(kept["report"])
 

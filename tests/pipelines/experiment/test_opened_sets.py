@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipelines.data import images
+from pipelines.data.decoding import decode
 from pipelines.data.disk import hashes
 from pipelines.data.disk.hashes import HashCache
 from pipelines.data.frames import open_frame_set
@@ -44,7 +44,7 @@ def test_a_changed_byte_changes_the_fingerprint_even_with_size_and_time_restored
     make, frames = own_frames
     before = fingerprint(make())
     flip_a_byte(frames / "game" / file)
-    assert fingerprint(make().by_name()) != before  # by name: the flip may have damaged the file
+    assert fingerprint(make().by_name) != before  # by name: the flip may have damaged the file
 
 
 def test_touched_and_copied_files_do_not_change_it(own_frames):
@@ -164,7 +164,7 @@ def test_bad_frames_are_refused_before_anything_is_made_of_the_others(own_frames
     cut_off(frames / "game/semantic/000003.png")
     with pytest.raises(ImageError, match=r"semantic/000003\.png: .*cut off.*bad_frames.*'game'"):
         make().source  # noqa: B018
-    assert len(make().by_name().source[0]) == 5
+    assert len(make().by_name.source[0]) == 5
 
 
 def test_bad_frames_are_left_out_and_part_of_what_decides(own_frames, capsys):
@@ -188,7 +188,7 @@ def test_every_process_finds_what_the_first_has_looked_at(own_frames, monkeypatc
     make, _ = own_frames
     first, second = make(), make()  # both begin before either has looked
     assert len(first.source[0]) == 5
-    monkeypatch.setattr(images, "_decode_image", None)  # whoever decodes fails
+    monkeypatch.setattr(decode, "KINDS", {})  # whoever decodes fails
     assert len(second.source[0]) == 5
 
 

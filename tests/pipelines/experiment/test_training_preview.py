@@ -7,13 +7,13 @@ import pytest
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.training_preview import (
-    LAST_LINE,
-    preview_comparison,
-    preview_distillation,
-    preview_study,
-    preview_training,
-    preview_translator,
-    preview_variants,
+    preview,
+    trainings_of_arm,
+    trainings_of_comparison,
+    trainings_of_distillation,
+    trainings_of_study,
+    trainings_of_translator,
+    trainings_of_variants,
 )
 from pipelines.experiment.variants import open_variants
 from pipelines.experiment.workspace import Workspace
@@ -45,6 +45,27 @@ PHOTOS = 'name = "photos"\nreader = "folder"\nroot = "photos"'
 CAMERA = 'name = "camera"\nreader = "toyworld"\nrenderer = "camera"\nframes = 8'
 DRIVE = 'name = "drive"\nreader = "camvid"\nroot = "drive"'
 STEP = "lraspp, 30 steps, batch 4 of 64x32"
+
+
+def preview_training(workspace, seed, arm):
+    return preview(workspace, trainings_of_arm(workspace, seed, arm), scored=False)
+
+
+def preview_translator(workspace, seed):
+    return preview(workspace, trainings_of_translator(workspace, seed), scored=False)
+
+
+def preview_comparison(workspace):
+    return preview(workspace, trainings_of_comparison(workspace))
+
+
+def preview_distillation(workspace, seed, segmenters, real_to_sim):
+    trainings = trainings_of_distillation(workspace, seed, segmenters, real_to_sim)
+    return preview(workspace, trainings, scored=segmenters)
+
+
+def preview_variants(variants):
+    return preview(variants.base, trainings_of_variants(variants))
 
 
 @pytest.fixture
@@ -115,9 +136,8 @@ def toyworld(tmp_path):
 
 
 def told(lines):
-    """Whose training each line is of, after the three of the data sets; and that nothing more is said but the end."""
-    assert lines[-1] == LAST_LINE
-    return [line[18:].split(":")[0].removesuffix(", seed 4") for line in lines[3:-1]]
+    """Whose training each line is of, after the three of the data sets."""
+    return [line[18:].split(":")[0].removesuffix(", seed 4") for line in lines[3:]]
 
 
 def test_a_comparison_in_the_order_of_its_trainings(toyworld, tmp_path):
@@ -161,9 +181,9 @@ def test_what_a_translator_names_from_elsewhere_must_be_there(toyworld):
     with pytest.raises(UserError, match=weights.format("perceptual")):
         preview_distillation(student, 4, False, False)
     adain = toyworld("translator={ method = 'adain', encoder_weights = 'nowhere' }")
-    for preview in (preview_comparison, lambda its: preview_translator(its, 4)):
+    for looked_at in (preview_comparison, lambda its: preview_translator(its, 4)):
         with pytest.raises(UserError, match=weights.format("encoder")):
-            preview(adain)
+            looked_at(adain)
     assert told(preview_distillation(toyworld("student.perceptual_weight=1"), 4, False, False))
 
 
@@ -175,11 +195,11 @@ def test_a_students_teacher_must_be_there(toyworld, tmp_path):
             f"translator={{ method = 'student', encoder = '', teacher = '{tmp_path / teacher}' }}", *changes
         )
 
-    for preview in (preview_comparison, lambda its: preview_translator(its, 4)):
+    for looked_at in (preview_comparison, lambda its: preview_translator(its, 4)):
         with pytest.raises(
             UserError, match=r"^translator\.teacher: .*nowhere is not there; expected a translator or a f"
         ):
-            preview(student("nowhere"))
+            looked_at(student("nowhere"))
     for place in ("photos/a.png", "frames/b.png"):
         (tmp_path / place).parent.mkdir()
         (tmp_path / place).touch()
@@ -206,9 +226,9 @@ def test_labels_that_a_translator_learns_from_must_be_there(toyworld, tmp_path):
 def test_every_network_of_a_study_on_every_kind_of_frames(toyworld):
     changes = 'study={ networks = ["lraspp", "stdc1"], augmentation = { blur = 0.1 } }'
     base = toyworld(changes)
-    lines = preview_study(base, base.experiment)
+    lines = preview(base, trainings_of_study(base, base.experiment))
     assert told(lines) == ["oracle", "source_only", "augmented"] * 2
-    assert [": lraspp, " in line for line in lines[3:-1]] == [True] * 3 + [False] * 3
+    assert [": lraspp, " in line for line in lines[3:]] == [True] * 3 + [False] * 3
 
 
 def test_a_teacher_a_student_and_who_learns_from_their_frames(toyworld):
@@ -241,18 +261,18 @@ settings = { "translator.method" = "cut", "segmenter.shares" = { translated = 1.
 
 def test_variants_in_their_order_each_once(experiment, tmp_path):
     lines = preview_variants(experiment(VARIANTS, CAMERA))[3:]
-    assert [line[:16].strip() for line in lines[:-1]] == [
+    assert [line[:16].strip() for line in lines] == [
         *["to be trained"] * 4,
         "nothing to train",
         "stage one",
         "to be trained",
     ]
-    names = [line[18:].split(",")[0] for line in lines[:-1]]
+    names = [line[18:].split(",")[0] for line in lines]
     assert names == ["source_only", "oracle", "once", "twice", "both", "through_cut", "through_cut"]
     learner = "lraspp by MaxSquare, 30 steps, batch 4 of 64x32"
     assert lines[3].endswith(f"{learner}, from labelled source frames, target frames; after once")
     assert "the mean of once, twice" in lines[4] and ": cut, " in lines[5]
-    assert lines[-1] == LAST_LINE and not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_more_labels_than_will_be_drawn_are_refused_before_they_are(experiment, tmp_path):

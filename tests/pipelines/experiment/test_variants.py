@@ -7,7 +7,7 @@ from pipelines.engine.launch import Machine
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
 from pipelines.experiment.config import read_experiment, read_variants
-from pipelines.experiment.variants import Variants, few_labels_name, open_variants
+from pipelines.experiment.variants import Variants, open_variants
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.train_segmenter import train_segmenter
 
@@ -174,7 +174,6 @@ def test_few_labels_alone_have_a_folder_for_each_number(variants):
     places = {labels: variants.few_labels(labels).segmenter(0, "few_labels") for labels in (1, 2)}
     assert places[1] != places[2]
     assert variants.few_labels(2).experiment.labelled_target == 2
-    assert few_labels_name(2) == "few_labels_2" and few_labels_name(0) == "few_labels_all"
 
 
 TRAINED = '[[variant]]\nname = "trained"\n'

@@ -47,7 +47,7 @@ def test_test_frames_take_the_place_of_the_validation_frames_and_of_nothing_else
     last = workspace.on_test()
     assert [frames.name for frames in workspace.validation] == ["camera_val"]
     assert [frames.name for frames in last.validation] == ["last"] and len(last.validation[0]) == 2
-    assert last.beside(last.experiment, last.run).part == last.by_name().part == "test"
+    assert last.beside(last.experiment, last.run).part == last.by_name.part == "test"
     assert (workspace.on_part("evaluation"), last.on_part("evaluation")) == ("evaluation", "evaluation_test")
     assert last.segmenter(0, "oracle") == workspace.segmenter(0, "oracle")
     for arm in ("source_only", "translated", "oracle"):

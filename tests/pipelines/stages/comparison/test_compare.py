@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
 import torch
@@ -15,8 +14,8 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.report.figures import amount, percent
 from pipelines.report.study import Study
 from pipelines.stages.comparison import compare as comparing
-from pipelines.stages.comparison.compare import _counted, compare, gather_pictures, network_facts
-from pipelines.stages.evaluation.scores import Evaluation, read_evaluation
+from pipelines.stages.comparison.compare import compare, network_facts
+from pipelines.stages.evaluation.scores import read_evaluation
 from segment.classes import CLASS_NAMES
 from segment.complexity import Latency, count_flops
 from segment.metrics.regions import gap_closed
@@ -126,33 +125,6 @@ def features_section(run):
     """The text of the report's section on features; None where it has none."""
     section = re.search(r'<section id="features">.*?</section>', (run / "report.html").read_text(), re.DOTALL)
     return section and section[0]
-
-
-def test_one_validation_frame_is_shown_as_the_best(tiny_run, make_workspace):
-    """Of four, the two best and the two worst; one alone would be both."""
-    whole = {(0, arm): read_evaluation(tiny_run / "seed-0" / FOLDERS[arm] / "evaluation") for arm in COMPARED}
-    alone = {
-        key: replace(one, names=one.names[:1], confusions=one.confusions[:1], drives=one.drives and one.drives[:1])
-        for key, one in whole.items()
-    }
-    workspace = make_workspace(run=tiny_run)
-    four, one = gather_pictures(workspace, whole), gather_pictures(workspace, alone)
-    assert [len(four.best), len(four.worst)] == [2, 2]
-    assert [picture.name for picture in one.best] == whole[0, "oracle"].names[:1] and one.worst == []
-
-
-@pytest.mark.parametrize(("groups", "said"), [
-    ([], "can express 3 classes, of which the validation frames show 1. Mean IoU is over those that are shown or "
-         "predicted (mIoU 16 over at most 3, mIoU 13 over at most 2 of them)."),
-    ([[0, 1]], "can express 2 classes, merged ones counted once, of which the validation frames show 1. Mean IoU is "
-               "over those that are shown or predicted."),
-])  # fmt: skip
-def test_classes_that_no_frame_shows_are_not_said_to_count(groups, said):
-    """Road, sidewalk and wall: all pixels are road; mean IoU is 1, over road alone. SYNTHIA's 13 have no wall."""
-    confusions = torch.zeros(1, 19, 20, dtype=torch.int64)
-    confusions[0, 0, 0] = 7
-    evaluation = Evaluation(["a"], confusions, groups, [0, 1, 3])
-    assert evaluation.mean_iou() == 1 and said in _counted(evaluation)
 
 
 def test_the_report_looks_inside(tiny_run):

@@ -166,6 +166,12 @@ def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
             "is 4 there and 3 here; give both the same",
         ),
         (
+            """[[variant]]\nname = "a"\nsettings = { translator = { method = "adain" } }
+            [[variant]]\nname = "b"\nstart_from = "a"
+            settings = { translator = { method = "adain", encoder = "efficientnet_lite0" } }""",
+            "whose translator is another network: translator.encoder is vgg19 there and efficientnet_lite0 here; give",
+        ),
+        (
             """[[variant]]\nname = "a_3_labels"
             [[variant]]\nname = "a"\nlabels = [3]""",
             "two variants are called a_3_labels; give each its own name",

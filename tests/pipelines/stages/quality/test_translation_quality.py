@@ -127,7 +127,7 @@ def test_flicker_is_what_the_motion_does_not_explain(painted, session):
 
 
 def test_label_consistency_of_frames_with_labels(tiny_run, make_workspace, session):
-    inputs = find_inputs(make_workspace(run=tiny_run), 0, None, None, (), None)
+    inputs = find_inputs(make_workspace(run=tiny_run), 0)
     networks = inputs.networks(session, features="expert")
     expert, (extractor,) = networks.expert, networks.extractors
     assert expert.name == extractor.name and expert.name.startswith("ddrnet23_slim@")
