@@ -123,10 +123,14 @@ LAYOUTS = (
 
 
 def test_two_processes_are_taught_as_one_is(launch, tiny_config, tmp_path):
-    """Each finds the same real patches and judges its part; here the teacher's frames are the sources themselves."""
+    """Each finds the same real patches and judges its part of the five that are drawn among the eight of both.
+
+    The teacher's frames are the sources themselves.
+    """
     teacher = tiny_config.parent / "frames/game/rgb"
     small = (
-        "steps = 2, batch = 2, crop = 32, height = 32, patch = 16, generator_channels = 2, discriminator_channels = 2"
+        "steps = 2, batch = 2, crop = 32, height = 32, patch = 16, patches = 5, generator_channels = 2, "
+        "discriminator_channels = 2"
     )
     settings = f"translator={{method = 'student', teacher = '{teacher}', {small}, ema_decay = 0.9}}"
     states = []
