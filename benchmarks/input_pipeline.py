@@ -22,8 +22,9 @@ import torch
 
 from pipelines.data.frames import open_frame_set
 from pipelines.data.readers.drawn import ToyWorldSettings
-from pipelines.data.sampling.batches import Draws, FramePool, stream
+from pipelines.data.sampling.batches import Draws, FramePool
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture
+from pipelines.data.sampling.workers import stream
 from pipelines.engine.launch import Machine, choose_machine, describe_machine, use_threads
 from pipelines.engine.loop import PerformedUpdate
 from pipelines.experiment.segmenters import SegmenterSettings

@@ -22,8 +22,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.data.sampling.batches import lost_workers_named
 from pipelines.data.sampling.random_keys import key_number
+from pipelines.data.sampling.workers import lost_workers_named
 from pipelines.engine.checkpoints import load_into
 from pipelines.engine.launch import BrokenOff, Machine, StopRequest, make_deterministic
 from pipelines.engine.processes import ALONE, Processes

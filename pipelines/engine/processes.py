@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from pipelines.data.sampling.batches import tells_of_a_lost_worker
+from pipelines.data.sampling.workers import tells_of_a_lost_worker
 from pipelines.engine.heartbeat import JOINING_S, Heartbeat, allowed_silence, leave
 from pipelines.engine.torchrun import ProcessRank, open_store
 from pipelines.errors import Interrupted, UserError

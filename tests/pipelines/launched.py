@@ -81,13 +81,14 @@ def train_in_double():
     import torch
 
     from pipelines.data.images import to_tensor
-    from pipelines.data.sampling import batches, paired_batches, translated_batches
+    from pipelines.data.sampling import paired_batches, translated_batches, unpaired_batches
     from tests.pipelines.precision import at_least_single
     from translate.methods.pix2pixhd import Pix2pixHD
 
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = at_least_single
-    for module in (batches, paired_batches, translated_batches):  # a translator computes in the precision of its images
+    # A translator computes in the precision of its images.
+    for module in (unpaired_batches, paired_batches, translated_batches):
         module.to_tensor = lambda image: to_tensor(image).double()
     layout = Pix2pixHD.layout
     Pix2pixHD.layout = lambda self, *given: layout(self, *given).double()

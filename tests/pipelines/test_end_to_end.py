@@ -109,7 +109,7 @@ def test_a_killed_segmenter_training_carries_on(stage, tiny_run, tmp_path, trap)
 
 
 WORKERS = {
-    "translate train": ("pipelines.data.sampling.batches.UnpairedBatches.__call__", "translator"),
+    "translate train": ("pipelines.data.sampling.unpaired_batches.UnpairedBatches.__call__", "translator"),
     "segment train --arm oracle": ("pipelines.data.sampling.labelled_batches.LabelledBatches.__call__", "oracle"),
 }
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.disk.files import sha256_of
-from pipelines.data.sampling.batches import Crops, Draws, UnpairedBatches, largest_height
+from pipelines.data.sampling.batches import Crops, Draws, largest_height
 from pipelines.data.sampling.paired_batches import PairedBatches
+from pipelines.data.sampling.unpaired_batches import UnpairedBatches
 from pipelines.engine.checkpoint_files import is_finished, resolve_checkpoint, settings_in
 from pipelines.engine.checkpoints import load_tensors
 from pipelines.engine.launch import Machine

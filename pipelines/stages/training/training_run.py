@@ -7,7 +7,8 @@ from typing import Any
 
 from pipelines.data.disk.json_files import read_json, write_json
 from pipelines.data.frames import FrameSet
-from pipelines.data.sampling.batches import FramePool, stream
+from pipelines.data.sampling.batches import FramePool
+from pipelines.data.sampling.workers import stream
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, describe_machine
 from pipelines.engine.loop import Schedule, train

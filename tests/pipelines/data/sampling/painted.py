@@ -3,10 +3,12 @@
 from collections import Counter
 
 import numpy as np
+import torch
 
 from pipelines.data.sampling.augment import FrameChanges, SegmenterAugmentation
-from pipelines.data.sampling.batches import Draws, FramePool
+from pipelines.data.sampling.batches import Crops, Draws, FramePool
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture
+from pipelines.data.sampling.unpaired_batches import UnpairedBatches
 
 
 class Painted:
@@ -55,7 +57,25 @@ PLAIN = SegmenterAugmentation(16, (24, 16))
 RICH = SegmenterAugmentation(16, (24, 16), (0.5, 2.0), FrameChanges(flip=True, colour_jitter=0.5, blur=0.5))
 
 
+CROPS = Crops(16, (8, 8))
+
+
+def unpaired(batch=2, seed=3, sources=5, targets=7):
+    pools = FramePool([Painted(sources)], 16), FramePool([Painted(targets, first=100)], 16)
+    return UnpairedBatches(*pools, Draws(seed, batch), CROPS)
+
+
 def labelled(seed=3, shares=None, augmentation=RICH):
     pools = {"translated": FramePool([Painted(5)], 32), "source": FramePool([Painted(6, first=100)], 32)}
     mixture = Mixture(shares or {"translated": 0.5, "source": 0.5})
     return LabelledBatches(pools, mixture, Draws(seed, 3), augmentation)
+
+
+def fields(batch):
+    """The tensors of a batch."""
+    return [tensor for tensor in vars(batch).values() if tensor is not None]
+
+
+def assert_equal(one, other):
+    """Two batches hold the same."""
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(fields(one), fields(other), strict=True))

@@ -11,8 +11,9 @@ from pipelines.data.frames import FrameSet
 from pipelines.data.images import write_image
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.readers.layout import Frame
-from pipelines.data.sampling.batches import Crops, Draws, FramePool, stream
+from pipelines.data.sampling.batches import Crops, Draws, FramePool
 from pipelines.data.sampling.paired_batches import PairedBatches
+from pipelines.data.sampling.workers import stream
 from pipelines.errors import ImageError
 
 SIZE = (16, 24)
