@@ -3,9 +3,15 @@
 
 CONFIG  ?= pipelines/configs/toyworld.toml
 DATA    ?= data
-# Quiet where there is no such file: what is wrong with a config is the command's to say.
+# Quiet where there is no such file: what is wrong with a config is the command's to say. What it includes is looked at, too,
+# three files deep; of two that say something, the first counts.
+INCLUDED = $(foreach file,$(1),$(addprefix $(dir $(file)),$(shell grep -sv '^[[:space:]]*[#]' $(file) \
+  | grep -oE "[\"'][^\"']*[.]toml[\"']" | tr -d "\"'" | sed -n '1!G;h;$$p')))
+PARTS   := $(call INCLUDED,$(CONFIG))
+PARTS   += $(call INCLUDED,$(PARTS))
+CONFIGS := $(CONFIG) $(PARTS) $(call INCLUDED,$(PARTS))
 NAME_IS  = ^[^[:alnum:][:punct:]]*["'\'']\{0,1\}name[^[:alnum:]=]*=
-NAME    ?= $(shell LC_ALL=C sed -n '/$(NAME_IS)/{s/$(NAME_IS)[^a-z0-9_]*\([a-z0-9_]*\).*/\1/p;q;}' $(CONFIG) 2>/dev/null)
+NAME    ?= $(shell LC_ALL=C sed -n '/$(NAME_IS)/{s/$(NAME_IS)[^a-z0-9_]*\([a-z0-9_]*\).*/\1/p;q;}' $(CONFIG) $(call INCLUDED,$(CONFIG)) 2>/dev/null)
 RUN     ?= runs/$(NAME)
 # The config's first seed.
 SEED    ?= 0
@@ -65,7 +71,7 @@ ifneq ($(origin CONFIG),environment)
 recipe: CONFIG = pipelines/configs/best_unsupervised.toml
 endif
 recipe: $(VENV)/installed ## the way that closed most of the gap, from CONFIG (best_unsupervised, best_20_labels), scored on test frames
-	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -sE '$(TEST_IS)' $(CONFIG)),--test) $(ARGS)
+	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -sE '$(TEST_IS)' $(CONFIG) $(call INCLUDED,$(CONFIG))),--test) $(ARGS)
 
 check: $(VENV)/installed ## read every frame of the experiment, say what is wrong
 	$(SIM2REAL) data check $(EXPERIMENT)
@@ -111,8 +117,9 @@ $(TRANSLATED): $(TRANSLATOR) $(RUN)/inputs/translation.json
 	@touch $@
 
 # Where the segmenter learns from no translated frame, it waits for none.
-NONE_IS = ^[[:space:]]*shares([[:space:]]*=.*[{,][[:space:]]*|\.)translated[[:space:]]*=[[:space:]]*0(\.0*)?([^.0-9]|$$)
-UNTRANSLATED := $(if $(findstring shares,$(SET)),,$(shell grep -sE '$(NONE_IS)' $(CONFIG)))
+SHARE_IS = ^[[:space:]]*shares([[:space:]]*=.*[{,][[:space:]]*|\.)translated[[:space:]]*=[[:space:]]*
+NONE_IS = $(SHARE_IS)0(\.0*)?([^.0-9]|$$)
+UNTRANSLATED := $(if $(findstring shares,$(SET)),,$(shell grep -shE '$(SHARE_IS)' $(CONFIGS) | head -n 1 | grep -E '$(NONE_IS)'))
 
 $(SEGMENTER): $(if $(UNTRANSLATED),,$(TRANSLATED)) $(RUN)/inputs/segmenter.json
 	$(SIM2REAL) segment train $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)

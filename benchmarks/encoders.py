@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/encoders.py --data /data [--run DIR] [--steps 160] [--seeds 0 1] [--only NETWORK ...]
 
 Every contender learns the labels of CamVid's training frames (the arm "oracle") for as many steps of the same frames,
-and is scored on the validation frames, of a drive that training has, too. The recipe is AdamW at 2e-3 with a warm-up; an encoder that
-starts from ImageNet's weights learns at 3e-4. What is trained in the run folder already is not trained again. Times are
-those of `sim2real segment bench`: an image of 1024x512, batch 1, network alone, median wall time and, in brackets, CPU
-time over threads, which other programs hardly change. Without CamVid only times are measured.
+and is scored on the validation frames, of a drive that training has, too. The recipe is AdamW at 2e-3 with a warm-up;
+an encoder that starts from ImageNet's weights learns at 3e-4. What is trained in the run folder already is not trained
+again. Times are those of `sim2real segment bench`: an image of 1024x512, batch 1, network alone, median wall time and,
+in brackets, CPU time over threads, which other programs hardly change. Without CamVid only times are measured.
 """
 
 import argparse

@@ -138,7 +138,8 @@ def explain(error: ValidationError, model: Any) -> str:
     places = {tuple(item["loc"]) for item in error.errors()}
     problems: dict[str, None] = {}  # ordered, each once
     guessed = {guess for item in error.errors() if (guess := _meant(item, model))}
-    for item in error.errors():
+    # Unknown keys first: what is missing may be what they were meant to be, or to bring along.
+    for item in sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden"):
         place = tuple(item["loc"])
         if any(place == other[: len(place)] and place != other for other in places):
             continue  # a consequence: a list is "empty" once its entries were refused
@@ -154,7 +155,7 @@ def explain(error: ValidationError, model: Any) -> str:
 def _wording(item: Any, keys: tuple[str, ...], model: Any) -> str:
     where, kind, context = ".".join(keys), item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key {where}: {_nearest(keys[-1], _valid_keys(item['loc'], model))}"
+        return f"unknown key {_clipped(where)}: {_nearest(keys[-1], _valid_keys(item['loc'], model))}"
     if kind == "missing":
         return f"{where} is missing"
     if kind in ("union_tag_not_found", "union_tag_invalid", "model_attributes_type"):
@@ -186,7 +187,10 @@ def _wrong_kind(item: Any, keys: tuple[str, ...], model: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    return _clipped(repr(value))
+
+
+def _clipped(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -124,6 +124,18 @@ def test_no_translator_is_trained_for_a_segmenter_that_learns_from_no_translated
     assert folder.make("eval", f"CONFIG={config}", f"SET={setting}") == []
 
 
+def test_what_a_config_includes_counts_and_its_own_words_count_more(folder):
+    (folder.path / "parts").mkdir()
+    (folder.path / "parts/sets.toml").write_text("[[test]]\n")
+    (folder.path / "parts/network.toml").write_text("[segmenter]\nshares = { translated = 0.0, source = 1.0 }\n")
+    config, above = folder.path / "mine.toml", folder.path / "above.toml"
+    config.write_text("# include = ['no.toml']\ninclude = [\n    'parts/sets.toml',\n    \"parts/network.toml\",\n]\n")
+    assert folder.make("recipe", f"CONFIG={config}") == [VARIANTS] and folder.calls[-1].endswith(" --test")
+    assert folder.make("eval", f"CONFIG={config}") == [SEGMENT, COMPARE]
+    above.write_text('include = ["mine.toml"]\n[segmenter]\nshares.translated = 0.5\n')
+    assert folder.make("eval", f"CONFIG={above}") == [TRANSLATE, USE, SEGMENT, COMPARE]
+
+
 @pytest.mark.parametrize(("target", "stages"), [("recipe", [VARIANTS]), ("translate", [TRANSLATE, USE])])
 def test_a_config_that_is_not_there_is_left_to_the_command_to_speak_of(folder, target, stages):
     assert folder.make(target, "CONFIG=missing.toml") == stages

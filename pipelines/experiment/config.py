@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.data.disk.files import open_regular
 from pipelines.errors import UserError
 from pipelines.experiment.arms import learns_from_labels
+from pipelines.experiment.config_file import read_config_file
 from pipelines.experiment.experiment import Experiment, VariantSettings
 from pipelines.settings import explain
 
@@ -40,9 +40,6 @@ ARCHITECTURE = (
 """Settings of translators that decide which weights there are."""
 ARCHITECTURE_OF = {"adain": ("encoder",)}
 """Those that do so in one method, by its key in METHODS, and in others have the same name and do not."""
-
-LARGEST_CONFIG = 2**20
-"""Bytes; what is larger was given by mistake."""
 
 
 def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
@@ -77,7 +74,7 @@ def read_study(path: Path, overrides: tuple[str, ...] = ()) -> tuple[Experiment,
         raise UserError(
             f"config {path}: has no [study] of networks; pipelines/configs/carla_to_camvid_networks.toml has one"
         )
-    content = _read_toml(path)
+    content = read_config_file(path)
     for override in overrides:
         _apply(content, override)
     for key, value in experiment.study.augmentation.items():
@@ -86,7 +83,7 @@ def read_study(path: Path, overrides: tuple[str, ...] = ()) -> tuple[Experiment,
 
 
 def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str, tuple[VariantSettings, Experiment]]]:
-    content = _read_toml(path)
+    content = read_config_file(path)
     for override in overrides:
         _apply(content, override)
     changed = f" with --set {' --set '.join(overrides)}" if overrides else ""
@@ -186,27 +183,6 @@ def _validated(content: dict[str, Any], where: str) -> Experiment:
         return Experiment.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{where}: {explain(error, Experiment)}") from error
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with open_regular(path) as stream:
-            data = stream.read(LARGEST_CONFIG + 1)
-    except OSError as error:
-        raise UserError(
-            f"config {path}: cannot read: {error.strerror}; bundled ones are in pipelines/configs"
-        ) from error
-    if len(data) > LARGEST_CONFIG:
-        raise UserError(
-            f"config {path}: larger than {LARGEST_CONFIG // 1024} KiB, which no experiment is; give a TOML file"
-        )
-    try:
-        return tomllib.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"config {path}: line {line} is not UTF-8 text; save the file as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"config {path}: not valid TOML: {error}") from error
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

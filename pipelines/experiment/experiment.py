@@ -45,6 +45,8 @@ class VariantSettings(Settings):
     """A change to the experiment, to be compared with other changes and with none: `sim2real variants`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    like: None = Field(default=None, exclude=True)
+    """An earlier variant, with whose settings this one's begin: put in place when the file is read (`config_file`)."""
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     """By dotted key, as `--set` takes them: { "translator.method" = "cut" }."""
     start_from: str | None = None
@@ -121,6 +123,8 @@ class Experiment(Settings):
     """All that decides an experiment's outcome."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    include: tuple[()] = Field(default=(), exclude=True)
+    """Files that this one builds on: put in place when the file is read (`config_file`)."""
     source: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
     """Synthetic frames. Sets without labels serve the translator alone."""
     source_sets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pipelines import cli
-from pipelines.experiment.config import LARGEST_CONFIG
+from pipelines.experiment.config_file import LARGEST_CONFIG
 from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.translators import CycleGANSettings

@@ -217,7 +217,10 @@ def test_text_needs_no_quotes_and_lists_are_changed_in_place(config):
     assert (experiment.name, experiment.target[0].split, experiment.translation.height) == ("other", "val", 64)
 
 
-KEYS = [(path, match) for path in BUNDLED for match in re.finditer(r"^(\w+)(?= = )", path.read_text(), re.MULTILINE)]
+PARTS = sorted((BUNDLED[0].parent / "parts").glob("*.toml"))
+KEYS = [
+    (path, match) for path in BUNDLED + PARTS for match in re.finditer(r"^(\w+)(?= = )", path.read_text(), re.MULTILINE)
+]
 ALL_KEYS = {match[1] for _, match in KEYS}
 
 
@@ -239,7 +242,16 @@ def test_any_misspelt_key_is_named_with_a_remedy(place, where, how):
     text = text[: match.start()] + misspelt + text[match.end() :]
     tomllib.loads(text)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "x.toml").write_text(text)
+        for included in (*BUNDLED, PARTS[0].parent):
+            (Path(folder) / included.name).symlink_to(included)
+        (Path(folder) / "x.toml").write_text(MINIMAL + text if path in PARTS else text)
         message = refusal(Path(folder) / "x.toml")
     assert re.search(rf"unknown key ([\w.]+\.)?{misspelt}: (did you mean \w+\?|expected one of )", message), message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("override", ['include=["other.toml"]', "variant.0.like=longer"])
+def test_what_a_file_is_built_on_is_no_setting_to_be_changed(config, override):
+    """It would be found too late, and do nothing."""
+    message = refusal(config(f'{MINIMAL}[[variant]]\nname = "v"\n'), override)
+    assert override.partition("=")[0] in message
