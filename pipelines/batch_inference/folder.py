@@ -8,7 +8,7 @@ predictions (`prediction.json`); the functions take the word for what the folder
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +32,23 @@ WAY_OUT = "Choose another --output, or set the old one aside with --restart"
 
 class ForeignTranslationError(UserError):
     """The folder holds what was made by another checkpoint, with other settings or from another input."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a run would make in a folder, as far as a dry run knows.
+
+    Attributes:
+        what: The word for it.
+        plan: What decides the result, as JSON.
+        unknown: Keys of the plan that nothing is known of before the run: machine and network decide.
+        restart: What another plan has made there would be set aside.
+    """
+
+    what: str
+    plan: Mapping[str, JsonValue]
+    unknown: Collection[str] = ()
+    restart: bool = False
 
 
 @contextlib.contextmanager
@@ -117,14 +134,24 @@ def _prepare(output: Path, plan: dict[str, JsonValue], what: str) -> None:
     sweep(output)
 
 
-def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue], what: str) -> None:
+def refuse_foreign(output: Path, intent: Intent) -> None:
+    """Refuse what a run would refuse of a folder before it writes there.
+
+    Raises:
+        ForeignTranslationError: It holds what another plan has made; `restart` is not looked at.
+        UserError: It holds something else.
+    """
+    _refuse_foreign(output, as_json(dict(intent.plan)), intent.what, intent.unknown)
+
+
+def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue], what: str, unknown: Collection[str] = ()) -> None:
     place = _plan_file(output, what)
     if not place.exists():
         if output.exists() and (not output.is_dir() or any(path.name[0] != "." for path in output.iterdir())):
             raise UserError(f"{output}: exists and is no {what} (it has no {place.name}); choose another --output")
         return
     try:
-        changed = differing(read_plan(place), plan)
+        changed = [change for change in differing(read_plan(place), plan) if change[0] not in unknown]
     except (OSError, ValueError) as error:
         raise ForeignTranslationError(f"{place}: damaged ({error}). {WAY_OUT}") from error
     if changed:

@@ -1,4 +1,4 @@
-"""What a translation would do, said before it does it: a dry run reads headers and writes nothing."""
+"""What a run would do, said before it does it: a dry run reads headers, writes nothing, refuses what the run would."""
 
 import shutil
 from collections import Counter
@@ -7,10 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.batch_inference.folder import ForeignTranslationError, Intent, refuse_foreign
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
+from pipelines.batch_inference.record import refuse_strays
 from pipelines.batch_inference.shards import Part, candidates
 from pipelines.data.decoding.headers import Header
 from pipelines.data.disk.files import size_in_words
+from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import LOSSY, read_file_header
 from pipelines.data.video.recorded import VideoFacts, encoder_of, read_facts
 from pipelines.errors import ImageError
@@ -21,6 +24,8 @@ BYTES_PER_PIXEL = {
 }  # fmt: skip
 """Measured on driving frames of 2 megapixels; what is simpler (toy world, label-like pictures) takes less."""
 MOST_LISTED = 5
+PACKAGES = {"openvino": (("openvino",), "openvino"), "onnxruntime": (("onnx", "onnxscript", "onnxruntime"), "export")}
+"""What a runtime needs, and the extra that brings it."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +62,22 @@ class Preview:
         return [*lines, "dry run: nothing was written"]
 
 
-def preview(frames: Sequence[FrameToTranslate], output: Path, part: Part | None = None) -> Preview:
+def preview(frames: Sequence[FrameToTranslate], output: Path, intent: Intent, part: Part | None = None) -> Preview:
     """Look at every frame's header and at the output folder.
 
+    Args:
+        frames: All of them.
+        output: Folder of what would be made.
+        intent: What that would be.
+        part: Look at this part of the frames alone.
+
     Raises:
-        UserError: An output would lie over an input.
+        UserError: An output would lie over an input, or the folder holds what the run would refuse.
     """
     refuse_touching_inputs(frames, output)
     frames = sorted(frames, key=lambda frame: frame.name)
     own = frames if part is None else part.of(frames)
-    known = candidates(output) if output.is_dir() else {}
+    known = _carried_on(frames, output, intent)
     with ThreadPoolExecutor(4) as pool:
         headers = list(pool.map(_header, own))
     readable = [(frame, header) for frame, header in zip(own, headers, strict=True) if isinstance(header, Header)]
@@ -87,6 +98,33 @@ def preview(frames: Sequence[FrameToTranslate], output: Path, part: Part | None 
         bytes_free=shutil.disk_usage(_existing(output)).free,
         part=part,
     )
+
+
+def _carried_on(
+    frames: Sequence[FrameToTranslate], output: Path, intent: Intent
+) -> Mapping[str, Sequence[ManifestEntry]]:
+    """By image, what is noted in the folder and would be carried on."""
+    try:
+        refuse_foreign(output, intent)
+        known = candidates(output) if output.is_dir() else {}
+        refuse_strays(known, frames, output)
+    except ForeignTranslationError:
+        if not intent.restart:
+            raise
+        return {}
+    return known
+
+
+def refuse_absent_runtime(runtime: str, device: str) -> None:
+    """UserError where a runtime is not installed or not for a device ("cuda"): a run finds that out with all loaded."""
+    from pipelines.runtimes.conversion import refuse_on_other_devices, refuse_without_compiler, require
+
+    refuse_on_other_devices(runtime, device)
+    if runtime == "compile":
+        refuse_without_compiler()
+    packages, extra = PACKAGES.get(runtime, ((), ""))
+    for package in packages:
+        require(package, extra)
 
 
 def _header(frame: FrameToTranslate) -> Header | str:

@@ -125,7 +125,7 @@ class Record:
             StorageError: The disk, the way to it or permissions fail. Nothing was changed.
         """
         known = candidates(self.output)
-        _refuse_strays(known, plan, self.output)
+        refuse_strays(known, plan, self.output)
         kept = self.check.still_valid(frames, known, self.output)
         self.finished = {entry.frame: entry for entry in kept.values()}
         missing = [frame for frame in frames if str(frame.output_image) not in kept]
@@ -261,7 +261,7 @@ def _text(path: object) -> str | None:
     return None if path is None else str(path)
 
 
-def _refuse_strays(known: dict[str, list[ManifestEntry]], plan: Sequence[FrameToTranslate], output: Path) -> None:
+def refuse_strays(known: dict[str, list[ManifestEntry]], plan: Sequence[FrameToTranslate], output: Path) -> None:
     """The input may have grown since, but every finished frame must still be in it: else it is another input."""
     planned = {str(frame.output_image): (True, _text(frame.output_label)) for frame in plan}
     for entry in (entry for entries in known.values() for entry in entries):

@@ -1,10 +1,12 @@
 """How frames are translated, beyond the checkpoint and the machine: what `sim2real translate run` has options for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from pipelines.batch_inference.folder import WHAT, Intent
 from pipelines.batch_inference.shards import Part
 from pipelines.errors import UserError
 
@@ -63,3 +65,23 @@ class TranslationOptions:
         runtime: dict[str, JsonValue] = {} if self.runtime == "torch" else {"runtime": self.runtime}
         style: dict[str, JsonValue] = {} if self.style_seed == 0 else {"style_seed": self.style_seed}
         return {"computation": COMPUTATION, "direction": self.direction, **tiles, **fast, **runtime, **style}
+
+    def intent(self, checkpoint_sha256: str, restart: bool) -> Intent:
+        """What a run of a checkpoint would make. The machine has the last word on `fast`."""
+        plan = translation_plan(
+            {"checkpoint_sha256": checkpoint_sha256, **self.identity},
+            self.height,
+            self.size,
+            self.batch_size,
+            self.quality,
+        )
+        return Intent(WHAT, plan, ("precision", "layout", *["fast"] * self.fast), restart)
+
+
+def translation_plan(
+    identity: Mapping[str, JsonValue], height: int | None, size: tuple[int, int] | None, batch_size: int, quality: int
+) -> dict[str, JsonValue]:
+    """What decides a translation, as its folder says: the identity, and of the other options those that are unusual."""
+    unusual = {"size": (size, None), "batch": (batch_size, 1), "quality": (quality, QUALITY)}
+    more = {name: value for name, (value, usual) in unusual.items() if value != usual}
+    return {"format": 1, **identity, "height": height, **more}

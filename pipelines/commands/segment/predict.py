@@ -72,7 +72,12 @@ def segment_predict(given: Given, typed: TypedOptions, work: WorkThrough) -> Non
     options = PredictionOptions(typed.height, typed.runtime, typed.fast, typed.labels, part, typed.weights, typed.flip)
     if work.dry_run:
         say_what_would_be_done(
-            plan, source, output, options, describe_prediction(typed.checkpoints, options, session.machine)
+            plan,
+            source,
+            output,
+            options,
+            describe_prediction(typed.checkpoints, options, session.machine),
+            work.restart,
         )
         return
     if of_video:
@@ -83,14 +88,18 @@ def segment_predict(given: Given, typed: TypedOptions, work: WorkThrough) -> Non
     work.finish(run_prediction(typed.checkpoints, plan, output, options, session), output)
 
 
-def say_what_would_be_done(plan: Any, source: Path, output: Path, options: Any, how: str) -> None:
+def say_what_would_be_done(
+    plan: Any, source: Path, output: Path, options: Any, described: tuple[str, Any], restart: bool
+) -> None:
     """Print a dry run's findings, of a video where there is no plan; complain about frames that cannot be read."""
-    from pipelines.stages.predicting.predict_frames import preview_prediction
+    from pipelines.batch_inference.folder import Intent
+    from pipelines.stages.predicting.predict_frames import WHAT, preview_prediction
     from pipelines.stages.predicting.predict_video import describe_video_prediction
 
+    how, decided_by = described
     if not plan:
         click.echo("\n".join(describe_video_prediction(source, output, options.labels, how)))
         return
-    lines, found = preview_prediction(plan, output, how, options.part)
+    lines, found = preview_prediction(plan, output, how, Intent(WHAT, decided_by, restart=restart), options.part)
     click.echo("\n".join(lines))
     complain_of_unreadable(found.unreadable)

@@ -109,7 +109,7 @@ def translate_run(checkpoint: Path, given: Given, typed: TypedOptions, work: Wor
         if frames:
             click.echo(f"{frames} of {len(plan)} frames have no {pattern}", err=True)
     if work.dry_run:
-        say_what_would_be_done(checkpoint, plan, given.output, options.part)
+        say_what_would_be_done(checkpoint, plan, given.output, options, work)
         return
 
     from pipelines.stages.translating.translate_experiment import run_translation
@@ -123,6 +123,7 @@ def run_on_video(checkpoint: Path, given: Given, options: "TranslationOptions", 
         from pipelines.batch_inference.preview import describe_video
 
         refuse_no_translator(checkpoint)
+        refuse_no_runtime(options, work)
         for line in describe_video(given.source, given.output):
             click.echo(line)
         return
@@ -134,19 +135,32 @@ def run_on_video(checkpoint: Path, given: Given, options: "TranslationOptions", 
     click.echo(summary.count_line)
 
 
-def refuse_no_translator(checkpoint: Path) -> None:
-    """CheckpointError where a dry run's checkpoint is not there, damaged or no translator's; its files are hashed."""
-    from pipelines.engine.checkpoint_files import resolve_checkpoint, settings_in
+def refuse_no_translator(checkpoint: Path) -> str:
+    """The hash of a dry run's checkpoint; CheckpointError where that is not there, damaged or no translator's."""
+    from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint, settings_in
 
-    settings_in(resolve_checkpoint(checkpoint), "translator")
+    found = resolve_checkpoint(checkpoint)
+    settings_in(found, "translator")
+    return checkpoint_hash(found)
 
 
-def say_what_would_be_done(checkpoint: Path, plan: Any, output: Path, part: "Part | None") -> None:
+def refuse_no_runtime(options: "TranslationOptions", work: WorkThrough) -> None:
+    """UserError where a dry run's runtime is not installed or not for its device; torch is, and need not be loaded."""
+    from pipelines.batch_inference.preview import refuse_absent_runtime
+
+    if options.runtime != "torch":
+        refuse_absent_runtime(options.runtime, work.open_session().machine.device.type)
+
+
+def say_what_would_be_done(
+    checkpoint: Path, plan: Any, output: Path, options: "TranslationOptions", work: WorkThrough
+) -> None:
     """Print a dry run's findings; complain about frames that cannot be read."""
     from pipelines.batch_inference.preview import preview
 
-    found = preview(plan, output, part)
-    refuse_no_translator(checkpoint)
+    intent = options.intent(refuse_no_translator(checkpoint), work.restart)
+    refuse_no_runtime(options, work)
+    found = preview(plan, output, intent, options.part)
     for line in found.lines:
         click.echo(line)
     complain_of_unreadable(found.unreadable)

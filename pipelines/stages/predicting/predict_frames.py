@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from pydantic import JsonValue
 
+from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import FrameToTranslate, refuse_collisions
 from pipelines.batch_inference.preview import BYTES_PER_PIXEL, Preview, preview
@@ -169,8 +170,13 @@ def to_predict(frames: Sequence[FrameToTranslate], overlays: bool) -> list[Frame
     return planned
 
 
+def prediction_plan(identity: Mapping[str, JsonValue], height: int, labels: LabelFormat) -> dict[str, JsonValue]:
+    """What decides a prediction, as its folder says."""
+    return {"format": 1, **identity, "height": height, "labels": labels}
+
+
 def preview_prediction(
-    frames: Sequence[FrameToTranslate], output: Path, how: str, part: Part | None = None
+    frames: Sequence[FrameToTranslate], output: Path, how: str, intent: Intent, part: Part | None = None
 ) -> tuple[list[str], Preview]:
     """What a prediction would do, as lines for people and as found; nothing is written.
 
@@ -178,12 +184,13 @@ def preview_prediction(
         frames: As `to_predict` makes them.
         output: Folder of the predictions.
         how: What would compute them.
+        intent: What would be made.
         part: Look at this part of the frames alone.
 
     Raises:
-        UserError: An output would lie over an input.
+        UserError: As of `preview`.
     """
-    found = preview(frames, output, part)
+    found = preview(frames, output, intent, part)
     overlays = any(frame.output_overlay is not None for frame in frames)
     bytes_per_pixel = LABEL_BYTES_PER_PIXEL + overlays * BYTES_PER_PIXEL[".jpg"]
     found = replace(found, bytes_needed=round(found.bytes_needed * bytes_per_pixel / BYTES_PER_PIXEL[".png"]))
@@ -222,7 +229,7 @@ def predict_frames(
     work = Work(
         frames=sorted(frames, key=lambda frame: frame.name),
         output=output,
-        plan={"format": 1, **identity, "height": network.height, "labels": labels},
+        plan=prediction_plan(identity, network.height, labels),
         network=network,
         writer=PredictionWriter(output, str(identity["checkpoint_sha256"]), labels),
         read=network.read,

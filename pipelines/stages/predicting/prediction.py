@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.preview import refuse_absent_runtime
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.watched import watched
@@ -17,14 +18,16 @@ from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
-from pipelines.experiment.trained import load_ensemble
+from pipelines.experiment.trained import TrainedSegmenter, load_ensemble
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation, open_predictor
 from pipelines.runtimes.segmenter_runtime import Mode, Runtime, fastest_runtime, mode_on
-from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames
+from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames, prediction_plan
 from pipelines.stages.predicting.predict_video import predict_video
 
 COMPUTATION = 1
 """Raised when the same checkpoint and frames give other bytes than before, so that no folder holds some of each."""
+FRAMES_LABELS: LabelFormat = "train_ids"
+"""How label maps of frames are written where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,22 @@ class PredictionOptions:
         return mode_on(machine, self.fast)
 
 
-def describe_prediction(checkpoints: Sequence[Path], options: PredictionOptions, machine: Machine) -> str:
-    """What would predict, for a dry run.
+def describe_prediction(
+    checkpoints: Sequence[Path], options: PredictionOptions, machine: Machine
+) -> tuple[str, dict[str, JsonValue]]:
+    """For a dry run, what would predict, for people, and what decides the predictions of frames.
 
     Raises:
         CheckpointError: The checkpoint is damaged, or not a segmenter's.
+        UserError: The runtime is not there, or not for the device.
     """
     trained = load_ensemble(checkpoints, machine, options.weights)
     found = ", ".join(map(str, trained.checkpoints))
     runtime, mode = options.runtime_on(machine), options.mode_on(machine)
-    return f"{runtime} on {machine.device} ({mode}), at height {options.height or trained.height}, from {found}"
+    refuse_absent_runtime(runtime, machine.device.type)
+    height = options.height or trained.height
+    plan = prediction_plan(_identity(trained, options, machine), height, options.labels or FRAMES_LABELS)
+    return f"{runtime} on {machine.device} ({mode}), at height {height}, from {found}", plan
 
 
 def run_prediction(
@@ -87,7 +96,7 @@ def run_prediction(
         session: How to compute. At least one thread reads ahead and writes behind.
     """
     network, identity = _opened(checkpoints, options, session.machine)
-    labels = options.labels or "train_ids"
+    labels = options.labels or FRAMES_LABELS
     with watched("predict", session, options.part) as control:
         return predict_frames(plan, output, network, identity, labels=labels, control=control)
 
@@ -113,9 +122,11 @@ def _opened(
         trained.network, options.height or trained.height, machine, Inference(runtime, mode, looks)
     )
     print(f"predict: {runtime}, {mode}, {describe_machine(machine)} ({capabilities()})", file=sys.stderr)
-    identity: dict[str, JsonValue] = {
-        "checkpoint_sha256": trained.sha256, "computation": COMPUTATION, "runtime": runtime, "mode": mode,
-    }  # fmt: skip
-    if options.flip:
-        identity["flip"] = True
-    return SegmentingNetwork(predictor, NetworkClock(str(machine.device))), identity
+    network = SegmentingNetwork(predictor, NetworkClock(str(machine.device)))
+    return network, _identity(trained, options, machine)
+
+
+def _identity(trained: TrainedSegmenter, options: PredictionOptions, machine: Machine) -> dict[str, JsonValue]:
+    flip: dict[str, JsonValue] = {"flip": True} if options.flip else {}
+    runtime, mode = options.runtime_on(machine), options.mode_on(machine)
+    return {"checkpoint_sha256": trained.sha256, "computation": COMPUTATION, "runtime": runtime, "mode": mode, **flip}

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.batch_inference.translation_options import QUALITY
+from pipelines.batch_inference.translation_options import QUALITY, translation_plan
 from pipelines.batch_inference.work import UNWATCHED, JobControl, Outcome, Work, work_through
 from pipelines.batch_inference.write import FrameWriter
 from pipelines.errors import NoInputsError, UserError
@@ -56,13 +56,10 @@ def translate_frames(
         raise NoInputsError(f"There are no frames to translate into {output}")
     height, size, batch_size = network.height, network.size, network.batch_size
     _check_numbers(batch_size=batch_size, workers=control.workers, height=height, quality=quality)
-    plan: dict[str, JsonValue] = {"format": 1, **identity, "height": height}
-    unusual = {"size": (size, None), "batch": (batch_size, 1), "quality": (quality, QUALITY)}
-    plan |= {name: value for name, (value, usual) in unusual.items() if value != usual}
     work = Work(
         frames=sorted(frames, key=lambda frame: frame.name),
         output=output,
-        plan=plan,
+        plan=translation_plan(identity, height, size, batch_size, quality),
         network=network,
         writer=FrameWriter(output, str(identity["checkpoint_sha256"]), quality),
         read=read,

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
 from pipelines.batch_inference.preview import preview
@@ -67,7 +68,7 @@ def test_a_listed_file_that_is_missing_costs_one_frame(photos, tmp_path):
     summary = translate_frames(
         plan(photos / "some.txt", tmp_path / "out"), tmp_path / "out", Network(negative), IDENTITY
     )
-    assert summary.made == 2 and "rgb/gone.png: No such file" in summary.failures[0].reason
+    assert summary.made == 2 and "rgb/gone.png: cannot read: No such file" in summary.failures[0].reason
 
 
 def test_images_in_formats_that_are_not_read_are_listed_as_failed(photos, tmp_path):
@@ -77,7 +78,7 @@ def test_images_in_formats_that_are_not_read_are_listed_as_failed(photos, tmp_pa
     for source, made in ((photos / "rgb", 4), (photos / "some.txt", 1)):
         output = tmp_path / f"out{made}"
         frames = plan(source, output)
-        found = preview(frames, output)
+        found = preview(frames, output, Intent("translation", IDENTITY))
         summary = translate_frames(frames, output, Network(negative), IDENTITY)
         reasons = [failure.reason for failure in summary.failures]
         assert summary.made == made and list(found.unreadable) == reasons

@@ -1,13 +1,19 @@
 """What a dry run says of the frames and of the disk, and that it writes nothing."""
 
+import importlib.util
 import os
+from dataclasses import replace
 
+import pytest
+
+from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.preview import describe_video, preview
+from pipelines.batch_inference.preview import describe_video, preview, refuse_absent_runtime
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.work import JobControl
 from pipelines.data.images import encode_jpeg, encode_png
+from pipelines.errors import UserError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,
@@ -17,12 +23,14 @@ from tests.pipelines.batch_inference.translating import (
 )
 from tests.pipelines.data.video.films import film
 
+INTENT = Intent("translation", {"format": 1, **IDENTITY, "height": None})
+
 
 def test_a_dry_run_counts_and_writes_nothing(photos, tmp_path):
     (photos / "rgb/cut.png").write_bytes(encode_png(paint(0))[:20])
     (photos / "rgb/large.jpg").write_bytes(encode_jpeg(paint(5, 32, 64)))
     before = tree(tmp_path)
-    found = preview(plan_input(photos / "rgb", tmp_path / "out")[0], tmp_path / "out")
+    found = preview(plan_input(photos / "rgb", tmp_path / "out")[0], tmp_path / "out", INTENT)
     assert (found.frames, found.listed_as_finished, dict(found.formats)) == (6, 0, {".png": 4, ".jpg": 2})
     assert found.sizes == [((8, 6), 4), ((64, 32), 1)] and len(found.unreadable) == 1
     # On paper: three PNG of 48 pixels at 1.9 bytes, JPEG of 48 and 2048 pixels at 0.45
@@ -36,10 +44,39 @@ def test_a_dry_run_knows_what_is_finished_and_whose_part_it_is(photos, tmp_path)
     frames = plan_input(photos / "rgb", tmp_path / "out")[0]
     translate_frames(frames, tmp_path / "out", Network(negative), IDENTITY, control=JobControl(part=Part(1, 2)))
     before = tree(tmp_path)
-    assert preview(frames, tmp_path / "out").listed_as_finished == 2
-    found = preview(frames, tmp_path / "out", Part(2, 2))
+    assert preview(frames, tmp_path / "out", INTENT).listed_as_finished == 2
+    found = preview(frames, tmp_path / "out", INTENT, Part(2, 2))
     assert (found.frames, found.listed_as_finished) == (2, 0) and found.lines[0].startswith("2 frames in part 2/2: ")
     assert tree(tmp_path) == before
+
+
+def test_a_dry_run_refuses_what_the_run_refuses(photos, tmp_path):
+    """Else a dry run that is content is followed by a night in which nothing was done."""
+    frames = plan_input(photos / "rgb", tmp_path / "out")[0]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").touch()
+    with pytest.raises(UserError, match="exists and is no translation"):
+        preview(frames, tmp_path / "out", replace(INTENT, restart=True))
+    (tmp_path / "out/mine.txt").unlink()
+    translate_frames(frames, tmp_path / "out", Network(negative), IDENTITY)
+    other = replace(INTENT, plan={**INTENT.plan, "precision": "bf16", "size": (8, 6)})
+    with pytest.raises(UserError, match="precision was 'float32' and is 'bf16', size was None and is \\[8, 6\\]"):
+        preview(frames, tmp_path / "out", other)
+    assert preview(frames, tmp_path / "out", replace(other, unknown=("precision", "size"))).listed_as_finished == 4
+    assert preview(frames, tmp_path / "out", replace(other, restart=True)).listed_as_finished == 0
+    with pytest.raises(UserError, match=r"of frame 'a/0', which this input would not write"):
+        preview(frames[1:], tmp_path / "out", INTENT)
+
+
+@pytest.mark.parametrize(("runtime", "package"), [("openvino", "openvino"), ("onnxruntime", "onnxscript")])
+def test_a_runtime_that_is_not_there_is_refused(monkeypatch, runtime, package):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else real(name))
+    with pytest.raises(UserError, match=rf"^{package} is not installed; pip install 'sim2real\["):
+        refuse_absent_runtime(runtime, "cpu")
+    with pytest.raises(UserError, match=f"--runtime {runtime} computes on the CPU alone"):
+        refuse_absent_runtime(runtime, "cuda")
+    refuse_absent_runtime("torch", "cuda")
 
 
 def test_a_dry_run_says_what_the_video_is(tmp_path):

@@ -141,6 +141,16 @@ def test_a_dry_run_tells_what_is_done_already(use, photos):
     assert use("--dry-run", "--shard", "2/2").stdout.startswith("1 frames in part 2/2: 1 .png; 0 of them listed")
 
 
+def test_a_dry_run_refuses_what_the_run_refuses(use, tmp_path):
+    assert use().code == 0
+    finished = use("--dry-run", "--height", 16)
+    assert finished.code == 2 and "height was 32 and is 16" in finished.stderr and finished.stdout == ""
+    assert use("--dry-run", "--height", 16, "--restart").stdout.startswith("3 frames: 3 .png; 0 of them listed")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").touch()
+    assert "exists and is no prediction" in use("--dry-run", output="mine").stderr
+
+
 def test_a_dry_run_needs_a_checkpoint_of_a_segmenter(use, tiny_run):
     finished = use("--dry-run", "--checkpoint", tiny_run / "seed-0/translator")
     assert finished.code == 5 and finished.stderr.count("\n") == 1, finished.stderr

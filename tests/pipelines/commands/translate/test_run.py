@@ -1,5 +1,6 @@
 """`sim2real translate run` as people type it: every kind of input, parts, tiles, and what is refused."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -9,7 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.batch_inference.translation_options import TranslationOptions
+from pipelines.commands.frame_by_frame import WorkThrough
+from pipelines.commands.translate.run import refuse_no_runtime
 from pipelines.data.images import encode_png, image_size, read_image, write_image
+from pipelines.errors import UserError
 from tests.pipelines.hangs import HANGS_S
 
 ROOT = Path(__file__).parents[4]
@@ -92,6 +97,32 @@ def test_a_dry_run_needs_a_checkpoint_of_a_translator(use, tiny_run):
         finished = use("--dry-run", "--checkpoint", checkpoint)
         assert finished.code == 5 and finished.stderr.count("\n") == 1, finished.stderr
         assert finished.stdout == ""
+
+
+def test_a_dry_run_refuses_another_translation_as_the_run_would(use, tmp_path):
+    assert use("--precision", "fp32").code == 0
+    for options, message in (
+        (["--direction", "target_to_source"], "direction was 'source_to_target' and is 'target_to_source'"),
+        (["--size", 32, 16, "--quality", 90], "quality was None and is 90, size was None and is [32, 16]"),
+        (["--style-seed", 3], "style_seed was None and is 3"),
+    ):
+        finished = use("--dry-run", *options)
+        assert finished.code == 2 and message in finished.stderr and finished.stdout == ""
+        assert use("--dry-run", "--restart", *options).stdout.startswith("4 frames: 1 .jpg, 3 .png; 0 of them")
+    for options in ([], ["--fast"], ["--precision", "bf16"]):  # what the machine makes of these is not asked
+        assert use("--dry-run", *options).stdout.startswith("4 frames: 1 .jpg, 3 .png; 4 of them listed as finished")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").touch()
+    assert "exists and is no translation" in use("--dry-run", output="mine").stderr
+
+
+def test_a_dry_run_refuses_a_runtime_that_is_not_installed(monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else real(name))
+    dry = WorkThrough("cpu", "fp32", None, False, workers=0, shard=None, restart=False, dry_run=True)
+    refuse_no_runtime(TranslationOptions(), dry)
+    with pytest.raises(UserError, match=r"openvino is not installed; pip install 'sim2real\[openvino\]'"):
+        refuse_no_runtime(TranslationOptions(runtime="openvino"), dry)
 
 
 def test_tiles_and_sizes(use, tmp_path):

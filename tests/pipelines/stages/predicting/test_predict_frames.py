@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.shards import Part
 from pipelines.data.disk.manifest import Journal, read_manifest
@@ -22,8 +23,17 @@ from pipelines.stages.predicting.predict_frames import overlay, predict_frames, 
 from segment.classes import PALETTE
 from tests.pipelines.batch_inference.test_flow import hostile, sorted_by_suffix  # noqa: F401 (a fixture)
 from tests.pipelines.batch_inference.translating import forked, in_a_process, killing, tree
-from tests.pipelines.stages.predicting.predicting import IDENTITY, ByBrightness, draw_tree, half, network_of, predict
+from tests.pipelines.stages.predicting.predicting import (
+    HEIGHT,
+    IDENTITY,
+    ByBrightness,
+    draw_tree,
+    half,
+    network_of,
+    predict,
+)
 
+INTENT = Intent("prediction", {"format": 1, **IDENTITY, "height": HEIGHT, "labels": "train_ids"})
 NAMES = ("a", "sub/a", "sub/b c", "ä/ö")
 
 
@@ -307,7 +317,7 @@ def test_a_preview_tells_what_is_done_and_where_it_goes(source, tmp_path, undist
     predict(source, output, part=Part(1, 2))
     before = tree(tmp_path)
     plan = to_predict(plan_input(source, output)[0], overlays=True)
-    lines, found = preview_prediction(plan, output, "the fastest")
+    lines, found = preview_prediction(plan, output, "the fastest", INTENT)
     assert lines[0] == "5 frames: 5 .png; 3 of them listed as finished"
     assert lines[2] == f"to {output}/labels and {output}/overlays, by the fastest"
     assert lines[-1] == "dry run: nothing was written" and lines[-2].startswith("would fail: ")
@@ -318,7 +328,7 @@ def test_a_preview_tells_what_is_done_and_where_it_goes(source, tmp_path, undist
 
 def test_a_preview_of_a_part_without_overlays(source, tmp_path):
     plan = to_predict(plan_input(source, tmp_path / "out")[0], overlays=False)
-    lines, _ = preview_prediction(plan, tmp_path / "out", "torch", Part(1, 2))
+    lines, _ = preview_prediction(plan, tmp_path / "out", "torch", INTENT, Part(1, 2))
     assert lines[0] == "2 frames in part 1/2: 2 .png; 0 of them listed as finished"
     assert lines[2] == f"to {tmp_path / 'out'}/labels, by torch"
     assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 """A checkpoint predicts: by what, at which height, said before and kept beside what was predicted."""
 
 import dataclasses
+import importlib.util
 import json
 
 import numpy as np
@@ -26,13 +27,19 @@ def planned(folder, output):
 
 
 def test_what_would_predict_is_said(tiny_run, cpu):
-    said = describe_prediction([tiny_run / "seed-0/oracle"], TORCH, cpu)
+    said, _ = describe_prediction([tiny_run / "seed-0/oracle"], TORCH, cpu)
     assert said == f"torch on cpu (exact), at height 32, from {tiny_run / 'seed-0/oracle/checkpoints/step-00000003'}"
-    assert "at height 48," in describe_prediction(
-        [tiny_run / "seed-0/oracle"], dataclasses.replace(TORCH, height=48), cpu
-    )
+    said, plan = describe_prediction([tiny_run / "seed-0/oracle"], dataclasses.replace(TORCH, height=48), cpu)
+    assert "at height 48," in said and (plan["height"], plan["labels"]) == (48, "train_ids")
     with pytest.raises(CheckpointError):
         describe_prediction([tiny_run / "seed-0/translator"], TORCH, cpu)
+
+
+def test_a_runtime_that_is_not_there_is_refused_before_anything_is_predicted(tiny_run, cpu, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else real(name))
+    with pytest.raises(UserError, match="onnxscript is not installed"):
+        describe_prediction([tiny_run / "seed-0/oracle"], PredictionOptions(runtime="onnxruntime"), cpu)
 
 
 def test_the_fastest_that_is_there_is_taken_unless_one_is_named(cpu, monkeypatch):
@@ -57,6 +64,7 @@ def test_label_maps_are_of_the_frames_own_size_and_say_what_made_them(tiny_run, 
     np.testing.assert_array_equal(*label_maps)
     about = json.loads((output / "prediction.json").read_text())
     assert (about["runtime"], about["mode"], about["computation"]) == ("torch", "exact", 1)
+    assert about == describe_prediction(checkpoint, TORCH, session.machine)[1]
     assert run_prediction(checkpoint, plan, output, TORCH, session).resumed == 2
     with pytest.raises(UserError, match="holds another prediction: height was 32 and is 16"):
         run_prediction(checkpoint, plan, output, dataclasses.replace(TORCH, height=16), session)
