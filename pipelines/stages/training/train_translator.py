@@ -138,7 +138,7 @@ def take_over(method: TranslatorTraining, path: Path, processes: Processes = ALO
         raise CheckpointError(f"translator.initial: {checkpoint}: {error}") from error
     if absent:
         print(
-            f"translator.initial: {checkpoint} was trained without {' and '.join(absent)}, so with weights drawn anew",
+            f"translator.initial: {checkpoint} has no {' and no '.join(absent)}: the weights of these are drawn anew",
             file=processes.stderr(),
         )
 

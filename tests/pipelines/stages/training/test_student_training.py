@@ -80,7 +80,7 @@ def test_a_start_from_a_student_without_a_discriminator_is_told(student, session
     alone = train_translator(student(ALONE, "translator.adversarial_weight=0"), 0, session)
     capsys.readouterr()
     judged = starting_translator(student(ALONE, f"translator.initial={alone}", run=tmp_path / "judged"), 0, cpu)
-    assert "was trained without discriminator, so with weights drawn anew" in capsys.readouterr().err
+    assert "has no discriminator: the weights of these are drawn anew" in capsys.readouterr().err
     taken = weights(alone)
     own = {key: value for key, value in judged.state_dict().items() if key.startswith("source_to_target.")}
     assert own and all(torch.equal(value, taken[key]) for key, value in own.items())
