@@ -193,7 +193,7 @@ def write_piece(
     part = part_of(path)
     with _storing(path), contextlib.ExitStack() as undo:
         undo.callback(part.unlink, missing_ok=True)
-        with av.open(str(part), "w", format=PIECE) as container:
+        with av.open(_named(part), "w", format=PIECE) as container:
             stream = container.add_stream(name, rate=facts.rate)
             stream.width, stream.height = facts.width, facts.height
             stream.pix_fmt = pixel_format(facts.width, facts.height)
@@ -234,8 +234,8 @@ def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: Video
         undo.callback(part.unlink, missing_ok=True)
         with (
             _opened(source) as sound,
-            av.open(str(pieces[0])) as first,
-            av.open(str(part), "w", format=container_name) as container,
+            av.open(_named(pieces[0])) as first,
+            av.open(_named(part), "w", format=container_name) as container,
         ):
             video = container.add_stream_from_template(first.streams.video[0])
             video.time_base = facts.time_base
@@ -266,7 +266,7 @@ def _packets_of(pieces: Sequence[Path], facts: VideoFacts) -> Iterator[Any]:
     ends = [*facts.times[1:], facts.times[-1] + (facts.times[-1] - facts.times[-2] if len(facts) > 1 else 1)]
     lengths = iter([(end - start) * facts.time_base for start, end in zip(facts.times, ends, strict=True)])
     for piece in pieces:
-        with av.open(str(piece)) as container:
+        with av.open(_named(piece)) as container:
             for packet in container.demux(video=0):
                 if packet.size:
                     packet.dts = packet.pts  # no B-frames; of the first few pictures FFmpeg cannot tell that yet
@@ -318,6 +318,11 @@ def load_av() -> Any:
     return av
 
 
+def _named(path: Path) -> str:
+    """A file's name for FFmpeg, from the root on: what stands before a colon would be taken for a protocol."""
+    return os.path.abspath(path)
+
+
 @contextlib.contextmanager
 def _storing(path: Path) -> Iterator[None]:
     """Failures of the file system become StorageErrors; FFmpeg's are OSErrors too."""
@@ -331,7 +336,7 @@ def _opened(path: Path, container_name: str | None = None) -> Iterator[Any]:
     """An open video with at least one picture stream; whatever FFmpeg throws becomes one line that names the file."""
     av = load_av()
     try:
-        with av.open(str(path), format=container_name, options={"err_detect": "explode"}) as container:
+        with av.open(_named(path), format=container_name, options={"err_detect": "explode"}) as container:
             if not container.streams.video:
                 raise image_error(path, "holds no pictures. Expected a video")
             yield container

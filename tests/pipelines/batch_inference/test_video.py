@@ -2,10 +2,12 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from pipelines.batch_inference import video as making
+from pipelines.data.video.recorded import read_facts
 from pipelines.errors import Interrupted, UserError
 from tests.pipelines.batch_inference.translating import (
     Counting,
@@ -90,3 +92,12 @@ def test_whatever_number_of_frames_the_last_piece_has(tmp_path, frames):
     for suffix in ("mp4", "webm"):
         assert run_video(source, tmp_path / f"out.{suffix}").frames == frames
         assert seconds(tmp_path / f"out.{suffix}") == pytest.approx(seconds(source), abs=1e-3)
+
+
+def test_a_colon_in_a_name_makes_no_protocol_of_it(tmp_path, monkeypatch):
+    """FFmpeg would take what stands before it for one, as long as no folder does."""
+    monkeypatch.chdir(tmp_path)
+    source, output = Path("2024-01-01T12:30:00.mp4"), Path("again:1.mp4")
+    film(tmp_path / source)
+    assert run_video(source, output).frames == 10
+    assert run_video(source, output).resumed == len(read_facts(output)) == 10
