@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.engine.session import Session
 
 READERS = ("folder", "carla", "gta5", "synthia", "cityscapes", "camvid", "idd_lite", "translated")
+WORKERS = 2
 WORTH_A_LINE = 20
 """Frames; of fewer nobody wants to know what they waited for."""
 
@@ -142,7 +143,7 @@ work_options = gathered(
     "work",
     WorkThrough,
     machine_options,
-    click.option("--workers", type=click.IntRange(0), default=2, show_default=True,
+    click.option("--workers", type=click.IntRange(0), default=WORKERS, show_default=True,
                  help="Threads that read ahead and write behind."),
     click.option("--shard", default=None, metavar="I/N",
                  help="Do part I of N; others may be at work beside it.  [default: from torchrun]"),

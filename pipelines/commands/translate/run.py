@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.frame_by_frame import (
+    WORKERS,
     Given,
     WorkThrough,
     complain_of_unreadable,
@@ -100,7 +101,11 @@ def translate_run(checkpoint: Path, given: Given, typed: TypedOptions, work: Wor
 
     options = typed.options(work.part)
     if given.is_video:
-        more = {"--format": typed.suffix is not None, "--quality": typed.quality != QUALITY}
+        more = {
+            "--format": typed.suffix is not None,
+            "--quality": typed.quality != QUALITY,
+            "--workers": work.workers != WORKERS,
+        }
         refuse_for_video(given, options.part, "translated", more)
         run_on_video(checkpoint, given, options, work)
         return

@@ -88,6 +88,7 @@ def test_a_video_that_becomes_one_is_not_refused(beside_a_film):
         ("no.mp4", (), "--input no.mp4 does not exist"),
         ("in.mp4", ("--shard", "1/2", "--dry-run"), "--shard: a video is "),
         ("in.mp4", ("--reader", "carla"), "--reader: of use for images in files"),
+        ("in.mp4", ("--workers", "3"), "--workers: of use for images in files"),
     ],
 )
 def test_a_video_is_refused_before_the_checkpoint_is_looked_for(beside_a_film, command, source, options, message):
