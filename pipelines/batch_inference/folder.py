@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from pipelines.data.disk import ownership
 from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.disk.manifest import JOURNAL, Journal
-from pipelines.data.disk.ownership import as_json, differing, is_still, read_plan, sweep, try_lock
+from pipelines.data.disk.ownership import as_json, differing, is_still, locking, read_plan, sweep, try_lock
 from pipelines.errors import Interrupted, UserError
 
 PLAN = "translation.json"
@@ -107,11 +107,15 @@ def _beside_others(output: Path, plan: dict[str, JsonValue], what: str, patience
     path, waiting = output / JOURNAL, False
     while True:
         with storage_errors(path):
-            stream = open(path, "a+b")  # noqa: SIM115 (closed two lines below, whatever happens)
+            stream = open(path, "a+b")  # noqa: SIM115 (closed below, whatever happens)
         with stream:
-            if try_lock(stream):  # the first one here: nobody writes what is swept up
+            with locking(path):
+                first = try_lock(stream)
+            if first:  # nobody writes what is swept up
                 _prepare(output, plan, what)
-            if try_lock(stream, together=True) and is_still(path, stream) and _plan_file(output, what).exists():
+            with locking(path):
+                let_in = try_lock(stream, together=True)
+            if let_in and is_still(path, stream) and _plan_file(output, what).exists():
                 _refuse_foreign(output, plan, what)
                 yield
                 return

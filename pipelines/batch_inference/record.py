@@ -192,10 +192,12 @@ class Record:
         self.progress(self.done, self.total)
 
 
-def join(output: Path, plan: Sequence[FrameToTranslate], check: Check) -> Record | None:
+def join(output: Path, plan: Sequence[FrameToTranslate], count: int, check: Check) -> Record | None:
     """Make one set of what all parts did, as a single run would have left it.
 
-    Where one part goes over a finished set again, the failures of the others are those that the set lists.
+    What was finished counts whoever did it, what failed only as one of `count` parts: under another number it may have
+    been mended since. Where one part goes over a finished set again, the failures of the others are those that the set
+    lists.
 
     Returns:
         The whole set's record; None while another process is at work, or where a part has not done all its frames.
@@ -212,7 +214,7 @@ def join(output: Path, plan: Sequence[FrameToTranslate], check: Check) -> Record
         return None
     with journal:
         record = Record(output, journal, len(plan), check)
-        known, failed, listed = candidates(output), read_failures(output), listed_failures(output / FAILURES)
+        known, failed, listed = candidates(output), read_failures(output, count), listed_failures(output / FAILURES)
         recorded = failed.keys() | listed.keys()
         if any(str(frame.output_image) not in known and frame.name not in recorded for frame in plan):
             return None

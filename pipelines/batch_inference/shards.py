@@ -129,11 +129,11 @@ def write_failures(path: Path, lines: Sequence[Mapping[str, str]]) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_failures(output: Path) -> dict[str, str]:
-    """Frame -> reason, of all parts."""
+def read_failures(output: Path, count: int) -> dict[str, str]:
+    """Frame -> reason, of all parts of `count`; lists of another number of parts are of earlier runs."""
     reasons = {}
-    for path in sorted(path for path in _hidden(output) if FAILURE_LISTS.fullmatch(path.name)):
-        reasons |= listed_failures(path)
+    for index in range(1, count + 1):
+        reasons |= listed_failures(output / Part(index, count).failures)
     return reasons
 
 

@@ -145,7 +145,7 @@ def work_through(work: Work, network_share: Callable[[], float | None], control:
             missing = record.resume(own, frames)
             process_frames(missing, record, work.network, work.writer, work.read, control.stop_requested)
             record.conclude()
-        joined = record if part is None else join(output, frames, check)
+        joined = record if part is None else join(output, frames, part.count, check)
         return _outcome(work, record, joined, len(missing), part, network_share())
 
     return restarting(output, control.restart, attempt, work.what)

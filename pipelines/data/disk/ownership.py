@@ -7,6 +7,7 @@ was writing is swept up by the next one.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -16,7 +17,10 @@ from typing import Any, BinaryIO
 
 from pipelines.data.disk.files import PART, storage_errors
 from pipelines.data.disk.json_files import parse_json
-from pipelines.errors import BusyError
+from pipelines.errors import BusyError, StorageError
+
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+"""What a network disk says that was mounted without locks."""
 
 
 def hold(lock: Path, busy: str) -> BinaryIO:
@@ -31,7 +35,7 @@ def hold(lock: Path, busy: str) -> BinaryIO:
         StorageError: The disk refuses.
     """
     while True:
-        with storage_errors(lock):
+        with locking(lock):
             stream = open(lock, "a+b")  # noqa: SIM115 (whoever holds it closes it)
             held = try_lock(stream)
         if not held:
@@ -53,13 +57,32 @@ def in_turn(lock: Path) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         stream = open(lock, "ab")  # noqa: SIM115 (closed below)
     with stream:
-        with storage_errors(lock):
+        with locking(lock):
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
+@contextlib.contextmanager
+def locking(lock: Path) -> Iterator[None]:
+    """Turn any failure of the file system inside the block into a StorageError, one without locks by its name."""
+    with storage_errors(lock):
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise StorageError(
+                f"{lock}: this disk offers no locks ({error.strerror}), which keep two processes apart. Mount it with "
+                "the option flock, or put the output on a local disk"
+            ) from error
+
+
 def try_lock(stream: BinaryIO, together: bool = False) -> bool:
-    """Lock an open file, alone or together with all who do so too; False where others stand in the way."""
+    """Lock an open file, alone or together with all who do so too; False where others stand in the way.
+
+    Raises:
+        OSError: The disk refuses, or offers no locks.
+    """
     kind = fcntl.LOCK_SH if together else fcntl.LOCK_EX
     try:
         fcntl.flock(stream, kind | fcntl.LOCK_NB)

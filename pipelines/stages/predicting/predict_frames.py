@@ -5,6 +5,7 @@ command and leaves the same bytes; a bad file costs one frame; `manifest.jsonl` 
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -226,6 +227,7 @@ def predict_frames(
     """
     if not frames:
         raise NoInputsError(f"There are no frames to predict into {output}")
+    output = Path(os.path.abspath(output))  # "." is another folder once it is set aside
     work = Work(
         frames=sorted(frames, key=lambda frame: frame.name),
         output=output,

@@ -1,5 +1,7 @@
 """Whose a folder of translations is: another's is refused or set aside, two processes are kept apart."""
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.errors import UserError
@@ -44,6 +46,14 @@ def test_restart_sets_the_old_translation_aside(source, tmp_path):
         assert summary.made == 5
         assert (tmp_path / f"out.replaced-{number}/manifest.jsonl").exists()
     assert tree(tmp_path / "out.replaced-1") == before
+
+
+def test_the_folder_that_one_is_in_can_be_set_aside(source, tmp_path, monkeypatch):
+    """The new one lies where the old one was, though "." now is the old one."""
+    run(source, tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    assert run(source, Path("."), identity=IDENTITY | {"precision": "bf16"}, restart=True).made == 5
+    assert (tmp_path / "out/manifest.jsonl").exists() and (tmp_path / "out.replaced-1/manifest.jsonl").exists()
 
 
 def test_a_folder_of_something_else_is_refused_even_with_restart(source, tmp_path):

@@ -1,5 +1,7 @@
 """Several processes, one set: whatever their number, and whenever they are killed, the folder ends up the same."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -15,7 +17,7 @@ from pipelines.batch_inference import shards
 from pipelines.batch_inference.shards import Part
 from pipelines.data.disk.manifest import JOURNAL, Journal, read_manifest
 from pipelines.data.images import write_image
-from pipelines.errors import Interrupted, NoInputsError, UserError
+from pipelines.errors import Interrupted, NoInputsError, StorageError, UserError
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,
     Counting,
@@ -174,6 +176,28 @@ def test_when_every_frame_of_every_part_failed(tmp_path):
     assert run_folder(tmp_path / "in", tmp_path / "out", part=Part(1, 2)).failed == 1
     with pytest.raises(NoInputsError, match=r"None of 2 frames could be translated; the first: .*a\.png"):
         run_folder(tmp_path / "in", tmp_path / "out", part=Part(2, 2))
+
+
+def test_what_failed_under_another_number_of_parts_may_have_been_mended(source, tmp_path, undisturbed):
+    """-rf fails as part 1 of 4; then as one of eight parts it is not yet done, while the last one finishes."""
+    good = (source / "rgb/-rf.png").read_bytes()
+    (source / "rgb/-rf.png").write_bytes(b"")
+    assert run(source, tmp_path / "out", part=Part(1, 4)).failed == 1
+    (source / "rgb/-rf.png").write_bytes(good)
+    for part in parts(8)[1:]:
+        assert run(source, tmp_path / "out", part=part).part == part
+    assert run(source, tmp_path / "out", part=Part(1, 8)).failed == 0
+    assert tree(tmp_path / "out") == undisturbed
+
+
+def test_a_disk_without_locks_is_called_so(source, tmp_path, monkeypatch):
+    def refuses(stream, operation):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    for part in (None, Part(1, 2)):
+        with pytest.raises(StorageError, match="this disk offers no locks"):
+            run(source, tmp_path / "out", part=part)
 
 
 # --- at the same time -------------------------------------------------------------------------------------------------

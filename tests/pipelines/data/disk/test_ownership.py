@@ -1,5 +1,7 @@
 """Who has an output, what is swept up in it, and under which name it is set aside."""
 
+import errno
+import fcntl
 import os
 import signal
 import threading
@@ -52,6 +54,20 @@ class TestLock:
                 hold(tmp_path / "lock", "busy")
             two.close()
             assert try_lock(one)
+
+    @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+    def test_a_disk_without_locks_is_called_so(self, tmp_path, monkeypatch, code):
+        """Permissions have nothing to do with it, and without locks two processes would write over each other."""
+
+        def refuses(stream, operation):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(fcntl, "flock", refuses)
+        said = rf"lock: this disk offers no locks \({os.strerror(code)}\).*Mount it with the option flock, or put"
+        with pytest.raises(StorageError, match=said):
+            hold(tmp_path / "lock", "busy")
+        with pytest.raises(StorageError, match=said), in_turn(tmp_path / "lock"):
+            pass
 
     def test_what_is_in_it_stays(self, tmp_path):
         (tmp_path / "journal").write_bytes(b"a\n")
