@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.plan import PlannedFrame
 from pipelines.batch_inference.record import Failure, Record
 from pipelines.batch_inference.write import Loaded
 from pipelines.data.disk.files import says_nothing_of_the_file, sha256_of
@@ -24,7 +24,7 @@ from pipelines.errors import ImageError, Interrupted, StorageError
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
     from torch import Tensor
 
-Reader = Callable[[FrameToTranslate], np.ndarray]
+Reader = Callable[[PlannedFrame], np.ndarray]
 
 
 class FrameNetwork(Protocol):
@@ -49,7 +49,7 @@ class Writer(Protocol):
 
 
 def process_frames(
-    frames: Sequence[FrameToTranslate],
+    frames: Sequence[PlannedFrame],
     record: Record,
     network: FrameNetwork,
     writer: Writer,
@@ -61,7 +61,7 @@ def process_frames(
     Raises:
         Interrupted: A stop was requested; what was under way is finished.
     """
-    saving: deque[tuple[FrameToTranslate, Future[ManifestEntry]]] = deque()
+    saving: deque[tuple[PlannedFrame, Future[ManifestEntry]]] = deque()
     ahead = network.batch_size + record.check.workers
     pool = ThreadPoolExecutor(record.check.workers)
     try:
@@ -85,7 +85,7 @@ def process_frames(
 
 
 def _readable(
-    frames: Iterable[FrameToTranslate],
+    frames: Iterable[PlannedFrame],
     record: Record,
     read: Reader | None,
     pool: ThreadPoolExecutor,
@@ -112,7 +112,7 @@ def _readable(
             yield result
 
 
-def _load(frame: FrameToTranslate, read: Reader | None) -> Loaded | Failure:
+def _load(frame: PlannedFrame, read: Reader | None) -> Loaded | Failure:
     """Read a frame. What goes along is read too, so that a frame whose label cannot be carried is not half done.
 
     Hashes come before pixels: those of a file that is rewritten in between are not the new file's, so the next run does
@@ -142,7 +142,7 @@ def _load(frame: FrameToTranslate, read: Reader | None) -> Loaded | Failure:
         return Failure(frame, str(error), unread=True)
 
 
-def _refuse_turned_apart(frame: FrameToTranslate) -> None:
+def _refuse_turned_apart(frame: PlannedFrame) -> None:
     """The translation is upright and the label map keeps its own tag: both must say the same."""
     if frame.label is None:
         return

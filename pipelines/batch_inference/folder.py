@@ -2,7 +2,7 @@
 
 A folder holds one translation. `translation.json` says of which checkpoint and how, and is written before the first
 frame: frames of two checkpoints in one folder would spoil a training set, and no score would say so. The same holds for
-predictions (`prediction.json`); the functions take the word for what the folder holds.
+predictions (`prediction.json`); the functions take the word for what the folder holds, which names its plan.
 """
 
 import contextlib
@@ -22,15 +22,14 @@ from pipelines.data.disk.ownership import as_json, differing, is_still, locking,
 from pipelines.errors import Interrupted, UserError
 
 PLAN = "translation.json"
-WHAT = "translation"
-"""What a folder holds; with ".json" it is the name of its plan."""
+"""That of a translation, for those who look who made a set."""
 POLL_S = 0.1
 """Between two looks whether a process that has the folder to itself is done."""
 Result = TypeVar("Result")
 WAY_OUT = "Choose another --output, or set the old one aside with --restart"
 
 
-class ForeignTranslationError(UserError):
+class ForeignPlanError(UserError):
     """The folder holds what was made by another checkpoint, with other settings or from another input."""
 
 
@@ -52,7 +51,7 @@ class Intent:
 
 
 @contextlib.contextmanager
-def claimed(output: Path, plan: dict[str, JsonValue], what: str = WHAT) -> Iterator[Journal]:
+def claimed(output: Path, plan: dict[str, JsonValue], what: str) -> Iterator[Journal]:
     """Make the folder ours until the end of the block: locked, swept of half-written files, with `plan` in it.
 
     Args:
@@ -83,7 +82,7 @@ class Patience:
 
 @contextlib.contextmanager
 def shared(
-    output: Path, plan: dict[str, JsonValue], journal: str, what: str = WHAT, patience: Patience | None = None
+    output: Path, plan: dict[str, JsonValue], journal: str, what: str, patience: Patience | None = None
 ) -> Iterator[Journal]:
     """As `claimed`, for one part of several: the others may be at work in the folder.
 
@@ -142,7 +141,7 @@ def refuse_foreign(output: Path, intent: Intent) -> None:
     """Refuse what a run would refuse of a folder before it writes there.
 
     Raises:
-        ForeignTranslationError: It holds what another plan has made; `restart` is not looked at.
+        ForeignPlanError: It holds what another plan has made; `restart` is not looked at.
         UserError: It holds something else.
     """
     _refuse_foreign(output, as_json(dict(intent.plan)), intent.what, intent.unknown)
@@ -157,13 +156,13 @@ def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue], what: str, unkn
     try:
         changed = [change for change in differing(read_plan(place), plan) if change[0] not in unknown]
     except (OSError, ValueError) as error:
-        raise ForeignTranslationError(f"{place}: damaged ({error}). {WAY_OUT}") from error
+        raise ForeignPlanError(f"{place}: damaged ({error}). {WAY_OUT}") from error
     if changed:
         differences = ", ".join(f"{key} was {former!r} and is {asked!r}" for key, former, asked in changed)
-        raise ForeignTranslationError(f"{output}: holds another {what}: {differences}. {WAY_OUT}")
+        raise ForeignPlanError(f"{output}: holds another {what}: {differences}. {WAY_OUT}")
 
 
-def plan_number(output: Path, what: str = WHAT) -> int | None:
+def plan_number(output: Path, what: str) -> int | None:
     """What tells one plan from the next one under the same name; None where there is none."""
     try:
         return _plan_file(output, what).stat().st_ino
@@ -171,24 +170,24 @@ def plan_number(output: Path, what: str = WHAT) -> int | None:
         return None
 
 
-def restarting(output: Path, restart: bool, attempt: Callable[[], Result], what: str = WHAT) -> Result:
+def restarting(output: Path, restart: bool, attempt: Callable[[], Result], what: str) -> Result:
     """What `attempt` returns; where the folder holds what another plan has made, set it aside and try again.
 
     Raises:
-        ForeignTranslationError: It does, and `restart` does not allow that.
+        ForeignPlanError: It does, and `restart` does not allow that.
         UserError, StorageError: As of `set_aside`.
     """
     number = plan_number(output, what)
     try:
         return attempt()
-    except ForeignTranslationError:
+    except ForeignPlanError:
         if not restart:
             raise
         set_aside(output, number, what)
         return attempt()
 
 
-def set_aside(output: Path, number: int | None, what: str = WHAT) -> None:
+def set_aside(output: Path, number: int | None, what: str) -> None:
     """Set a translation aside, see `ownership.set_aside`. What is none stays.
 
     Args:

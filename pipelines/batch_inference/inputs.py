@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.batch_inference.plan import (
-    FrameToTranslate,
+    PlannedFrame,
     plan_image,
     plan_listing,
     plan_set,
@@ -30,7 +30,7 @@ def plan_input(
     reader_settings: Sequence[str] = (),
     suffix: str | None = None,
     carry: Sequence[str] = (),
-) -> tuple[list[FrameToTranslate], dict[str, int]]:
+) -> tuple[list[PlannedFrame], dict[str, int]]:
     """The frames of an input, and for each pattern of `carry` how many of them have no such file.
 
     Args:
@@ -56,7 +56,7 @@ def plan_input(
     return with_sidecars(frames, root, carry)
 
 
-def _plan_file(source: Path, suffix: str | None) -> list[FrameToTranslate]:
+def _plan_file(source: Path, suffix: str | None) -> list[PlannedFrame]:
     if not source.is_file():
         raise UserError(f"--input {source} is not a folder, and no list file, image or video either")
     if is_video(source):

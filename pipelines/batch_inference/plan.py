@@ -28,7 +28,7 @@ class Sidecar:
 
 
 @dataclass(frozen=True)
-class FrameToTranslate:
+class PlannedFrame:
     """What to read and where to write: `source` is relative to its set's root, the outputs to the output folder."""
 
     name: str
@@ -59,7 +59,7 @@ class FrameToTranslate:
         return [*label, *((side.path, side.output) for side in self.sidecars)]
 
 
-def plan_listing(listing: Path, suffix: str | None = None) -> list[FrameToTranslate]:
+def plan_listing(listing: Path, suffix: str | None = None) -> list[PlannedFrame]:
     """The images that a list file names, mirrored under the paths that it gives; one that is missing fails when its
     turn comes.
 
@@ -76,17 +76,17 @@ def plan_listing(listing: Path, suffix: str | None = None) -> list[FrameToTransl
     return frames
 
 
-def plan_image(image: Path, suffix: str | None = None) -> list[FrameToTranslate]:
+def plan_image(image: Path, suffix: str | None = None) -> list[PlannedFrame]:
     """A single image."""
     return [_of_file(Frame(image.stem, image), image.parent, suffix)]
 
 
-def _of_file(frame: Frame, root: Path, suffix: str | None) -> FrameToTranslate:
+def _of_file(frame: Frame, root: Path, suffix: str | None) -> PlannedFrame:
     source = PurePosixPath(frame.image.relative_to(root))
-    return FrameToTranslate(frame.name, frame.image, source, _with_suffix(source, suffix))
+    return PlannedFrame(frame.name, frame.image, source, _with_suffix(source, suffix))
 
 
-def plan_set(frame_set: FrameSet, output: Path, suffix: str | None = None) -> list[FrameToTranslate]:
+def plan_set(frame_set: FrameSet, output: Path, suffix: str | None = None) -> list[PlannedFrame]:
     """Every frame of one data set, images and label maps mirrored under their own paths relative to its root.
 
     Images in formats that are not read are planned too: each fails when its turn comes, and is listed with its reason.
@@ -106,13 +106,13 @@ def plan_set(frame_set: FrameSet, output: Path, suffix: str | None = None) -> li
     return frames
 
 
-def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str | None = ".png") -> list[FrameToTranslate]:
+def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str | None = ".png") -> list[PlannedFrame]:
     """Every frame of data sets, each set in a folder of its name, images and label maps under their own relative paths.
 
     Raises:
         UserError: As `plan_set`; also two sets of one name, or a name that cannot be a folder's.
     """
-    frames: list[FrameToTranslate] = []
+    frames: list[PlannedFrame] = []
     for frame_set in sets:
         _refuse_nested_set(frame_set, output)
         if not is_folder_name(frame_set.name):
@@ -126,16 +126,14 @@ def plan_sets(sets: Sequence[FrameSet], output: Path, suffix: str | None = ".png
     return frames
 
 
-def _planned(frame_set: FrameSet, index: int, suffix: str | None, folder: PurePosixPath) -> FrameToTranslate:
+def _planned(frame_set: FrameSet, index: int, suffix: str | None, folder: PurePosixPath) -> PlannedFrame:
     frame = frame_set.frames[index]
     source = PurePosixPath(frame.image.relative_to(frame_set.root))
     name, output_image = str(folder / frame.name), folder / _with_suffix(source, suffix)
     if frame.label is None or frame.encoding is None:
-        return FrameToTranslate(name, frame.image, source, output_image)
+        return PlannedFrame(name, frame.image, source, output_image)
     output_label = folder / frame.label.relative_to(frame_set.root)
-    return FrameToTranslate(
-        name, frame.image, source, output_image, frame.label, frame.encoding.to_json(), output_label
-    )
+    return PlannedFrame(name, frame.image, source, output_image, frame.label, frame.encoding.to_json(), output_label)
 
 
 def _with_suffix(path: PurePosixPath, suffix: str | None) -> PurePosixPath:
@@ -147,8 +145,8 @@ def _with_suffix(path: PurePosixPath, suffix: str | None) -> PurePosixPath:
 
 
 def with_sidecars(
-    frames: Sequence[FrameToTranslate], root: Path, patterns: Sequence[str]
-) -> tuple[list[FrameToTranslate], dict[str, int]]:
+    frames: Sequence[PlannedFrame], root: Path, patterns: Sequence[str]
+) -> tuple[list[PlannedFrame], dict[str, int]]:
     """Frames with the files that belong to them: instance maps, depth, boxes, whatever a pattern finds.
 
     Args:
@@ -180,7 +178,7 @@ def with_sidecars(
     return list(frames), absent
 
 
-def _with_sidecar(frame: FrameToTranslate, root: Path, pattern: str) -> FrameToTranslate:
+def _with_sidecar(frame: PlannedFrame, root: Path, pattern: str) -> PlannedFrame:
     output = PurePosixPath(pattern.replace("{name}", frame.name))
     if not (root / output).is_file():
         return frame
@@ -215,7 +213,7 @@ OF_THE_RECORD = {MANIFEST, JOURNAL, "failures.jsonl", "translation.json", "predi
 """What the output folder tells of itself; all at its top."""
 
 
-def refuse_collisions(frames: Sequence[FrameToTranslate]) -> None:
+def refuse_collisions(frames: Sequence[PlannedFrame]) -> None:
     """No two files may get one name, not even on a disk that ignores case or composes accents; nor a folder's name,
     nor that of what the output folder tells of itself.
 
@@ -248,7 +246,7 @@ def _folded(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(path)).casefold())
 
 
-def refuse_touching_inputs(frames: Sequence[FrameToTranslate], output: Path) -> None:
+def refuse_touching_inputs(frames: Sequence[PlannedFrame], output: Path) -> None:
     """Refuse an output folder whose links would lead a write out of it, least of all onto an input.
 
     Raises:

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.batch_inference.folder import ForeignTranslationError, Intent, refuse_foreign
-from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
+from pipelines.batch_inference.folder import ForeignPlanError, Intent, refuse_foreign
+from pipelines.batch_inference.plan import PlannedFrame, refuse_touching_inputs
 from pipelines.batch_inference.record import refuse_strays
 from pipelines.batch_inference.shards import Part, candidates
 from pipelines.data.decoding.headers import Header
@@ -62,7 +62,7 @@ class Preview:
         return [*lines, "dry run: nothing was written"]
 
 
-def preview(frames: Sequence[FrameToTranslate], output: Path, intent: Intent, part: Part | None = None) -> Preview:
+def preview(frames: Sequence[PlannedFrame], output: Path, intent: Intent, part: Part | None = None) -> Preview:
     """Look at every frame's header and at the output folder.
 
     Args:
@@ -100,15 +100,13 @@ def preview(frames: Sequence[FrameToTranslate], output: Path, intent: Intent, pa
     )
 
 
-def _carried_on(
-    frames: Sequence[FrameToTranslate], output: Path, intent: Intent
-) -> Mapping[str, Sequence[ManifestEntry]]:
+def _carried_on(frames: Sequence[PlannedFrame], output: Path, intent: Intent) -> Mapping[str, Sequence[ManifestEntry]]:
     """By image, what is noted in the folder and would be carried on."""
     try:
         refuse_foreign(output, intent)
         known = candidates(output) if output.is_dir() else {}
         refuse_strays(known, frames, output)
-    except ForeignTranslationError:
+    except ForeignPlanError:
         if not intent.restart:
             raise
         return {}
@@ -127,7 +125,7 @@ def refuse_absent_runtime(runtime: str, device: str) -> None:
         require(package, extra)
 
 
-def _header(frame: FrameToTranslate) -> Header | str:
+def _header(frame: PlannedFrame) -> Header | str:
     try:
         return read_file_header(frame.image)
     except ImageError as error:

@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.batch_inference.folder import WAY_OUT, ForeignTranslationError
-from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.folder import WAY_OUT, ForeignPlanError
+from pipelines.batch_inference.plan import PlannedFrame
 from pipelines.batch_inference.shards import (
     LISTED,
     Part,
@@ -41,7 +41,7 @@ class Failure:
     Of an `unread` one a file was not there: nothing is known against what an earlier run made of it.
     """
 
-    frame: FrameToTranslate
+    frame: PlannedFrame
     reason: str
     unread: bool = False
 
@@ -63,7 +63,7 @@ class Check:
     stop_requested: Callable[[], bool] = lambda: False
 
     def still_valid(
-        self, frames: Sequence[FrameToTranslate], known: Mapping[str, Sequence[ManifestEntry]], output: Path
+        self, frames: Sequence[PlannedFrame], known: Mapping[str, Sequence[ManifestEntry]], output: Path
     ) -> dict[str, ManifestEntry]:
         """By image, the entry of every frame whose inputs and outputs are all as they were when it was finished.
 
@@ -72,7 +72,7 @@ class Check:
             StorageError: The disk, the way to it or permissions fail.
         """
 
-        def look(frame: FrameToTranslate) -> ManifestEntry | None:
+        def look(frame: PlannedFrame) -> ManifestEntry | None:
             return _still_valid(frame, known[str(frame.output_image)], output)
 
         noted = [frame for frame in frames if str(frame.output_image) in known]
@@ -113,7 +113,7 @@ class Record:
         """Frames that are done with, well or badly."""
         return len(self.finished) + len(self.failures)
 
-    def resume(self, frames: Sequence[FrameToTranslate], plan: Sequence[FrameToTranslate]) -> list[FrameToTranslate]:
+    def resume(self, frames: Sequence[PlannedFrame], plan: Sequence[PlannedFrame]) -> list[PlannedFrame]:
         """Take over what earlier runs finished and nothing has touched since; the rest of `frames` is returned.
 
         Args:
@@ -136,7 +136,7 @@ class Record:
         self._report()
         return missing
 
-    def note(self, frame: FrameToTranslate, saved: "Future[ManifestEntry]") -> None:
+    def note(self, frame: PlannedFrame, saved: "Future[ManifestEntry]") -> None:
         """A frame is finished, if saving it did not fail for a reason that is its own."""
         try:
             entry = saved.result()
@@ -192,7 +192,7 @@ class Record:
         self.progress(self.done, self.total)
 
 
-def join(output: Path, plan: Sequence[FrameToTranslate], count: int, check: Check) -> Record | None:
+def join(output: Path, plan: Sequence[PlannedFrame], count: int, check: Check) -> Record | None:
     """Make one set of what all parts did, as a single run would have left it.
 
     What was finished counts whoever did it, what failed only as one of `count` parts: under another number it may have
@@ -219,7 +219,7 @@ def join(output: Path, plan: Sequence[FrameToTranslate], count: int, check: Chec
         if any(str(frame.output_image) not in known and frame.name not in recorded for frame in plan):
             return None
 
-        def certain(frame: FrameToTranslate) -> bool:
+        def certain(frame: PlannedFrame) -> bool:
             """Noted once, with all that is wanted now, and never failed: what the part that noted it just wrote."""
             entries = known.get(str(frame.output_image), ())
             return len(entries) == 1 and entries[0].overlay == _text(frame.output_overlay) and frame.name not in failed
@@ -263,17 +263,17 @@ def _text(path: object) -> str | None:
     return None if path is None else str(path)
 
 
-def refuse_strays(known: dict[str, list[ManifestEntry]], plan: Sequence[FrameToTranslate], output: Path) -> None:
+def refuse_strays(known: dict[str, list[ManifestEntry]], plan: Sequence[PlannedFrame], output: Path) -> None:
     """The input may have grown since, but every finished frame must still be in it: else it is another input."""
     planned = {str(frame.output_image): (True, _text(frame.output_label)) for frame in plan}
     for entry in (entry for entries in known.values() for entry in entries):
         if planned.get(entry.image) != (True, entry.label) and (output / entry.image).exists():
-            raise ForeignTranslationError(
+            raise ForeignPlanError(
                 f"{output / entry.image}: of frame {entry.frame!r}, which this input would not write. {WAY_OUT}"
             )
 
 
-def _still_valid(frame: FrameToTranslate, entries: Sequence[ManifestEntry], output: Path) -> ManifestEntry | None:
+def _still_valid(frame: PlannedFrame, entries: Sequence[ManifestEntry], output: Path) -> ManifestEntry | None:
     """The entry, if the frame's inputs and outputs are all as they were when it was finished.
 
     Files that merely go along are brought along once more where they are missing or have changed.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from pipelines.batch_inference.folder import WHAT, Intent
+from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.shards import Part
 from pipelines.errors import UserError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # an option is refused before torch is loaded
     from pipelines.runtimes.acceleration import Runtime
     from translate.choices import Direction
 
+WHAT, ACTION = "translation", "translated"
 QUALITY = 95
 COMPUTATION = 1
 """Raised when the same checkpoint and frames give other bytes than before, so that no folder holds some of each."""

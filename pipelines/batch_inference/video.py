@@ -46,7 +46,7 @@ class VideoSummary:
     frames: int
     resumed: int
     network_share: float | None
-    action: str = "translated"
+    action: str
 
     @property
     def count_line(self) -> str:
@@ -67,8 +67,8 @@ class VideoWork:
         identity: What decides the result, as JSON.
         network: Frames to a result each.
         draw: Number, frame and result -> the picture that takes the frame's place, uint8 (H, W, 3). In a thread.
-        beside: Number -> a file that `draw` writes besides; None where it writes none.
         action: What is done to a frame, for people: "translated", "predicted".
+        beside: Number -> a file that `draw` writes besides; None where it writes none.
     """
 
     source: Path
@@ -76,8 +76,8 @@ class VideoWork:
     identity: Mapping[str, JsonValue]
     network: FrameNetwork
     draw: "Callable[[int, np.ndarray, Tensor], np.ndarray]"
+    action: str
     beside: Callable[[int], Path] | None = None
-    action: str = "translated"
 
 
 def make_video(

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from pipelines.batch_inference.flow import FrameNetwork, Reader, Writer, process_frames
-from pipelines.batch_inference.folder import WHAT, Patience, claimed, restarting, shared
-from pipelines.batch_inference.plan import FrameToTranslate, refuse_touching_inputs
+from pipelines.batch_inference.folder import Patience, claimed, restarting, shared
+from pipelines.batch_inference.plan import PlannedFrame, refuse_touching_inputs
 from pipelines.batch_inference.record import FAILURES, Check, Failure, Record, join
 from pipelines.batch_inference.shards import Part
 from pipelines.errors import NoInputsError
@@ -61,9 +61,9 @@ class Outcome:
     made: int
     resumed: int
     failures: tuple[Failure, ...]
+    action: str
     part: Part | None = None
     network_share: float | None = None
-    action: str = "translated"
 
     @property
     def failed(self) -> int:
@@ -98,21 +98,21 @@ class Work:
         frames: All of them in name order, also where only a part is done here.
         output: Folder of what is made.
         plan: What decides the result, as JSON; a folder of another plan is refused.
-        what: The word for what the folder holds.
-        action: What is done to a frame, for people: "translated", "predicted".
         network: Arrays of one shape to a result each.
         writer: A frame and its result to files.
+        what: The word for what the folder holds.
+        action: What is done to a frame, for people: "translated", "predicted".
         read: Frame -> what the network is given; None: the frame's image.
     """
 
-    frames: Sequence[FrameToTranslate]
+    frames: Sequence[PlannedFrame]
     output: Path
     plan: dict[str, JsonValue]
     network: FrameNetwork
     writer: Writer
+    what: str
+    action: str
     read: Reader | None = None
-    what: str = WHAT
-    action: str = "translated"
 
 
 def work_through(work: Work, network_share: Callable[[], float | None], control: JobControl = UNWATCHED) -> Outcome:
@@ -161,4 +161,4 @@ def _outcome(
         reason = joined.failures[0].reason
         raise NoInputsError(f"None of {joined.total} frames could be {work.action}; the first: {reason}")
     undone = part if joined is None else None
-    return Outcome(made, len(whole.finished) - made, tuple(whole.failures), undone, share, work.action)
+    return Outcome(made, len(whole.finished) - made, tuple(whole.failures), work.action, undone, share)

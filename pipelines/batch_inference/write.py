@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.plan import PlannedFrame
 from pipelines.data.disk.files import (
     OUT_OF_REACH,
     OUT_OF_RESOURCES,
@@ -33,7 +33,7 @@ class Loaded:
     `pixels` is what the network is given: uint8 (H, W, 3) RGB, or a label map (H, W). `alpha` is uint8 (H, W).
     """
 
-    frame: FrameToTranslate
+    frame: PlannedFrame
     pixels: np.ndarray
     alpha: np.ndarray | None
     source_sha256: str

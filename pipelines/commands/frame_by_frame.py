@@ -15,7 +15,7 @@ from pipelines.commands.options import Decorator, gathered, machine_options, ope
 from pipelines.errors import SomeInputsFailedError, UserError
 
 if TYPE_CHECKING:
-    from pipelines.batch_inference.plan import FrameToTranslate
+    from pipelines.batch_inference.plan import PlannedFrame
     from pipelines.batch_inference.shards import Part
     from pipelines.batch_inference.work import Outcome
     from pipelines.engine.session import Session
@@ -43,7 +43,7 @@ class Given:
 
         return is_video(self.source) and not self.source.is_dir()
 
-    def plan(self, suffix: str | None = None) -> "tuple[list[FrameToTranslate], dict[str, int]]":
+    def plan(self, suffix: str | None = None) -> "tuple[list[PlannedFrame], dict[str, int]]":
         """The frames, and how many of them lack each file that is to be carried along; see `plan_input`."""
         from pipelines.batch_inference.inputs import plan_input
 

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.network_clock import NetworkClock
-from pipelines.batch_inference.plan import FrameToTranslate, refuse_collisions
+from pipelines.batch_inference.plan import PlannedFrame, refuse_collisions
 from pipelines.batch_inference.preview import BYTES_PER_PIXEL, Preview, preview
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.work import UNWATCHED, JobControl, Outcome, Work, work_through
@@ -76,7 +76,7 @@ class SegmentingNetwork:
         """The label map of a frame, uint8 (H, W) on the device."""
         return self.predictor.label_map(frame, size)
 
-    def read(self, frame: FrameToTranslate) -> np.ndarray:
+    def read(self, frame: PlannedFrame) -> np.ndarray:
         """A frame's image; ImageError where it is damaged, or so long that the network cannot be given it."""
         image = read_image(frame.image)
         height, width = image.shape[:2]
@@ -146,7 +146,7 @@ def write_files(
     )
 
 
-def to_predict(frames: Sequence[FrameToTranslate], overlays: bool) -> list[FrameToTranslate]:
+def to_predict(frames: Sequence[PlannedFrame], overlays: bool) -> list[PlannedFrame]:
     """A translation's plan as a prediction's: `labels/NAME.png` and `overlays/NAME.jpg`; label maps stay behind.
 
     Images that differ in their suffix alone keep it in the names of what is made of them: `labels/a.jpg.png` and
@@ -177,7 +177,7 @@ def prediction_plan(identity: Mapping[str, JsonValue], height: int, labels: Labe
 
 
 def preview_prediction(
-    frames: Sequence[FrameToTranslate], output: Path, how: str, intent: Intent, part: Part | None = None
+    frames: Sequence[PlannedFrame], output: Path, how: str, intent: Intent, part: Part | None = None
 ) -> tuple[list[str], Preview]:
     """What a prediction would do, as lines for people and as found; nothing is written.
 
@@ -202,7 +202,7 @@ def preview_prediction(
 
 
 def predict_frames(
-    frames: Sequence[FrameToTranslate],
+    frames: Sequence[PlannedFrame],
     output: Path,
     network: SegmentingNetwork,
     identity: Mapping[str, JsonValue],

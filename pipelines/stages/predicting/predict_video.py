@@ -59,7 +59,7 @@ def predict_video(
         return overlay(frame, label_map)
 
     identity = {**identity, "height": network.height, "labels": labels}
-    work = VideoWork(source, output, identity, network, draw, None if labels is None else label_path, ACTION)
+    work = VideoWork(source, output, identity, network, draw, ACTION, None if labels is None else label_path)
 
     def make() -> VideoSummary:
         return make_video(work, lambda: network.clock.share, control)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from pipelines.batch_inference.network_clock import NetworkClock
-from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.plan import PlannedFrame
 from pipelines.batch_inference.preview import refuse_absent_runtime
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.video import VideoSummary
@@ -81,7 +81,7 @@ def describe_prediction(
 
 def run_prediction(
     checkpoints: Sequence[Path],
-    plan: Sequence[FrameToTranslate],
+    plan: Sequence[PlannedFrame],
     output: Path,
     options: PredictionOptions,
     session: Session,

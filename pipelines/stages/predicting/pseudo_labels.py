@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from pipelines.batch_inference.network_clock import NetworkClock
-from pipelines.batch_inference.plan import FrameToTranslate, plan_sets
+from pipelines.batch_inference.plan import PlannedFrame, plan_sets
 from pipelines.batch_inference.watched import watched
 from pipelines.batch_inference.work import Work, work_through
 from pipelines.batch_inference.write import Loaded
@@ -209,7 +209,7 @@ def _read(output: Path, entry: ManifestEntry) -> tuple[np.ndarray, np.ndarray]:
     return read_raw(output / entry.image), read_raw(output / str(entry.overlay))
 
 
-def _planned(frame: FrameToTranslate) -> FrameToTranslate:
+def _planned(frame: PlannedFrame) -> PlannedFrame:
     name = PurePosixPath(f"{frame.name}.png")
     return replace(
         frame,
@@ -243,7 +243,7 @@ class Prototypes:
         self,
         trained: TrainedSegmenter,
         predictor: FramePredictor,
-        frames: Sequence[FrameToTranslate],
+        frames: Sequence[PlannedFrame],
         stop_requested: Callable[[], bool],
     ) -> None:
         if not isinstance(trained.network, Segmenter):

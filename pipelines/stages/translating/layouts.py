@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.plan import PlannedFrame
 from pipelines.data.images import image_error
 from pipelines.data.labels.encodings import LabelEncoding, cityscapes
 from pipelines.data.labels.instances import instance_file, number_things
@@ -17,12 +17,12 @@ from pipelines.pretrained.keys import AUTHORS_LABELS
 from translate.layout_translator import LayoutTranslator
 
 
-def layout_reader(method: LayoutTranslator, label_ids: bool = False) -> Callable[[FrameToTranslate], np.ndarray]:
+def layout_reader(method: LayoutTranslator, label_ids: bool = False) -> Callable[[PlannedFrame], np.ndarray]:
     """What `translate_frames` reads for a method that takes label maps; `label_ids` as of `read_layout`."""
     return partial(read_layout, table=label_table(method.labels), label_ids=label_ids)
 
 
-def read_label_map(frame: FrameToTranslate) -> np.ndarray:
+def read_label_map(frame: PlannedFrame) -> np.ndarray:
     """The frame's label map, uint8 (H, W) of train ids, 255 = ignore.
 
     Raises:
@@ -33,7 +33,7 @@ def read_label_map(frame: FrameToTranslate) -> np.ndarray:
     return LabelEncoding.from_json(dict(frame.label_encoding)).decode(frame.label)
 
 
-def read_layout(frame: FrameToTranslate, table: np.ndarray | None = None, label_ids: bool = False) -> np.ndarray:
+def read_layout(frame: PlannedFrame, table: np.ndarray | None = None, label_ids: bool = False) -> np.ndarray:
     """A frame's label map with its instances, as `number_things`, int32 (H, W).
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import FrameToTranslate, plan_sets
+from pipelines.batch_inference.plan import PlannedFrame, plan_sets
 from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.watched import watched
@@ -42,7 +42,7 @@ def translate_experiment(workspace: Workspace, seed: int, session: Session) -> O
 
 
 def run_translation(
-    checkpoint: Path, plan: Sequence[FrameToTranslate], output: Path, options: TranslationOptions, session: Session
+    checkpoint: Path, plan: Sequence[PlannedFrame], output: Path, options: TranslationOptions, session: Session
 ) -> Outcome:
     """Translate a plan's frames with a checkpoint; what is finished is left alone.
 

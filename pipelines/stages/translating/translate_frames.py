@@ -12,20 +12,20 @@ import numpy as np
 from pydantic import JsonValue
 
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.plan import FrameToTranslate
-from pipelines.batch_inference.translation_options import QUALITY, translation_plan
+from pipelines.batch_inference.plan import PlannedFrame
+from pipelines.batch_inference.translation_options import ACTION, QUALITY, WHAT, translation_plan
 from pipelines.batch_inference.work import UNWATCHED, JobControl, Outcome, Work, work_through
 from pipelines.batch_inference.write import FrameWriter
 from pipelines.errors import NoInputsError, UserError
 
 
 def translate_frames(
-    frames: Sequence[FrameToTranslate],
+    frames: Sequence[PlannedFrame],
     output: Path,
     network: Network,
     identity: Mapping[str, JsonValue],
     *,
-    read: Callable[[FrameToTranslate], np.ndarray] | None = None,
+    read: Callable[[PlannedFrame], np.ndarray] | None = None,
     quality: int = QUALITY,
     control: JobControl = UNWATCHED,
 ) -> Outcome:
@@ -64,6 +64,8 @@ def translate_frames(
         plan=translation_plan(identity, height, size, batch_size, quality),
         network=network,
         writer=FrameWriter(output, str(identity["checkpoint_sha256"]), quality),
+        what=WHAT,
+        action=ACTION,
         read=read,
     )
     return work_through(work, lambda: network.clock.share, control)

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.translation_options import ACTION
 from pipelines.batch_inference.video import VideoSummary, VideoWork, make_video
 from pipelines.batch_inference.work import UNWATCHED, JobControl
 from pipelines.data.images import to_image
@@ -31,5 +32,6 @@ def translate_video(
         identity={**identity, "height": network.height, "size": network.size, "batch": network.batch_size},
         network=network,
         draw=lambda number, frame, result: to_image(result),
+        action=ACTION,
     )
     return make_video(work, lambda: network.clock.share, control)

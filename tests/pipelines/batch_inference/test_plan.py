@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.plan import (
-    FrameToTranslate,
+    PlannedFrame,
     plan_listing,
     plan_sets,
     refuse_touching_inputs,
@@ -172,4 +172,4 @@ def test_a_link_inside_the_output_does_not_lead_onto_the_input(tmp_path):
 def test_a_label_map_comes_with_its_encoding(tmp_path):
     planned = plan_sets([frame_set(tmp_path / "a")], tmp_path / "out")[0]
     with pytest.raises(ValueError, match="go together"):
-        FrameToTranslate(planned.name, planned.image, planned.source, planned.output_image, label=planned.label)
+        PlannedFrame(planned.name, planned.image, planned.source, planned.output_image, label=planned.label)

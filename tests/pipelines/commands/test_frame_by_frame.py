@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.plan import PlannedFrame
 from pipelines.batch_inference.record import Failure
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.work import Outcome
@@ -133,8 +133,8 @@ def test_unreadable_frames_are_complained_of():
 
 
 def test_failed_frames_are_complained_of_with_the_list_that_has_them():
-    failure = Failure(FrameToTranslate("a", Path("a.png"), PurePosixPath("a.png"), PurePosixPath("a.png")), "torn")
-    complain(Outcome(1, 0, ()), Path("out"))
+    failure = Failure(PlannedFrame("a", Path("a.png"), PurePosixPath("a.png"), PurePosixPath("a.png")), "torn")
+    complain(Outcome(1, 0, (), "translated"), Path("out"))
     for part, name in ((None, "failures.jsonl"), (Part(2, 3), r"\.failures\.2-of-3\.jsonl")):
         with pytest.raises(SomeInputsFailedError, match=f"^frames failed: 1; out/{name} says which and why"):
-            complain(Outcome(1, 0, (failure,), part), Path("out"))
+            complain(Outcome(1, 0, (failure,), "translated", part), Path("out"))

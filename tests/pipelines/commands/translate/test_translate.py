@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipelines.batch_inference.plan import FrameToTranslate
+from pipelines.batch_inference.plan import PlannedFrame
 from pipelines.batch_inference.record import Failure
 from pipelines.batch_inference.work import Outcome
 from pipelines.commands.translate import translate, translate_distill, translate_experiment_command, translate_train
@@ -13,7 +13,7 @@ from pipelines.errors import SomeInputsFailedError, UserError
 from pipelines.report.student import Measure, StudentStudy
 from pipelines.stages.comparison.distill import Wanted
 
-FRAME = FrameToTranslate("a", Path("a.png"), Path("a.png"), Path("a.png"))
+FRAME = PlannedFrame("a", Path("a.png"), Path("a.png"), Path("a.png"))
 TRANSLATE = "pipelines.stages.translating.translate_experiment.translate_experiment"
 
 
@@ -25,13 +25,13 @@ def test_the_translator_of_the_seed_is_trained(on_tiny, played):
 
 
 def test_what_became_of_the_frames_is_told(on_tiny, played):
-    translated = played(TRANSLATE, Outcome(3, 2, ()))
+    translated = played(TRANSLATE, Outcome(3, 2, (), "translated"))
     assert on_tiny(translate_experiment_command) == "5 frames in = 5 frames out (3 translated, 2 already there)\n"
     assert translated.given[0][1] == 0
 
 
 def test_frames_that_failed_end_the_command_with_their_number(on_tiny, played, tmp_path):
-    played(TRANSLATE, Outcome(3, 1, (Failure(FRAME, "a.png: is cut off"),)))
+    played(TRANSLATE, Outcome(3, 1, (Failure(FRAME, "a.png: is cut off"),), "translated"))
     with pytest.raises(SomeInputsFailedError, match="frames failed: 1;"):
         on_tiny(translate_experiment_command)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.batch_inference.plan import FrameToTranslate, plan_set
+from pipelines.batch_inference.plan import PlannedFrame, plan_set
 from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.data.images import read_image, write_image
@@ -128,7 +128,7 @@ def test_a_killed_training_carries_on_to_the_same_bytes(commands, tiny_config, m
 
 class TestReadLayout:
     def frame(self, path, encoding):
-        return FrameToTranslate("0", path, path, path, path, encoding.to_json(), path)
+        return PlannedFrame("0", path, path, path, path, encoding.to_json(), path)
 
     def test_simulator_tags_become_train_ids(self, tmp_path):
         tags = np.zeros((2, 2, 3), np.uint8)
@@ -164,7 +164,7 @@ class TestReadLayout:
     def test_a_frame_without_labels_is_named(self, tmp_path):
         path = tmp_path / "0.png"
         with pytest.raises(ImageError, match=r"0\.png.*no label map"):
-            read_layout(FrameToTranslate("0", path, path, path))
+            read_layout(PlannedFrame("0", path, path, path))
 
 
 def test_the_authors_label_space():
