@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-import tomllib
 from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +21,7 @@ from pipelines.cli import cli
 from pipelines.data.images import write_image
 from pipelines.errors import UserError
 from pipelines.experiment.config import read_experiment
+from pipelines.experiment.config_file import read_config_file
 from pipelines.experiment.experiment import Experiment
 from pipelines.settings import _models_in
 from tests.pipelines.published import drawn, resnet
@@ -142,7 +142,7 @@ def test_what_toy_worlds_config_expects_is_what_the_readme_has():
 
 def test_the_page_of_data_sets_says_whose_captures_the_configs_read():
     """CARLA has no standard set: without their origin nobody could repeat a figure that was made with them."""
-    configs = [tomllib.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "pipelines/configs").glob("*.toml")]
+    configs = [read_config_file(path) for path in (ROOT / "pipelines/configs").glob("*.toml")]
     roots = {a_set["root"] for config in configs for a_set in config["source"] if "root" in a_set}
     captures = {root for root in roots if root.startswith("carla/")}
     assert len(captures) >= 7

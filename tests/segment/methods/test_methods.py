@@ -1,11 +1,11 @@
 """A new method is one file, one line in METHODS, one entry in a config, one test: counted on those that are there."""
 
 import ast
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from pipelines.experiment.config_file import read_config_file
 from segment.methods import METHODS
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +54,7 @@ def test_a_method_has_a_test_of_its_name_and_a_place_in_a_bundled_config(name):
     assert (ROOT / f"tests/segment/methods/test_{name}.py").is_file()
     used = set()
     for path in (ROOT / "pipelines/configs").glob("*.toml"):
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_config_file(path)
         used.add(content.get("segmenter", {}).get("adaptation", {}).get("method"))
         for variant in content.get("variant", []):
             used.add(variant.get("settings", {}).get("segmenter.adaptation", {}).get("method"))
