@@ -25,7 +25,7 @@ from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture, R
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.data.selection.scores import read_scores, select_by_consistency
 from pipelines.engine.checkpoint_files import checkpoint_hash
-from pipelines.engine.launch import Machine, choose_machine
+from pipelines.engine.launch import Machine, choose_machine, seed_weights
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
@@ -298,6 +298,10 @@ def starting_segmenter(
         runs = [_run_of(workspace, seed, one) for one in settings.teachers]
         height = None if method.trains_teacher else settings.height
         teacher["teacher"] = load_ensemble(runs, machine, height=height).network
+    if settings.initial is not None:
+        # To load a network seeds torch alike for every run. What the method adds (discriminators, a second classifier)
+        # is drawn next, and is this run's own.
+        seed_weights(seed, "adaptation")
     training = build_segmenter(
         settings,
         network,

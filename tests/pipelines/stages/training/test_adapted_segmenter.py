@@ -141,6 +141,20 @@ def test_an_adapted_arm_may_start_from_the_source_only_one(make_workspace, cpu):
     assert all(torch.equal(begun[key], source_only[key]) for key in source_only)
 
 
+@pytest.mark.parametrize("method", ["adaptsegnet", "clan", "swd", "ass"])
+def test_networks_that_a_method_adds_are_each_seeds_own_wherever_it_starts(make_workspace, cpu, method):
+    """From one file of weights: the seed, which is all that differs, shows in what is drawn beside these."""
+    labels = ("labelled_target=1",) * (method == "ass")
+    begun = train_segmenter(make_workspace(*FROM_SOURCE), 0, "source_only", Session(cpu))
+    workspace = make_workspace(*adapting(method, f'segmenter.initial="{begun}"', *labels))
+    starts = [starting_segmenter(workspace, seed, "translated", None, cpu).state_dict() for seed in (0, 0, 1)]
+    added = [key for key in starts[0] if "discriminator" in key or key.startswith("second_classifier.")]
+    drawn = [key for key in added if key.endswith("weight") and starts[0][key].ndim > 1]
+    assert drawn and all(torch.equal(starts[0][key], starts[1][key]) for key in added)
+    assert not any(torch.equal(starts[0][key], starts[2][key]) for key in drawn)
+    assert all(torch.equal(starts[0][key], starts[2][key]) for key in starts[0] if key.startswith("network."))
+
+
 def test_teachers_are_part_of_what_decides_the_outcome(make_workspace, cpu, tmp_path):
     """By what they were made from: an arm by its settings and frames, a checkpoint by its bytes."""
     by_arm = make_workspace(*adapting("distillation"))
