@@ -86,7 +86,7 @@ test-pipelines test-others test-chaos: export OMP_NUM_THREADS = 1
 OTHERS := $(addprefix tests/pipelines/,batch_inference experiment pretrained report)
 
 test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
-	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/test_layers.py tests/test_makefile.py
+	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/test_layers.py tests/test_makefile.py tests/test_packaging.py
 
 test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation, imports, hostile input, benchmarks and other runtimes
 	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/benchmarks tests/hostile $(OTHERS)
