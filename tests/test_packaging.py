@@ -1,4 +1,4 @@
-"""What setup.cfg asks for: no package that ours do not need."""
+"""What setup.cfg hands out and asks for: every file that the packages need, and no package that they do not."""
 
 import ast
 import configparser
@@ -19,6 +19,20 @@ def settings():
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
     return parser
+
+
+def test_everything_that_is_no_module_is_packaged_by_name(settings):
+    """An installation has only what a pattern of package_data names; in the repository nothing is amiss."""
+    packaged = {
+        path
+        for package, patterns in settings["options.package_data"].items()
+        for pattern in patterns.split()
+        for path in (ROOT / package).glob(pattern)
+    }
+    there = {path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
+    others = {path for path in there if path.suffix not in (".py", ".pyc") and not path.name.startswith(".")}
+    left_out = [path.relative_to(ROOT).as_posix() for path in sorted(others - packaged)]
+    assert left_out == [], "add a pattern for these to [options.package_data] of setup.cfg"
 
 
 def test_what_everybody_has_to_install_is_imported(settings):
