@@ -119,7 +119,7 @@ def _load(frame: PlannedFrame, read: Reader | None) -> Loaded | Failure:
     the frame again.
 
     Raises:
-        StorageError: The disk, the way to it or permissions fail, or the process is out of descriptors or memory.
+        StorageError: The disk or the way to it fails, or the process is out of descriptors or memory.
     """
     try:
         str(frame.output_image).encode()

@@ -69,7 +69,7 @@ class Check:
 
         Raises:
             Interrupted: A stop was requested.
-            StorageError: The disk, the way to it or permissions fail.
+            StorageError: The disk or the way to it fails.
         """
 
         def look(frame: PlannedFrame) -> ManifestEntry | None:
@@ -122,7 +122,7 @@ class Record:
 
         Raises:
             Interrupted: A stop was requested.
-            StorageError: The disk, the way to it or permissions fail. Nothing was changed.
+            StorageError: The disk or the way to it fails. Nothing was changed.
         """
         known = candidates(self.output)
         refuse_strays(known, plan, self.output)
@@ -204,7 +204,7 @@ def join(output: Path, plan: Sequence[PlannedFrame], count: int, check: Check) -
 
     Raises:
         Interrupted: A stop was requested.
-        StorageError: The disk, the way to it or permissions fail.
+        StorageError: The disk or the way to it fails.
     """
     try:
         journal = Journal(output / JOURNAL)
@@ -279,7 +279,7 @@ def _still_valid(frame: PlannedFrame, entries: Sequence[ManifestEntry], output: 
     Files that merely go along are brought along once more where they are missing or have changed.
 
     Raises:
-        StorageError: The disk, the way to it or permissions fail.
+        StorageError: The disk or the way to it fails.
     """
     try:
         hashes = {"source_sha256": {sha256_of(frame.image)}, "image_sha256": {sha256_of(output / frame.output_image)}}

@@ -21,11 +21,11 @@ PART = re.compile(r"\..+\.(\d+)\.part", re.DOTALL)
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that no file is to blame for: every other one would fail in the same way."""
 OUT_OF_REACH = (
-    errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.ENODEV,
-    errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH,
-    errno.ENETDOWN, errno.ENETUNREACH,
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.EAGAIN, errno.ENODEV, errno.ENOTCONN,
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
+    errno.ENETUNREACH,
 )  # fmt: skip
-"""Errors of a disk, of the way to it or of permissions: the file may be as good as ever."""
+"""Errors of a disk or of the way to it: the file may be as good as ever, and others will not be read either."""
 LONGEST_NAME = 255
 """Bytes; of nearly every file system."""
 

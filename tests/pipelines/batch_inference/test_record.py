@@ -362,7 +362,7 @@ def test_what_was_made_of_files_that_are_gone_stays_until_they_are_back(photos, 
     assert translate.calls == 0 and tree(tmp_path / "out") == finished
 
 
-@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EACCES])
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT])
 @pytest.mark.parametrize("where", ["rgb", "ids"])
 def test_a_source_out_of_reach_ends_the_run_and_costs_nothing(source, tmp_path, monkeypatch, code, where):
     run(source, tmp_path / "out")
@@ -382,6 +382,23 @@ def test_a_source_out_of_reach_ends_the_run_and_costs_nothing(source, tmp_path, 
     monkeypatch.undo()
     assert run(source, tmp_path / "out").resumed == run(source, tmp_path / "new").made == 5
     assert tree(tmp_path / "out") == tree(tmp_path / "new") == finished
+
+
+def test_a_file_that_may_not_be_read_costs_its_frame_and_nothing_that_was_made_of_it(source, tmp_path, monkeypatch):
+    run(source, tmp_path / "out")
+    finished, real = tree(tmp_path / "out"), files.open_regular
+
+    def fails(path):
+        if path == source / "rgb/a b.png":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path)
+
+    monkeypatch.setattr(files, "open_regular", fails)
+    summary = run(source, tmp_path / "out")
+    assert (summary.resumed, summary.failed) == (4, 1) and "Permission denied" in summary.failures[0].reason
+    assert {name for name, _ in finished.items() - tree(tmp_path / "out").items()} == {"manifest.jsonl"}
+    monkeypatch.undo()
+    assert run(source, tmp_path / "out").resumed == 5 and tree(tmp_path / "out") == finished
 
 
 @pytest.mark.parametrize("kind", ["rgb", "ids"])
