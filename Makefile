@@ -116,10 +116,14 @@ $(TRANSLATED): $(TRANSLATOR) $(RUN)/inputs/translation.json
 	$(SIM2REAL) translate experiment $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
 	@touch $@
 
-# Where the segmenter learns from no translated frame, it waits for none.
-SHARE_IS = ^[[:space:]]*shares([[:space:]]*=.*[{,][[:space:]]*|\.)translated[[:space:]]*=[[:space:]]*
+# Where the segmenter learns from no translated frame, it waits for none. What the table [segmenter.shares] holds is read as
+# if "shares." stood before it; a variant's table of shares is not the experiment's.
+SHARES_TABLE = ^[[:space:]]*\[[[:space:]]*segmenter[[:space:]]*\.[[:space:]]*shares[[:space:]]*\]
+SHARE_IS = ^[[:space:]]*shares([[:space:]]*=.*[{,]|\.)[[:space:]]*translated[[:space:]]*=[[:space:]]*
 NONE_IS = $(SHARE_IS)0(\.0*)?([^.0-9]|$$)
-UNTRANSLATED := $(if $(findstring shares,$(SET)),,$(shell grep -shE '$(SHARE_IS)' $(CONFIGS) | head -n 1 | grep -E '$(NONE_IS)'))
+UNTRANSLATED := $(if $(findstring shares,$(SET)),,$(shell \
+  awk 'FNR == 1 || /^[[:space:]]*\[/ { table = /$(SHARES_TABLE)/ } { print (table ? "shares." : "") $$0 }' $(CONFIGS) 2>/dev/null \
+  | grep -E '$(SHARE_IS)' | head -n 1 | grep -E '$(NONE_IS)'))
 
 $(SEGMENTER): $(if $(UNTRANSLATED),,$(TRANSLATED)) $(RUN)/inputs/segmenter.json
 	$(SIM2REAL) segment train $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
