@@ -7,12 +7,19 @@ DATA    ?= data
 # three files deep; of two that say something, the first counts.
 INCLUDED = $(foreach file,$(1),$(addprefix $(dir $(file)),$(shell grep -sv '^[[:space:]]*[#]' $(file) \
   | grep -oE "[\"'][^\"']*[.]toml[\"']" | tr -d "\"'" | sed -n '1!G;h;$$p')))
-PARTS   := $(call INCLUDED,$(CONFIG))
+# A space parts one name from the next, for make and for the shell: there ? stands for it, and in commands it is escaped.
+SPACE   := $() $()
+LOOKED   = $(subst $(SPACE),?,$(CONFIG))
+ESCAPED  = $(subst $(SPACE),\ ,$(1))
+PARTS   := $(call INCLUDED,$(LOOKED))
 PARTS   += $(call INCLUDED,$(PARTS))
-CONFIGS := $(CONFIG) $(PARTS) $(call INCLUDED,$(PARTS))
+CONFIGS := $(LOOKED) $(PARTS) $(call INCLUDED,$(PARTS))
 NAME_IS  = ^[^[:alnum:][:punct:]]*["'\'']\{0,1\}name[^[:alnum:]=]*=
-NAME    ?= $(shell LC_ALL=C sed -n '/$(NAME_IS)/{s/$(NAME_IS)[^a-z0-9_]*\([a-z0-9_]*\).*/\1/p;q;}' $(CONFIG) $(call INCLUDED,$(CONFIG)) 2>/dev/null)
+NAME    ?= $(shell LC_ALL=C sed -n '/$(NAME_IS)/{s/$(NAME_IS)[^a-z0-9_]*\([a-z0-9_]*\).*/\1/p;q;}' $(LOOKED) $(call INCLUDED,$(LOOKED)) 2>/dev/null)
 RUN     ?= runs/$(NAME)
+ifneq ($(word 2,$(RUN)),)
+$(error RUN is "$(RUN)", of which make would take the words for files of their own: choose a folder without a space in its path)
+endif
 # The config's first seed.
 SEED    ?= 0
 PYTHON  ?= python3.11
@@ -24,7 +31,7 @@ ARGS    ?=
 STUDENT ?=
 
 SIM2REAL   = $(VENV)/bin/sim2real
-EXPERIMENT = $(CONFIG) --data $(DATA) --run $(RUN) $(foreach setting,$(SET),--set $(setting))
+EXPERIMENT = $(call ESCAPED,$(CONFIG)) --data $(call ESCAPED,$(DATA)) --run $(RUN) $(foreach setting,$(SET),--set $(setting))
 TRANSLATOR = $(RUN)/seed-$(SEED)/translator/final.json
 TRANSLATED = $(RUN)/seed-$(SEED)/translated/manifest.jsonl
 SEGMENTER  = $(RUN)/seed-$(SEED)/translated_net/final.json
@@ -71,7 +78,7 @@ ifneq ($(origin CONFIG),environment)
 recipe: CONFIG = pipelines/configs/best_unsupervised.toml
 endif
 recipe: $(VENV)/installed ## the way that closed most of the gap, from CONFIG (best_unsupervised, best_20_labels), scored on test frames
-	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -sE '$(TEST_IS)' $(CONFIG) $(call INCLUDED,$(CONFIG))),--test) $(ARGS)
+	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -sE '$(TEST_IS)' $(LOOKED) $(call INCLUDED,$(LOOKED))),--test) $(ARGS)
 
 check: $(VENV)/installed ## read every frame of the experiment, say what is wrong
 	$(SIM2REAL) data check $(EXPERIMENT)

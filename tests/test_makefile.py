@@ -34,6 +34,7 @@ variants*) output=variants.html ;;
 *) echo "unexpected: $*" >&2; exit 2 ;;
 esac
 echo "$*" >> "$CONTENT/calls"
+printf '%s\\n' "$@" > "$CONTENT/words"
 mkdir -p "$(dirname "$RUN/$output")"
 [ -e "$RUN/$output" ] || echo made > "$RUN/$output"
 [ "$1" != "$FAIL" ] || exit 3
@@ -72,6 +73,11 @@ class Folder:
         self.calls = (self.content / "calls").read_text().splitlines()
         stages = (TRANSLATE, USE, DISTILL, SEGMENT, COMPARE, VARIANTS)
         return [next(stage for stage in stages if call.startswith(stage)) for call in self.calls]
+
+    def arguments(self, target, *variables):
+        """The words of the last command of a target."""
+        self.make(target, *variables)
+        return (self.content / "words").read_text().splitlines()
 
 
 @pytest.fixture
@@ -220,6 +226,24 @@ def test_variables_reach_the_commands(folder):
         f"segment train {common} --seed 0 --restart --threads 1",
         f"compare {common} --restart --threads 1",
     ]
+
+
+def test_a_space_in_a_path_is_part_of_it(folder):
+    """Commands, the config's name and what it includes alike; ~ still stands for one's home."""
+    (folder.path / "my configs").mkdir()
+    config = folder.path / "my configs/so far.toml"
+    config.write_text('include = ["parts.toml"]\n')
+    (config.parent / "parts.toml").write_text("[segmenter.shares]\ntranslated = 0.0\n[[test]]\n")
+    assert folder.make("train-seg", f"CONFIG={config}", "DATA=/my frames") == [SEGMENT]
+    words = folder.arguments("recipe", f"CONFIG={config}", "DATA=/my frames")
+    assert words == ["variants", str(config), "--data", "/my frames", "--run", str(folder.run), "--test"]
+    assert folder.arguments("recipe", "DATA=~/frames")[3] == f"{Path.home()}/frames"
+
+
+def test_a_run_folder_with_a_space_is_refused_at_once(folder):
+    folder.make("eval", "RUN=my runs/first", code=2)
+    assert 'RUN is "my runs/first"' in folder.errors and "choose a folder without a space" in folder.errors
+    assert len(folder.errors.splitlines()) == 1 and folder.calls == []
 
 
 def test_alone_it_prints_every_target(folder):
