@@ -20,7 +20,8 @@ RUN     ?= runs/$(NAME)
 ifneq ($(word 2,$(RUN)),)
 $(error RUN is "$(RUN)", of which make would take the words for files of their own: choose a folder without a space in its path)
 endif
-# The config's first seed.
+# Of `translate`, `student` and `train-seg`. `eval` compares all seeds of the config (compare.seeds) and has this one trained
+# before: give one of those where 0 is not among them.
 SEED    ?= 0
 PYTHON  ?= python3.11
 VENV    ?= .venv
