@@ -17,6 +17,7 @@ from segment.adaptation.guards import PseudoLabelCollapse, UnsureTeacher
 from segment.adaptation.mixing import MASKS, Mixture, mixture
 from segment.averaging import MovingAverage
 from segment.batches import LabelledBatch
+from segment.classes import IGNORE_INDEX
 from segment.losses import cross_entropy, weighted_cross_entropy
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter
@@ -149,7 +150,8 @@ class SelfTraining(SegmenterTraining):
     def teacher_is_ready(self, logits: Tensor, label_map: Tensor) -> bool:
         """Whether self-training has begun: the source is learnt well enough, or waited for long enough.
 
-        Once it has begun it goes on, and nothing is asked of the device any more.
+        Once it has begun it goes on, and nothing is asked of the device any more. The loss is the mean over the pixels
+        that have a class, of all processes.
 
         Args:
             logits: Of the step's source frames, (B, K, H, W).
@@ -158,10 +160,13 @@ class SelfTraining(SegmenterTraining):
         if self._began:
             return True
         with torch.no_grad():
-            loss = self.peers.sum(torch.stack([cross_entropy(logits, label_map), logits.new_ones(()).float()]))
-            loss = loss[0] / loss[1]
+            own_count = (label_map != IGNORE_INDEX).sum().float()
+            total, count = self.peers.sum(torch.stack([cross_entropy(logits, label_map) * own_count, own_count]))
+            loss = total / count.clamp(min=1)
             known = self.source_loss < NOT_MEASURED
-            self.source_loss.copy_(torch.where(known, self.source_loss.lerp(loss, SHARE_OF_THE_LATEST), loss))
+            followed = torch.where(known, self.source_loss.lerp(loss, SHARE_OF_THE_LATEST), loss)
+            # A batch without a label says nothing: its loss of 0 would be the healthiest of all.
+            self.source_loss.copy_(torch.where(count > 0, followed, self.source_loss))
             waited = self.steps_taken >= self.settings.start_step
             self.began.copy_((self.source_loss < self.settings.healthy_loss) | waited)
         self._began = bool(self.began)

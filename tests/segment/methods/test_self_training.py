@@ -93,6 +93,22 @@ def test_all_processes_begin_together():
     assert method.source_loss.item() == pytest.approx(2.0)
 
 
+def test_processes_count_by_their_labelled_pixels():
+    """Three pixels of the other process have a loss of 3 each, one here has 1: the mean is 10 / 4."""
+    method = small(Peers(0, 2, lambda own: own + torch.tensor([9.0, 3.0])), start_step=1000, healthy_loss=1.5)
+    method.teacher_is_ready(*logits_of(1.0))
+    assert method.source_loss.item() == pytest.approx(2.5)
+
+
+def test_a_batch_without_labels_begins_nothing_and_moves_no_mean():
+    method = small(start_step=1000, healthy_loss=1.5)
+    unlabelled = torch.zeros(1, 2, 1, 1), torch.full((1, 1, 1), 255)
+    assert not method.teacher_is_ready(*unlabelled), "a loss that was not measured is not healthy"
+    method.teacher_is_ready(*logits_of(2.0))
+    method.teacher_is_ready(*unlabelled)
+    assert method.source_loss.item() == pytest.approx(2.0)
+
+
 def test_a_resumed_self_training_has_begun():
     begun, resumed = small(start_step=1000, healthy_loss=5.0), small(start_step=1000, healthy_loss=5.0)
     assert begun.teacher_is_ready(*logits_of(1.0))
