@@ -236,8 +236,10 @@ class SelfTraining(SegmenterTraining):
 
     def strongly_augmented(self, image: Tensor) -> Tensor:
         """Images with other colours and perhaps blurred, each by its own draw: the student's task is the harder one."""
-        changed = self._each_by_its_draw(self.jitter, image)
-        blurred = self._each_by_its_draw(self.blur, changed)
+        # The step around it may run in bf16, in which a blur, a convolution, would leave every other of 256 levels.
+        with torch.autocast(image.device.type, enabled=False):
+            changed = self._each_by_its_draw(self.jitter, image)
+            blurred = self._each_by_its_draw(self.blur, changed)
         drawn = self.peers.drawn(lambda images: torch.rand(images, 1, 1, 1, device=image.device), len(image))
         return torch.where(drawn < self.settings.blur, blurred, changed)
 

@@ -184,6 +184,16 @@ def test_the_disguise_keeps_range_and_place_and_draws_for_each_image():
     assert torch.equal(small(colour_jitter=0, blur=0).strongly_augmented(image), image)
 
 
+def test_bf16_steps_disguise_in_full_precision():
+    disguised, image = [], torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    for precise in (True, False):
+        method = small(blur=1.0)
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise):
+            disguised.append(method.strongly_augmented(image))
+    assert disguised[1].dtype == torch.float32 and torch.equal(*disguised)
+
+
 def test_a_feature_distance_without_imagenets_weights_is_refused():
     with pytest.raises(ValueError, match=r"set segmenter\.encoder_weights, or feature_distance_weight to 0"):
         small(feature_distance_weight=0.005)
