@@ -11,6 +11,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from segment.classes import IGNORE_INDEX
+
 
 class Batch:
     """Tensors and smaller batches, some of which may be absent, that move together."""
@@ -37,6 +39,11 @@ class LabelledBatch(Batch):
     """Images of the target, (B, 3, H, W) in [0, 1], whose looks augmentation may lend to the frames."""
     styled: Tensor | None = None
     """bool (B,): the frames that may take them; real ones do not."""
+
+    def shown(self) -> Tensor:
+        """bool (B, H, W): all but what was filled up beside a frame or below, rows and columns of ignored black."""
+        something = (self.image > 0).any(dim=1) | (self.label_map != IGNORE_INDEX)
+        return something.any(dim=2, keepdim=True) & something.any(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)

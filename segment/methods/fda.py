@@ -17,7 +17,6 @@ from segment.adaptation.guards import CertaintyCollapse
 from segment.adaptation.pseudo_labels import seen_in_target
 from segment.appearance.style import transfer_amplitude
 from segment.batches import AdaptationBatch, LabelledBatch
-from segment.classes import IGNORE_INDEX
 from segment.counting import StepCount
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
@@ -75,8 +74,7 @@ class FDA(SegmenterTraining):
     @torch.no_grad()
     def in_target_style(self, target: Tensor, labelled: LabelledBatch) -> LabelledBatch:
         """The labelled frames, each with the low amplitudes of a target frame of the same size; labels are theirs."""
-        shown = (labelled.image > 0).any(dim=1) | (labelled.label_map != IGNORE_INDEX)  # all but what was filled up
-        image = transfer_amplitude(labelled.image, target, self.settings.window, shown)
+        image = transfer_amplitude(labelled.image, target, self.settings.window, labelled.shown())
         return replace(labelled, image=image)
 
     def entropy_counts(self) -> bool:

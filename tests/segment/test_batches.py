@@ -13,6 +13,17 @@ def test_a_batch_moves_as_a_whole():
     assert styled.to("meta").style.device.type == styled.to("meta").styled.device.type == "meta"
 
 
+def test_what_was_filled_up_is_whole_rows_and_columns_of_black_without_a_label():
+    """4 x 4 pixels, of which a frame of 3 x 2 lies at the upper left; a black pixel in it, ignored, is shown."""
+    image, label_map = torch.zeros(1, 3, 4, 4), torch.full((1, 4, 4), 255)
+    image[:, 1, :3, :2] = 0.5
+    image[:, :, 0, 0] = 0
+    label_map[:, 2, 0], image[:, :, 2, 0] = 7, 0  # black with a label
+    shown = torch.zeros(1, 4, 4, dtype=torch.bool)
+    shown[:, :3, :2] = True
+    assert torch.equal(LabelledBatch(image, label_map).shown(), shown)
+
+
 def test_batches_within_a_batch_move_along():
     def labelled(images):
         return LabelledBatch(torch.rand(images, 3, 2, 2), torch.zeros(images, 2, 2))

@@ -117,11 +117,12 @@ class SegmenterAugmentation:
         shown = self._shown(size)
         if self.changes.flip and random.random() < 0.5:
             image, label_map, shown = image[:, ::-1], label_map[:, ::-1], shown[:, ::-1]
-        tensor = to_tensor(np.ascontiguousarray(image))
+        tensor, counted = to_tensor(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(shown))
         if style is not None and random.random() < self.changes.style_from_target:
-            tensor = self._styled(tensor, torch.from_numpy(np.ascontiguousarray(shown)), style(), random)
-        tensor = self._colour(tensor, random)
-        return self._camera(tensor, random), torch.from_numpy(label_map.astype(np.int64))
+            tensor = self._styled(tensor, counted, style(), random)
+        tensor = self._camera(self._colour(tensor, counted, random), random)
+        # Contrast and noise have made grey of the filling, by which nobody would know it any more.
+        return tensor.where(counted, 0.0), torch.from_numpy(label_map.astype(np.int64))
 
     def _crop(
         self, image: np.ndarray, label_map: np.ndarray, random: np.random.Generator
@@ -151,12 +152,12 @@ class SegmenterAugmentation:
             return transfer_colour(image[None], target, shown[None])[0]
         return transfer_amplitude(image[None], target, self.changes.style_window, shown[None])[0]
 
-    def _colour(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    def _colour(self, image: torch.Tensor, shown: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         functional = _torchvision()
         if self.changes.colour_jitter > 0:
             low, high = 1 - self.changes.colour_jitter, 1 + self.changes.colour_jitter
             image = functional.adjust_brightness(image, random.uniform(low, high))
-            image = adjust_contrast(image, random.uniform(low, high))
+            image = adjust_contrast(image, random.uniform(low, high), shown)
             image = functional.adjust_saturation(image, random.uniform(low, high))
             image = functional.adjust_hue(image, random.uniform(-0.1, 0.1) * self.changes.colour_jitter)
         if self.changes.gamma > 0 and random.random() < self.changes.gamma:
@@ -191,11 +192,12 @@ def fit_style(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def adjust_contrast(image: torch.Tensor, factor: float) -> torch.Tensor:
-    """Move (3, H, W) in [0, 1] away from, or towards, its mean grey.
+def adjust_contrast(image: torch.Tensor, factor: float, shown: torch.Tensor) -> torch.Tensor:
+    """Move (3, H, W) in [0, 1] away from, or towards, its mean grey where it is `shown`, bool (H, W); elsewhere black.
 
     torchvision's own takes the mean with torch, which adds in another order for another number of threads: batches
     would not be the same bits in this process and in a worker.
     """
-    grey = float(_torchvision().rgb_to_grayscale(image).numpy().mean(dtype=np.float64))
+    # What is not shown is black: it adds nothing to the sum.
+    grey = float(_torchvision().rgb_to_grayscale(image).numpy().sum(dtype=np.float64)) / int(shown.sum())
     return (factor * image + (1 - factor) * grey).clamp(0, 1)

@@ -13,14 +13,13 @@ from pipelines.data.sampling.augment import FrameChanges
 from segment.appearance.sensor import sensor_noise, shot_and_read
 from segment.appearance.style import transfer_amplitude, transfer_colour, transfer_histogram
 from segment.batches import LabelledBatch
-from segment.classes import IGNORE_INDEX
 
 
 class DeviceAugmentation:
     """Flip, the target's looks, colour, gamma, grey, blur, noise and JPEG of a whole batch.
 
-    The distributions are those of `SegmenterAugmentation`. What is filled up around a frame stays black up to the
-    change of its looks; being ignored, it teaches nothing.
+    The distributions are those of `SegmenterAugmentation`, but for contrast: the mean grey counts what is filled up
+    around a frame, too. That is black in the end, as it was.
     """
 
     def __init__(self, changes: FrameChanges) -> None:
@@ -40,11 +39,13 @@ class DeviceAugmentation:
         # The step around it may run in bf16, of which a picture of 256 levels would keep every other.
         with torch.autocast(batch.image.device.type, enabled=False):
             image, label_map = self._flipped(batch.image.float(), batch.label_map)
+            shown = LabelledBatch(image, label_map).shown()
             if batch.style is not None and batch.styled is not None:
-                image = self._styled(image, label_map, batch.style, batch.styled)
+                image = self._styled(image, shown, batch.style, batch.styled)
             for change in (self.jitter, self._exposed, self.grey, self.blur, self._noisy, self.jpeg):
                 image = image if change is None else change(image)
-        return LabelledBatch(image.clamp(0, 1), label_map)
+        # Contrast, gamma and noise have made grey of the filling, by which nobody would know it any more.
+        return LabelledBatch(image.clamp(0, 1).where(shown[:, None], 0.0), label_map)
 
     def _flipped(self, image: Tensor, label_map: Tensor) -> tuple[Tensor, Tensor]:
         if not self.changes.flip:
@@ -55,13 +56,12 @@ class DeviceAugmentation:
             label_map.flip(-1).where(mirrored[:, None, None], label_map),
         )
 
-    def _styled(self, image: Tensor, label_map: Tensor, style: Tensor, styled: Tensor) -> Tensor:
+    def _styled(self, image: Tensor, shown: Tensor, style: Tensor, styled: Tensor) -> Tensor:
         chosen = _drawn(image, self.changes.style_from_target) & styled
         if self.changes.style == "histogram":
-            looks = transfer_histogram(image, style, (image > 0).any(1) | (label_map != IGNORE_INDEX))
+            looks = transfer_histogram(image, style, shown)
             return looks.where(chosen[:, None, None, None], image)
         by_colour = _drawn(image, {"colour": 1.0, "either": 0.5, "fourier": 0.0}[self.changes.style])
-        shown = (image > 0).any(1) | (label_map != IGNORE_INDEX)  # all but what was filled up
         result = image
         if self.changes.style != "fourier":
             looks = transfer_colour(image, style, shown)

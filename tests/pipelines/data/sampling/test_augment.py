@@ -267,7 +267,25 @@ def test_the_number_of_threads_does_not_show():
 def test_contrast_worked_out_by_hand():
     """Two grey pixels, 0.2 and 0.6: the mean is 0.4; doubled contrast gives 0.0 and 0.8."""
     image = torch.tensor([0.2, 0.6]).expand(3, 1, 2)
-    assert torch.allclose(adjust_contrast(image, 2.0), torch.tensor([0.0, 0.8]).expand(3, 1, 2), atol=1e-3)
+    everywhere = torch.ones(1, 2, dtype=torch.bool)
+    assert torch.allclose(adjust_contrast(image, 2.0, everywhere), torch.tensor([0.0, 0.8]).expand(3, 1, 2), atol=1e-3)
+
+
+def test_contrast_is_around_what_is_shown():
+    """Beside the two a black one that was filled up: the mean is 0.4 all the same, and halved contrast 0.3 and 0.5."""
+    image, shown = torch.tensor([0.2, 0.6, 0.0]).expand(3, 1, 3), torch.tensor([[True, True, False]])
+    changed = adjust_contrast(image, 0.5, shown)[:, :, :2]
+    assert torch.allclose(changed, torch.tensor([0.3, 0.5]).expand(3, 1, 2), atol=1e-3)
+
+
+@pytest.mark.parametrize("changes", LOOKS.values(), ids=LOOKS)
+def test_what_is_missing_is_black_whatever_the_looks(changes):
+    """A method that looks for what a frame shows knows the filling by it."""
+    label_map = blocks(32, 40)
+    for key in range(5):
+        augment = augmentation(crop=(64, 48), flip=True, **changes)
+        image, labels = augment(coloured(32, 40), label_map, keyed_random(key), target_frame)
+        assert (image[:, labels == 255] == 0).all() and (image[:, labels != 255] > 0).any()
 
 
 def test_the_same_key_gives_the_same_bits():

@@ -86,6 +86,18 @@ def test_what_was_filled_up_has_no_share_in_the_looks():
         torch.testing.assert_close(image[0, :, :12].mean((1, 2)), torch.tensor([0.7, 0.5, 0.3]), atol=0.05, rtol=0)
 
 
+@pytest.mark.parametrize("changes", LOOKS.values(), ids=LOOKS)
+def test_what_was_filled_up_is_black_whatever_the_looks(changes):
+    """A method that looks for what a frame shows knows the filling by it; black within a picture is no filling."""
+    batch = coloured()
+    batch.image[:, :, 12:], batch.label_map[:, 12:] = 0, 255
+    batch.image[:, :, 3, 4], batch.label_map[:, 3, 4] = 0, 255
+    image = augment(0, batch, **changes).image
+    assert (image[:, :, 12:] == 0).all()
+    if "colour_jitter" in changes:
+        assert (image[:, :, 3, 4] > 0).any()
+
+
 def test_a_batch_without_style_images_keeps_its_looks():
     batch = LabelledBatch(coloured().image, coloured().label_map)
     assert torch.equal(augment(0, batch, style_from_target=1.0).image, batch.image)
