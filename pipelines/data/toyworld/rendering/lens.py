@@ -61,11 +61,13 @@ def _cosines() -> np.ndarray:
     frequency, place = np.mgrid[0:BLOCK, 0:BLOCK]
     matrix = np.sqrt(2 / BLOCK) * np.cos(np.pi * (2 * place + 1) * frequency / (2 * BLOCK))
     matrix[0] /= np.sqrt(2)
-    return matrix.astype(np.float32)
+    return matrix
 
 
 def compress_blocks(image: np.ndarray, step: float) -> np.ndarray:
     """Quantise the cosine transform of 8x8 blocks, as JPEG does, with no codec's version to depend on.
+
+    In float64: how processors round sums in float32 puts some coefficients on the other side of a quantiser's edge.
 
     Args:
         image: float32 (H, W, 3) in 8-bit units, RGB.
@@ -76,13 +78,12 @@ def compress_blocks(image: np.ndarray, step: float) -> np.ndarray:
         float32 (H, W, 3) in 8-bit units.
     """
     height, width = image.shape[:2]
-    padded = np.pad(image, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), mode="edge")
-    to_luma = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
+    padded = np.pad(image, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), mode="edge").astype(np.float64)
+    to_luma = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
     rows, columns = padded.shape[0] // BLOCK, padded.shape[1] // BLOCK
     blocks = (padded @ to_luma.T).reshape(rows, BLOCK, columns, BLOCK, 3).transpose(0, 2, 4, 1, 3)
     cosines = _cosines()
-    steps = step * (1 + 0.35 * np.add.outer(np.arange(BLOCK), np.arange(BLOCK))).astype(np.float32)
-    steps = steps * np.array([1, 2, 2], np.float32)[:, None, None]
+    steps = step * (1 + 0.35 * np.add.outer(np.arange(BLOCK), np.arange(BLOCK))) * np.array([1, 2, 2])[:, None, None]
     coefficients = np.round((cosines @ blocks @ cosines.T) / steps) * steps
     restored = (cosines.T @ coefficients @ cosines).transpose(0, 3, 1, 4, 2).reshape(padded.shape)
-    return (restored @ np.linalg.inv(to_luma).T.astype(np.float32))[:height, :width]
+    return (restored @ np.linalg.inv(to_luma).T)[:height, :width].astype(np.float32)

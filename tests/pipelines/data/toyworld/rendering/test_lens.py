@@ -77,3 +77,17 @@ def test_fine_detail_is_quantised_as_worked_out_by_hand(amplitude, restored):
     image = np.broadcast_to(96 + amplitude * wave[None, :, None], (8, 8, 3)).astype(np.float32)
     expected = np.broadcast_to(96 + restored * wave[None, :, None], (8, 8, 3))
     assert compress_blocks(image, 8.0) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("beside, steps_up", [(0.0, 0), (np.inf, 1)])
+def test_a_grey_that_is_nearly_between_two_steps_takes_the_nearer(beside, steps_up):
+    """In single precision it would be the processor's choice, by how that adds.
+
+    A flat block of grey v has the one coefficient 8 v. With steps of 14 the edges are at v = (k + 0.5) * 14 / 8; the
+    neighbouring float32 below one belongs to k, the one above to k + 1.
+    """
+    k = np.arange(144)
+    grey = np.nextafter(((k + 0.5) * 14 / 8).astype(np.float32), np.float32(beside))
+    image = np.broadcast_to(grey.repeat(8)[None, :, None], (8, 8 * len(k), 3))
+    found = compress_blocks(image, 14.0)[0, ::8, 0]
+    assert found == pytest.approx((k + steps_up) * 14 / 8, abs=0.01)
