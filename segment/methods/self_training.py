@@ -57,11 +57,12 @@ class SelfTrainingSettings:
     """Decay of the moving average that labels the target; 0.999 in DAFormer and MIC. At update n it is at most
     (1 + n) / (10 + n), in the papers' codes n / (n + 1)."""
     threshold: Fraction = 0.968
-    """Pseudo-labels weigh by the share of a frame's target pixels whose best class is at least so likely. A small
-    network is seldom so sure: where the log's `pseudo_weight` stays near 0, lower it."""
+    """A pixel of the target is sure if its best class is at least so likely. A small network is seldom so sure: where
+    the log's `pseudo_weight` stays near 0, lower it."""
     thresholds: Literal["fixed", "per_class"] = "fixed"
-    """"per_class" lowers the threshold of classes that the teacher is less sure of in the mean, so that rare ones
-    count too."""
+    """"fixed": all pseudo-labels of a frame weigh by the share of its pixels that are sure, as in DACS. "per_class":
+    sure pixels weigh 1 and the others nothing, as in FreeMatch, and the threshold is lower for classes that the teacher
+    is less sure of in the mean, so that rare ones count too."""
     colour_jitter: Fraction = 0.2
     """Strength of the changes of colour on the frames that the student sees and the teacher does not."""
     blur: Fraction = 0.5
@@ -178,14 +179,15 @@ class SelfTraining(SegmenterTraining):
 
         Returns:
             int64 (B, H, W); and (B, H, W), in each frame the share of pixels that the teacher is sure of. In DACS's
-            code it is one share for the whole batch, in DAFormer's one for each frame.
+            code it is one share for the whole batch, in DAFormer's one for each frame. With thresholds per class it is
+            1 where the teacher is sure and 0 elsewhere: a share would count sure classes for unsure ones, too.
         """
         likelihood, pseudo_label = self.teacher.network(target).float().softmax(dim=1).max(dim=1)
-        threshold: float | Tensor = self.settings.threshold
         if self.settings.thresholds == "per_class":
-            threshold = self.thresholds_of_classes(likelihood, pseudo_label)[pseudo_label]
-        sure = (likelihood >= threshold).float().mean(dim=(1, 2), keepdim=True)
-        return pseudo_label, sure * self.rows_that_count(target.shape[-2], target.device).expand_as(likelihood)
+            weight = (likelihood >= self.thresholds_of_classes(likelihood, pseudo_label)[pseudo_label]).float()
+        else:
+            weight = (likelihood >= self.settings.threshold).float().mean(dim=(1, 2), keepdim=True)
+        return pseudo_label, weight * self.rows_that_count(target.shape[-2], target.device).expand_as(likelihood)
 
     def rows_that_count(self, height: int, device: torch.device) -> Tensor:
         """1 for each row of a target frame that is learnt from, 0 for those at its top and bottom: (height, 1)."""
