@@ -15,6 +15,7 @@ from segment.adaptation.guards import PseudoLabelCollapse
 from segment.adaptation.pseudo_labels import log_of_pseudo_labels
 from segment.batches import AdaptationBatch, LabelledBatch
 from segment.classes import IGNORE_INDEX
+from segment.losses import cross_entropy
 from segment.methods.method import Update
 from segment.methods.segmenter_training import LearnsFrom, SegmenterTraining, SegmenterTrainingSettings
 from segment.networks.segmenter import Segmenter
@@ -72,6 +73,10 @@ class CBST(SegmenterTraining):
         return learnt | log_of_pseudo_labels(target.label_map, counts.float(), source.main.shape[1])
 
     def pseudo_losses(self, target: LabelledBatch) -> dict[str, Tensor]:
-        """What the main head pays for contradicting the pseudo-labels; pixels without one cost nothing."""
-        loss = self.loss(self.output(target.image, "target").main, target.label_map, None)
+        """What the main head pays for contradicting the pseudo-labels; pixels without one cost nothing.
+
+        Cross-entropy, whatever the loss on the source: one that looks for hard pixels would learn the labels most that
+        the network doubts, of which many are wrong.
+        """
+        loss = cross_entropy(self.output(target.image, "target").main, target.label_map)
         return {"pseudo": self.settings.pseudo_weight * loss}
