@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from pipelines.data.readers.carla import CarlaSettings
 from pipelines.data.readers.cityscapes import CityscapesSettings
 from pipelines.data.readers.layout import Found, LayoutSettings
-from pipelines.data.toyworld.write import SMALLEST_SIDE, draw_toy_world
+from pipelines.data.toyworld.write import DRAWING_VERSION, SMALLEST_SIDE, SPLIT, draw_toy_world
 
 Side = Annotated[int, Field(ge=SMALLEST_SIDE)]
 
@@ -28,12 +28,13 @@ class ToyWorldSettings(LayoutSettings):
     """Width and height."""
     seed: NonNegativeInt = 0
     root: str = ""
-    """Where the frames are kept; named after the settings where empty."""
+    """Where the frames are kept; named after the settings and the drawing's version where empty."""
 
     def folder(self, data: Path) -> Path:
         """The set's folder."""
         width, height = self.size
-        return data / (self.root or f"toyworld-{self.renderer}-{width}x{height}-seed{self.seed}")
+        drawing = f"toyworld-{self.renderer}-{width}x{height}-seed{self.seed}-v{DRAWING_VERSION}"
+        return data / (self.root or drawing)
 
     @property
     def used(self) -> int:
@@ -54,5 +55,5 @@ class ToyWorldSettings(LayoutSettings):
         if self.renderer == "game":
             found = CarlaSettings(reader="carla", name=self.name, root=root, version="0.9.14").find(Path())
         else:
-            found = CityscapesSettings(reader="cityscapes", name=self.name, root=root, split="train").find(Path())
+            found = CityscapesSettings(reader="cityscapes", name=self.name, root=root, split=SPLIT).find(Path())
         return Found(found.frames[: self.frames], found.unpaired_labels, found.notes)

@@ -1,7 +1,7 @@
 """Toy world frames by number, and whole toy data sets in the native layouts of CARLA and Cityscapes.
 
-A frame is a pure function of (seed, renderer, index, size). The label map is written before the image, so a frame
-whose image exists is complete, and an interrupted run goes on where it stopped.
+A frame is a pure function of (seed, renderer, index, size) and the drawing's version. The label map is written before
+the image, so a frame whose image exists is complete, and an interrupted run goes on where it stopped.
 """
 
 import json
@@ -29,8 +29,13 @@ DEFAULT_SIZE = (256, 128)
 SMALLEST_SIDE = 16
 """Pixels; a smaller frame has no room for a street."""
 CITY = "toyworld"
+SPLIT = "train"
+"""Of Cityscapes, for every set: a drawn set of another seed is another split."""
 DRAWING = "toyworld.json"
 """Says in a data set's folder what was drawn there: frames of two drawings in one folder would look like one set."""
+DRAWING_VERSION = 2
+"""Raised whenever a frame's bytes change, or a folder that is drawn on would hold two looks. A drawing that names no
+version is of the first."""
 SEQUENCE_FRAME = 19
 """Cityscapes labels the twentieth picture of each sequence; its number ends the file names."""
 
@@ -67,7 +72,6 @@ def draw_toy_world(
     frames: int,
     size: tuple[int, int] = DEFAULT_SIZE,
     seed: int = 0,
-    split: str = "train",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> None:
@@ -76,12 +80,10 @@ def draw_toy_world(
     Args:
         output: Folder of the data set; made if missing.
         renderer: "game" writes CARLA's raw layout (0.9.14 and later): rgb/NNNNNN.png and semantic/NNNNNN.png with the
-            tag in the red channel. "camera" writes Cityscapes': leftImg8bit/<split>/toyworld/... and gtFine/...
+            tag in the red channel. "camera" writes Cityscapes': leftImg8bit/train/toyworld/... and gtFine/...
         frames: How many, numbered from 0.
         size: Width and height in pixels.
         seed: Of the data set.
-        split: Cityscapes split; the game's layout has none. Give splits different seeds: a split does not change
-            the pictures.
         workers: Processes; 1 draws in this one.
         progress: Called with the number of frames done so far.
 
@@ -90,8 +92,8 @@ def draw_toy_world(
         UserError: The folder holds another drawing.
         ValueError: As `draw_frame`.
     """
-    _claim(output, {"renderer": renderer, "seed": seed, "size": list(size)})
-    draw = partial(_write_frame, Path(output), renderer, size, seed, split)
+    _claim(output, {"renderer": renderer, "seed": seed, "size": list(size), "version": DRAWING_VERSION})
+    draw = partial(_write_frame, Path(output), renderer, size, seed)
     for done, _ in enumerate(_results(draw, frames, workers), start=1):
         if progress:
             progress(done)
@@ -103,7 +105,10 @@ def _claim(output: Path, drawing: dict[str, Any]) -> None:
         write_atomically(output / DRAWING, said)
     elif (output / DRAWING).read_bytes() != said:
         former = (output / DRAWING).read_text(errors="replace").strip()
-        raise UserError(f"{output} holds another drawing of toy world: {former}; choose another folder")
+        asked = said.decode().strip()
+        raise UserError(
+            f"{output} holds another drawing of toy world: {former}, and asked for is {asked}; choose another folder"
+        )
 
 
 def _results(draw: Callable[[int], None], frames: int, workers: int) -> Iterator[None]:
@@ -116,14 +121,14 @@ def _results(draw: Callable[[int], None], frames: int, workers: int) -> Iterator
         yield from pool.map(draw, range(frames), chunksize=8)
 
 
-def frame_paths(output: Path, renderer: Renderer, index: int, split: str) -> tuple[Path, Path]:
+def frame_paths(output: Path, renderer: Renderer, index: int) -> tuple[Path, Path]:
     """Image and label file of a frame."""
     if renderer == "game":
         name = f"{index:06d}.png"
         return output / "rgb" / name, output / "semantic" / name
     stem = f"{CITY}_{index:06d}_{SEQUENCE_FRAME:06d}"
-    image = output / "leftImg8bit" / split / CITY / f"{stem}_leftImg8bit.png"
-    return image, output / "gtFine" / split / CITY / f"{stem}_gtFine_labelIds.png"
+    image = output / "leftImg8bit" / SPLIT / CITY / f"{stem}_leftImg8bit.png"
+    return image, output / "gtFine" / SPLIT / CITY / f"{stem}_gtFine_labelIds.png"
 
 
 def _native_label(renderer: Renderer, train_ids: np.ndarray) -> np.ndarray:
@@ -134,8 +139,8 @@ def _native_label(renderer: Renderer, train_ids: np.ndarray) -> np.ndarray:
     return tags
 
 
-def _write_frame(output: Path, renderer: Renderer, size: tuple[int, int], seed: int, split: str, index: int) -> None:
-    image_path, label_path = frame_paths(output, renderer, index, split)
+def _write_frame(output: Path, renderer: Renderer, size: tuple[int, int], seed: int, index: int) -> None:
+    image_path, label_path = frame_paths(output, renderer, index)
     if image_path.exists() and label_path.exists():
         return
     image, train_ids = draw_frame(renderer, seed, index, size)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.images import write_image
+from pipelines.data.toyworld.write import DRAWING_VERSION
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.identity import segmenter_inputs, translator_inputs
 from pipelines.experiment.workspace import Workspace
@@ -33,7 +34,8 @@ def test_one_translator_serves_every_seed(make_workspace):
 def test_toy_world_is_drawn_into_the_run_folder(make_workspace):
     workspace = make_workspace("source.0.root=''", "source.0.frames=2")
     assert len(workspace.source[0]) == 2
-    assert (workspace.run / "frames/toyworld-game-64x32-seed1/rgb/000001.png").exists()
+    drawn = workspace.run / f"frames/toyworld-game-64x32-seed1-v{DRAWING_VERSION}"
+    assert (drawn / "rgb/000001.png").exists()
 
 
 # --- the last look -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
 from pipelines.data.readers.drawn import ToyWorldSettings
-from pipelines.data.toyworld.write import draw_frame
+from pipelines.data.toyworld.write import DRAWING_VERSION, draw_frame
 
 
 def drawn(renderer, **changes):
@@ -50,6 +50,15 @@ def test_sets_that_differ_have_folders_that_differ(tmp_path):
     sets = [drawn("game"), drawn("camera"), drawn("game", seed=5), drawn("game", size=(64, 16))]
     assert len({one.folder(tmp_path) for one in sets}) == 4
     assert drawn("game", root="here").folder(tmp_path) == tmp_path / "here"
+
+
+def test_a_later_look_is_drawn_beside_an_earlier_one(tmp_path, monkeypatch):
+    """A run folder that has frames of the earlier needs nobody to remove them."""
+    drawn("game").draw(tmp_path)
+    monkeypatch.setattr("pipelines.data.toyworld.write.DRAWING_VERSION", DRAWING_VERSION + 1)
+    monkeypatch.setattr("pipelines.data.readers.drawn.DRAWING_VERSION", DRAWING_VERSION + 1)
+    drawn("game").draw(tmp_path)
+    assert len(list(tmp_path.glob("toyworld-game-32x16-seed4-v*"))) == 2 and len(list(tmp_path.rglob("*.png"))) == 8
 
 
 def test_settings_are_found_by_their_reader():

@@ -100,10 +100,10 @@ def native_table(name: str) -> np.ndarray:
 @pytest.mark.parametrize("renderer, table", [("game", "carla_0.9.14_and_later"), ("camera", "cityscapes")])
 def test_what_is_written_reads_back_as_drawn(tmp_path, renderer, table):
     done = []
-    draw_toy_world(tmp_path, renderer, 2, SMALL, seed=9, split="val", progress=done.append)
+    draw_toy_world(tmp_path, renderer, 2, SMALL, seed=9, progress=done.append)
     assert done == [1, 2]
     for index in range(2):
-        image_path, label_path = frame_paths(tmp_path, renderer, index, "val")
+        image_path, label_path = frame_paths(tmp_path, renderer, index)
         image, train_ids = draw_frame(renderer, 9, index, SMALL)
         assert np.array_equal(read_raw(image_path), image)
         stored = read_raw(label_path)
@@ -115,11 +115,11 @@ def test_what_is_written_reads_back_as_drawn(tmp_path, renderer, table):
 
 def test_the_layouts_are_carlas_and_cityscapes(tmp_path):
     draw_toy_world(tmp_path / "game", "game", 1, SMALL)
-    draw_toy_world(tmp_path / "camera", "camera", 1, SMALL, split="val")
+    draw_toy_world(tmp_path / "camera", "camera", 1, SMALL)
     written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert written == [
-        "camera/gtFine/val/toyworld/toyworld_000000_000019_gtFine_labelIds.png",
-        "camera/leftImg8bit/val/toyworld/toyworld_000000_000019_leftImg8bit.png",
+        "camera/gtFine/train/toyworld/toyworld_000000_000019_gtFine_labelIds.png",
+        "camera/leftImg8bit/train/toyworld/toyworld_000000_000019_leftImg8bit.png",
         "camera/toyworld.json",
         "game/rgb/000000.png",
         "game/semantic/000000.png",
@@ -129,14 +129,14 @@ def test_the_layouts_are_carlas_and_cityscapes(tmp_path):
 
 def test_drawing_again_continues_and_leaves_finished_frames_alone(tmp_path):
     draw_toy_world(tmp_path, "game", 2, SMALL)
-    first, _ = frame_paths(tmp_path, "game", 0, "train")
-    broken_off, label = frame_paths(tmp_path, "game", 1, "train")
+    first, _ = frame_paths(tmp_path, "game", 0)
+    broken_off, label = frame_paths(tmp_path, "game", 1)
     before, expected = first.stat().st_mtime_ns, broken_off.read_bytes()
     broken_off.unlink()
     draw_toy_world(tmp_path, "game", 3, SMALL)
     assert first.stat().st_mtime_ns == before
     assert broken_off.read_bytes() == expected and label.exists()
-    assert frame_paths(tmp_path, "game", 2, "train")[0].exists()
+    assert frame_paths(tmp_path, "game", 2)[0].exists()
 
 
 @pytest.mark.parametrize("change", [{"size": (64, 48)}, {"seed": 5}, {"renderer": "camera"}])
@@ -146,6 +146,14 @@ def test_another_drawing_in_the_folder_is_refused(tmp_path, change):
     with pytest.raises(UserError, match=r'another drawing of toy world: \{"renderer": "game", "seed": 4'):
         draw_toy_world(tmp_path, frames=2, **drawing | change)
     assert len(list(tmp_path.rglob("*.png"))) == 2
+
+
+def test_frames_of_an_earlier_look_are_not_mixed_with_those_of_this_one(tmp_path):
+    """What names no version was drawn before there were any."""
+    (tmp_path / "toyworld.json").write_text('{"renderer": "game", "seed": 0, "size": [64, 32]}\n')
+    with pytest.raises(UserError, match=r'seed": 0, "size": \[64, 32\]\}, and asked for is .*, "version": [2-9]'):
+        draw_toy_world(tmp_path, "game", 1, SMALL)
+    assert not list(tmp_path.rglob("*.png"))
 
 
 def test_processes_draw_the_same_bytes(tmp_path):
