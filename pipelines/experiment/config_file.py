@@ -19,6 +19,8 @@ from pipelines.errors import UserError
 
 LARGEST_CONFIG = 2**20
 """Bytes; what is larger was given by mistake."""
+BUNDLED = Path("pipelines/configs")
+"""What documents and messages call the folder of the packaged configs."""
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -26,14 +28,20 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
     Tables of included files are merged key by key, and what a file says itself counts. Lists of tables, such as the
     sources and the variants, are joined: those of the included files first, in their order.
+    `pipelines/configs/NAME.toml` is the packaged file where there is none, so that documented commands work everywhere.
 
     Raises:
         UserError: A file is missing or is not TOML, includes itself, or includes or resembles nothing that is there;
             one line that names it.
     """
-    content = _with_included(path, ())
+    content = _with_included(_or_packaged(path), ())
     _resolve_likenesses(content, path)
     return content
+
+
+def _or_packaged(path: Path) -> Path:
+    packaged = Path(__file__).parents[1] / "configs" / path.name
+    return packaged if path == BUNDLED / path.name and not path.exists() and packaged.is_file() else path
 
 
 def _with_included(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:

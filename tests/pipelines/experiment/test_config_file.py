@@ -1,5 +1,7 @@
 """What other files and other variants lend an experiment's file, and every slip in one line."""
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.errors import UserError
@@ -29,6 +31,18 @@ def test_lists_of_tables_are_joined_and_tables_merged(files):
         "segmenter": {"steps": 3, "batch": 4, "scale": [3, 4]},
         "source": [{"name": "a"}, {"name": "b"}, {"name": "c"}],
     }
+
+
+def test_a_bundled_config_is_found_from_every_folder(tmp_path, monkeypatch):
+    """By the path that documents give it, unless there is a file of that path."""
+    bundled = Path("pipelines/configs/carla_to_camvid.toml")
+    monkeypatch.chdir(tmp_path)
+    assert read_config_file(bundled)["name"] == "carla_to_camvid"
+    bundled.parent.mkdir(parents=True)
+    bundled.write_text('name = "mine"')
+    assert read_config_file(bundled) == {"name": "mine"}
+    with pytest.raises(UserError, match=r"config pipelines/configs/nope\.toml: cannot read: .*; bundled ones are in"):
+        read_config_file(Path("pipelines/configs/nope.toml"))
 
 
 def test_an_included_file_includes_by_its_own_folder(files, tmp_path):
