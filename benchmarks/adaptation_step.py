@@ -252,6 +252,9 @@ def main() -> None:
     parser.add_argument("--costs", action="store_true", help="time and memory of one step of each method")
     parser.add_argument("--cost-of", choices=list(METHODS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    without = [name for name in arguments.methods or () if name not in PASSES]
+    if without and not arguments.costs:
+        parser.error(f"--methods {' '.join(without)}: no passes are written out; those of {' '.join(PASSES)} are")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     size, network = tuple(arguments.size), arguments.network

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.adaptation_step import PASSES, Passes, batch_of, compare, cost_of, method_of, our_step
+from benchmarks.adaptation_step import PASSES, Passes, batch_of, compare, cost_of, main, method_of, our_step
 
 NETWORK, SIZE = "ddrnet23_slim", (64, 64)
 WITHOUT_DRAWS = sorted(PASSES.keys() - {"dacs", "mic"})
@@ -33,6 +33,14 @@ def test_both_sides_and_the_costs_are_measured():
     assert row["ratio"] == pytest.approx(row["step_s"] / row["passes_s"]) and row["passes_s"] > 0
     costs = cost_of("mic", NETWORK, batch)
     assert costs["step_s"] > 0 and 0.1 < costs["peak_gib"] < 64
+
+
+def test_a_method_whose_passes_are_not_written_out_is_refused_before_anything_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["adaptation_step.py", "--methods", "fda", "mic"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr()
+    assert "--methods fda: no passes are written out; those of supervised" in said.err and said.out == ""
 
 
 def test_label_maps_are_patches_of_the_frames_size():
