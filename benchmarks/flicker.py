@@ -33,7 +33,7 @@ WAYS = (("as translated", 0.0, 1.0), ("blended, 0.3, 4 levels", 0.3, 4.0), ("ble
 
 @click.command(help=__doc__)
 @click.option("--translator", type=click.Path(path_type=Path), required=True)
-@click.option("--frames", type=click.Path(path_type=Path), required=True)
+@click.option("--frames", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--direction", type=click.Choice(("source_to_target", "target_to_source")), default="source_to_target")
 @click.option("--height", default=128, show_default=True)
 @click.option("--first", default=0, show_default=True, help="Leave out so many frames at the beginning.")
@@ -41,7 +41,9 @@ def main(translator: Path, frames: Path, direction: str, height: int, first: int
     """Print the table; one thread."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    paths = sorted(path for path in frames.iterdir() if path.suffix in IMAGE_SUFFIXES)[first:]
+    paths = sorted(path for path in frames.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)[first:]
+    if len(paths) < 2:
+        raise click.BadParameter(f"{frames} has {len(paths)} images from number {first} on; flicker needs 2 or more")
     pictures = [fit_height(read_image(path), height) for path in paths]
     source = [to_batch([picture]) for picture in pictures]
     begin = time.process_time()
@@ -50,6 +52,7 @@ def main(translator: Path, frames: Path, direction: str, height: int, first: int
     flow_ms = (time.process_time() - begin) / len(pairs) * 1000
     visible = [visible_before(*both) for both in zip(flows, returns, strict=True)]
     with open_translator(translator, device="cpu", direction=direction) as translate:
+        translate(pictures[0])  # the first one pays for what is prepared once
         begin = time.process_time()
         translated = [to_batch([translate(picture)]) for picture in pictures]
         network_ms = (time.process_time() - begin) / len(pictures) * 1000

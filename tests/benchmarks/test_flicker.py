@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from click.testing import CliRunner
 
-from benchmarks.flicker import sharpness, steadied
+from benchmarks.flicker import main, sharpness, steadied
 
 
 def flat(value):
@@ -35,6 +36,27 @@ def test_where_the_source_changes_the_share_falls():
 def test_what_was_hidden_is_left_alone():
     hidden = [torch.zeros(1, 1, 4, 4, dtype=torch.bool)]
     assert values(steadied([flat(0.0), flat(1.0)], [flat(0.2)] * 2, STILL, hidden, 0.5, 4.0)) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "told"),
+    [
+        ((), (), "has 0 images"),
+        (("a.png", "notes.txt"), (), "has 1 images"),
+        (("a.png", "b.PNG"), ("--first", "1"), "has 1"),
+    ],
+)
+def test_fewer_than_two_frames_are_refused_in_words(tmp_path, names, options, told):
+    """.PNG is an image as .png is."""
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    ended = CliRunner().invoke(main, ["--translator", "none", "--frames", str(tmp_path), *options])
+    assert ended.exit_code == 2 and told in ended.output and "needs 2 or more" in ended.output
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    ended = CliRunner().invoke(main, ["--translator", "none", "--frames", str(tmp_path / "nothing")])
+    assert ended.exit_code == 2 and "nothing' does not exist" in ended.output
 
 
 def test_sharpness_by_hand():
