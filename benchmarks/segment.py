@@ -5,9 +5,9 @@
 The reference: `network(image).argmax(1)` in float32 as built, logits upsampled. Ours is `open_runtime` of
 `pipelines/runtimes/segmenter_runtime.py`. Network: DDRNet-23-slim with fresh weights, on drawn surfaces with edges, of
 which about a fifth of the blocks of 8x8 pixels lies on borders between classes. Every variant has a process of its own,
-so that allocator settings and peaks of memory are its own. Processes take turns, frame by frame. Where other programs
-compute too, wall time is theirs as well; CPU time over threads is what free cores would need, and the median of that
-counts for the targets.
+so that allocator settings and peaks of memory are its own. Processes take turns of `--frames` frames. Where other
+programs compute too, wall time is theirs as well; CPU time over threads is what free cores would need, and the median
+of that counts for the targets.
 """
 
 import argparse
