@@ -5,10 +5,10 @@
 
 What `open_translator` and `sim2real translate stream` do with a frame: uint8 to the generator in the exact mode and
 back to uint8; no file is read or written. Weights are fresh. Every row has a process of its own, so that its peak of
-resident memory (Python and libraries included) is its own; "for the frame" is by how much that is above the peak that
-importing and building the network had left. Memory is looked at in one pass over one frame, whole and by tiles, latency
-in `--repeats` passes after one to warm up: the fastest one's wall time and CPU time, which other work on the machine
-hardly changes.
+memory is its own: the resident one, Python and libraries included, or what torch has allocated of a GPU; "for the
+frame" is by how much that is above the peak that importing and building the network had left. Memory is looked at in
+one pass over one frame, whole and by tiles, latency in `--repeats` passes after one to warm up: the fastest one's wall
+time and CPU time, which other work on the machine hardly changes.
 """
 
 import argparse
@@ -52,8 +52,10 @@ def opened(network: str, machine: Machine, tile: int | None) -> FrameTranslator:
     return FrameTranslator(open_translation(translator, machine, tile=tile), device=device)
 
 
-def resident_peak_mb() -> float:
-    """The most memory that this process has had in use."""
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory that this process has had in use: of the GPU, or resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -64,15 +66,16 @@ def measure(
     torch.set_num_threads(threads)
     keep_freed_memory()
     width, height = map(int, size.split("x"))
-    translator, frame = opened(network, choose_machine(device), tile), drawn_frame(width, height)
-    before, wall, cpu = resident_peak_mb(), [], []
+    machine, frame = choose_machine(device), drawn_frame(width, height)
+    translator = opened(network, machine, tile)
+    before, wall, cpu = peak_memory_mb(machine.device), [], []
     for index in range(warmup + repeats):
         start, spent = time.perf_counter(), time.process_time()
         to_image(translator.translated([frame])[0])
         if index >= warmup:
             wall.append(time.perf_counter() - start)
             cpu.append(time.process_time() - spent)
-    peak = resident_peak_mb()
+    peak = peak_memory_mb(machine.device)
     return {
         "network": network, "size": size, "tile": tile, "wall_ms": 1000 * min(wall), "cpu_ms": 1000 * min(cpu),
         "peak_mb": peak, "frame_mb": peak - before,
