@@ -104,9 +104,9 @@ def class_features(
         features = classified_features(network, image, machine)[0]
         refuse_diverged(features, "features")
         label_map = merge_labels(torch.from_numpy(frames.read_label_map(index)), groups)
-        classes = (
-            cell_classes(label_map, tuple(image.shape[-2:]), network.stride, features.shape[-2:]).flatten().numpy()
-        )
+        size = tuple(image.shape[-2:])
+        padded = network.padded_labels(torch.zeros(1, *size)).shape[-2:]  # a network of networks pads within
+        classes = cell_classes(label_map, size, padded, features.shape[-2:]).flatten().numpy()
         keys = np.random.default_rng([seed, number]).random(len(classes))
         rows = features.flatten(1).T.numpy()
         dimensions = rows.shape[1]
@@ -147,19 +147,18 @@ def classified_features(network: Segmenter, image: Tensor, machine: Machine) -> 
         return network.with_features(image)[1].float().cpu()
 
 
-def cell_classes(label_map: Tensor, size: tuple[int, int], stride: int, grid: tuple[int, int]) -> Tensor:
+def cell_classes(label_map: Tensor, size: tuple[int, int], padded: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     """The class of every cell of a map of features; 255 where the labels under it differ or one of them is ignored.
 
     Args:
         label_map: (H, W) train ids; of any size, so that no label is lost by shrinking it.
         size: (height, width) of the image as the network saw it.
-        stride: To a multiple of it the network pads the image, at the bottom and on the right.
+        padded: (height, width) to which the network pads that, at the bottom and on the right.
         grid: (h, w) of the map, which covers the padded image.
     """
-    padded = []
-    for side, seen in zip(label_map.shape, size, strict=True):
-        padded.append(round(side * (seen + -seen % stride) / seen))
-    bottom, right = padded[0] - label_map.shape[0], padded[1] - label_map.shape[1]
+    bottom, right = (
+        round(side * whole / seen) - side for side, seen, whole in zip(label_map.shape, size, padded, strict=True)
+    )
     labels = F.pad(label_map[None].float(), (0, right, 0, bottom), value=IGNORE_INDEX)
     highest, lowest = F.adaptive_max_pool2d(labels, grid)[0], -F.adaptive_max_pool2d(-labels, grid)[0]
     return torch.where(highest == lowest, highest, float(IGNORE_INDEX)).long()

@@ -10,6 +10,7 @@ from pipelines.errors import NumericalError
 from pipelines.stages.features.class_features import ClassFeatures, cell_classes, class_features, classified_features
 from segment.classes import IGNORE_INDEX
 from segment.networks import NETWORKS
+from segment.networks.multiscale_attention import HierarchicalAttention
 from segment.networks.segmenter import Segmenter
 
 SMALL = sorted(name for name in NETWORKS if not any(part in name for part in ("101", "38", "39", "_l")))
@@ -26,24 +27,24 @@ class TestCellClasses:
     def test_by_hand(self):
         """2x2 cells of 2x2 labels: pure, mixed, with an ignored pixel, all ignored."""
         label_map = torch.tensor([[3, 3, 3, 4], [3, 3, 3, 3], [5, 255, 255, 255], [5, 5, 255, 255]])
-        assert cell_classes(label_map, (4, 4), 2, (2, 2)).tolist() == [[3, 255], [255, 255]]
+        assert cell_classes(label_map, (4, 4), (4, 4), (2, 2)).tolist() == [[3, 255], [255, 255]]
 
     def test_labels_are_not_shrunk(self):
         """A pole one pixel wide, which a smaller label map would have lost, keeps its cell from counting as sky."""
         label_map = torch.full((64, 64), 10)
         label_map[:, 5] = 5
-        assert cell_classes(label_map, (16, 16), 8, (2, 2)).tolist() == [[255, 10], [255, 10]]
+        assert cell_classes(label_map, (16, 16), (16, 16), (2, 2)).tolist() == [[255, 10], [255, 10]]
 
     def test_padding_is_no_class(self):
         """20 rows are padded to 24: the last of three rows of cells lies half outside."""
-        classes = cell_classes(torch.full((20, 16), 2), (20, 16), 8, (3, 2))
+        classes = cell_classes(torch.full((20, 16), 2), (20, 16), (24, 16), (3, 2))
         assert classes.tolist() == [[2, 2], [2, 2], [255, 255]]
 
     def test_a_map_whose_cells_are_no_whole_pixels(self):
         """DeepLabV2 makes 9 of 65: cells overlap a little rather than leave pixels out."""
         label_map = torch.full((64, 64), 1)
         label_map[30:] = 0
-        classes = cell_classes(label_map, (64, 64), 8, (9, 9))
+        classes = cell_classes(label_map, (64, 64), (64, 64), (9, 9))
         assert classes[:4].unique().tolist() == [1] and classes[4].unique().tolist() == [255]
         assert classes[5:].unique().tolist() == [0]
 
@@ -92,6 +93,15 @@ class TestClassFeatures:
         other_network = NETWORKS["ddrnet23_slim"](auxiliary=False).eval()
         assert first.same_cells(class_features(other_network, 32, places, [], cpu, 5, seed=0))
         assert not first.same_cells(class_features(network, 32, places, [], cpu, 5, seed=1))
+
+    def test_a_network_around_another_is_looked_at_in_the_same_cells(self, network, make_workspace, cpu, monkeypatch):
+        """28 rows are padded to 32 by the network inside: the last of four rows of seven cells lies half outside."""
+        frames = make_workspace().labelled_source[0]
+        monkeypatch.setattr(type(frames), "read_label_map", lambda self, index: np.full((32, 64), 2, np.uint8))
+        around = HierarchicalAttention(network, network.feature_channels(), planes=4, scales=(1.0,)).eval()
+        assert around.stride == 1
+        inside, outside = (class_features(one, 28, [(frames, 0)], [], cpu, 50, seed=0) for one in (network, around))
+        assert len(inside) == 21 and inside.same_cells(outside)
 
     def test_fewer_is_a_part_of_more(self, network, make_workspace, cpu):
         frames = make_workspace().labelled_source[0]
