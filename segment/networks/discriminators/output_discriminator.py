@@ -1,7 +1,8 @@
 """A discriminator of label maps: which domain do these class probabilities come from, seen patch by patch?
 
 Tsai et al., CVPR 2018 (arXiv:1802.10349), sec. 4.1. The light form parts each convolution into one per channel and one
-per pixel, as real-time adaptation uses it (Tavera et al., 2021), with a ninth of the multiplications.
+per pixel, as real-time adaptation uses it (Tavera et al., 2021), with a fourteenth of the multiplications: 2.1
+GFLOP for 30.9, on 19 classes at 1024x512.
 """
 
 from itertools import pairwise
