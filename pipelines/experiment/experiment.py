@@ -169,6 +169,20 @@ class Experiment(Settings):
         return _merged_in(self.validation)
 
     @model_validator(mode="after")
+    def _rows_of_a_crop_are_those_of_its_frame(self) -> "Experiment":
+        """Here and not with the segmenter's settings: networks that were trained otherwise can still be opened."""
+        chosen, adaptation = self.segmenter, self.segmenter.adaptation
+        ignores = getattr(adaptation, "ignored_top", 0.0) or getattr(adaptation, "ignored_bottom", 0.0)
+        if ignores and (chosen.scale != (1, 1) or chosen.crop[1] != chosen.height):
+            raise ValueError(
+                f"segmenter.crop is {chosen.crop[1]} high of frames {chosen.height} high at scales from "
+                f"{chosen.scale[0]:g} to {chosen.scale[1]:g}, and adaptation.ignored_top and ignored_bottom are rows "
+                f"of crops that are whole frames high; set segmenter.scale to [1, 1] and crop to one {chosen.height} "
+                "high, or ignored_top and ignored_bottom to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _test_is_scored_as_validation_is(self) -> "Experiment":
         """What one of both merges is learnt as one class, and the other would score the rest of them as never found."""
         if self.test and _merged_in(self.test) != _merged_in(self.validation):

@@ -75,9 +75,10 @@ class SelfTrainingSettings:
     feature_share: Fraction = 0.75
     """Share of a feature's pixels that must be of one thing for it to count; r in DAFormer, eq. 7."""
     ignored_top: Fraction = 0.0
-    """Share of a target frame's height at its top whose pseudo-labels are not learnt; 0.03 in DAFormer."""
+    """Share of a target crop's height at its top whose pseudo-labels are not learnt; 0.03 in DAFormer. A crop has to be
+    as high as the frame it is of for that to be the frame's top: `segmenter.scale` 1 to 1, and no lower a crop."""
     ignored_bottom: Fraction = 0.0
-    """Share of its height at the bottom, where the own car is seen, that is not learnt; 0.23 in DAFormer."""
+    """The same at the bottom, where the own car is seen; 0.23 in DAFormer."""
     healthy_loss: NonNegativeFloat = 1.0
     """Self-training begins when the source's cross-entropy has fallen below this in the mean, since a teacher that does
     not know its own domain teaches noise; 0 waits for `start_step`."""
@@ -89,7 +90,7 @@ class SelfTrainingSettings:
         if self.largest_blur < SMALLEST_BLUR:
             raise ValueError(f"largest_blur is {self.largest_blur}; it must be at least {SMALLEST_BLUR}")
         if self.ignored_top + self.ignored_bottom >= 1:
-            raise ValueError("ignored_top and ignored_bottom leave nothing of a frame; they must add up to less than 1")
+            raise ValueError("ignored_top and ignored_bottom leave nothing of a crop; they must add up to less than 1")
 
 
 class SelfTraining(SegmenterTraining):
@@ -190,7 +191,7 @@ class SelfTraining(SegmenterTraining):
         return pseudo_label, weight * self.rows_that_count(target.shape[-2], target.device).expand_as(likelihood)
 
     def rows_that_count(self, height: int, device: torch.device) -> Tensor:
-        """1 for each row of a target frame that is learnt from, 0 for those at its top and bottom: (height, 1)."""
+        """1 for each row of a target crop that is learnt from, 0 for those at its top and bottom: (height, 1)."""
         row = torch.arange(height, device=device)
         top, bottom = round(self.settings.ignored_top * height), round(self.settings.ignored_bottom * height)
         return ((row >= top) & (row < height - bottom)).float()[:, None]

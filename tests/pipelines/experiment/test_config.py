@@ -134,6 +134,14 @@ def test_what_is_no_file(tmp_path):
             "[student]\nheight = 32\ncrop = 64\npatch = 48",
             "student: patch is 48 and height 32, so that no target frame has room for a patch; lower patch, or enlarge",
         ),
+        (
+            '[segmenter]\nadaptation = { method = "dacs", ignored_top = 0.03 }',
+            "segmenter.crop is 1024 high of frames 1024 high at scales from 0.5 to 2, and adaptation.ignored_top and",
+        ),
+        (
+            '[segmenter]\nscale = [1, 1]\ncrop = [512, 512]\nadaptation = { method = "mic", ignored_bottom = 0.2 }',
+            "set segmenter.scale to [1, 1] and crop to one 1024 high, or ignored_top and ignored_bottom to 0",
+        ),
         ("[translator]\nheight = 64\ncrop = 96", "translator: crop is 96 high and frames at most 64 (height 64"),
         ("[student]\nheight = 64\ncrop = 96\npatch = 48", "student: crop is 96 high and frames at most 64 (height"),
         (
