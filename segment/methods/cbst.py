@@ -4,6 +4,10 @@ Zou, Yu, Kumar, Wang, "Unsupervised Domain Adaptation for Semantic Segmentation 
 2018 (arXiv:1810.07911). The pseudo-labels of a round are made before it, of all target frames, by its teachers; the
 network that it trains is the teacher of the next. Their denoising by prototypes is ProDA's idea (Zhang et al., CVPR
 2021).
+
+Differs: a pixel is given to its likeliest class, and counts from the class's threshold on, as in BDL's and FDA's code.
+In the paper (eq. 4) it is given to the class whose probability is the most times its threshold, and counts from one
+time on, by which rare classes gain pixels from frequent ones; here they only keep more of their own.
 """
 
 from dataclasses import dataclass
