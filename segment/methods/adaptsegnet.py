@@ -39,7 +39,12 @@ class AdaptSegNetSettings(DiscriminatorSettings):
 
 
 class AdaptSegNet(SegmenterTraining):
-    """A segmenter, and a discriminator of label maps for each head that adapts."""
+    """A segmenter, and a discriminator of label maps for each head that adapts.
+
+    Known: source crops that are filled up, where a scale below 1 leaves frames smaller than the crop, show their black
+    margin to the discriminators, and target crops never have one. With `segmenter.scale` from 1 on (the paper's is 1)
+    and no larger a crop than the frames, none has.
+    """
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
     title: ClassVar[str] = "AdaptSegNet"

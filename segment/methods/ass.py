@@ -69,6 +69,9 @@ class ASS(SegmenterTraining):
     the target's. Differs: SGD without Nesterov's correction; the frames that have labels are among those that the
     adversary of label maps sees without them. A map of features is the one that pixels are classified by, with the
     label of the nearest pixel at each place.
+
+    Known: source crops that are filled up tell the discriminator of label maps their domain by the margin; see
+    `AdaptSegNet`.
     """
 
     learns_from: ClassVar[LearnsFrom] = "semi_supervised"

@@ -61,6 +61,8 @@ class CLAN(TwoClassifiers):
 
     Differs: the network that is evaluated is an ordinary one and answers by its own classifier, where the paper's code
     adds up both ones' logits. `segmenter.warmup_steps` is the warm-up of the paper's code if it is 5 % of the steps.
+
+    Known: source crops that are filled up tell the discriminator their domain by the margin; see `AdaptSegNet`.
     """
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
