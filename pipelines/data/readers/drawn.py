@@ -11,8 +11,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from pipelines.data.readers.carla import CarlaSettings
 from pipelines.data.readers.cityscapes import CityscapesSettings
-from pipelines.data.readers.layout import Found, LayoutSettings
-from pipelines.data.toyworld.write import DRAWING_VERSION, SMALLEST_SIDE, SPLIT, draw_toy_world
+from pipelines.data.readers.layout import Found, Frame, LayoutSettings
+from pipelines.data.toyworld.write import DRAWING_VERSION, SMALLEST_SIDE, SPLIT, draw_toy_world, frame_paths
 
 Side = Annotated[int, Field(ge=SMALLEST_SIDE)]
 
@@ -38,8 +38,21 @@ class ToyWorldSettings(LayoutSettings):
 
     @property
     def used(self) -> int:
-        """How many of the frames `every` and `first` leave; all have labels."""
-        return len(range(self.frames)[:: self.every][: self.first])
+        """How many frames the settings leave, known before any is drawn; all have labels.
+
+        Raises:
+            UserError: `exclude` names a frame that will not be there.
+            NoInputsError: It leaves none.
+        """
+        frames = [self._undrawn(index) for index in range(self.frames)]
+        return len(self.selected(self.meant(frames, Path())))
+
+    def _undrawn(self, index: int) -> Frame:
+        """A frame as it will be found, in a folder that does not count."""
+        image, _ = frame_paths(Path(), self.renderer, index)
+        city = image.parent.name
+        name = image.stem if self.renderer == "game" else f"{city}/{image.stem.removesuffix('_leftImg8bit')}"
+        return Frame(name, image, drive=self.drive_of(name))
 
     def draw(self, data: Path, progress: Callable[[int], None] | None = None) -> None:
         """Draw the frames that are not there yet; `progress` hears how many are."""

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.toyworld.write import DRAWING_VERSION, draw_frame
+from pipelines.errors import UserError
 
 
 def drawn(renderer, **changes):
@@ -44,6 +45,27 @@ def test_a_shorter_set_is_the_beginning_of_a_longer_one(tmp_path):
     drawn("camera", frames=3).draw(tmp_path)
     names = [frame.name for frame in drawn("camera", frames=2).find(tmp_path).frames]
     assert names == ["toyworld/toyworld_000000_000019", "toyworld/toyworld_000001_000019"]
+
+
+@pytest.mark.parametrize(
+    ("renderer", "settings"),
+    [
+        ("game", {"exclude": ("000001",), "every": 2}),
+        ("game", {"exclude": ("rgb/00000[0-2].png",)}),
+        ("camera", {"exclude": ("toyworld/toyworld_000003_000019",), "first": 4}),
+        ("camera", {"exclude": ("*_000001_*", "*_000004_*"), "frames_per_drive": 1}),
+    ],
+)
+def test_the_number_of_frames_is_known_before_they_are_drawn(tmp_path, renderer, settings):
+    one = drawn(renderer, frames=5, **settings)
+    foreseen = one.used
+    one.draw(tmp_path)
+    assert foreseen == len(open_frame_set(one, tmp_path)) < 5
+
+
+def test_an_excluded_frame_that_will_not_be_drawn_is_refused_before():
+    with pytest.raises(UserError, match="exclude: no frame is called or matches '000005'; the likest is"):
+        _ = drawn("game", frames=5, exclude=("000005",)).used
 
 
 def test_sets_that_differ_have_folders_that_differ(tmp_path):
