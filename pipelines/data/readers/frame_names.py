@@ -64,6 +64,8 @@ def named(images: Mapping[str, Path], words: Iterable[str], root: Path, where: s
             meant = {name for key, names in known.items() if matches(key) for name in names}
         elif len(meant) > 1:
             raise UserError(f"{where}: {word!r} is the name of several frames; write one of {_shown(sorted(meant))}")
+        if not meant and len(word.split()) == 2 and all(Path(one).suffix for one in word.split()):
+            raise UserError(f"{where}: expected one name a line, and {word!r} is two; keep the image's")
         if not meant:
             near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)
             raise UserError(f"{where}: no frame is called or matches {word!r}; the likest is {near[0]!r}")

@@ -65,6 +65,15 @@ def test_a_name_that_is_not_there_is_refused_with_the_nearest(towns):
         names(towns, exclude=["paris/*"])
 
 
+def test_a_list_of_pairs_is_told_from_a_name_with_a_blank(tmp_path):
+    """SegNet's own lists of CamVid have the image and its label map on each line."""
+    photo(tmp_path, "train/a.png", "train/b c.png")
+    found = opened(tmp_path, reader="folder", **write(tmp_path, "train/b c.png"))
+    assert [frame.name for frame in found.frames] == ["train/b c"]
+    with pytest.raises(UserError, match=r"one name a line, and 'train/a\.png trainannot/a\.png' is two; keep"):
+        opened(tmp_path, reader="folder", **write(tmp_path, "train/a.png trainannot/a.png"))
+
+
 def test_what_is_excluded_must_be_among_what_is_listed(towns):
     with pytest.raises(UserError, match=r"exclude: no frame .*'ulm/ulm_0'"):
         names(towns, **write(towns, "bonn/*"), exclude=["ulm/ulm_0"])
