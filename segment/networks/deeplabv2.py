@@ -89,6 +89,9 @@ class DeepLabV2(Segmenter):
 
     stride = 8
     align_corners = True
+    """Differs: AdaptSegNet's evaluation brings 65x129 logits straight to 1024x2048 with corners aligned. Here that only
+    leads to the size of the image, 512x1024; from there to the labels' size corners are not aligned (`predict_logits`
+    in `segment.inference`)."""
     auxiliary_weight = 0.1
     """lambda_seg in AdaptSegNet's multi-level training."""
     encoder = "layer4"
