@@ -139,7 +139,7 @@ def _load(frame: PlannedFrame, read: Reader | None) -> Loaded | Failure:
     except StorageError as error:
         if says_nothing_of_the_file(error):  # as every other frame would fail now
             raise
-        return Failure(frame, str(error), unread=True)
+        return Failure(frame, f"{error}. Expected a file that is there and may be read", unread=True)
 
 
 def _refuse_turned_apart(frame: PlannedFrame) -> None:
