@@ -4,18 +4,18 @@
 CONFIG  ?= pipelines/configs/toyworld.toml
 DATA    ?= data
 # Quiet where there is no such file: what is wrong with a config is the command's to say. What it includes is looked at, too,
-# three files deep; of two that say something, the first counts.
-INCLUDED = $(foreach file,$(1),$(addprefix $(dir $(file)),$(shell grep -sv '^[[:space:]]*[#]' $(file) \
-  | grep -oE "[\"'][^\"']*[.]toml[\"']" | tr -d "\"'" | sed -n '1!G;h;$$p')))
+# three files deep. Each file comes before what it includes, the last of that first: of two that say something, the first counts.
+INCLUDED = $(addprefix $(dir $(1)),$(shell grep -sv '^[[:space:]]*[#]' $(1) \
+  | grep -oE "[\"'][^\"']*[.]toml[\"']" | tr -d "\"'" | sed -n '1!G;h;$$p'))
 # A space parts one name from the next, for make and for the shell: there ? stands for it, and in commands it is escaped.
 SPACE   := $() $()
 LOOKED   = $(subst $(SPACE),?,$(CONFIG))
 ESCAPED  = $(subst $(SPACE),\ ,$(1))
-PARTS   := $(call INCLUDED,$(LOOKED))
-PARTS   += $(call INCLUDED,$(PARTS))
-CONFIGS := $(LOOKED) $(PARTS) $(call INCLUDED,$(PARTS))
+DEEP_1   = $(1) $(call INCLUDED,$(1))
+DEEP_2   = $(1) $(foreach part,$(call INCLUDED,$(1)),$(call DEEP_1,$(part)))
+CONFIGS  = $(LOOKED) $(foreach part,$(call INCLUDED,$(LOOKED)),$(call DEEP_2,$(part)))
 NAME_IS  = ^[^[:alnum:][:punct:]]*["'\'']\{0,1\}name[^[:alnum:]=]*=
-NAME    ?= $(shell LC_ALL=C sed -n '/$(NAME_IS)/{s/$(NAME_IS)[^a-z0-9_]*\([a-z0-9_]*\).*/\1/p;q;}' $(LOOKED) $(call INCLUDED,$(LOOKED)) 2>/dev/null)
+NAME    ?= $(shell LC_ALL=C sed -n '/$(NAME_IS)/{s/$(NAME_IS)[^a-z0-9_]*\([a-z0-9_]*\).*/\1/p;q;}' $(CONFIGS) 2>/dev/null)
 RUN     ?= runs/$(NAME)
 ifneq ($(word 2,$(RUN)),)
 $(error RUN is "$(RUN)", of which make would take the words for files of their own: choose a folder without a space in its path)
@@ -79,7 +79,7 @@ ifneq ($(origin CONFIG),environment)
 recipe: CONFIG = pipelines/configs/best_unsupervised.toml
 endif
 recipe: $(VENV)/installed ## the way that closed most of the gap, from CONFIG (best_unsupervised, best_20_labels), scored on test frames
-	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -sE '$(TEST_IS)' $(LOOKED) $(call INCLUDED,$(LOOKED))),--test) $(ARGS)
+	$(SIM2REAL) variants $(EXPERIMENT) $(if $(shell grep -sE '$(TEST_IS)' $(CONFIGS)),--test) $(ARGS)
 
 check: $(VENV)/installed ## read every frame of the experiment, say what is wrong
 	$(SIM2REAL) data check $(EXPERIMENT)

@@ -148,6 +148,15 @@ def test_what_a_config_includes_counts_and_its_own_words_count_more(folder):
     assert folder.make("eval", f"CONFIG={config}") == [SEGMENT, COMPARE]
     above.write_text('include = ["mine.toml"]\n[segmenter]\nshares.translated = 0.5\n')
     assert folder.make("eval", f"CONFIG={above}") == [TRANSLATE, USE, SEGMENT, COMPARE]
+    assert folder.make("recipe", f"CONFIG={above}") == [VARIANTS] and folder.calls[-1].endswith(" --test")
+
+
+def test_what_the_last_file_builds_on_counts_more_than_the_file_before_it(folder):
+    (folder.path / "first.toml").write_text("[segmenter]\nshares.translated = 1.0\n")
+    (folder.path / "deep.toml").write_text("[segmenter]\nshares.translated = 0.0\n")
+    (folder.path / "last.toml").write_text('include = ["deep.toml"]\n')
+    (folder.path / "mine.toml").write_text('include = ["first.toml", "last.toml"]\n')
+    assert folder.make("eval", f"CONFIG={folder.path / 'mine.toml'}") == [SEGMENT, COMPARE]
 
 
 @pytest.mark.parametrize(("target", "stages"), [("recipe", [VARIANTS]), ("translate", [TRANSLATE, USE])])
