@@ -24,8 +24,6 @@ BYTES_PER_PIXEL = {
 }  # fmt: skip
 """Measured on driving frames of 2 megapixels; what is simpler (toy world, label-like pictures) takes less."""
 MOST_LISTED = 5
-PACKAGES = {"openvino": (("openvino",), "openvino"), "onnxruntime": (("onnx", "onnxscript", "onnxruntime"), "export")}
-"""What a runtime needs, and the extra that brings it."""
 
 
 @dataclass(frozen=True)
@@ -111,18 +109,6 @@ def _carried_on(frames: Sequence[PlannedFrame], output: Path, intent: Intent) ->
             raise
         return {}
     return known
-
-
-def refuse_absent_runtime(runtime: str, device: str) -> None:
-    """UserError where a runtime is not installed or not for a device ("cuda"): a run finds that out with all loaded."""
-    from pipelines.runtimes.conversion import refuse_on_other_devices, refuse_without_compiler, require
-
-    refuse_on_other_devices(runtime, device)
-    if runtime == "compile":
-        refuse_without_compiler()
-    packages, extra = PACKAGES.get(runtime, ((), ""))
-    for package in packages:
-        require(package, extra)
 
 
 def _header(frame: PlannedFrame) -> Header | str:

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.shards import Part
+from pipelines.data.images import QUALITY
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:  # an option is refused before torch is loaded
@@ -15,7 +16,6 @@ if TYPE_CHECKING:  # an option is refused before torch is loaded
     from translate.choices import Direction
 
 WHAT, ACTION = "translation", "translated"
-QUALITY = 95
 COMPUTATION = 1
 """Raised when the same checkpoint and frames give other bytes than before, so that no folder holds some of each."""
 

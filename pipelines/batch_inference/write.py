@@ -10,10 +10,9 @@ import numpy as np
 
 from pipelines.batch_inference.plan import PlannedFrame
 from pipelines.data.disk.files import (
-    OUT_OF_REACH,
-    OUT_OF_RESOURCES,
     open_regular,
     part_of,
+    says_nothing_of_the_file,
     storage_errors,
     sync_folder,
     write_atomically,
@@ -119,6 +118,6 @@ def _to_be_carried(source: Path) -> bytes:
             return stream.read()
     except OSError as error:
         reason = f"cannot be carried along: {error.strerror or error}"
-        if error.errno in (*OUT_OF_RESOURCES, *OUT_OF_REACH):
+        if says_nothing_of_the_file(error):
             raise StorageError(f"{source}: {reason}") from error
         raise image_error(source, reason) from error

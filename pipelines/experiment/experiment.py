@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveIn
 
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.data.readers.layout import FOLDER_NAMES, is_folder_name
-from pipelines.experiment.arms import ARMS
+from pipelines.experiment.arms import ARMS, translates
 from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings, StudentSettings
 from pipelines.settings import Settings
@@ -161,7 +161,7 @@ class Experiment(Settings):
     @property
     def translates(self) -> bool:
         """Whether an arm of the comparison learns from translated frames."""
-        return self.segmenter.shares.translated > 0
+        return translates(self.segmenter.model_dump())
 
     @property
     def class_groups(self) -> Groups:

@@ -26,6 +26,8 @@ SETTING_UP = threading.RLock()
 """Held by the thread that converts, or makes OpenVINO's core: what both set is the whole process'."""
 OF_THE_CPU = ("onnxruntime", "openvino")
 """Runtimes that compute on the CPU alone."""
+NEEDED = {"openvino": (("openvino",), "openvino"), "onnxruntime": (("onnx", "onnxscript", "onnxruntime"), "export")}
+"""What converting for a runtime and running it takes, and the extra that brings it."""
 TRACED = 256
 """Side, about, of the image that converters watch a network on."""
 
@@ -88,7 +90,7 @@ def _core() -> Any:
 
 def load_openvino() -> Any:
     """The package, without its telemetry. UserError where it is not installed."""
-    require("openvino", "openvino")
+    require_for("openvino")
     forbid_telemetry()
     import openvino
 
@@ -120,8 +122,7 @@ def onnx_bytes(
     Raises:
         UserError: The extra is not installed.
     """
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        require(package, "export")
+    require_for("onnxruntime")
     with torch.no_grad(), converting("ONNX"), maps_of_one_pixel(smallest <= multiple):
         program = torch.onnx.export(
             network, (example,), dynamo=True, dynamic_shapes=free_sides(multiple, smallest), opset_version=OPSET,
@@ -181,6 +182,21 @@ def refuse_on_other_devices(runtime: str, device: str) -> None:
     """UserError where a runtime that computes on the CPU alone is to serve another device ("cuda")."""
     if runtime in OF_THE_CPU and device != "cpu":
         raise UserError(f"--runtime {runtime} computes on the CPU alone; use --device cpu, or --runtime torch")
+
+
+def refuse_absent_runtime(runtime: str, device: str) -> None:
+    """UserError where a runtime is not installed or not for a device ("cuda"): a run finds that out with all loaded."""
+    refuse_on_other_devices(runtime, device)
+    if runtime == "compile":
+        refuse_without_compiler()
+    require_for(runtime)
+
+
+def require_for(runtime: str) -> None:
+    """UserError, naming the extra to install, unless all that a runtime takes is there; torch's own take nothing."""
+    packages, extra = NEEDED.get(runtime, ((), ""))
+    for package in packages:
+        require(package, extra)
 
 
 def require(package: str, extra: str) -> None:

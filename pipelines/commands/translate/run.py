@@ -151,9 +151,9 @@ def refuse_no_translator(checkpoint: Path) -> str:
 
 def refuse_no_runtime(options: "TranslationOptions", work: WorkThrough) -> None:
     """UserError where a dry run's runtime is not installed or not for its device; torch is, and need not be loaded."""
-    from pipelines.batch_inference.preview import refuse_absent_runtime
-
     if options.runtime != "torch":
+        from pipelines.runtimes.conversion import refuse_absent_runtime
+
         refuse_absent_runtime(options.runtime, work.open_session().machine.device.type)
 
 

@@ -107,6 +107,7 @@ def _decode_image(data: bytes, header: Header) -> Decoded:
 
 
 def decode_with_alpha(data: bytes, header: Header) -> Decoded:
+    """A file's bytes to an image, uint8 (H, W, 3) RGB, and its alpha, uint8 (H, W) or None."""
     if header.format == "PNG" and header.depth >= 8 and header.colour_type != 3:
         image, alpha = _to_rgb8(_decode_png(data, header))
     elif header.format == "JPEG":

@@ -36,8 +36,8 @@ def out_of_resources(error: BaseException) -> bool:
 
 
 def says_nothing_of_the_file(error: BaseException) -> bool:
-    """Whether an error of ours was raised since OUT_OF_RESOURCES or OUT_OF_REACH was met."""
-    cause = error.__cause__
+    """Whether an error of the system is one of OUT_OF_RESOURCES or OUT_OF_REACH, or one of ours was raised for it."""
+    cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in (*OUT_OF_RESOURCES, *OUT_OF_REACH)
 
 

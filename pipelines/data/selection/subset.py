@@ -31,7 +31,7 @@ def labelled_subset(sets: Sequence[FrameSet], wanted: SubsetSize | None, seed: i
     Raises:
         UserError: There are fewer frames than wanted, or a name in the file is none of them.
     """
-    names = [f"{frames.name}/{frame.name}" for frames in sets for frame in frames.frames]
+    names = [frames.full_name(frame) for frames in sets for frame in frames.frames]
     if wanted is None:
         chosen = set(names)
     elif isinstance(wanted, str):
@@ -41,7 +41,7 @@ def labelled_subset(sets: Sequence[FrameSet], wanted: SubsetSize | None, seed: i
         refuse_more_than_labelled(count, len(names))
         chosen = set(sorted(names, key=lambda name: key_number(seed, "labelled_target", name))[:count])
     reduced = [
-        replace(frames, frames=[frame for frame in frames.frames if f"{frames.name}/{frame.name}" in chosen])
+        replace(frames, frames=[frame for frame in frames.frames if frames.full_name(frame) in chosen])
         for frames in sets
     ]
     return [frames for frames in reduced if len(frames)]

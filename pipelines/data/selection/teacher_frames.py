@@ -15,7 +15,7 @@ from pipelines.data.readers.layout import Frame
 from pipelines.errors import UserError
 
 NAMES: tuple[Callable[[FrameSet, Frame], str], ...] = (
-    lambda frames, frame: f"{frames.name}/{frame.name}",
+    FrameSet.full_name,
     lambda frames, frame: frame.name,
     lambda frames, frame: frame.image.stem,
 )

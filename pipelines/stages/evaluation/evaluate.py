@@ -89,7 +89,7 @@ def evaluate(
     counted = what_to_count(sets, measures)
     if counted.instances:
         identity = identity | {"instances": _instances_hash(places)}
-    names = [f"{frames.name}/{frames.frames[index].name}" for frames, index in places]
+    names = [frames.full_name(frames.frames[index]) for frames, index in places]
     processes.refuse_difference([identity, names, asdict(measures)])
     with contextlib.ExitStack() as held:
         there = processes.leads and _is_there(output, identity, measures, counted)

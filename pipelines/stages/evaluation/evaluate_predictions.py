@@ -82,7 +82,7 @@ def evaluate_predictions(
         (replace(frames, frames=[frames.frames[i]], unpaired_labels=[]), path, ids, counted)
         for (frames, i), path in zip(places, found, strict=True)
     ]
-    names = [f"{frames.name}/{frames.frames[i].name}" for frames, i in places]
+    names = [frames.full_name(frames.frames[i]) for frames, i in places]
     processes.refuse_difference([names, ids, asdict(measures)])
     own = processes.share(tasks)
     counts = []

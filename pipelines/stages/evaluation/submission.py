@@ -76,7 +76,7 @@ def write_submission(
     places = [(frames, i) for frames in sets for i in range(len(frames))]
     with Progress("submission", len(processes.share(places)), "frame", stream=processes.stderr()) as progress:
         for done, (frames, i) in enumerate(processes.walk(places), 1):
-            name = f"{frames.name}/{frames.frames[i].name}"
+            name = frames.full_name(frames.frames[i])
             if evaluated is not None and prediction_path(evaluated, name).exists():
                 label_map = read_prediction(evaluated, name)
             else:

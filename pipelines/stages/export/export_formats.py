@@ -28,13 +28,14 @@ from pipelines.runtimes.conversion import (
     onnx_session,
     openvino_core,
     require,
+    require_for,
 )
 from pipelines.runtimes.quantisation import quantised
 from pipelines.stages.export.fewer_bits import Agreement, Compute, InHalf, Reduction, compared
 from pipelines.stages.export.suffixes import OF_FEWER_BITS, refuse_unknown_format
 
-NEEDED = {".onnx": (("onnx", "onnxscript", "onnxruntime"), "export"), ".xml": (("openvino",), "openvino")}
-"""Suffix -> the packages that write it and judge what is written, and the extra that brings them."""
+RUN_BY = {".onnx": "onnxruntime", ".xml": "openvino"}
+"""Suffix -> the runtime that judges what is written."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,7 @@ def refuse_missing_extras(output: Path, precision: str = "float32") -> None:
     """
     if precision == "int8" and output.suffix in OF_FEWER_BITS:
         require("nncf", "int8")
-    packages, extra = NEEDED.get(output.suffix, ((), ""))
-    for package in packages:
-        require(package, extra)
+    require_for(RUN_BY.get(output.suffix, "torch"))
 
 
 def write_onnx(exportable: Exportable, output: Path) -> Agreement:
@@ -136,7 +135,6 @@ def write_openvino(exportable: Exportable, output: Path) -> Agreement:
 
     A former NAME.xml goes first: whoever finds one finds its own weights, also after a kill in between.
     """
-    require("openvino", "openvino")
     openvino = load_openvino()
     exact = converted_to_openvino(exportable.network, exportable.result)
     reduction = exportable.reduction

@@ -9,7 +9,6 @@ from pydantic import JsonValue
 
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import PlannedFrame
-from pipelines.batch_inference.preview import refuse_absent_runtime
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.video import VideoSummary
 from pipelines.batch_inference.watched import watched
@@ -19,6 +18,7 @@ from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
 from pipelines.experiment.trained import TrainedSegmenter, load_ensemble
+from pipelines.runtimes.conversion import refuse_absent_runtime
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation, open_predictor
 from pipelines.runtimes.segmenter_runtime import Mode, Runtime, fastest_runtime, mode_on
 from pipelines.stages.predicting.predict_frames import SegmentingNetwork, predict_frames, prediction_plan

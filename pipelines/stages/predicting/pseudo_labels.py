@@ -182,7 +182,7 @@ def is_chosen(sets: Sequence[FrameSet], root: Path, choice: Choice) -> bool:
     if not (root / CHOSEN).is_file() or read_json(root / CHOSEN)["identity"]["choice"] != asdict(choice):
         return False
     known = {entry.frame for entry in read_manifest(root / MANIFEST)}
-    return all(f"{frames.name}/{frame.name}" in known for frames in sets for frame in frames.frames)
+    return all(frames.full_name(frame) in known for frames in sets for frame in frames.frames)
 
 
 def with_pseudo_labels(sets: Sequence[FrameSet], root: Path) -> list[FrameSet]:
@@ -196,7 +196,7 @@ def with_pseudo_labels(sets: Sequence[FrameSet], root: Path) -> list[FrameSet]:
     for frames in sets:
         found = []
         for frame in frames.frames:
-            name = f"{frames.name}/{frame.name}"
+            name = frames.full_name(frame)
             if name not in known:
                 raise UserError(f"{root} has no pseudo-labels for {name}; write the set again")
             found.append(replace(labelled_frame(root, name, frame.image), name=frame.name))

@@ -1,6 +1,5 @@
 """What a dry run says of the frames and of the disk, and that it writes nothing."""
 
-import importlib.util
 import os
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import pytest
 from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.inputs import plan_input
 from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.preview import describe_video, preview, refuse_absent_runtime
+from pipelines.batch_inference.preview import describe_video, preview
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.work import JobControl
 from pipelines.data.images import encode_jpeg, encode_png
@@ -66,17 +65,6 @@ def test_a_dry_run_refuses_what_the_run_refuses(photos, tmp_path):
     assert preview(frames, tmp_path / "out", replace(other, restart=True)).listed_as_finished == 0
     with pytest.raises(UserError, match=r"of frame 'a/0', which this input would not write"):
         preview(frames[1:], tmp_path / "out", INTENT)
-
-
-@pytest.mark.parametrize(("runtime", "package"), [("openvino", "openvino"), ("onnxruntime", "onnxscript")])
-def test_a_runtime_that_is_not_there_is_refused(monkeypatch, runtime, package):
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else real(name))
-    with pytest.raises(UserError, match=rf"^{package} is not installed; pip install 'sim2real\["):
-        refuse_absent_runtime(runtime, "cpu")
-    with pytest.raises(UserError, match=f"--runtime {runtime} computes on the CPU alone"):
-        refuse_absent_runtime(runtime, "cuda")
-    refuse_absent_runtime("torch", "cuda")
 
 
 def test_a_dry_run_says_what_the_video_is(tmp_path):

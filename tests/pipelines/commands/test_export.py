@@ -88,7 +88,8 @@ STAGE = "pipelines.stages.export.export_{0}.export_{0}"
 @pytest.fixture
 def extras(monkeypatch):
     """As if all of them were installed, for tests that write nothing."""
-    monkeypatch.setattr("pipelines.stages.export.export_formats.require", lambda package, extra: None)
+    for module in ("pipelines.stages.export.export_formats", "pipelines.runtimes.conversion"):
+        monkeypatch.setattr(f"{module}.require", lambda package, extra: None)
 
 
 @pytest.mark.parametrize(

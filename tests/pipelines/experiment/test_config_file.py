@@ -1,5 +1,6 @@
 """What other files and other variants lend an experiment's file, and every slip in one line."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -171,4 +172,4 @@ def test_of_a_variant_without_a_name_nothing_else_is_said(files):
 
 @pytest.mark.parametrize("text", ["variant = 3", "variant = []", "[[variant]]\nsettings = 3\n"])
 def test_what_is_no_variant_is_left_to_the_check_of_settings(files, text):
-    read_config_file(files(a=text))
+    assert read_config_file(files(a=text)) == tomllib.loads(text)

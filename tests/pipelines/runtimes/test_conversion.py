@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.runtimes.conversion import compiled_for_openvino, converting, free_sides
+from pipelines.runtimes.conversion import compiled_for_openvino, converting, free_sides, refuse_absent_runtime
 
 pytestmark = pytest.mark.runtimes
 
@@ -155,3 +155,14 @@ def test_a_signal_is_handled_after_plans_were_given_up(given_up):
 def test_openvino_reports_to_nobody(given_up):
     """OpenVINO's telemetry would be a thread that forks this process, for every conversion."""
     assert given_up.stdout.splitlines()[-1] == "None 1"
+
+
+@pytest.mark.parametrize(("runtime", "package"), [("openvino", "openvino"), ("onnxruntime", "onnxscript")])
+def test_a_runtime_that_is_not_there_is_refused(monkeypatch, runtime, package):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else real(name))
+    with pytest.raises(UserError, match=rf"^{package} is not installed; pip install 'sim2real\["):
+        refuse_absent_runtime(runtime, "cpu")
+    with pytest.raises(UserError, match=f"--runtime {runtime} computes on the CPU alone"):
+        refuse_absent_runtime(runtime, "cuda")
+    refuse_absent_runtime("torch", "cuda")
