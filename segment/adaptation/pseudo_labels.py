@@ -73,6 +73,26 @@ def class_thresholds(counts: Tensor, kept_share: float, largest: float) -> Tenso
     return torch.where(total[:, 0] > 0, thresholds, CONFIDENCES)
 
 
+def assigned_labels(candidates: Tensor, confidences: Tensor, thresholds: Tensor) -> Tensor:
+    """Give each pixel to the class whose confidence is the most times its threshold, and to none below one time.
+
+    Args:
+        candidates: int64 (N, H, W): the classes a pixel may be given to, the likeliest first; of classes that are level
+            the first has it. With the likeliest alone a class keeps its surest pixels and gains no other.
+        confidences: (N, H, W), those of the candidates, in steps of the confidence.
+        thresholds: int64 (K,), as `class_thresholds`.
+
+    Returns:
+        int64 (H, W): class ids, and 255 where no candidate reaches its threshold.
+
+    Source: Zou, Yu, Kumar, Wang, CBST, ECCV 2018 (arXiv:1810.07911), eq. 4, which weighs all classes.
+    """
+    times = confidences / thresholds.clamp(min=1)[candidates]
+    most, index = times.max(dim=0)
+    label_map = candidates.gather(0, index.unsqueeze(0)).squeeze(0)
+    return torch.where(most >= 1, label_map, IGNORE_INDEX)
+
+
 def class_sums(features: Tensor, label_map: Tensor, classes: int) -> Tensor:
     """Sums of the features that are given to each class, and their numbers: what prototypes are made of.
 

@@ -5,13 +5,12 @@ Zou, Yu, Kumar, Wang, "Unsupervised Domain Adaptation for Semantic Segmentation 
 network that it trains is the teacher of the next. Their denoising by prototypes is ProDA's idea (Zhang et al., CVPR
 2021).
 
-Differs: a pixel is given to its likeliest class, and counts from the class's threshold on, as in BDL's and FDA's code.
-In the paper (eq. 4) it is given to the class whose probability is the most times its threshold, and counts from one
-time on, by which rare classes gain pixels from frequent ones; here they only keep more of their own.
+Differs: of a pixel's classes the three likeliest are weighed, where the paper weighs all; a fourth has less than a
+quarter of the probability.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -37,6 +36,10 @@ class CBSTSettings:
     each further round, up to 0.5."""
     largest_threshold: Fraction = 0.9
     """Whoever is likelier than this counts in any case."""
+    assignment: Literal["balanced", "likeliest"] = "balanced"
+    """Which class a pixel is given to. "balanced": the one whose probability is the most times its threshold, by which
+    rare classes gain pixels from frequent ones (eq. 4). "likeliest": rare classes only keep more of their own, as in
+    BDL's and FDA's code."""
     flip: bool = True
     """Whether the teachers look at the mirror image, too."""
     prototype_temperature: NonNegativeFloat = 0.0

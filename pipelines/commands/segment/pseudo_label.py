@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -25,6 +26,7 @@ class TypedOptions:
     weights: tuple[float, ...] | None
     kept_share: float
     largest_threshold: float
+    assignment: Literal["balanced", "likeliest"]
     flip: bool
     prototype_temperature: float
     output: Path
@@ -41,6 +43,8 @@ pseudo_label_options = gathered(
                  help="Share of each class's pixels, its surest, that become labels."),
     click.option("--largest-threshold", type=Amount(0, 1), default=0.9, show_default=True,
                  help="Pixels that are likelier than this become labels in any case."),
+    click.option("--assignment", type=click.Choice(("balanced", "likeliest")), default="balanced", show_default=True,
+                 help="balanced: a pixel's class is the one most above its threshold; likeliest: the likeliest."),
     click.option("--flip/--no-flip", default=True, show_default=True, help="Look at the mirror image, too."),
     click.option("--prototype-temperature", type=Amount(0), default=0.0, show_default=True,
                  help="Above 0: weigh by the nearness of features to the classes' means, distances over this."),
@@ -53,8 +57,9 @@ pseudo_label_options = gathered(
 def segment_pseudo_label(request: Request, typed: TypedOptions) -> None:
     """Label the target frames by trained segmenters. Carries on after a kill.
 
-    Writes labels, what they were chosen from (classes and confidences), a manifest and the thresholds of the classes.
-    Another choice of labels asks no network again, but for prototypes.
+    Writes labels, what they were chosen from (the likeliest classes and their
+    confidences), a manifest and the thresholds of the classes. Another choice
+    of labels asks no network again, but for prototypes.
     """
     target, session = request.workspace.target, request.session
 
@@ -62,7 +67,9 @@ def segment_pseudo_label(request: Request, typed: TypedOptions) -> None:
     from pipelines.stages.predicting.pseudo_labels import Choice, write_pseudo_labels
 
     trained = load_ensemble(typed.checkpoints, session.machine, typed.weights)
-    choice = Choice(typed.kept_share, typed.largest_threshold, typed.flip, typed.prototype_temperature)
+    choice = Choice(
+        typed.kept_share, typed.largest_threshold, typed.assignment, typed.flip, typed.prototype_temperature
+    )
     chosen = write_pseudo_labels(target, trained, typed.output, choice, session)
     click.echo(chosen.table())
     click.echo(f"pseudo-labels in {typed.output}")

@@ -1,9 +1,9 @@
 """Label frames without labels by trained networks: what they are surest of, class by class, as a data set.
 
-OUT/seen/SET/NAME.png        the likeliest class of every pixel, as train ids
-OUT/confidence/SET/NAME.png  how likely it is, 255 for certainty
+OUT/seen/SET/NAME.png        the three likeliest classes of every pixel, as train ids: red, green, blue
+OUT/confidence/SET/NAME.png  how likely they are, 255 for certainty
 OUT/manifest.jsonl           both of every frame, with hashes, as of every prediction
-OUT/labels/SET/NAME.png      of these what counts: train ids, 255 below the class's threshold
+OUT/labels/SET/NAME.png      of these what counts: train ids, 255 where no class reaches its threshold
 OUT/pseudo_labels.json       thresholds and counts of the classes, and the hashes of these maps; written last
 
 Networks look at each frame once (twice where prototypes are asked for); another choice of thresholds takes none. Label
@@ -11,10 +11,10 @@ maps that the frames may have are never read.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,28 +24,24 @@ from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import PlannedFrame, plan_sets
 from pipelines.batch_inference.watched import watched
 from pipelines.batch_inference.work import Work, work_through
-from pipelines.batch_inference.write import Loaded
 from pipelines.data.disk.files import write_atomically
 from pipelines.data.disk.json_files import read_json, write_json
 from pipelines.data.disk.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.disk.ownership import hold
 from pipelines.data.frames import FrameSet
-from pipelines.data.images import encode_png, read_image, read_raw
+from pipelines.data.images import encode_png, read_raw
 from pipelines.data.readers.pseudo_labelled import CHOSEN, LABELS, finished, labelled_frame
 from pipelines.engine.launch import make_deterministic
 from pipelines.engine.session import Session
-from pipelines.errors import Interrupted, NoInputsError, UserError
+from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.trained import TrainedSegmenter
 from pipelines.progress import Progress
-from pipelines.runtimes.divergence import refuse_diverged
-from pipelines.runtimes.frame_prediction import FramePredictor, Inference, TestTimeAugmentation, as_seen, open_predictor
-from pipelines.stages.predicting.predict_frames import SegmentingNetwork, write_files
-from segment.adaptation.pseudo_labels import CONFIDENCES, class_sums, class_thresholds, denoised
+from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation, open_predictor
+from pipelines.stages.predicting.labeller import CANDIDATES, CLASSES, Labeller, Prototypes, PseudoLabelWriter
+from segment.adaptation.pseudo_labels import CONFIDENCES, assigned_labels, class_thresholds
 from segment.classes import CLASS_NAMES, IGNORE_INDEX
-from segment.networks.segmenter import Segmenter
 
 SEEN, CONFIDENCE = PurePosixPath("seen"), PurePosixPath("confidence")
-CLASSES = len(CLASS_NAMES)
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,7 @@ class Choice:
 
     kept_share: float = 0.2
     largest_threshold: float = 0.9
+    assignment: Literal["balanced", "likeliest"] = "balanced"
     flip: bool = True
     prototype_temperature: float = 0.0
 
@@ -72,9 +69,9 @@ class Chosen:
     thresholds: list[float]
     """Probability from which on a pixel counts; above 1 for a class that no pixel was given to."""
     pixels: list[int]
-    """Pixels that the networks gave to each class."""
+    """Pixels whose likeliest class each is."""
     kept: list[int]
-    """How many of these became labels."""
+    """Pixels that have each for their label; more than these where it gained some of other classes."""
 
     def table(self) -> str:
         """For the terminal: a class per line, those that were seen."""
@@ -117,7 +114,7 @@ def write_pseudo_labels(
             frames=sorted(frames, key=lambda frame: frame.name),
             output=output,
             plan={
-                "format": 1,
+                "format": 2,
                 "checkpoint_sha256": trained.sha256,
                 "height": trained.height,
                 "precision": session.machine.precision,
@@ -154,24 +151,27 @@ def choose(output: Path, choice: Choice) -> Chosen:
         counts = np.zeros((CLASSES, CONFIDENCES), np.int64)
         with Progress("count confidences", len(entries), "frame") as progress:
             for done, entry in enumerate(entries, 1):
-                seen, confidence = _read(output, entry)
-                flat = seen.astype(np.int64) * CONFIDENCES + confidence
-                counts += np.bincount(flat.ravel(), minlength=counts.size).reshape(counts.shape)
+                candidates, confidences = _read(output, entry)
+                flat = candidates[0] * CONFIDENCES + confidences[0]
+                counts += np.bincount(flat.ravel().numpy(), minlength=counts.size).reshape(counts.shape)
                 progress.reach(done)
-        thresholds = class_thresholds(torch.from_numpy(counts), choice.kept_share, choice.largest_threshold).numpy()
+        thresholds = class_thresholds(torch.from_numpy(counts), choice.kept_share, choice.largest_threshold)
+        weighed = 1 if choice.assignment == "likeliest" else CANDIDATES
+        kept = np.zeros(CLASSES, np.int64)
         hashes = {}
         with Progress("write pseudo-labels", len(entries), "frame") as progress:
             for done, entry in enumerate(entries, 1):
-                seen, confidence = _read(output, entry)
-                label_map = np.where(confidence >= thresholds[seen], seen, IGNORE_INDEX).astype(np.uint8)
-                data = encode_png(label_map)
+                candidates, confidences = _read(output, entry)
+                label_map = assigned_labels(candidates[:weighed], confidences[:weighed], thresholds).numpy()
+                kept += np.bincount(label_map[label_map != IGNORE_INDEX], minlength=CLASSES)
+                data = encode_png(label_map.astype(np.uint8))
                 write_atomically(output / LABELS / f"{entry.frame}.png", data)
                 hashes[entry.frame] = hashlib.sha256(data).hexdigest()
                 progress.reach(done)
         chosen = Chosen(
             [threshold / (CONFIDENCES - 1) for threshold in thresholds.tolist()],
             counts.sum(1).tolist(),
-            [int(counts[k, thresholds[k] :].sum()) for k in range(CLASSES)],
+            kept.tolist(),
         )
         write_json(output / CHOSEN, {"identity": identity, "classes": asdict(chosen), "labels_sha256": hashes})
         return chosen
@@ -204,9 +204,12 @@ def with_pseudo_labels(sets: Sequence[FrameSet], root: Path) -> list[FrameSet]:
     return relabelled
 
 
-def _read(output: Path, entry: ManifestEntry) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and confidences, uint8 (H, W)."""
-    return read_raw(output / entry.image), read_raw(output / str(entry.overlay))
+def _read(output: Path, entry: ManifestEntry) -> tuple[Tensor, Tensor]:
+    """The likeliest classes and their confidences, int64 (CANDIDATES, H, W)."""
+    candidates, confidences = (
+        torch.from_numpy(read_raw(output / str(name))).long().movedim(-1, 0) for name in (entry.image, entry.overlay)
+    )
+    return candidates, confidences
 
 
 def _planned(frame: PlannedFrame) -> PlannedFrame:
@@ -224,93 +227,3 @@ def _planned(frame: PlannedFrame) -> PlannedFrame:
 
 def _looks(choice: Choice) -> Inference:
     return Inference(augmentation=TestTimeAugmentation(flip=choice.flip))
-
-
-class Prototypes:
-    """The classes' mean features over frames, found in one pass over these when they are first asked for.
-
-    Args:
-        trained: Whose features.
-        predictor: The same, ready for frames.
-        frames: Over which the means are taken.
-        stop_requested: Asked before each frame.
-
-    Raises:
-        UserError: The networks are several, which have no features in common.
-    """
-
-    def __init__(
-        self,
-        trained: TrainedSegmenter,
-        predictor: FramePredictor,
-        frames: Sequence[PlannedFrame],
-        stop_requested: Callable[[], bool],
-    ) -> None:
-        if not isinstance(trained.network, Segmenter):
-            raise UserError(
-                f"prototypes are means of one network's features, and {len(trained.checkpoints)} networks are to "
-                "label; name one, or set prototype_temperature to 0"
-            )
-        self.network, self.predictor, self.frames = trained.network, predictor, frames
-        self.stop_requested = stop_requested
-
-    def features(self, frame: np.ndarray) -> Tensor:
-        """The features of a frame that its pixels are classified by, (1, C, h, w), over the frame and nothing else."""
-        seen = as_seen(frame, self.predictor.height, self.predictor.device)
-        return self.network.over_image(self.network.with_features(seen)[1].float(), *seen.shape[-2:])
-
-    @cached_property
-    def sums(self) -> Tensor:
-        """Sums of the features by class, and their number, (K, C + 1); Interrupted where a stop was requested."""
-        total: Tensor | None = None
-        with Progress("find the classes' prototypes", len(self.frames), "frame") as progress:
-            for done, frame in enumerate(self.frames, 1):
-                if self.stop_requested():
-                    raise Interrupted("a signal while prototypes were sought; the same command carries on")
-                image = read_image(frame.image)
-                with torch.inference_mode():
-                    features = self.features(image)
-                    logits = self.predictor.logits(image, (features.shape[-2], features.shape[-1]))
-                    own = class_sums(features, logits.argmax(dim=1), CLASSES)
-                total = own if total is None else total + own
-                progress.reach(done)
-        return total
-
-
-@dataclass(frozen=True)
-class Labeller(SegmentingNetwork):
-    """What frames go through: a segmenter that says how sure it is."""
-
-    temperature: float = 0.0
-    prototypes: Prototypes | None = None
-    """By whose nearness probabilities are weighed, distances over the temperature."""
-
-    def answer(self, frame: np.ndarray, size: tuple[int, int]) -> Tensor:
-        """Classes and confidences of a frame, uint8 (2, H, W)."""
-        logits = self.predictor.logits(frame, size)
-        refuse_diverged(logits, "logits")
-        probabilities = logits.float().softmax(dim=1)
-        if self.prototypes is not None:
-            features = self.prototypes.features(frame)
-            probabilities = denoised(probabilities, features, self.prototypes.sums, self.temperature)
-        likelihood, seen = probabilities.max(dim=1)
-        confidence = (likelihood * (CONFIDENCES - 1)).round()
-        return torch.stack([seen[0].to(torch.uint8), confidence[0].to(torch.uint8)])
-
-
-@dataclass(frozen=True)
-class PseudoLabelWriter:
-    """Writes what a frame's labels are chosen from."""
-
-    output: Path
-    checkpoint_sha256: str
-
-    def write(self, loaded: Loaded, result: Tensor) -> ManifestEntry:
-        """Write a frame's files; they count once the returned entry is in a journal.
-
-        Args:
-            loaded: The frame.
-            result: uint8 (2, H, W), classes and confidences.
-        """
-        seen, confidence = (encode_png(part) for part in result.cpu().numpy())
-        return write_files(self.output, loaded, seen, confidence, self.checkpoint_sha256)

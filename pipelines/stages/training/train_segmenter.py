@@ -166,7 +166,9 @@ def pseudo_labelled_batches(
 def choice_of(settings: SegmenterSettings) -> Choice:
     """Which pseudo-labels count, as the settings of a method that learns from them say."""
     chosen = settings.adaptation
-    return Choice(chosen.kept_share, chosen.largest_threshold, chosen.flip, chosen.prototype_temperature)
+    return Choice(
+        chosen.kept_share, chosen.largest_threshold, chosen.assignment, chosen.flip, chosen.prototype_temperature
+    )
 
 
 def label_target(workspace: Workspace, seed: int, session: Session) -> None:

@@ -3,6 +3,7 @@
 import torch
 
 from segment.adaptation.pseudo_labels import (
+    assigned_labels,
     class_sums,
     class_thresholds,
     denoised,
@@ -54,6 +55,23 @@ def test_who_is_sure_enough_counts_whatever_the_share():
 
 def test_a_class_that_was_never_seen_has_a_threshold_that_nothing_reaches():
     assert class_thresholds(counts_of({}, {10: 1}), 0.5, 0.9).tolist() == [256, 10]
+
+
+def test_a_pixel_goes_to_the_class_that_is_most_times_above_its_threshold():
+    """Thresholds 200, 50 and 256, which none reaches. Of classes 0 and 1 the four pixels have, in times:
+
+    150/200 and 100/50 = 2: class 1, though 0 is likelier; 220/200 = 1.1 and 30/50: class 0; 190/200 and 40/50: none;
+    200/200 = 1 and 50/50 = 1: level, so the likelier. Class 2 is likeliest once, at 240/256: class 1 has it, 60/50.
+    """
+    thresholds = torch.tensor([200, 50, 256])
+    candidates = torch.tensor([[[0, 0, 0, 0, 2]], [[1, 1, 1, 1, 1]]])  # (2, 1, 5)
+    confidences = torch.tensor([[[150, 220, 190, 200, 240]], [[100, 30, 40, 50, 60]]])
+    assert assigned_labels(candidates, confidences, thresholds).tolist() == [[1, 0, 255, 0, 1]]
+    assert assigned_labels(candidates[:1], confidences[:1], thresholds).tolist() == [[255, 0, 255, 0, 255]]
+
+
+def test_a_threshold_of_nothing_is_reached_by_all():
+    assert assigned_labels(torch.tensor([[[1]]]), torch.tensor([[[3]]]), torch.tensor([9, 0])).tolist() == [[1]]
 
 
 def test_sums_of_features_by_class():

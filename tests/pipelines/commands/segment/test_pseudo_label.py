@@ -43,7 +43,7 @@ def test_what_is_said_of_the_choice_is_what_is_chosen_by(on_tiny, played, tmp_pa
     checkpoints = ("--checkpoint", tmp_path / "a", "--checkpoint", tmp_path / "b", "--weights", "3,1")
     said = on_tiny(
         segment_pseudo_label, *checkpoints, "--output", tmp_path / "out", "--kept-share", 0.3,
-        "--largest-threshold", 0.8, "--no-flip", "--prototype-temperature", 2,
+        "--largest-threshold", 0.8, "--assignment", "likeliest", "--no-flip", "--prototype-temperature", 2,
     )  # fmt: skip
     assert said == f"thresholds\npseudo-labels in {tmp_path / 'out'}\n"
     on_tiny(segment_pseudo_label, *checkpoints[:2], "--output", tmp_path / "out")
@@ -52,7 +52,7 @@ def test_what_is_said_of_the_choice_is_what_is_chosen_by(on_tiny, played, tmp_pa
     ]  # fmt: skip
     (target, networks, output, choice, _), by_default = written.given
     assert [frames.name for frames in target] == ["camera"] and (networks, output) == ("two networks", tmp_path / "out")
-    assert choice == Choice(0.3, 0.8, flip=False, prototype_temperature=2) and by_default[3] == Choice()
+    assert choice == Choice(0.3, 0.8, "likeliest", flip=False, prototype_temperature=2) and by_default[3] == Choice()
 
 
 def test_a_killed_command_is_carried_on_to_the_same_bytes(commands, tiny_config, tiny_run, tmp_path):
@@ -62,8 +62,9 @@ def test_a_killed_command_is_carried_on_to_the_same_bytes(commands, tiny_config,
         return commands(*arguments, *chosen, trap=trap).code
 
     assert labelled("one") == 0
-    module = "pipelines.stages.predicting.pseudo_labels"
-    for trap in ({"call": f"{module}.PseudoLabelWriter.write", "at": 2}, {"call": f"{module}._read", "at": 6}):
+    module = "pipelines.stages.predicting"
+    traps = f"{module}.labeller.PseudoLabelWriter.write", f"{module}.pseudo_labels._read"
+    for trap in ({"call": traps[0], "at": 2}, {"call": traps[1], "at": 6}):
         assert labelled("two", trap) == -9
         assert not (tmp_path / "two" / CHOSEN).exists()
     assert labelled("two") == 0

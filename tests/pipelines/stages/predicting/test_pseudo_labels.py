@@ -37,23 +37,51 @@ def files(folder):
     }
 
 
-def test_labels_are_the_surest_share_of_each_class(write, tmp_path):
+@pytest.fixture
+def read_back(tmp_path):
+    """A function: what the set has of all frames; candidates and confidences (N, H, W, 3), labels (N, H, W)."""
+
+    def read():
+        entries = [json.loads(line) for line in (tmp_path / "out" / MANIFEST).read_text().splitlines()]
+        assert len(entries) == 4
+        hashes = json.loads((tmp_path / "out" / CHOSEN).read_text())["labels_sha256"]
+        labels = {entry["frame"]: tmp_path / f"out/labels/{entry['frame']}.png" for entry in entries}
+        assert hashes == {frame: sha256_of(path) for frame, path in labels.items()}
+        return (
+            np.stack([read_raw(tmp_path / "out" / entry["image"]) for entry in entries]),
+            np.stack([read_raw(tmp_path / "out" / entry["overlay"]) for entry in entries]),
+            np.stack([read_raw(path) for path in labels.values()]),
+        )
+
+    return read
+
+
+def test_labels_of_the_likeliest_classes_are_the_surest_share_of_each(write, read_back):
     """Counted here again from the classes and confidences on disk, over all frames together."""
-    chosen = write(Choice(kept_share=0.5, largest_threshold=1.0))
-    entries = [json.loads(line) for line in (tmp_path / "out" / MANIFEST).read_text().splitlines()]
-    assert len(entries) == 4
-    seen = np.stack([read_raw(tmp_path / "out" / entry["image"]) for entry in entries])
-    confidence = np.stack([read_raw(tmp_path / "out" / entry["overlay"]) for entry in entries])
-    label = np.stack([read_raw(tmp_path / f"out/labels/{entry['frame']}.png") for entry in entries])
+    chosen = write(Choice(kept_share=0.5, largest_threshold=1.0, assignment="likeliest"))
+    candidates, confidences, label = read_back()
+    seen, confidence = candidates[..., 0], confidences[..., 0]
     for k in np.unique(seen):
         own, threshold = confidence[seen == k], round(chosen.thresholds[k] * 255)
         assert (own >= threshold).mean() >= 0.5 > (own > threshold).mean()
         assert np.array_equal(label[seen == k] == k, own >= threshold)
         assert chosen.pixels[k] == own.size and chosen.kept[k] == (own >= threshold).sum()
     assert set(np.unique(label)) <= {*np.unique(seen), IGNORE_INDEX}
-    hashes = json.loads((tmp_path / "out" / CHOSEN).read_text())["labels_sha256"]
-    assert hashes == {entry["frame"]: sha256_of(tmp_path / f"out/labels/{entry['frame']}.png") for entry in entries}
     assert "all" in chosen.table() and "%" in chosen.table()
+
+
+def test_balanced_labels_go_to_the_class_most_above_its_threshold(write, read_back):
+    """The thresholds are those of the likeliest classes; each pixel by the paper's equation 4."""
+    likeliest = write(Choice(kept_share=0.5, assignment="likeliest"))
+    chosen = write(Choice(kept_share=0.5))
+    assert chosen.thresholds == likeliest.thresholds and chosen.pixels == likeliest.pixels
+    candidates, confidences, label = read_back()
+    assert (np.diff(confidences.astype(int)) <= 0).all()  # the likeliest first
+    times = confidences / np.round(np.array(chosen.thresholds) * 255)[candidates]
+    expected = np.take_along_axis(candidates, times.argmax(-1)[..., None], -1)[..., 0]
+    assert np.array_equal(label, np.where(times.max(-1) >= 1, expected, IGNORE_INDEX))
+    assert chosen.kept == np.bincount(label[label != IGNORE_INDEX], minlength=len(chosen.kept)).tolist()
+    assert chosen.kept != likeliest.kept
 
 
 def test_a_finished_set_is_left_alone_and_another_choice_takes_no_network(write, tmp_path, monkeypatch):
