@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.data.disk.json_files import parse_json
 from pipelines.errors import UserError
 from pipelines.printable import printable
+from pipelines.report import markdown
 from pipelines.report.record import plain
 from pipelines.report.study import average
 from pipelines.report.tradeoff import Mark, tradeoff
@@ -77,18 +78,16 @@ def bench_table(bench: Bench) -> str:
     headings = ["network", "size", "way", "dtype", "M parameters", "GFLOP", "peak MB", "network ms p50 / p90", "fps",
                 "PNG to labels ms p50 / p90", "fps", "CPU ms network / whole"]  # fmt: skip
     headings += ["mIoU"] if scored else []
-    lines = [headings, ["---"] * len(headings)]
-    for row in bench.rows:
-        lines.append(_cells(row) + ([_number(bench.score(row), 3)] if scored else []))
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    rows = [_cells(row) + ([_number(bench.score(row), 3)] if scored else []) for row in bench.rows]
     versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
     return printable(
-        f"{table}\n\nBatch 1; {bench.warmup} images to warm up, then {bench.repeats} of which each is waited for. "
+        f"{markdown.table([headings, *rows])}\n\n"
+        f"Batch 1; {bench.warmup} images to warm up, then {bench.repeats} of which each is waited for. "
         "Logits and label maps have the image's size. GFLOP count two for each multiply-add. Peak memory is that of "
         "opening and computing beyond what the process held before, weights included; what is freed is kept for the "
         "next image. CPU ms: CPU time over threads, about what free cores would take (less, if threads spin while they "
         "wait; GOMP_SPINCOUNT=0 lets them sleep).\n"
-        f"{bench.machine}; {versions}. Command: `{bench.command.replace('`', chr(39))}`; date: {bench.date}.\n"
+        f"{markdown.escaped(bench.machine)}; {versions}. Command: {markdown.code(bench.command)}; date: {bench.date}.\n"
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pipelines.printable import printable
+from pipelines.report import markdown
 from pipelines.report.figures import score
 from pipelines.report.record import Record
 from pipelines.report.study import NetworkFacts, average
@@ -47,12 +48,11 @@ def networks_table(study: NetworkStudy) -> str:
     sizes = {facts.input_size for facts in study.facts.values()}
     size = f" at {sizes.pop()}" if len(sizes) == 1 else ""
     headings = ["", "M parameters", f"GFLOP{size}", "ms p50 / p90", "frames/s", *ARM_TITLES.values()]
-    rows = ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
-    rows += ["| " + " | ".join([network, *_cells(study, network)]) + " |" for network in order]
+    rows = [headings, *([network, *_cells(study, network)] for network in order)]
     seeds = len({one.seed for one in study.results})
     measured = next(iter(study.facts.values())).measurement
     said = f"Mean IoU on {study.validation}, mean ± std over {seeds} seed{'s' * (seeds > 1)}. Speed: {measured}."
-    return printable("\n\n".join([said, "\n".join(rows), study.origin()]) + "\n")
+    return printable("\n\n".join([said, markdown.table(rows), study.origin()]) + "\n")
 
 
 def networks_picture(study: NetworkStudy) -> str:

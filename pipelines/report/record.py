@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.report import markdown
+
 SHOWN = 5
 """Frames of a set that are named in a sentence; a record's JSON has all."""
 
@@ -35,9 +37,9 @@ class Record:
         return json.dumps(plain(asdict(self)), indent=1, allow_nan=False) + "\n"
 
     def origin(self) -> str:
-        """A sentence to stand below a table, and another one where frames were left out."""
-        said = f"Command: `{self.command}`; machine: {self.machine}; date: {self.date}."
-        return f"{said} {self.unusable_in_words()}" if self.unusable else said
+        """Markdown: a sentence to stand below a table, and another one where frames were left out."""
+        said = f"Command: {markdown.code(self.command)}; machine: {markdown.escaped(self.machine)}; date: {self.date}."
+        return f"{said} {markdown.escaped(self.unusable_in_words())}" if self.unusable else said
 
     def unusable_in_words(self) -> str:
         """How many frames of which sets were left out, and the first of them, as a sentence."""

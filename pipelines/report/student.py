@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.printable import printable
+from pipelines.report import markdown
 from pipelines.report.figures import significant
 from pipelines.report.record import Record
 
@@ -58,10 +59,7 @@ SPEED = "frames/s, network alone"
 
 def markdown_table(study: StudentStudy) -> str:
     """The table in Markdown, with what it was measured on below it."""
-    lines = ["| measure | " + " | ".join(COLUMNS) + " | better |", "| --- | --- | --- | --- | --- |"]
-    lines += [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in measure.cells()) + " |" for measure in study.measures
-    ]
+    rows = [["measure", *COLUMNS, "better"], *(measure.cells() for measure in study.measures)]
     seen = f"; label consistency by {study.expert}" if study.expert else ""
     said = f"{study.frames} frames, seed {study.seed}{seen}. {study.origin()}"
-    return printable("\n".join([*lines, "", said, ""]))
+    return printable("\n".join([markdown.table(rows), "", said, ""]))

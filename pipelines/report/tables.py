@@ -5,6 +5,7 @@ Both show every seed, because a mean alone hides the spread that decides whether
 
 from pipelines.experiment.arms import COMPARED
 from pipelines.printable import printable
+from pipelines.report import markdown
 from pipelines.report.figures import amount, percent, score
 from pipelines.report.study import ArmResult, Study, average, deviation
 from pipelines.report.wording import gap_in_words, headline, speed, starts_in_words
@@ -22,18 +23,15 @@ def format_table(study: Study) -> str:
 
 
 def markdown_table(study: Study) -> str:
-    """The table for a README, followed by the command, machine and date that it comes from; ends in a newline."""
+    """The table for a README, followed by what it comes from; ends in a newline."""
     rows = [_headings(study), *_score_rows(study), _gap_row(study)]
-    lines = ["| " + " | ".join(_markdown(cell) for cell in row) + " |" for row in rows]
-    lines.insert(1, "|" + " --- |" * len(rows[0]))
-    origin = [
-        f"Mean IoU on {_markdown(study.validation)}, in brackets the 95 % bootstrap interval over "
-        f"{study.interval_over}.",
-        _markdown(_latency(study)),
-        f"Command: `{study.command.replace('`', chr(39))}`; machine: {_markdown(study.machine)}; date: {study.date}.",
+    said = [
+        f"Mean IoU on {study.validation}, in brackets the 95 % bootstrap interval over {study.interval_over}.",
+        _latency(study),
+        starts_in_words(study),
     ]
-    origin += filter(None, [_markdown(starts_in_words(study))])
-    return printable("\n".join([*lines, "", "\n".join(origin), ""]))
+    below = [*(markdown.escaped(sentence) for sentence in said if sentence), study.origin()]
+    return printable("\n".join([markdown.table(rows), "", *below, ""]))
 
 
 def spread(values: list[float]) -> str:
@@ -73,8 +71,3 @@ def _latency(study: Study) -> str:
         f"{speed(study)} Latency {amount(network.latency_ms_p50)} ms (median), {amount(network.latency_ms_p90)} ms "
         f"(90th percentile); {amount(network.parameters / 1e6, 2)} M parameters, {amount(network.gflops)} GFLOP."
     )
-
-
-def _markdown(text: str) -> str:
-    """Text that cannot break out of a table cell or start markup."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")

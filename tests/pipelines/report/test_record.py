@@ -35,6 +35,12 @@ def test_where_it_comes_from():
     assert record().origin() == "Command: `sim2real x`; machine: two cores; date: 2026-11-28."
 
 
+def test_a_command_stays_one_piece_of_code():
+    """A backtick ends code in Markdown, and a machine's name may hold markup."""
+    hostile = replace(record(), command="sim2real x --run `a`", machine="two <b>cores")
+    assert hostile.origin().startswith("Command: `sim2real x --run 'a'`; machine: two &lt;b>cores;")
+
+
 def test_frames_that_were_left_out_are_said_beside_it():
     unusable = {"gta5": {"00003": "cut off"}, "camvid": {f"f{number}": "unknown id" for number in range(7)}}
     of_six = replace(record(), unusable=unusable)

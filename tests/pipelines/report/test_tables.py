@@ -64,8 +64,13 @@ def test_markdown_table(two_seeds):
     lines = markdown_table(two_seeds).splitlines()
     assert lines[0] == "|  | seed 0 | seed 1 | mean ± std |"
     assert lines[1] == "| --- | --- | --- | --- |"
-    assert lines[-1].startswith("Command: `sim2real compare --config") and "date: 2026-11-21" in lines[-1]
+    assert lines[-1].startswith("Command: `sim2real compare --config") and lines[-1].endswith("date: 2026-11-21.")
     assert "| gap closed | 50 % | 12 % | 25 % |" in lines
+
+
+def test_markdown_says_which_frames_were_left_out(two_seeds):
+    left = replace(two_seeds, unusable={"val": {"a|b.png": "cut off"}})
+    assert markdown_table(left).endswith("Frames left out because they cannot be used: 1 of val (a\\|b.png).\n")
 
 
 def test_markdown_cannot_be_broken_by_names(two_seeds):
