@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.experiment.arms import REFERENCES, few_labels_name
 from pipelines.printable import printable
+from pipelines.report import markdown
 from pipelines.report.figures import change, percent, score, significant
 from pipelines.report.record import Record, plain
 from pipelines.report.study import average, deviation, gap_closed
@@ -134,6 +135,13 @@ class VariantStudy(Record):
             return None
         return abs(difference[0]) >= self.detectable(difference[1])
 
+    def brackets_in_words(self) -> str:
+        """What the intervals beside scores and shares of the gap tell, as a sentence to stand above its tables."""
+        return (
+            f"In brackets the 95 % bootstrap interval over {self.interval_over}: what other frames might give, and "
+            "nothing of other trainings."
+        )
+
     def power_in_words(self) -> str:
         """What differences the experiment can show, as a sentence to stand below its tables."""
         seeds, least = len(self.seeds()), self.detectable()
@@ -148,7 +156,10 @@ class VariantStudy(Record):
                 f"{ENOUGH_SEEDS} or more seeds (--seeds {ENOUGH_SEEDS}) can."
             )
         few = f" Two seeds are a first guess: claim nothing with fewer than {ENOUGH_SEEDS}."
-        how = f"paired by seed, two-sided t-test at 5 %, power 80 %, {self.seed_spread.freedom} degrees of freedom"
+        how = (
+            "paired by seed, two-sided t-test at 5 %, power 80 %, one spread over seeds for all rows, "
+            f"{self.seed_spread.freedom} degrees of freedom"
+        )
         return (
             f"Differences from {score(least)} on can be shown with these {seeds} seeds ({how}); {BELOW} marks smaller "
             f"ones, which may be chance.{few if seeds < ENOUGH_SEEDS else ''}"
@@ -217,31 +228,22 @@ class VariantStudy(Record):
 
 
 def markdown_table(study: VariantStudy) -> str:
-    """Two tables in Markdown: scores with a variant per row, figures of the translated frames with a variant per
-    column; then the command, machine and date that they come from.
+    """Tables in Markdown, each below a sentence: scores with a variant per row, and what `class_table`, `label_table`
+    and `figure_table` hold; then the command, machine and date that they come from.
     """
     scores = [["", *(f"seed {seed}" for seed in study.seeds()), "mean ± std", "over source-only", "gap closed"]]
     scores += [score_row(study, name) for name in study.names() if study.has_scores(name)]
-    variants = [name for name in study.names() if name not in REFERENCES]
-    figures = [["", *map(title_of, variants)]]
-    figures += _figure_rows(study, variants)
-    brackets = f"in brackets the 95 % bootstrap interval over {study.interval_over}"
-    parts = [f"Mean IoU on {study.validation}, {brackets}:", _table(scores), study.power_in_words()]
-    parts += filter(None, [study.stopped_in_words()])
-    parts += ["IoU of each class in percent, mean over seeds:", _table(class_table(study))]
+    said = markdown.escaped
+    parts = [said(f"Mean IoU on {study.validation}. {study.brackets_in_words()}"), markdown.table(scores)]
+    parts += map(said, filter(None, [study.power_in_words(), study.stopped_in_words()]))
+    parts += ["IoU of each class in percent, mean over seeds:", markdown.table(class_table(study))]
     if study.budgets():
-        parts += [
-            "Mean IoU by the number of labelled target frames, mean ± std over seeds:",
-            _table(label_table(study)),
-        ]
-    if len(figures) > 1:
-        parts += ["The translated frames, mean ± std over seeds:", _table(figures)]
-    return printable("\n\n".join([*parts, *filter(None, [study.starts_in_words()]), study.origin()]) + "\n")
-
-
-def _table(rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+        parts.append("Mean IoU by the number of labelled target frames, mean ± std over seeds:")
+        parts.append(markdown.table(label_table(study)))
+    if figures := figure_table(study):
+        parts += ["The translated frames, mean ± std over seeds:", markdown.table(figures)]
+    parts += map(said, filter(None, [study.starts_in_words()]))
+    return printable("\n\n".join([*parts, study.origin()]) + "\n")
 
 
 def title_of(name: str) -> str:
@@ -327,8 +329,12 @@ def label_table(study: VariantStudy) -> list[list[str]]:
     return table
 
 
-def _figure_rows(study: VariantStudy, variants: list[str]) -> list[list[str]]:
-    """A measure of the translated frames per row; then how long training the translators took."""
+def figure_table(study: VariantStudy) -> list[list[str]]:
+    """A variant with translated frames of its own per column, a measure of these per row; then how long training the
+    translators took. Empty without such a variant.
+    """
+    measured = {one.name for one in study.results if one.figures or one.translator_seconds is not None}
+    variants = [name for name in study.names() if name in measured - set(REFERENCES)]
     rows = {
         title: [[one.figures[title] for one in study.of(name) if title in one.figures] for name in variants]
         for title in study.figure_titles()
@@ -337,7 +343,9 @@ def _figure_rows(study: VariantStudy, variants: list[str]) -> list[list[str]]:
     minutes = [[seconds / 60 for seconds in row if seconds is not None] for row in times]
     if any(minutes):
         rows["minutes of training the translator"] = minutes
-    return [[title, *(_figure(study, values) for values in row)] for title, row in rows.items()]
+    table = [["", *map(title_of, variants)]]
+    table += [[title, *(_figure(study, values) for values in row)] for title, row in rows.items()]
+    return table if variants else []
 
 
 def _figure(study: VariantStudy, values: list[float]) -> str:

@@ -12,7 +12,15 @@ from pipelines.report.charts import Line, Scored
 from pipelines.report.figures import percent
 from pipelines.report.pages.templates import rendered
 from pipelines.report.study import average
-from pipelines.report.variants import VariantStudy, class_table, label_table, row_title, score_row, title_of
+from pipelines.report.variants import (
+    VariantStudy,
+    class_table,
+    figure_table,
+    label_table,
+    row_title,
+    score_row,
+    title_of,
+)
 
 SERIES = 6
 """Colours for curves."""
@@ -36,6 +44,7 @@ def render_variants(study: VariantStudy) -> str:
         every_seed=all(map(study.is_whole, names)),
         labels=label_table(study) if study.budgets() else [],
         curves=label_curves(study),
+        figures=figure_table(study),
     )
 
 

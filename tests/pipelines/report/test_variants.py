@@ -47,7 +47,10 @@ def test_a_row_that_no_segmenter_was_trained_for_has_no_seed_of_the_gap(study):
 
 def test_rows_are_in_order_and_say_what_was_not_run(study):
     lines = markdown_table(study).splitlines()
-    assert lines[0] == "Mean IoU on val (9 frames), in brackets the 95 % bootstrap interval over 9 drives:"
+    assert lines[0] == (
+        "Mean IoU on val (9 frames). In brackets the 95 % bootstrap interval over 9 drives: what other frames might "
+        "give, and nothing of other trainings."
+    )
     assert lines[2] == "|  | seed 0 | seed 1 | mean ± std | over source-only | gap closed |"
     of_both = "0.100 [0.090, 0.110] | 0.200 [0.190, 0.210]"
     assert lines[4] == f"| source-only | {of_both} | 0.150 ± 0.071 |  |  |"
@@ -110,6 +113,23 @@ def test_means_over_fewer_seeds_than_there_are_say_so(study):
     assert "| labelled target frames alone | 0.210 (1 of 2 seeds) |" in lines
     assert "| ass | 0.300 ± 0.000 |" in lines
     assert "| consistency | 0.6 ± 0.14 |  |  | 0.4 (1 of 2 seeds) |" in lines
+
+
+def test_a_variant_without_translated_frames_has_no_column_among_their_figures(study):
+    study.results.append(replace(result("dacs", 0, 0.3), translator_seconds=None))
+    assert "|  | plain | guided-label |" in markdown_table(study).splitlines()
+
+
+def test_what_can_be_shown_says_that_one_spread_stands_for_all_rows(study):
+    """A row that scatters widely raises what every other must reach."""
+    assert "power 80 %, one spread over seeds for all rows, 2 degrees of freedom)" in study.power_in_words()
+    wild = [result("dacs", 0, 0.5), result("dacs", 1, 0.1)]
+    assert replace(study, results=[*study.results, *wild]).detectable() > 2 * study.detectable()
+
+
+def test_what_a_training_said_as_it_collapsed_is_no_markup(study):
+    table = markdown_table(replace(study, stopped={"dacs, seed 0": "lower `rate` <b>\nnow"}))
+    assert "dacs, seed 0: lower \\`rate\\` &lt;b> now." in table
 
 
 def test_three_seeds_need_no_excuse(study):

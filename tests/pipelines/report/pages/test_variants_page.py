@@ -129,6 +129,17 @@ def test_the_page_holds_all_of_it_and_nothing_hostile(study, tmp_path):
         assert said in text
 
 
+def test_translated_frames_have_their_figures_on_the_page(study):
+    assert 'id="translations"' not in render_variants(study) and "#translations" not in render_variants(study)
+    measured = replace(study.results[2], figures={"KID-net": 0.25}, translator_seconds=120.0)
+    page = render_variants(replace(study, results=[measured, *study.results[:2], *study.results[3:]]))
+    tags = Tags(page)
+    assert "#translations" in tags.links and "translations" in tags.ids
+    assert '<th scope="col" class="number">dacs</th></tr>' in page
+    assert '<th scope="row">KID-net</th><td class="number">0.25</td></tr>' in page
+    assert '<th scope="row">minutes of training the translator</th><td class="number">2</td></tr>' in page
+
+
 def test_the_sentence_doubts_what_may_be_chance(study):
     """A second seed like the first leaves no spread at all, and one that turns the best round leaves no winner."""
 
@@ -182,8 +193,9 @@ def test_a_best_one_that_is_not_above_source_only_closed_nothing(study):
     )
 
 
-def test_the_chart_says_what_intervals_were_drawn_over(study):
-    assert "95 % interval over 26 drives;" in render_variants(replace(study, interval_over="26 drives"))
+def test_the_page_says_what_intervals_were_drawn_over_and_what_they_tell(study):
+    said = "95 % bootstrap interval over 26 drives: what other frames might give, and nothing of other trainings."
+    assert said in render_variants(replace(study, interval_over="26 drives"))
 
 
 def test_without_numbers_of_labels_the_section_is_left_out(study):
