@@ -151,13 +151,15 @@ class LabelEncoding:
         Raises:
             ValueError: The colours do not tell the ids.
         """
-        if not (self.id_colours or self.colours) or self._is_own(palette):
+        if self._is_own(palette):
             return values
         used = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
         if used[-1] >= len(palette):
             raise ValueError(f"holds index {used[-1]} of a palette of {len(palette)} colours")
-        if not self.id_colours:
+        if not self.id_colours and self.colours:
             return palette[values]
+        if not self.id_colours:
+            return _levels(palette, used)[values]
         shown = {index: tuple(palette[index].tolist()) for index in used.tolist()}
         table = np.zeros(256, np.uint8)
         table[list(shown)] = self._ids_by_colour(shown, palette)
@@ -220,6 +222,18 @@ class LabelEncoding:
             found = [(c >> 16, c >> 8 & 255, c & 255) for c in np.unique(pixels).tolist()]
             raise _unknown_colours(found, self.colours)
         return train_ids[place]
+
+
+def _levels(palette: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """The ids (entries,) of a palette's entries where nobody shows ids in colours: it can but hold ids that were grey.
+
+    Raises:
+        ValueError: Entries that are `used` are no grey, or two are the same: what they stand for cannot be told.
+    """
+    shown = palette[used]
+    if (shown != shown[:, :1]).any() or len(np.unique(shown[:, 0])) < len(used):
+        raise ValueError("has a palette that tells no ids; expected the ids themselves, without a palette")
+    return palette[:, 0]
 
 
 def _as_text(groups: Groups) -> str:

@@ -18,7 +18,7 @@ from pipelines.data.disk.json_files import parse_json
 from pipelines.data.frames import FrameSet
 from pipelines.errors import ImageError, NoInputsError, StorageError
 
-READING = "1"
+READING = "2"
 """Raised when files that were readable before are so no more: what is remembered of them is then worth nothing."""
 
 LISTED = 20

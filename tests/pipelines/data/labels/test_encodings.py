@@ -250,6 +250,16 @@ class TestPalettes:
             indexed(tmp_path / "ramp.png", [[0, 0]], ramp)
         ).tolist() == [[0, 0]]
 
+    def test_where_nobody_shows_ids_in_colours_they_can_only_have_been_grey(self, tmp_path):
+        path = indexed(tmp_path / "label.png", [[0, 1, 2, 3]], [(255, 255, 255), (6, 6, 6), (3, 3, 3), (0, 0, 0)])
+        assert encodings.idd_lite().decode(path).tolist() == [[255, 10, 13, 0]]
+
+    @pytest.mark.parametrize("palette", [[ROAD, CAR], [(0, 0, 0), (0, 0, 0)]], ids=["colours", "one black for two"])
+    def test_a_palette_that_tells_no_ids_is_refused(self, tmp_path, palette):
+        path = indexed(tmp_path / "label.png", [[0, 1]], palette)
+        with pytest.raises(ImageError, match=r"label\.png.*a palette that tells no ids; expected the ids themselves"):
+            encodings.idd_lite().decode(path)
+
     def test_a_black_that_can_be_road_or_nothing_is_refused(self, tmp_path):
         path = indexed(tmp_path / "label.png", [[0, 0]], [(0, 0, 0)])
         with pytest.raises(ImageError, match="can be classes and, as levels of grey, ids; save the ids as 8-bit grey"):
