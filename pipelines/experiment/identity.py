@@ -275,11 +275,16 @@ def _named_weights(settings: AnyTranslatorSettings) -> dict[str, str]:
 
 
 def translation_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
-    """What decides the translated frames."""
-    return {
+    """What decides the translated frames. A translator of label maps has learnt from none of the frames that it
+    translates, and is not known by them.
+    """
+    inputs = {
         "translator": translator_inputs(workspace, workspace.translator_seed(seed)),
         "translation": workspace.experiment.translation.model_dump(mode="json"),
     }
+    if workspace.experiment.translator.learns_from == "paired":
+        inputs["source"] = workspace.sets.fingerprint(workspace.labelled_source)
+    return inputs
 
 
 def report_inputs(workspace: Workspace) -> dict[str, Any]:

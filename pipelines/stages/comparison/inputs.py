@@ -7,17 +7,17 @@ import json
 from typing import Any
 
 from pipelines.data.disk.files import write_atomically
-from pipelines.experiment.identity import report_inputs, segmenter_inputs, translator_inputs
+from pipelines.experiment.identity import report_inputs, segmenter_inputs, translation_inputs
 from pipelines.experiment.workspace import Workspace
 
 
 def write_inputs(workspace: Workspace, seed: int) -> None:
     """Write `RUN/inputs/{translator,translation,segmenter,report}.json`."""
-    translator = translator_inputs(workspace, seed)
-    translation = workspace.experiment.translation.model_dump(mode="json")
+    translation = translation_inputs(workspace, seed)
+    settings = translation.pop("translation")
     stages: dict[str, Any] = {
-        "translator": translator,
-        "translation": {"translator": translator, "settings": translation},
+        "translator": translation["translator"],
+        "translation": {"settings": settings, **translation},
         "segmenter": segmenter_inputs(workspace, seed, "translated"),
         "report": report_inputs(workspace),
     }

@@ -15,7 +15,11 @@ import torch
 from torch import Tensor
 
 from pipelines.batch_inference.folder import PLAN
+from pipelines.batch_inference.plan import plan_sets
+from pipelines.batch_inference.record import FAILURES
+from pipelines.batch_inference.shards import listed_failures
 from pipelines.data.disk.json_files import read_json
+from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.data.frames import FrameSet, open_frame_set
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.data.sampling.adaptation_batches import AdaptationBatches, PseudoLabelledBatches
@@ -232,7 +236,28 @@ def _sets_of(workspace: Workspace, seed: int, arm: str, share: str) -> list[Fram
             f"{folder}: translated by another translator, or at another height; "
             "run `sim2real translate experiment --restart` first"
         )
+    _refuse_other_frames(workspace, folder)
     return [open_frame_set(TranslatedSettings(reader="translated", name="translated", root=str(folder)), workspace.run)]
+
+
+def _refuse_other_frames(workspace: Workspace, folder: Path) -> None:
+    """UserError where a set was translated from other frames than are the source's now; those that failed are left out.
+
+    The translator does not tell: one of label maps has learnt from no source frame.
+    """
+    made = {entry.frame: (entry.source_sha256, entry.label_sha256) for entry in read_manifest(folder / MANIFEST)}
+    failed = listed_failures(folder / FAILURES)
+    wanted = {
+        frame.name: (workspace.sets.hash_of(frame.image), frame.label and workspace.sets.hash_of(frame.label))
+        for frame in plan_sets(workspace.labelled_source, folder)
+        if frame.name not in failed
+    }
+    other = sorted(name for name in made.keys() | wanted.keys() if made.get(name) != wanted.get(name))
+    if other:
+        raise UserError(
+            f"{folder}: not translated from the source frames as they are now ({other[0]}; {len(other)} in all); run "
+            "`sim2real translate experiment` first"
+        )
 
 
 def _consistent(workspace: Workspace, seed: int, sets: list[FrameSet]) -> tuple[list[FrameSet], dict[str, np.ndarray]]:

@@ -116,6 +116,16 @@ def test_shares_of_the_translated_net_do_not_reach_the_other_arms(make_workspace
     assert changed_inputs(make_workspace, *overrides) == ["translated", "report"]
 
 
+def test_frames_that_a_translator_of_label_maps_translates_reach_who_learns_from_them(make_workspace):
+    """It has learnt from none of them, so its own inputs do not tell."""
+    layouts = 'translator={method = "pix2pixhd", perceptual_weight = 0.0}'
+
+    def make(*overrides):
+        return make_workspace(layouts, *overrides)
+
+    assert changed_inputs(make, "source.0.frames=4") == ["source_only", "translated", "report"]
+
+
 def test_seeds_and_arms_have_inputs_of_their_own(make_workspace):
     inputs = [segmenter_inputs(make_workspace(), seed, arm) for seed in (0, 1) for arm in ARMS]
     assert len({json.dumps(one, sort_keys=True) for one in inputs}) == 6

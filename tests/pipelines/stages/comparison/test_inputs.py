@@ -41,6 +41,12 @@ def test_a_setting_rewrites_the_files_of_the_stages_that_it_reaches(make_workspa
     assert changed(make_workspace, "translator.steps=5") == NAMES
 
 
+def test_frames_that_a_translator_of_label_maps_translates_rewrite_what_is_made_of_them(make_workspace):
+    layouts = 'translator={method = "pix2pixhd", perceptual_weight = 0.0}'
+    write_inputs(make_workspace(layouts), 0)
+    assert changed(make_workspace, layouts, "source.0.frames=4") == ["report", "segmenter", "translation"]
+
+
 def test_other_seed_other_inputs(make_workspace):
     write_inputs(make_workspace(), 0)
     before = times(make_workspace())

@@ -120,6 +120,21 @@ def test_frames_of_another_translator_are_refused(copied_run, make_workspace, cp
         train_segmenter(workspace, 0, "translated", Session(cpu, restart=True))
 
 
+def test_frames_translated_from_others_than_the_source_has_now_are_refused(copied_run, make_workspace, cpu):
+    """Also where the translator is the same as ever: one of label maps has learnt from no source frame."""
+    workspace = make_workspace("segmenter.steps=1", "segmenter.warmup_steps=0", run=copied_run)
+    manifest = copied_run / "seed-0/translated/manifest.jsonl"
+    first, *others = manifest.read_text().splitlines()
+    entry = json.loads(first)
+    for lines in (others, [first.replace(entry["label_sha256"], "0" * 64), *others]):
+        manifest.write_text("".join(f"{line}\n" for line in lines))
+        with pytest.raises(UserError, match=f"as they are now \\({entry['frame']}; 1 in all"):
+            train_segmenter(workspace, 0, "translated", Session(cpu, restart=True))
+    manifest.write_text("".join(f"{line}\n" for line in others))  # the first failed, which is not hushed up
+    (manifest.parent / "failures.jsonl").write_text(json.dumps({"frame": entry["frame"], "reason": "torn"}) + "\n")
+    assert train_segmenter(workspace, 0, "translated", Session(cpu, restart=True)).is_dir()
+
+
 # --- settings of the recipe ------------------------------------------------------------------------------
 
 ONE_STEP = ("segmenter.steps=1", "segmenter.warmup_steps=0")
