@@ -52,9 +52,11 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, values: Any) -> Any:
-        """pydantic would take `steps = true` for one step."""
+        """pydantic would take `steps = true` for one step, and `seeds = [true]` for the seed 1."""
         for name, value in values.items() if isinstance(values, dict) else ():
-            if isinstance(value, bool) and name in cls.model_fields and cls.model_fields[name].annotation is not bool:
+            if name not in cls.model_fields or cls.model_fields[name].annotation is bool:
+                continue
+            if any(isinstance(one, bool) for one in (value if isinstance(value, list | tuple) else (value,))):
                 raise ValueError(f"{name} is a setting that is not true or false, got {str(value).lower()}")
         return values
 
@@ -135,18 +137,23 @@ def explain(error: ValidationError, model: Any) -> str:
         error: As the validation raised it.
         model: The settings model that was validated, or a union of such models.
     """
-    places = {tuple(item["loc"]) for item in error.errors()}
-    problems: dict[str, None] = {}  # ordered, each once
+    # By what the writer of the file sees: of a value that may be of several types there is a problem for each.
+    found: dict[tuple[str, ...], list[Any]] = {}
     guessed = {guess for item in error.errors() if (guess := _meant(item, model))}
     # Unknown keys first: what is missing may be what they were meant to be, or to bring along.
     for item in sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden"):
-        place = tuple(item["loc"])
-        if any(place == other[: len(place)] and place != other for other in places):
+        found.setdefault(_walk(tuple(item["loc"]), model)[0], []).append(item)
+    problems: dict[str, None] = {}  # ordered, each once
+    for keys, items in found.items():
+        if any(keys == other[: len(keys)] and keys != other for other in found):
             continue  # a consequence: a list is "empty" once its entries were refused
-        keys, _ = _walk(place, model)
-        if item["type"] == "missing" and keys in guessed:
+        if items[0]["type"] == "missing" and keys in guessed:
             continue  # it is there, misspelt
-        problems[_wording(item, keys, model)] = None
+        kinds = list(dict.fromkeys(EXPECTED[item["type"]] for item in items if item["type"] in EXPECTED))
+        if len(items) > 1 and len(kinds) > 1:
+            problems[f"{'.'.join(keys)}: expected {' or '.join(kinds)}, got {_short(items[0]['input'])}"] = None
+        else:
+            problems |= dict.fromkeys(_wording(item, keys, model) for item in items)
     told = list(problems)[:SHOWN]
     more = len(problems) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
@@ -164,6 +171,9 @@ def _wording(item: Any, keys: tuple[str, ...], model: Any) -> str:
     if kind == "value_error":  # of our own validators, which say what they got
         return prefix + str(context["error"])
     if kind == "literal_error":
+        near = difflib.get_close_matches(str(item["input"]), re.findall("'([^']*)'", context["expected"]), 1, CUTOFF)
+        if near:
+            return f"{prefix}{_short(item['input'])} is unknown: did you mean {near[0]}?"
         return f"{prefix}expected {context['expected']}, got {_short(item['input'])}"
     if kind in EXPECTED:
         return f"{prefix}expected {EXPECTED[kind]}, got {_short(item['input'])}"
@@ -215,15 +225,20 @@ def _valid_keys(place: tuple[int | str, ...], model: Any) -> set[str]:
 
 
 def _walk(place: tuple[int | str, ...], model: Any) -> tuple[tuple[str, ...], set[type[BaseModel]]]:
-    """A pydantic location as the writer of the file knows it (without union tags), and the models valid there."""
-    models, keys = _models_in(model), []
+    """A pydantic location as the writer of the file knows it (without the tags and types of unions), and the models
+    valid there.
+    """
+    models, keys, of_types = _models_in(model), [], False
     for key in place:
         annotations = [candidate.model_fields[key].annotation for candidate in models if key in candidate.model_fields]
         tagged = {candidate for candidate in models if key in _tags(candidate)}
         if annotations:
             models = {found for annotation in annotations for found in _models_in(annotation)}
+            of_types = not models and not any(get_origin(annotation) is dict for annotation in annotations)
         elif tagged:
             models = tagged
+            continue
+        elif of_types and isinstance(key, str):
             continue
         keys.append(str(key))
     return tuple(keys), models

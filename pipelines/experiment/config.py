@@ -14,6 +14,8 @@ from pipelines.experiment.config_file import read_config_file
 from pipelines.experiment.experiment import Experiment, VariantSettings
 from pipelines.settings import explain
 
+OF_THE_TABLE = ("name", "validation", "test", "student", "variant", "study")
+"""What is the experiment's alone, whatever its variants change."""
 ARCHITECTURE = (
     "method",
     "generator",
@@ -100,6 +102,7 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
                 varied.pop("labelled_target", None)
             where = f"config {path}{changed}: variant {name}"
             variants[name] = variant, _validated(varied, where)
+            _refuse_another_table(variants[name][1], experiment, where)
             _refuse_untrained(variants[name][1], before, where)
             _refuse_unfit_translators(*variants[name], before, where)
             if labels and not _learns_from_few_labels(variant, variants[name][1], before):
@@ -124,6 +127,19 @@ def _learns_from_few_labels(
             return True
         named |= {guidance.expert} if guidance is not None else set()
     return "few_labels" in named or any(before[name][0].labels for name in named if name in before)
+
+
+def _refuse_another_table(varied: Experiment, experiment: Experiment, where: str) -> None:
+    """UserError where a variant changes what all rows of the table have in common: it would be scored on frames of its
+    own, or the change would do nothing.
+    """
+    common = {part: (getattr(varied, part), getattr(experiment, part)) for part in OF_THE_TABLE}
+    common["compare.seeds"] = varied.compare.seeds, experiment.compare.seeds
+    for part, (here, there) in common.items():
+        if here != there:
+            raise UserError(
+                f"{where}: changes {part}, which is the same for every row of a table; change it outside the variants"
+            )
 
 
 def _refuse_untrained(

@@ -4,18 +4,28 @@ What belongs to the experiment is here; what belongs to the machine and the mome
 option of the command line.
 """
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.data.readers.layout import FOLDER_NAMES, is_folder_name
 from pipelines.experiment.arms import ARMS, translates
-from pipelines.experiment.segmenters import NetworkName, SegmenterSettings
+from pipelines.experiment.segmenters import AugmentationSettings, NetworkName, SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings, StudentSettings
 from pipelines.settings import Settings
 from segment.class_groups import Groups, joined_groups
 
+
+def _named(name: str) -> str:
+    if not re.fullmatch("[a-z0-9_]+", name):
+        raise ValueError(f"expected lower-case letters, digits and _, got {name!r}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_named)]
+"""Part of a folder's name."""
 PARTS = ("source", "target", "validation", "test")
 """What an experiment's frame sets are for."""
 
@@ -44,11 +54,12 @@ class CompareSettings(Settings):
 class VariantSettings(Settings):
     """A change to the experiment, to be compared with other changes and with none: `sim2real variants`."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    name: Name
     like: None = Field(default=None, exclude=True)
     """An earlier variant, with whose settings this one's begin: put in place when the file is read (`config_file`)."""
     settings: dict[str, JsonValue] = Field(default_factory=dict)
-    """By dotted key, as `--set` takes them: { "translator.method" = "cut" }."""
+    """By dotted key, as `--set` takes them: { "translator.method" = "cut" }. What is the same for all rows of a
+    table (`validation`, `test`, `compare.seeds`, …) is not to be changed."""
     start_from: str | None = None
     """An earlier variant, whose finished translator this one's begins with (`translator.initial`)."""
     train_segmenter: bool = True
@@ -110,7 +121,8 @@ class NetworkStudySettings(Settings):
 
     networks: tuple[NetworkName, ...] = Field(min_length=1)
     augmentation: dict[str, JsonValue] = Field(default_factory=dict)
-    """Settings of the segmenter, by name, that the augmented source frames are trained with: { blur = 0.3 }."""
+    """Settings of the segmenter's augmentation, by name, that the augmented source frames are trained with:
+    { blur = 0.3 }."""
 
     @model_validator(mode="after")
     def _distinct_networks(self) -> "NetworkStudySettings":
@@ -118,11 +130,20 @@ class NetworkStudySettings(Settings):
             raise ValueError(f"networks {', '.join(self.networks)} name one twice")
         return self
 
+    @model_validator(mode="after")
+    def _augments_and_changes_nothing_else(self) -> "NetworkStudySettings":
+        if other := sorted(self.augmentation.keys() - AugmentationSettings.model_fields.keys()):
+            raise ValueError(
+                f"augmentation holds {other[0]}, in which the networks would differ besides; expected some of "
+                f"{', '.join(AugmentationSettings.model_fields)}"
+            )
+        return self
+
 
 class Experiment(Settings):
     """All that decides an experiment's outcome."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    name: Name
     include: tuple[()] = Field(default=(), exclude=True)
     """Files that this one builds on: put in place when the file is read (`config_file`)."""
     source: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)

@@ -228,6 +228,8 @@ class SegmenterSettings(AugmentationSettings, Training, Saving):
             raise ValueError(
                 f"{self.method} learns from no teacher; leave teachers out, or choose a method that takes one"
             )
+        if len(self.teachers) > 1 and attribute_of(METHODS, self.method, "trains_teacher"):
+            raise ValueError(f"{self.method} goes on training its teacher, so it takes one; name one in teachers")
         return self
 
     @model_validator(mode="after")

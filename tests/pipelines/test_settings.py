@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, PositiveInt, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, JsonValue, PositiveInt, TypeAdapter, ValidationError, model_validator
 
 from pipelines.settings import Settings, explain
 
@@ -38,6 +38,10 @@ class Everything(Settings):
     pair: Pair = Pair()
     steps: PositiveInt = 1
     loss: Literal["ohem", "cross_entropy"] = "ohem"
+    seeds: tuple[int, ...] = ()
+    labels: int | float | str | None = None
+    weights: str | tuple[float, ...] = ""
+    free: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 GOOD = {"sets": [{"reader": "folder"}]}
@@ -69,7 +73,13 @@ def explained(model=Everything, **values):
         ({"steps": 1.5}, "steps: expected a whole number, got 1.5"),
         ({"steps": 0}, "steps: must be greater than 0, got 0"),
         ({"steps": True}, "steps is a setting that is not true or false, got true"),
+        ({"seeds": [1, True]}, "seeds is a setting that is not true or false, got [1, true]"),
         ({"loss": "focal"}, "loss: expected 'ohem' or 'cross_entropy', got 'focal'"),
+        ({"loss": "cross_entrpy"}, "loss: 'cross_entrpy' is unknown: did you mean cross_entropy?"),
+        ({"labels": [3]}, "labels: expected a whole number or a number or text in quotes, got [3]"),
+        ({"labels": float("nan")}, "labels: expected a finite number or text in quotes, got nan"),
+        ({"weights": 3}, "weights: expected text in quotes or a list in brackets, got 3"),
+        ({"weights": [1, "x"]}, "weights.1: expected a number, got 'x'"),
         ({"pair": {"low": float("nan")}}, "pair.low: expected a finite number, got nan"),
         ({"pair": {"low": "x" * 99}}, f"pair.low: expected a number, got '{'x' * 56}..."),
         ({"pair": {"flip": "perhaps"}}, "pair.flip: expected true or false, got 'perhaps'"),

@@ -148,6 +148,15 @@ def test_what_is_no_file(tmp_path):
             '[[variant]]\nname = "v"\nsettings = { "name.x" = 1 }',
             "variant v: name.x: name is a value, it has no x",
         ),
+        (
+            '[study]\nnetworks = ["lraspp"]\naugmentation = { blur = 0.3, steps = 9 }',
+            "study: augmentation holds steps, in which the networks would differ besides; expected some of scale, crop",
+        ),
+        (
+            '[segmenter]\nteachers = ["source_only", "oracle"]\nadaptation = { method = "duda" }',
+            "segmenter: duda goes on training its teacher, so it takes one; name one in teachers",
+        ),
+        ('[[variant]]\nname = "a b"', "variant.0.name: expected lower-case letters, digits and _, got 'a b'"),
     ],
 )
 def test_contradictions_are_refused_at_construction(config, text, expected):

@@ -187,6 +187,10 @@ settings = { "segmenter.adaptation" = { method = "ass" } }
 """
 
 
+def changing(settings):
+    return f'[[variant]]\nname = "other"\nsettings = {{ {settings} }}\n'
+
+
 def starting_from(other):
     return f'[[variant]]\nname = "second"\nsettings = {{ "segmenter.initial" = "{other}" }}\n'
 
@@ -216,6 +220,9 @@ def taught_by(*others, name="second"):
         ),
         (TRAINED + MEAN.replace("trained", "other"), "variant mean averages other, other; name two others at least"),
         (TRANSLATOR_ALONE + MEAN.replace("trained", "translator_alone"), "averages translator_alone, which trains no"),
+        (changing('"validation.0.frames" = 3'), "variant other: changes validation, which is the same for every row"),
+        (changing("compare = { seeds = [1] }"), r"variant other: changes compare\.seeds, which is the same for every"),
+        (changing("student = { steps = 3 }"), "variant other: changes student, which is the same for every row"),
         (TRAINED.replace("trained", "oracle"), "variant oracle is called as a row of the table is anyway"),
         (TRAINED.replace("trained", "few_labels_2"), "variant few_labels_2 is called as a row"),
     ],
