@@ -1,7 +1,7 @@
 """A look at every file of a data set before hours of training depend on it.
 
-Reads all images and labels, goes on past bad ones, and says what is there and what is wrong. CARLA gets its own test:
-read with the table of another release its labels are valid and wrong, but then no road lies at the pictures' bottom.
+Reads all images and labels, goes on past bad ones, and says what is there and what is wrong. Labels that are valid and
+wrong, for they are read by the wrong setting, are known by what lies at the pictures' bottom (`labels/bottom_row.py`).
 """
 
 from collections import Counter
@@ -14,13 +14,12 @@ import numpy as np
 from pipelines.data.disk.files import sha256_of
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
+from pipelines.data.labels.bottom_row import StoredValues, remark_on_bottom_row
 from pipelines.data.labels.classless import LOOK
-from pipelines.data.labels.encodings import CARLA_VERSIONS, IGNORE, LabelEncoding, carla, packed
+from pipelines.data.labels.encodings import IGNORE, LabelEncoding
 from pipelines.data.readers.layout import Frame
 from pipelines.errors import ImageError, StorageError
 from segment.classes import CLASS_NAMES
-
-ROAD, CAR = CLASS_NAMES.index("road"), CLASS_NAMES.index("car")
 
 SHOWN_DRIVES = 5
 LISTED = 20
@@ -40,7 +39,7 @@ class SetReport:
     unknown_values: list[str] = field(default_factory=list)
     size_mismatches: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
-    version_doubts: list[str] = field(default_factory=list)
+    reading_doubts: list[str] = field(default_factory=list)
     images_without_labels: list[str] = field(default_factory=list)
     labels_without_images: list[str] = field(default_factory=list)
     single_colour: list[str] = field(default_factory=list)
@@ -64,7 +63,7 @@ class SetReport:
         odd is reported only.
         """
         usable = len(self.bad_frames) < self.frames if self.leaves_out else not self.bad_frames
-        return usable and not (self.changed or self.version_doubts or self.without_class)
+        return usable and not (self.changed or self.reading_doubts or self.without_class)
 
     @property
     def without_class(self) -> bool:
@@ -111,8 +110,9 @@ def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None 
         if progress:
             progress(done)
     for encoding, values in seen.items():
-        if encoding.description["reader"] == "carla":
-            _check_carla_version(encoding, values, report)
+        remark = remark_on_bottom_row(encoding, values)
+        if remark is not None:
+            (report.reading_doubts if remark.is_doubt else report.notes).append(remark.text)
     return report
 
 
@@ -144,22 +144,6 @@ def describe_shared_drives(evaluated: FrameSet, before: FrameSet, part: str) -> 
         f"{before.name} ({', '.join(shared[:SHOWN_DRIVES])}{more}): scores on what is learnt from are too high; "
         "choose frames of other drives for one of the two"
     )
-
-
-@dataclass
-class StoredValues:
-    """The ids or packed colours of a set's labels as stored: all of them, and how often each is in a bottom row."""
-
-    everywhere: set[int] = field(default_factory=set)
-    bottom: Counter[int] = field(default_factory=Counter)
-
-    def add(self, stored: np.ndarray) -> None:
-        """Count one label file: (H, W) ids or (H, W, 3) colours."""
-        if stored.ndim == 3:
-            stored = packed(stored)
-        self.everywhere.update(np.unique(stored).tolist())
-        values, counts = np.unique(stored[-1], return_counts=True)
-        self.bottom.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def _check_image(frame: Frame, report: SetReport) -> tuple[int, int] | None:
@@ -218,64 +202,6 @@ def _check_hashes(frame: Frame, report: SetReport) -> None:
             report.changed.append(f"{file} is not there or cannot be read")
 
 
-# --- CARLA releases ----------------------------------------------------------------------------------
-
-
-def _check_carla_version(encoding: LabelEncoding, values: StoredValues, report: SetReport) -> None:
-    """Road should lie at the bottom of the pictures, or the bonnet of the car that carries the camera."""
-    bottom = _at_bottom(encoding, values)
-    version = encoding.description["version"]
-    if bottom == ROAD:
-        report.notes.append(f"CARLA version {version} fits: the bottom row is mostly road")
-        return
-    if bottom == CAR and _all_known(encoding, values):
-        remedy = f"ignored by own_car = {encoding.own_car:g}" if encoding.own_car else "`own_car` would ignore it"
-        report.notes.append(
-            f"the bottom row is mostly car under version {version}: probably the bonnet of the own car ({remedy})"
-        )
-        return
-    road, car = [], []
-    for group, others in _other_versions(encoding).items():
-        if _all_known(others, values):
-            found = _at_bottom(others, values)
-            road += [group] * (found == ROAD)
-            car += [group] * (found == CAR)
-    shown = CLASS_NAMES[bottom] if bottom is not None and bottom != IGNORE else "of no class"
-    doubt = f"under CARLA version {version} the bottom row is mostly {shown}, expected road"
-    if road:
-        doubt += f"; it would be road with version {' or '.join(road)}"
-    elif car:
-        doubt += f"; it would be car (the own bonnet) with version {' or '.join(car)}"
-    report.version_doubts.append(doubt + ". Check the setting `version`")
-
-
-def _other_versions(encoding: LabelEncoding) -> dict[str, LabelEncoding]:
-    """Release range -> the same kind of file as those releases wrote it."""
-    samples = {"0.8.x": "0.8.4", "0.9.0 to 0.9.9": "0.9.0", "0.9.10 to 0.9.13": "0.9.10", "0.10.x": "0.10.0"}
-    groups = {group: carla(samples.get(group, "0.9.14"), encoding.description["encoding"]) for group in CARLA_VERSIONS}
-    return {group: other for group, other in groups.items() if other != encoding}
-
-
-def _table(encoding: LabelEncoding) -> dict[int, int]:
-    """Stored id or packed colour -> train id."""
-    colours = {r << 16 | g << 8 | b: train_id for (r, g, b), train_id in encoding.colours.items()}
-    return {**encoding.ids, **colours}
-
-
-def _all_known(encoding: LabelEncoding, values: StoredValues) -> bool:
-    return values.everywhere <= _table(encoding).keys()
-
-
-def _at_bottom(encoding: LabelEncoding, values: StoredValues) -> int | None:
-    """The most frequent train id of the bottom rows; None if no value there is known."""
-    table = _table(encoding)
-    counts: Counter[int] = Counter()
-    for value, count in values.bottom.items():
-        if value in table:
-            counts[table[value]] += count
-    return counts.most_common(1)[0][0] if counts else None
-
-
 # --- for people ----------------------------------------------------------------------------------
 
 
@@ -293,7 +219,7 @@ def format_report(report: SetReport) -> str:
     lines += _section("hold unknown values", report.unknown_values)
     lines += _section("differ in size from their image", report.size_mismatches)
     lines += _section("are not what the set's manifest was written of", report.changed)
-    lines += _section("CARLA version in doubt", report.version_doubts)
+    lines += _section("setting in doubt", report.reading_doubts)
     if labels:
         lines += _section("images without label", report.images_without_labels)
     lines += _section("labels without image", report.labels_without_images)

@@ -1,4 +1,4 @@
-"""The data check: it counts right, goes on past every bad file, and doubts the wrong CARLA release."""
+"""The data check: it counts right, goes on past every bad file, and doubts a wrong setting."""
 
 import os
 from collections import Counter
@@ -166,6 +166,14 @@ class TestDrives:
         assert shared_drives(opened(reader="folder", root="other"), opened(reader="folder", root="train")) == []
 
 
+def test_an_order_by_which_a_car_lies_where_the_road_should_is_doubted(tmp_path):
+    pair(tmp_path, "a", [[0, 0, 0], [3, 3, 8]])
+    assert checked(tmp_path, reader="camvid").ok
+    report = checked(tmp_path, reader="camvid", order="building_first")
+    assert not report.ok and "setting in doubt (1)" in format_report(report)
+    assert "mostly car, expected road; it would be road with order segnet" in report.reading_doubts[0]
+
+
 class TestCarlaVersion:
     """Road is tag 7 up to 0.9.13 and tag 1 later; the vehicle tags are 10 and 14."""
 
@@ -179,20 +187,20 @@ class TestCarlaVersion:
 
     def test_right(self, tmp_path):
         self.street(tmp_path, top=11, bottom=1)
-        assert checked(tmp_path, reader="carla", version="0.9.14").version_doubts == []
+        assert checked(tmp_path, reader="carla", version="0.9.14").reading_doubts == []
 
     def test_old_frames_read_with_the_new_table(self, tmp_path):
         self.street(tmp_path, top=1, bottom=7)
         report = checked(tmp_path, reader="carla", version="0.9.14")
         assert not report.ok
-        assert "mostly traffic light" in report.version_doubts[0]
-        assert "road with version 0.8.x or 0.9.0 to 0.9.9 or 0.9.10 to 0.9.13" in report.version_doubts[0]
+        assert "mostly traffic light" in report.reading_doubts[0]
+        assert "road with version 0.8.x or 0.9.0 to 0.9.9 or 0.9.10 to 0.9.13" in report.reading_doubts[0]
 
     def test_new_frames_read_with_the_old_table(self, tmp_path):
         self.street(tmp_path, top=24, bottom=1)  # 24 exists since 0.9.14 only
         report = checked(tmp_path, reader="carla", version="0.9.12")
         assert "unknown ids 24" in report.unknown_values[0]
-        assert "mostly building" in report.version_doubts[0] and "0.9.14 and later" in report.version_doubts[0]
+        assert "mostly building" in report.reading_doubts[0] and "0.9.14 and later" in report.reading_doubts[0]
 
     def test_the_own_bonnet_is_remarked_not_refused(self, tmp_path):
         self.street(tmp_path, top=7, bottom=10)
@@ -201,7 +209,7 @@ class TestCarlaVersion:
         ignored = checked(tmp_path, reader="carla", version="0.9.5", own_car=0.5)
         assert ignored.ok and "(ignored by own_car = 0.5)" in ignored.notes[0]
         doubted = checked(tmp_path, reader="carla", version="0.9.15")
-        assert "mostly terrain" in doubted.version_doubts[0] and "own bonnet" in doubted.version_doubts[0]
+        assert "mostly terrain" in doubted.reading_doubts[0] and "own bonnet" in doubted.reading_doubts[0]
 
     def test_palette(self, tmp_path):
         self.street(tmp_path, top=0, bottom=0)
@@ -210,9 +218,9 @@ class TestCarlaVersion:
         write_image(tmp_path / "semantic/a.png", colours)
         assert checked(tmp_path, reader="carla", version="0.9.12", encoding="palette").ok
         report = checked(tmp_path, reader="carla", version="0.9.5", encoding="palette")
-        assert "(100,40,40)" in report.unknown_values[0] and report.version_doubts == []
+        assert "(100,40,40)" in report.unknown_values[0] and report.reading_doubts == []
 
     def test_nothing_known_at_the_bottom(self, tmp_path):
         self.street(tmp_path, top=200, bottom=201)
         report = checked(tmp_path, reader="carla", version="0.9.12")
-        assert "of no class" in report.version_doubts[0] and "would be" not in report.version_doubts[0]
+        assert "of no class" in report.reading_doubts[0] and "would be" not in report.reading_doubts[0]
