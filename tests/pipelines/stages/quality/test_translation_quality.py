@@ -145,7 +145,7 @@ def test_the_table_and_the_file(tmp_path):
     figures = [Figure("KID-x@1", "lower", 0.012345, 0.5, -0.0001, 0.002), Figure("edges", "higher", 0.9, math.nan)]
     assert format_quality(figures).splitlines() == [
         "              translated  source  target halves  better",
-        "KID-x@1  0.01235 ± 0.002     0.5        -0.0001  lower",
+        "KID-x@1  0.01235 ± 0.002     0.5        −0.0001  lower",
         "edges                0.9       –              –  higher",
         HALVES,
     ]
