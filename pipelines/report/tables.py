@@ -6,6 +6,7 @@ Both show every seed, because a mean alone hides the spread that decides whether
 from pipelines.experiment.arms import COMPARED
 from pipelines.printable import printable
 from pipelines.report import markdown
+from pipelines.report.columns import in_columns
 from pipelines.report.figures import amount, percent, score
 from pipelines.report.study import ArmResult, Study, average, deviation
 from pipelines.report.wording import gap_in_words, headline, speed, starts_in_words
@@ -14,10 +15,8 @@ from pipelines.report.wording import gap_in_words, headline, speed, starts_in_wo
 def format_table(study: Study) -> str:
     """The table for the terminal: an arm per row, a seed per column, then gap closed and speed; ends in a newline."""
     rows = [_headings(study), *_score_rows(study), _gap_row(study)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    lines.insert(-1, lines[1])
+    rule = ["-" * max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = in_columns([rows[0], rule, *rows[1:-1], rule, rows[-1]], left=range(len(rule)))
     title = f"{study.validation}: mean IoU [95 % interval over {study.interval_over}]"
     return printable("\n".join([headline(study), "", title, *lines, "", gap_in_words(study), _latency(study), ""]))
 

@@ -13,8 +13,9 @@ import torch
 
 from pipelines.data.disk.json_files import write_json
 from pipelines.errors import UserError
+from pipelines.report.columns import in_columns
+from pipelines.report.figures import change, score
 from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation, read_evaluation
-from segment.classes import CLASS_NAMES
 from segment.metrics.regions import Differences, paired_differences
 from segment.metrics.resampling import Units
 
@@ -102,19 +103,11 @@ def write_comparison(comparison: EvaluationComparison, output: Path) -> None:
 
 def format_comparison(comparison: EvaluationComparison) -> str:
     """Both IoUs per class, their difference and its interval, as a table for the terminal."""
-    width = max(len(name) for name in (*CLASS_NAMES, *(row[0] for row in comparison.rows())))
-    lines = [f"A = {comparison.names[0]}", f"B = {comparison.names[1]}"]
-    lines.append(f"{'':<{width}} {'A':>7} {'B':>7} {'A - B':>7}   95 % of A - B")
-    for title, first, second, change, low, high in comparison.rows():
+    rows = [["", "A", "B", "A - B", "95 % of A - B"]]
+    for title, first, second, difference, low, high in comparison.rows():
         sure = low is not None and high is not None and (low > 0 or high < 0)
-        interval = f"{_signed(low)} to {_signed(high)}{'  *' if sure else ''}"
-        lines.append(f"{title:<{width}} {_plain(first):>7} {_plain(second):>7} {_signed(change):>7}   {interval}")
-    return "\n".join([*lines, f"* zero lies outside; paired bootstrap over {comparison.units.title}"])
-
-
-def _plain(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:+.3f}"
+        interval = f"{change(low)} to {change(high)}"
+        rows.append([title, score(first), score(second), change(difference), interval, "*" if sure else ""])
+    names = [f"A = {comparison.names[0]}", f"B = {comparison.names[1]}"]
+    below = f"* zero lies outside; paired bootstrap over {comparison.units.title}"
+    return "\n".join([*names, *in_columns(rows, left=(0, 4)), below])

@@ -18,10 +18,12 @@ from pipelines.errors import UserError
 from pipelines.experiment.identity import unusable
 from pipelines.experiment.trained import load_segmenter, load_translator
 from pipelines.experiment.workspace import Workspace
+from pipelines.report.columns import in_columns
+from pipelines.report.figures import change, score
 from pipelines.runtimes.frame_prediction import as_seen, open_predictor
 from pipelines.stages.evaluation.evaluate import AS_REPORTED, EvaluationOptions, evaluate
-from pipelines.stages.evaluation.scores import Evaluation
-from segment.classes import CLASS_NAMES
+from pipelines.stages.evaluation.evaluation_table import frames_in_words
+from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation
 from translate.choices import Direction
 from translate.translator import Translator
 
@@ -92,12 +94,11 @@ def array_translation(method: Translator, direction: Direction, height: int, mac
 def format_both(alone: Evaluation, through: Evaluation) -> str:
     """IoU per class and its mean, on the frames as they are and after translation, as a table for the terminal."""
     first, second = alone.iou(), through.iou()
-    rows = [
-        (name, before, after)
-        for name, before, after in zip(CLASS_NAMES, first, second, strict=True)
-        if before is not None and after is not None
-    ]
-    rows.append(("mIoU", alone.mean_iou(), through.mean_iou()))
-    lines = [f"{'':<28} {'alone':>7} {'through':>7} {'change':>7}"]
-    lines += [f"{name:<28} {before:7.3f} {after:7.3f} {after - before:+7.3f}" for name, before, after in rows]
-    return "\n".join([*lines, f"{len(through.names)} frames"])
+    scored = [i for i in alone.scored(ALL_CLASSES) if first[i] is not None or second[i] is not None]
+    pairs = [(alone.title(i), first[i], second[i]) for i in scored]
+    pairs.append(("mIoU", alone.mean_iou(), through.mean_iou()))
+    rows = [["", "alone", "through", "change"]]
+    for title, before, after in pairs:
+        difference = None if before is None or after is None else after - before
+        rows.append([title, score(before), score(after), change(difference)])
+    return "\n".join([*in_columns(rows), frames_in_words(through)])

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from pipelines.report.columns import in_columns
+from pipelines.report.figures import score
 from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation
 from segment.classes import CLASS_NAMES
 
 COLUMNS = (("IoU", "iou"), ("acc", "accuracy"), ("prec", "precision"), ("F1", "f1"), ("share", "share_of_pixels"))
-WIDTH = 28
 
 
 def format_summary(evaluation: Evaluation) -> str:
@@ -18,16 +19,21 @@ def format_summary(evaluation: Evaluation) -> str:
         for title, key in (("iIoU", "instance_iou"), ("bIoU", "boundary_iou"))
         if key in summary
     ]
-    lines = [" " * WIDTH + "".join(f" {title:>6}" for title, _ in columns)]
+    rows = [["", *(title for title, _ in columns)]]
     for train_id in evaluation.scored(ALL_CLASSES):
         name = CLASS_NAMES[train_id]
         if summary["iou"][name] is not None:
-            cells = "".join(f" {_three(values[name]):>6}" for _, values in columns)
-            lines.append(f"{evaluation.title(train_id):<{WIDTH}}{cells}")
-    lines += ["", *(f"{name:<{WIDTH}} {_three(value):>6}" for name, value in means(summary))]
-    low, high = (_three(value) for value in summary["interval_95"])
+            rows.append([evaluation.title(train_id), *(score(values[name]) for _, values in columns)])
+    rows += [[], *([name, score(value)] for name, value in means(summary))]
+    low, high = map(score, summary["interval_95"])
     interval = f"95 % of mIoU over {summary['interval_over']}: {low} to {high}"
-    return "\n".join([*lines, interval, f"{len(evaluation.names)} frames"])
+    return "\n".join([*in_columns(rows), interval, frames_in_words(evaluation)])
+
+
+def frames_in_words(evaluation: Evaluation) -> str:
+    """How many frames were counted: "60 frames"."""
+    count = len(evaluation.names)
+    return f"{count} frame{'' if count == 1 else 's'}"
 
 
 def means(summary: dict[str, Any]) -> list[tuple[str, float | None]]:
@@ -53,7 +59,3 @@ def means(summary: dict[str, Any]) -> list[tuple[str, float | None]]:
         rows.append(("negative log-likelihood", calibration["negative_log_likelihood"]))
         rows.append(("Brier score", calibration["brier_score"]))
     return rows
-
-
-def _three(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -23,6 +23,7 @@ from pipelines.engine.processes import Processes
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
 from pipelines.progress import Progress
+from pipelines.report.columns import in_columns
 from pipelines.report.figures import significant
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.feature_extractors import Extractor
@@ -212,23 +213,14 @@ def write_quality(path: Path, figures: Sequence[Figure], about: dict[str, Any]) 
 
 def format_quality(figures: Sequence[Figure]) -> str:
     """The table for the terminal, and below it what is to be known of the halves where there are any."""
-    head = ("", "translated", "source", "target halves", "better")
-    rows = [head]
+    rows = [["", "translated", "source", "target halves", "better"]]
     for figure in figures:
         deviation = "" if figure.deviation is None else f" ± {significant(figure.deviation)}"
         values = (figure.translated, figure.source, figure.target_halves)
         first, *others = map(significant, values)
-        rows.append((figure.name, first + deviation, *others, figure.better))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = []
-    for row in rows:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(row[1:4], widths[1:4], strict=True)),
-        ]
-        lines.append("  ".join([*cells, row[4]]).rstrip())
+        rows.append([figure.name, first + deviation, *others, figure.better])
     note = [HALVES] if any(figure.target_halves is not None for figure in figures) else []
-    return "\n".join([*lines, *note])
+    return "\n".join([*in_columns(rows, left=(0, 4)), *note])
 
 
 # ----------------------------------------------------------------------------------------------------------- measuring

@@ -70,7 +70,7 @@ def test_frames_of_a_drive_are_drawn_together():
 def test_one_frame_gives_no_interval():
     pair = [evaluation(one[0], names=("val/0",)) for one in (BETTER, WORSE)]
     assert compare_evaluations(("a", "b"), *pair).rows()[-1][4:] == (None, None)
-    assert "- to -" in format_comparison(compare_evaluations(("a", "b"), *pair))
+    assert "– to –" in format_comparison(compare_evaluations(("a", "b"), *pair))
 
 
 @pytest.mark.parametrize(

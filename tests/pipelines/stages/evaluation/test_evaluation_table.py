@@ -1,9 +1,13 @@
 """An evaluation as a table for the terminal: columns and means that were measured, no others."""
 
+import torch
+
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.stages.evaluation.evaluate import evaluate
 from pipelines.stages.evaluation.evaluation_table import format_summary, means
+from pipelines.stages.evaluation.scores import Evaluation
 from segment.classes import CLASS_NAMES
+from segment.metrics.regions import confusion_matrix
 from tests.pipelines.stages.evaluation.scored import (
     CAR,
     CITYSCAPES_ID,
@@ -22,7 +26,17 @@ def test_the_table_for_the_terminal(tmp_path):
     assert lines[0] == ["IoU", "acc", "prec", "F1", "share"]
     assert ["road", "1.000", "1.000", "1.000", "1.000", "0.500"] in lines and ["mIoU", "1.000"] in lines
     assert not any(CLASS_NAMES[TRUCK] in line for line in lines)
-    assert table.endswith("1 frames")
+    assert table.endswith("\n1 frame")
+
+
+def test_columns_stand_below_each_other_where_a_group_has_a_long_name():
+    """As IDD Lite's, whose labels have one class for cars, lorries, buses, trains and two-wheelers."""
+    confusion = confusion_matrix(torch.tensor([ROAD, CAR]), torch.tensor([ROAD, CAR]))[None]
+    group = [CAR, TRUCK, 15, 16, 17, 18]
+    lines = format_summary(Evaluation(["val/0"], confusion, [group], [ROAD, CAR])).splitlines()
+    assert lines[2].startswith("car + truck + bus + train + motorcycle + bicycle  1.000  1.000")
+    ends = {line.index("1.000") for line in lines[1:3]}
+    assert ends == {lines[0].index("IoU") - 2} and len({len(line) for line in lines[:3]}) == 1
 
 
 def test_the_table_shows_what_was_measured(tmp_path, cpu):
