@@ -26,7 +26,7 @@ from pipelines.data.readers.pseudo_labelled import PseudoLabelledSettings
 from pipelines.data.readers.synthia import SynthiaSettings
 from pipelines.data.readers.translated import TranslatedSettings
 from pipelines.data.selection.drives import drives_of
-from pipelines.errors import UserError
+from pipelines.errors import NoInputsError, UserError
 from segment.class_groups import Groups
 
 AnyFrameSetSettings = Annotated[
@@ -158,6 +158,8 @@ def open_frame_set(settings: AnyFrameSetSettings, data: Path) -> FrameSet:
         NoInputsError: It holds no frame.
     """
     found, root = settings.find(data), settings.folder(data)
+    if not found.frames:
+        raise NoInputsError(f"{root}: no frame of data set {settings.name!r} can be used: {'; '.join(found.notes)}")
     meant = settings.meant(found.frames, root)
     frames = settings.selected([replace(frame, drive=settings.drive_of(frame.name)) for frame in meant])
     left_out = len(found.frames) - len(frames)

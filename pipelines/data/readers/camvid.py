@@ -5,7 +5,7 @@ its authors at 960x720, all frames in one folder: a list (`frames`) parts these.
 does not tell apart.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -26,6 +26,9 @@ class CamVidSettings(PatternSettings):
     encoding: Literal["11", "32"] = "11"
     order: Literal["segnet", "building_first"] = "segnet"
     split: str = "train"
+    """A folder; of the "32" colours there is one for all frames, which `frames` parts."""
+
+    of_patterns: ClassVar = ("split",)
 
     @model_validator(mode="before")
     @classmethod

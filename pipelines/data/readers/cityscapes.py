@@ -6,7 +6,7 @@ The published labels are labelIds; labelTrainIds are what the authors' scripts m
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -35,6 +35,8 @@ class CityscapesSettings(PatternSettings):
     labels_kind: Literal["labelIds", "labelTrainIds"] = "labelIds"
     images: str = "leftImg8bit/{split}/{name}_leftImg8bit.png"
     labels: str = FINE
+
+    of_patterns: ClassVar = ("split",)
 
     @model_validator(mode="before")
     @classmethod

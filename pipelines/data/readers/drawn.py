@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from pipelines.data.readers.carla import CarlaSettings
 from pipelines.data.readers.cityscapes import CityscapesSettings
-from pipelines.data.readers.layout import Found, Frame, LayoutSettings
+from pipelines.data.readers.layout import Found, Frame, LayoutSettings, path_of
 from pipelines.data.toyworld.write import DRAWING_VERSION, SMALLEST_SIDE, SPLIT, draw_toy_world, frame_paths
 
 Side = Annotated[int, Field(ge=SMALLEST_SIDE)]
@@ -34,7 +34,7 @@ class ToyWorldSettings(LayoutSettings):
         """The set's folder."""
         width, height = self.size
         drawing = f"toyworld-{self.renderer}-{width}x{height}-seed{self.seed}-v{DRAWING_VERSION}"
-        return data / (self.root or drawing)
+        return path_of(data, self.root or drawing)
 
     @property
     def used(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.data.decoding.matlab import numbers_in
 from pipelines.data.disk.files import open_regular
 from pipelines.data.labels.encodings import LabelEncoding, gta5, label_maps
-from pipelines.data.readers.layout import Found, PatternSettings
+from pipelines.data.readers.layout import Found, PatternSettings, path_of
 from pipelines.errors import NoInputsError, UserError
 
 
@@ -32,7 +32,7 @@ class Gta5Settings(PatternSettings):
         return gta5()
 
     def find(self, data: Path) -> Found:
-        """All frames of the split but those whose label is known not to fit.
+        """All frames of the split but those whose label is known not to fit; a note tells how many of it are not there.
 
         Raises:
             UserError: As every reader; or the file of splits cannot be read.
@@ -41,13 +41,15 @@ class Gta5Settings(PatternSettings):
         found = super().find(data)
         frames, notes = found.frames, found.notes
         if self.split is not None:
-            table = self.folder(data) / self.splits
+            table = path_of(self.folder(data), self.splits)
             numbers = frames_of_split(table, self.split)
             frames = [frame for frame in frames if _number(frame.name) in numbers]
             if not frames:
                 raise NoInputsError(
                     f"{table}: none of the {len(found.frames)} frames that are there is of {self.split!r}"
                 )
+            if len(frames) < len(numbers):
+                notes = (*notes, f"{len(frames)} of the {len(numbers)} frames of {self.split!r} are there")
         bad = {Path(name).stem for name in label_maps()["gta5"]["bad_files"]}
         skipped = [frame.name for frame in frames if frame.name.rsplit("/")[-1] in bad]
         if skipped:

@@ -6,12 +6,13 @@ no two splits share a drive.
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pipelines.data.disk.files import open_regular
 from pipelines.data.labels.encodings import LabelEncoding, idd_lite
-from pipelines.data.readers.layout import PatternSettings
+from pipelines.data.readers.layout import Found, PatternSettings, path_of
 from pipelines.data.selection.listing import lines_of
 from pipelines.errors import UserError
 
@@ -32,6 +33,20 @@ class IddLiteSettings(PatternSettings):
     images: str = "leftImg8bit/{folder_split}/{name}_image.*"
     labels: str = "gtFine/{folder_split}/{name}_label.png"
 
+    of_patterns: ClassVar = ("folder_split",)
+
+    def find(self, data: Path) -> Found:
+        """All frames of the split; a note tells of drives that the table gives to it and that are not there."""
+        found = super().find(data)
+        if self.split is None:
+            return found
+        wanted = drives_of_split(path_of(self.folder(data), self.splits), self.split)
+        there = {drive_in(frame.name) for frame in found.frames}
+        if wanted <= there:
+            return found
+        note = f"{len(there)} of the {len(wanted)} drives of {self.split!r} are there"
+        return replace(found, notes=(*found.notes, note))
+
     def label_encoding(self) -> LabelEncoding:
         """The seven ids."""
         return idd_lite()
@@ -45,7 +60,7 @@ class IddLiteSettings(PatternSettings):
         found = [(name, path) for name, path in super()._matches(root, pattern) if not name.endswith("_inst")]
         if self.split is None:
             return found
-        drives = drives_of_split(root / self.splits, self.split)
+        drives = drives_of_split(path_of(root, self.splits), self.split)
         return [(name, path) for name, path in found if drive_in(name) in drives]
 
 
@@ -64,8 +79,9 @@ def drives_of_split(table: Path, split: str) -> set[str]:
         with open_regular(table) as stream:
             rows = list(csv.reader(io.StringIO("\n".join(lines_of(stream.read())))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{table}: cannot be read as the table of drives ({error}); set `splits`, or no `split`"
+            f"{table}: cannot be read as the table of drives ({reason}); set `splits`, or no `split`"
         ) from error
     if not rows or rows[0] != COLUMNS or any(len(row) != 2 for row in rows if row):
         raise UserError(f"{table}: is no table of drives; expected the columns drive,split and a drive on each line")

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Literal, Self
 
-from pydantic import PositiveInt, field_validator
+from pydantic import PositiveInt, field_validator, model_validator
 
 from pipelines.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from pipelines.data.labels.encodings import LabelEncoding
@@ -35,6 +35,18 @@ FOLDER_NAMES = "choose a name without '/' and leading '.'"
 def is_folder_name(name: str) -> bool:
     """Whether a set's name can be that of a folder, for its translated frames."""
     return name != "" and "/" not in name and not name.startswith(".")
+
+
+def path_of(base: Path, path: str) -> Path:
+    """What a setting means by a path: relative to `base`, absolute, or from a home folder (~).
+
+    Raises:
+        UserError: The home folder is nobody's.
+    """
+    try:
+        return base / Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path}: there is no such home folder; write the path from the root on") from error
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ class LayoutSettings(Settings):
 
     def folder(self, data: Path) -> Path:
         """The set's folder; UserError where it is missing."""
-        folder = data / Path(self.root).expanduser()
+        folder = path_of(data, self.root)
         if not folder.is_dir():
             raise UserError(
                 f"{folder}: the folder of data set {self.name!r} does not exist. Change its setting `root`, or --data"
@@ -142,7 +154,7 @@ class ListedSettings(LayoutSettings):
     def meant(self, frames: list[Frame], root: Path) -> list[Frame]:
         """The frames that `frames` lists, or all, but `exclude`; errors as of `LayoutSettings`, and of the list."""
         if self.frames is not None:
-            path = root / Path(self.frames).expanduser()
+            path = path_of(root, self.frames)
             wanted = named(_images(frames), read_frame_list(path), root, f"{path} of data set {self.name!r}")
             frames = [frame for frame in frames if frame.name in wanted]
         return super().meant(frames, root)
@@ -162,6 +174,9 @@ class PatternSettings(ListedSettings):
     images: str
     labels: str = ""
 
+    of_patterns: ClassVar[tuple[str, ...]] = ()
+    """Settings that nothing but the patterns reads."""
+
     @field_validator("images", "labels")
     @classmethod
     def _has_one_name(cls, pattern: str) -> str:
@@ -172,7 +187,7 @@ class PatternSettings(ListedSettings):
         unknown = [word for word in re.findall(r"{(.*?)}", pattern) if word != "name" and word not in cls.model_fields]
         if unknown:
             raise ValueError(f"the pattern {pattern!r} holds {{{unknown[0]}}}, which is no setting of this data set")
-        return pattern
+        return pattern and PurePosixPath(pattern).as_posix()  # without "./" and "//", which no found path has
 
     @field_validator("images")
     @classmethod
@@ -180,6 +195,18 @@ class PatternSettings(ListedSettings):
         if not pattern:
             raise ValueError("the pattern of the images must not be empty")
         return pattern
+
+    @model_validator(mode="after")
+    def _patterns_hold_what_is_chosen(self) -> Self:
+        # Or two sets of two splits would silently be the same frames, to train and to validate on.
+        for setting in self.of_patterns:
+            chosen = getattr(self, setting)
+            if chosen != type(self).model_fields[setting].default and f"{{{setting}}}" not in self.images + self.labels:
+                raise ValueError(
+                    f"{setting} = {chosen!r} chooses nothing: images = {self.images!r} does not hold {{{setting}}}; "
+                    "put it there, or choose by a list (`frames`)"
+                )
+        return self
 
     def find(self, data: Path) -> Found:
         """All frames of the set.

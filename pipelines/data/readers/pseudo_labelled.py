@@ -12,7 +12,7 @@ from pipelines.data.disk.files import sha256_of
 from pipelines.data.disk.json_files import parse_json
 from pipelines.data.disk.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.labels.encodings import cityscapes
-from pipelines.data.readers.layout import Found, Frame, ListedSettings
+from pipelines.data.readers.layout import Found, Frame, ListedSettings, path_of
 from pipelines.errors import NoInputsError, UserError
 
 LABELS, CHOSEN = PurePosixPath("labels"), "pseudo_labels.json"
@@ -35,7 +35,7 @@ class PseudoLabelledSettings(ListedSettings):
             UserError: The set is missing or unfinished, or its images are not where `images` says.
             NoInputsError: The manifest is empty.
         """
-        root, images = self.folder(data), data / Path(self.images).expanduser()
+        root, images = self.folder(data), path_of(data, self.images)
         frames = []
         for entry, label_sha256 in finished(root):
             image = images / entry.source

@@ -5,6 +5,7 @@ from typing import ClassVar
 import pytest
 from pydantic import ValidationError
 
+from pipelines.errors import NoInputsError
 from tests.pipelines.data.readers.every_reader import EveryReader, draw, opened, photo
 
 
@@ -28,6 +29,11 @@ class TestCityscapes(EveryReader):
         assert (found.read_label_map(0) == 0).all()
         assert found.notes == ("skipped troisdorf_000000_000073: its image is known to be black throughout",)
         assert not opened(tmp_path, **self.settings, split="train_extra", labels="").labelled
+
+    def test_the_black_frame_alone_is_no_set(self, tmp_path):
+        photo(tmp_path, "leftImg8bit/train_extra/x/troisdorf_000000_000073_leftImg8bit.png")
+        with pytest.raises(NoInputsError, match=r"no frame of data set 'cityscapes' can be used: .*troisdorf"):
+            opened(tmp_path, **self.settings, split="train_extra")
 
     def test_coarse_labels_of_another_split(self, tmp_path):
         photo(tmp_path, "leftImg8bit/train/x_leftImg8bit.png")

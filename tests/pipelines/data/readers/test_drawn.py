@@ -32,6 +32,12 @@ def test_what_is_read_is_what_was_drawn(tmp_path, renderer):
     assert frames.drives == [frame.name for frame in frames.frames]  # each another street
 
 
+def test_a_root_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert drawn("game", root="~/toy").folder(Path("/data")) == tmp_path / "toy"
+    assert drawn("game", root="toy").folder(Path("/data")) == Path("/data/toy")
+
+
 def test_only_missing_frames_are_drawn(tmp_path):
     drawn("game", frames=1).draw(tmp_path)
     (first,) = tmp_path.rglob("rgb/*.png")

@@ -20,6 +20,12 @@ class TestGta5(EveryReader):
         assert [frame.name for frame in frame_set.frames] == ["15187"]
         assert "15188, 17705" in frame_set.notes[0]
 
+    def test_a_set_of_bad_frames_alone_is_refused(self, tmp_path):
+        self.make(tmp_path, "15188")
+        for settings in ({}, {"exclude": ["00001"]}):
+            with pytest.raises(NoInputsError, match="no frame of data set 'gta5' can be used: skipped 15188"):
+                opened(tmp_path, **self.settings, **settings)
+
     def splits(self, root, **numbers):
         """A file of splits as the authors wrote it: columns of frame numbers, from 1."""
         columns = {f"{name}Ids": np.array(of_split, np.uint16)[:, None] for name, of_split in numbers.items()}
@@ -33,7 +39,11 @@ class TestGta5(EveryReader):
             for split in ("train", "val")
         }
         assert names == {"train": ["00001", "00003"], "val": ["00002"]}
+        assert opened(tmp_path, **self.settings, split="val").notes == ()
+        self.splits(tmp_path, train=[1, 3, 5, 6], val=[2])
+        assert opened(tmp_path, **self.settings, split="train").notes == ("2 of the 4 frames of 'train' are there",)
         assert len(opened(tmp_path, **self.settings)) == 4  # all but the bad one
+        self.splits(tmp_path, test=[4])
         with pytest.raises(NoInputsError, match=r"split.mat: none of the 5 frames that are there is of 'test'"):
             opened(tmp_path, **self.settings, split="test")
 

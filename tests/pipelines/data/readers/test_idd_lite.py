@@ -29,6 +29,11 @@ class TestIddLite(EveryReader):
         assert [frame.name for frame in frames.frames] == names and frames.labelled
         assert frames.unpaired_labels == []  # the labels of other drives are not missed
 
+    def test_drives_of_the_split_that_are_not_there_are_told(self, tmp_path):
+        self.parted(tmp_path)
+        assert opened(tmp_path, **self.settings, split="train").notes == ("1 of the 2 drives of 'train' are there",)
+        assert opened(tmp_path, **self.settings, split="val").notes == ()
+
     def test_a_drive_is_a_folder(self, tmp_path):
         self.parted(tmp_path)
         frames = opened(tmp_path, **self.settings, split="train", frames_per_drive=1)

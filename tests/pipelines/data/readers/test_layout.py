@@ -33,6 +33,39 @@ def test_a_pattern_that_names_no_frame_is_refused(setting, pattern, message):
         SETTINGS.validate_python({"reader": "carla", "root": ".", "version": "0.9.14", setting: pattern})
 
 
+@pytest.mark.parametrize("pattern", ["./rgb/{name}.png", "rgb//{name}.png", "rgb/./{name}.png"])
+def test_a_pattern_may_be_written_as_paths_are(tmp_path, pattern):
+    photo(tmp_path, "rgb/a.png")
+    assert [frame.name for frame in opened(tmp_path, reader="folder", images=pattern).frames] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reader": "cityscapes", "split": "val", "images": "camera/{name}.jpg", "labels": "classes/{name}.png"},
+        {"reader": "camvid", "split": "val", "encoding": "32"},
+        {"reader": "idd_lite", "folder_split": "val", "images": "rgb/{name}.png", "labels": ""},
+    ],
+    ids=lambda settings: settings["reader"],
+)
+def test_a_split_that_no_pattern_holds_is_refused(settings):
+    """All frames would be taken for each split."""
+    with pytest.raises(ValidationError, match=r"split = 'val' chooses nothing: images = '.*' does not hold {\w*split}"):
+        SETTINGS.validate_python({"root": "."} | settings)
+    setting = "folder_split" if "folder_split" in settings else "split"
+    SETTINGS.validate_python({"root": "."} | settings | {"images": f"{{{setting}}}/{{name}}.png"})
+
+
+def test_a_home_folder_is_meant_by_its_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    photo(tmp_path, "home/set/a.png", "home/set/b.png")
+    (tmp_path / "home/list.txt").write_text("b\n")
+    found = opened(tmp_path, reader="folder", root="~/set", frames="~/list.txt")
+    assert [frame.image for frame in found.frames] == [tmp_path / "home/set/b.png"]
+    with pytest.raises(UserError, match="~nobody-of-this-name/set: there is no such home folder"):
+        opened(tmp_path, reader="folder", root="~nobody-of-this-name/set")
+
+
 def test_suffixes_of_images_and_labels_are_of_any_case(tmp_path):
     photo(tmp_path, "rgb/a.png", "semantic/a.png", "rgb/b.PNG", "semantic/b.PNG")
     frames = opened(tmp_path, reader="carla", version="0.9.14").frames
