@@ -7,7 +7,8 @@ name from the data can become markup. Colours are CSS classes of `style.html` an
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as Tree
@@ -21,6 +22,11 @@ from pipelines.report.study import Study, average
 
 CELL = 30
 """Side of a confusion matrix cell, in units of its view box."""
+
+TITLE_LETTERS = 28
+"""Letters in a line of a class's title beside a confusion matrix: merged classes have names of several lines."""
+TITLE_LINE = 12
+"""From one line of a title to the next, in units of the view box."""
 
 MOST_POINTS = 240
 """Points drawn of one curve: more cannot be told apart on a screen and would make a large page."""
@@ -128,16 +134,20 @@ def heatmap(titles: list[str], matrix: list[list[int]], said: str) -> Markup:
     titles = [*titles, "void"]
     columns = [j for j in range(len(titles)) if j < len(titles) - 1 or any(row[j] for row in matrix)]
     rows = [i for i, counts in enumerate(matrix) if sum(counts)]
-    left, top = 8 + 6.4 * max(map(len, titles)), 12 + 5.6 * max(map(len, titles))
-    width, height = left + CELL * len(columns) + 8, top + CELL * len(rows) + 4
+    lines = [textwrap.wrap(title, TITLE_LETTERS) for title in titles]
+    letters = [max(map(len, title), default=0) for title in lines]
+    left, top = 8 + 6.4 * max(letters), 12 + 5.6 * max(letters)
+    # A turned title leans over the columns to its right, the last one's over none.
+    leaning = [left + CELL * (x + 0.5) + 3.2 * letters[j] + TITLE_LINE for x, j in enumerate(columns)]
+    width, height = max([left + CELL * len(columns) + 8, *leaning]), top + CELL * len(rows) + 4
     svg = _drawing(None, f"{said}, rows normalised", "heatmap")
     svg.set("viewBox", f"0 0 {width:.0f} {height:.0f}")
     svg.set("style", f"max-width:{width * 1.15:.0f}px")
     for x, j in enumerate(columns):
         turned = f"translate({left + CELL * (x + 0.5) + 4:.1f} {top - 8:.1f}) rotate(-60)"
-        added(svg, "text", titles[j], transform=turned, class_="name")
+        _add_title(svg, lines[j], 0, 0, transform=turned, class_="name")
     for y, i in enumerate(rows):
-        added(svg, "text", titles[i], x=left - 8, y=top + CELL * (y + 0.5) + 4, class_="name end")
+        _add_title(svg, lines[i], left - 8, top + CELL * (y + 0.5) + 4, class_="name end")
         for x, j in enumerate(columns):
             share = matrix[i][j] / sum(matrix[i])
             _cell(svg, left + CELL * x, top + CELL * y, share, f"{titles[i]} seen as {titles[j]}")
@@ -240,6 +250,13 @@ def _axis(low: float, high: float, count: int) -> tuple[Callable[[float], str], 
 
 def _percentage(share: float) -> str:
     return f"{share * 100:.2f}%"
+
+
+def _add_title(svg: Tree.Element, lines: Sequence[str], x: float, y: float, **attributes: object) -> None:
+    """A title of one or more lines, their middle at y."""
+    title = added(svg, "text", **attributes)
+    for number, line in enumerate(lines):
+        added(title, "tspan", line, x=f"{x:.1f}", y=f"{y + TITLE_LINE * (number - (len(lines) - 1) / 2):.1f}")
 
 
 def _cell(svg: Tree.Element, x: float, y: float, share: float, meaning: str) -> None:

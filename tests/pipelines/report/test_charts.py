@@ -1,6 +1,7 @@
 """The charts are drawn by hand, so their geometry is checked by hand: ticks, thinning, holes and escaping."""
 
 import math
+import re
 from dataclasses import replace
 from xml.etree import ElementTree as Tree
 
@@ -87,6 +88,22 @@ def test_heatmap_has_a_row_per_labelled_class_in_percent(study):
     said = [title.text for title in svg.iter("title")]
     assert said[:3] == ["a seen as a: 75.0 %", "a seen as b: 25.0 %", "a seen as c: 0.0 %"]
     assert len(said) == 6  # two labelled classes, three columns: nothing was predicted as void
+
+
+def test_long_names_of_merged_classes_have_lines_and_end_in_the_picture():
+    """The last column's name, turned by 60 degrees, reaches half its length beyond where it begins."""
+    long = "car + truck + bus + train + motorcycle + bicycle"
+    svg = Tree.fromstring(charts.heatmap(["road", long], [[1, 0, 0], [0, 1, 0]], "said"))
+    *_, last = [text for text in svg.iter("text") if text.get("class") == "name" and len(text) == 2]
+    assert [line.text for line in last] == ["car + truck + bus + train +", "motorcycle + bicycle"]
+    begins = float(re.match(r"translate\(([0-9.]+) ", last.get("transform"))[1])
+    assert float(svg.get("viewBox").split()[2]) > begins + 0.5 * 6 * len(last[0].text)
+    of_row = next(text for text in svg.iter("text") if text.get("class") == "name end" and len(text) == 2)
+    assert float(of_row[1].get("y")) - float(of_row[0].get("y")) == charts.TITLE_LINE
+
+
+def test_a_heatmap_of_no_class_is_empty():
+    assert not list(Tree.fromstring(charts.heatmap([], [], "said")).iter("rect"))
 
 
 def test_gap_chart_places_every_seed(study):
