@@ -74,18 +74,21 @@ def measure_real_to_sim(workspace: Workspace, seed: int, session: Session) -> li
 
 
 def _frames_per_second(workspace: Workspace, expert: Path, session: Session, translate: Translate | None) -> float:
-    """From one validation frame, as it is evaluated, to its label map of that size; reading is not part of it."""
+    """From one validation frame, at the heights at which it is translated and then seen as it is evaluated, to its
+    label map of the latter size; reading and resizing are not part of it.
+    """
     machine = session.machine
     network, settings, _ = load_segmenter(expert, machine)
     segmenter = open_runtime(network, "torch", "exact", machine)
-    height = workspace.experiment.translation.height or settings.height
-    image = as_seen(workspace.validation[0].read_image(0), height, machine.device)
-    size = (image.shape[-2], image.shape[-1])
+    frame = workspace.validation[0].read_image(0)
+    seen = as_seen(frame, settings.height, machine.device)
+    translated = as_seen(frame, workspace.experiment.translation.height or settings.height, machine.device)
+
+    def pair() -> None:
+        if translate is not None:
+            translate(translated)
+        segmenter.label_map(seen, (seen.shape[-2], seen.shape[-1]))
+
     with torch.inference_mode():
-        times = time_calls(
-            lambda: segmenter.label_map(image if translate is None else translate(image), size),
-            machine.device,
-            WARMUP,
-            REPEATS,
-        )
+        times = time_calls(pair, machine.device, WARMUP, REPEATS)
     return 1000 / times.undisturbed_ms(machine.device)

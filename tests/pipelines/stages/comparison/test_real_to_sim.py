@@ -36,6 +36,30 @@ def test_real_frames_go_to_the_source_only_network_through_teacher_and_student(c
     assert ways == ["source_to_target", "target_to_source"]
 
 
+def test_each_network_is_timed_at_the_height_at_which_it_is_evaluated(copied_run, make_workspace, session, monkeypatch):
+    """Frames are translated 16 pixels high, and the segmenter goes on seeing them at its own height."""
+    from pipelines.stages.comparison import real_to_sim
+
+    seen = {"translator": set(), "segmenter": set()}
+
+    class Noted:
+        def label_map(self, image, size):
+            seen["segmenter"].add((image.shape[-2], size[0]))
+            return image
+
+    def translate(image):
+        seen["translator"].add(image.shape[-2])
+        return image
+
+    monkeypatch.setattr(real_to_sim, "open_runtime", lambda *_: Noted())
+    workspace = make_workspace("translation.height=16", run=copied_run)
+    expert = workspace.segmenter(0, EXPERT)
+    assert real_to_sim._frames_per_second(workspace, expert, session, translate) > 0
+    height = workspace.experiment.segmenter.height
+    assert seen == {"translator": {16}, "segmenter": {(height, height)}} and height != 16
+    assert real_to_sim._frames_per_second(workspace, expert, session, None) > 0 and len(seen["segmenter"]) == 1
+
+
 def test_a_translator_of_one_way_has_no_way_back(make_workspace, session):
     workspace = make_workspace(STUDENT, "translator={method = 'cut', crop = 32, height = 32}")
     with pytest.raises(UserError, match=r"--real-to-sim: translator.method is cut, which does not .*; choose cyclegan"):
