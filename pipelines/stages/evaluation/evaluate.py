@@ -114,13 +114,13 @@ def evaluate(
 
 def _is_there(output: Path, identity: dict[str, Any], measures: Measures, counted: Counted) -> bool:
     """Whether a former evaluation serves: of the same network and frames, with all measures, of the same classes."""
-    former = output / "evaluation.json"
-    if not former.exists():
+    former, kept = output / "evaluation.json", output / "confusions.json"
+    if not (former.exists() and kept.exists()):
         return False
     figures = read_json(former)
     if figures.get("identity") != identity or not measures.within(figures):
         return False
-    counts = read_json(output / "confusions.json")
+    counts = read_json(kept)
     return (counts["groups"], counts["labelled_ids"]) == (counted.groups, counted.labelled_ids)
 
 

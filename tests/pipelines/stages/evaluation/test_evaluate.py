@@ -13,7 +13,7 @@ import torch
 from pipelines.data.frames import FrameSet
 from pipelines.data.labels.encodings import camvid, cityscapes
 from pipelines.data.readers.layout import Frame
-from pipelines.errors import NoInputsError
+from pipelines.errors import NoInputsError, UserError
 from pipelines.runtimes.frame_prediction import open_predictor
 from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate, evaluate_checkpoint
 from pipelines.stages.evaluation.scores import read_evaluation, read_prediction
@@ -195,6 +195,18 @@ def test_an_evaluation_of_classes_that_are_scored_otherwise_now_is_not_read_back
     seen = [[ROAD, CAR]]
     assert evaluate(answering(seen), [apart], tmp_path / "out", {"checkpoint": "a"}).mean_iou() == pytest.approx(1 / 3)
     assert evaluate(answering(seen), [alike], tmp_path / "out", {"checkpoint": "a"}).mean_iou() == 1
+
+
+def test_counts_that_cannot_be_read_are_removed_as_told_and_made_again(tmp_path):
+    sets = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])]
+    found = evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
+    counts = tmp_path / "out" / "confusions.json"
+    counts.write_bytes(counts.read_bytes()[:40])
+    with pytest.raises(UserError, match=r"confusions.json cannot be read \(.*; remove it and run the command again"):
+        evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
+    counts.unlink()
+    again = evaluate(answering([[ROAD, CAR]]), sets, tmp_path / "out", {})
+    assert torch.equal(again.confusions, found.confusions) and counts.exists()
 
 
 def test_an_evaluation_that_was_broken_off_is_not_read_back(tmp_path):
