@@ -27,11 +27,19 @@ def fit_height(image: np.ndarray, height: int, enlarge: bool = False, least_widt
         enlarge: Also enlarge lower images; otherwise they stay as they are.
         least_width: Go higher than `height` where the width would fall below this.
     """
-    scale = max(height / image.shape[0], least_width / image.shape[1])
-    if scale == 1 or (scale > 1 and not enlarge):
+    size = fitted_size(image.shape, height, enlarge, least_width)
+    if size == (image.shape[1], image.shape[0]):
         return image
-    size = (max(round(image.shape[1] * scale), least_width), max(round(image.shape[0] * scale), 1))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    shrinks = size[1] < image.shape[0] or size[0] < image.shape[1]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def fitted_size(shape: tuple[int, ...], height: int, enlarge: bool = False, least_width: int = 0) -> tuple[int, int]:
+    """Width and height to which `fit_height` brings an image of `shape` (H, W, ...)."""
+    scale = max(height / shape[0], least_width / shape[1])
+    if scale == 1 or (scale > 1 and not enlarge):
+        return shape[1], shape[0]
+    return max(round(shape[1] * scale), least_width, 1), max(round(shape[0] * scale), 1)
 
 
 def crop_window(shape: tuple[int, ...], size: tuple[int, int], random: np.random.Generator) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from pipelines.data.frames import FrameSet
-from pipelines.data.sampling.augment import crop_window, fit_height
+from pipelines.data.sampling.augment import crop_window, fit_height, fitted_size
 from pipelines.data.sampling.random_keys import keyed_random
 from pipelines.errors import NoInputsError
 from segment.classes import IGNORE_INDEX
@@ -53,10 +53,15 @@ class FramePool:
         if index in self._label_maps:
             return self._label_maps[index]
         frames, position = self.places[index]
-        shape = self.image(index).shape
         if not frames.has_label_map(position):
-            return np.full(shape[:2], IGNORE_INDEX, np.uint8)
-        return self._keep(self._label_maps, index, fit_labels(frames.read_label_map(position), shape))
+            return np.full(self.image(index).shape[:2], IGNORE_INDEX, np.uint8)
+        label_map = frames.read_label_map(position)
+        return self._keep(self._label_maps, index, fit_labels(label_map, self.kept_shape(label_map.shape)))
+
+    def kept_shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """(H, W) of a frame in here whose file is of `shape` (H, W, ...): told without reading the image."""
+        width, height = fitted_size(shape, self.height)
+        return height, width
 
     def read_all(self, labels: bool, progress: Callable[[int], None] = lambda done: None) -> None:
         """Read as many images as are kept, and every label map: a bad file shows itself now, not hours into training.

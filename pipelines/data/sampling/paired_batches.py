@@ -81,7 +81,7 @@ class PairedBatches:
             return number_things(self.pool.label_map(index), None)
         frames, position = self.pool.places[index]
         things = number_things(frames.read_label_map(position), path)
-        things = _fitted(things, self.pool.image(index).shape)
+        things = _fitted(things, self.pool.kept_shape(things.shape))
         if things.nbytes <= self._bytes_left:
             self._bytes_left -= things.nbytes
             self._kept[index] = things

@@ -81,6 +81,23 @@ def test_no_more_is_kept_than_allowed():
     assert pool.label_map(0) is not pool.label_map(0)
 
 
+def test_label_maps_and_their_classes_are_had_without_the_images():
+    """Of frames that are not kept each image would be decoded twice for a batch, and all of them to count classes."""
+    frames = Painted(label_maps=[np.full((40, 61), 3, np.uint8), np.full((10, 7), 4, np.uint8)], without=(1,))
+    pool = FramePool([frames], 20, kept_bytes=0)
+    assert pool.label_map(0).shape == (20, 30) == pool.kept_shape((40, 61, 3)) and not frames.reads
+    assert pool.label_map(1).shape == (10, 7) == pool.kept_shape((10, 7))  # of no label map the image tells the size
+    pool = FramePool([Painted(label_maps=frames.label_maps[:1])], 20, kept_bytes=0)
+    assert pool.classes_by_frame(5)[0].tolist() == [0, 0, 0, 600, 0] and not pool.places[0][0].reads
+
+
+@given(height=st.integers(1, 60), width=st.integers(1, 60), wanted=st.integers(1, 60))
+@settings(max_examples=60, deadline=None)
+def test_a_label_map_is_of_the_size_of_its_image(height, width, wanted):
+    pool = FramePool([Painted(1, size=(height, width))], wanted)
+    assert pool.label_map(0).shape == pool.image(0).shape[:2] == pool.kept_shape((height, width))
+
+
 def test_several_sets_are_one_pool():
     pool = FramePool([Painted(2), Painted(3, first=100)], 16)
     assert [pool.image(index)[0, 0, 0] for index in range(len(pool))] == [0, 1, 100, 101, 102]
