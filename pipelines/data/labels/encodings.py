@@ -328,8 +328,8 @@ def _first_of_16_bit(values: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def label_maps() -> dict[str, dict]:
-    """All tables of `label_maps.json`, by name."""
-    return json.loads(Path(__file__).with_name("label_maps.json").read_text())
+    """All tables of `pipelines/data/label_maps.json`, by name."""
+    return json.loads((Path(__file__).parents[1] / "label_maps.json").read_text())
 
 
 def _ids(table: str) -> dict[int, int]:

@@ -18,7 +18,7 @@ from pipelines.data.labels.encodings import CARLA_VERSIONS, ENCODINGS, LabelEnco
 from pipelines.errors import ImageError, UserError
 from segment.classes import CLASS_NAMES, TRAIN_IDS_16
 
-TABLES = json.loads(Path(encodings.__file__).with_name("label_maps.json").read_text())
+TABLES = json.loads((Path(encodings.__file__).parents[1] / "label_maps.json").read_text())
 SHARED = Path(__file__).parents[5] / "shared" / "label_maps.json"
 
 ALL = [

@@ -17,5 +17,5 @@ def test_classes_are_those_of_the_project():
 
 @pytest.mark.parametrize("numbers, table", [(CARLA_TAGS, "carla_0.9.14_and_later"), (CITYSCAPES_IDS, "cityscapes")])
 def test_numbers_on_disk_are_those_of_the_published_tables(numbers, table):
-    rows = json.loads(files("pipelines.data.labels").joinpath("label_maps.json").read_text())[table]["ids"]
+    rows = json.loads(files("pipelines.data").joinpath("label_maps.json").read_text())[table]["ids"]
     assert numbers.dtype == np.uint8 and [rows[str(number)]["train_id"] for number in numbers] == list(range(19))

@@ -89,7 +89,7 @@ def test_the_gap_is_wide():
 
 def native_table(name: str) -> np.ndarray:
     """Train id by stored value, from the label tables of the repository; 255 elsewhere."""
-    tables = json.loads(files("pipelines.data.labels").joinpath("label_maps.json").read_text())
+    tables = json.loads(files("pipelines.data").joinpath("label_maps.json").read_text())
     table = np.full(256, 255, np.uint8)
     for value, row in tables[name]["ids"].items():
         if int(value) >= 0:
