@@ -246,7 +246,7 @@ if __name__ == "__main__":
         run(sys.argv[1:], json.loads(os.environ["MISHAPS"]).get(os.environ["RANK"]))
     else:
         # All that a training takes, else each process imports it anew: of seven seconds in three steps, six were that.
-        import torch._dynamo
+        import torch._dynamo  # noqa: F401
         import torchvision.tv_tensors  # noqa: F401
 
         import pipelines.cli
