@@ -63,7 +63,7 @@ def open_evaluation(path: Path, evaluated: Callable[[Path], Evaluation]) -> Eval
     """The evaluation in a folder, or that of a run folder or checkpoint, which is evaluated first.
 
     Raises:
-        UserError: Nothing is there.
+        UserError: Nothing is there, or an evaluation without its counts.
     """
     if (path / "evaluation.json").exists():
         return read_evaluation(path)

@@ -49,6 +49,7 @@ from pipelines.stages.evaluation.evaluation_counts import (
     what_to_count,
 )
 from pipelines.stages.evaluation.scores import (
+    COUNTS,
     Evaluation,
     prediction_path,
     read_evaluation,
@@ -114,14 +115,14 @@ def evaluate(
 
 def _is_there(output: Path, identity: dict[str, Any], measures: Measures, counted: Counted) -> bool:
     """Whether a former evaluation serves: of the same network and frames, with all measures, of the same classes."""
-    former, kept = output / "evaluation.json", output / "confusions.json"
+    former, kept = output / "evaluation.json", output / COUNTS
     if not (former.exists() and kept.exists()):
         return False
     figures = read_json(former)
     if figures.get("identity") != identity or not measures.within(figures):
         return False
     counts = read_json(kept)
-    return (counts["groups"], counts["labelled_ids"]) == (counted.groups, counted.labelled_ids)
+    return (counts.get("groups"), counts.get("labelled_ids")) == (counted.groups, counted.labelled_ids)
 
 
 def _with_drives(

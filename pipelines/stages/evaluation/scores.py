@@ -20,6 +20,7 @@ import torch
 from pipelines.data.disk.files import write_atomically
 from pipelines.data.disk.json_files import read_json, write_json
 from pipelines.data.images import read_raw
+from pipelines.errors import UserError
 from pipelines.printable import printable
 from segment.class_groups import class_titles, counted_once
 from segment.classes import CATEGORIES, CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
@@ -42,6 +43,7 @@ from segment.metrics.regions import (
 from segment.metrics.resampling import Units, units_of
 
 ALL_CLASSES = range(len(CLASS_NAMES))
+COUNTS = "confusions.json"
 
 
 @dataclass(frozen=True)
@@ -242,14 +244,27 @@ def write_evaluation(evaluation: Evaluation, output: Path, identity: dict[str, A
         name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in asdict(kept).items()
     }  # fmt: skip
     # On one line: indented, the counts of 500 frames would take seconds to write.
-    write_atomically(output / "confusions.json", json.dumps(counts, sort_keys=True).encode())
+    write_atomically(output / COUNTS, json.dumps(counts, sort_keys=True).encode())
     write_atomically(output / "frames.csv", printable(frames_csv(evaluation)).encode())
     write_json(output / "evaluation.json", {"identity": identity, **evaluation.summary()})
 
 
 def read_evaluation(output: Path) -> Evaluation:
-    """Read a finished evaluation back."""
-    counts = read_json(output / "confusions.json")
+    """Read a finished evaluation back.
+
+    Raises:
+        UserError: Its counts are missing, or are none.
+    """
+    path = output / COUNTS
+    if not path.exists():
+        raise UserError(f"{path} is missing, and with it the counts behind the figures; evaluate again")
+    try:
+        return _evaluation_of(read_json(path))
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise UserError(f"{path} holds no counts of an evaluation ({error!r}); remove it and evaluate again") from error
+
+
+def _evaluation_of(counts: dict[str, Any]) -> Evaluation:
     instances, boundaries, kept = (counts.get(name) for name in ("instances", "boundaries", "reliability"))
     if kept is not None:
         sums = torch.tensor(kept.pop("confidence"), dtype=torch.float64)

@@ -95,3 +95,15 @@ def test_what_is_no_evaluation_is_evaluated(tmp_path):
     assert open_evaluation(tmp_path / "run", lambda path: path.name) == "run"
     with pytest.raises(UserError, match="gone does not exist; expected an evaluation's folder"):
         open_evaluation(tmp_path / "gone", lambda path: path.name)
+
+
+def test_figures_without_the_counts_behind_them_cannot_be_compared(tmp_path):
+    write_evaluation(evaluation(*BETTER), tmp_path, {})
+    counts = tmp_path / "confusions.json"
+    for strange in ("{}", "[]", '{"names": [], "confusions": "none"}'):
+        counts.write_text(strange)
+        with pytest.raises(UserError, match=r"confusions.json holds no counts of an evaluation \(.*; remove it and ev"):
+            open_evaluation(tmp_path, lambda path: pytest.fail("evaluated"))
+    counts.unlink()
+    with pytest.raises(UserError, match=r"confusions.json is missing, and with it the counts .*; evaluate again"):
+        open_evaluation(tmp_path, lambda path: pytest.fail("evaluated"))
