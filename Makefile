@@ -89,6 +89,9 @@ test: $(VENV)/installed ## run the tests, in two processes at a time
 
 # One thread each: on two cores, threads that wait for each other's make the tests take twice as long.
 test-pipelines test-others test-chaos: export OMP_NUM_THREADS = 1
+# Byte code is kept also where the environment says not to, as in images of containers: without any, each process that a
+# test starts compiles torch's source anew, which takes longer than its import.
+test-pipelines test-others test-chaos: export PYTHONDONTWRITEBYTECODE =
 
 # Of tests/pipelines so many are the others' that both halves take about as long.
 OTHERS := $(addprefix tests/pipelines/,batch_inference experiment pretrained report)

@@ -85,6 +85,16 @@ def folder(tmp_path):
     return Folder(tmp_path)
 
 
+def test_tests_compute_on_one_thread_and_keep_byte_code(folder, monkeypatch):
+    """Also where an image of a container says to keep none."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    python = folder.path / "venv/bin/python"
+    python.write_text('#!/bin/sh\necho "$2 $OMP_NUM_THREADS [$PYTHONDONTWRITEBYTECODE]" > "$CONTENT/tested"\n')
+    python.chmod(0o755)
+    folder.make("test-chaos")
+    assert (folder.content / "tested").read_text() == "pytest 1 []\n"
+
+
 def test_a_student_comes_after_its_teachers_frames(folder):
     assert folder.make("translate", "STUDENT=1") == [TRANSLATE, USE, DISTILL]
     assert f"translated frames: {folder.run}/student/seed-0/translated/" in folder.output
