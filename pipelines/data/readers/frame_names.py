@@ -1,4 +1,4 @@
-"""Frames that are meant by name: in a list file (`frames`) or in the settings themselves (`exclude`).
+"""Frames that are meant by name: in a list file (`frames`, `labelled_target`) or in the settings (`exclude`).
 
 Other tools' lists name frames in their own ways: by the image's path in the data set, by its file name, by what we call
 it. All are understood, as long as they mean one frame; a name that means none is an error, for a list that silently
@@ -17,11 +17,12 @@ from pipelines.data.selection.listing import MAX_LIST_BYTES, lines_of, plain_pat
 from pipelines.errors import UserError
 
 
-def read_frame_list(path: Path) -> list[str]:
+def read_frame_list(path: Path, setting: str = "frames") -> list[str]:
     """What a list file names, one frame or glob a line; empty lines and those that begin with # are passed over.
 
     Args:
         path: Text file, UTF-8, or UTF-16 with its byte order mark; any kind of line end, blanks and quotes around.
+        setting: Told in errors, as what the file was given by.
 
     Raises:
         UserError: It cannot be read, is no text or names nothing.
@@ -30,15 +31,13 @@ def read_frame_list(path: Path) -> list[str]:
         with open_regular(path) as stream:
             data = stream.read(MAX_LIST_BYTES + 1)
         if len(data) > MAX_LIST_BYTES or b"\0\0" in data:
-            raise UserError(f"{path}: is no list of frames; expected a text file with one name a line")
+            raise UserError(f"{setting}: {path} is no list of frame names; expected a text file with one name a line")
         words = [plain_path(line) for line in lines_of(data) if not line.startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"{path}: cannot be read as a list of frames ({reason}); change the setting `frames`"
-        ) from error
+        raise UserError(f"{setting}: {path} cannot be read as a list of frame names ({reason})") from error
     if not any(words):
-        raise UserError(f"{path}: names no frame; expected one name a line, such as those of `sim2real data check`")
+        raise UserError(f"{setting}: {path} names no frame; expected a name on each line")
     return [word for word in words if word]
 
 
@@ -55,7 +54,11 @@ def named(images: Mapping[str, Path], words: Iterable[str], root: Path, where: s
     Raises:
         UserError: A word means no frame, or several without being a glob.
     """
-    known = _known_as(images, root)
+    return meant_by(words, known_as(images, root), where)
+
+
+def meant_by(words: Iterable[str], known: Mapping[str, set[str]], where: str, kind: str = "frame") -> set[str]:
+    """The names that words mean, as `named`; `known` says what frames may be called, `kind` what they are in errors."""
     found: set[str] = set()
     for word in words:
         meant = known.get(word, set())
@@ -63,18 +66,18 @@ def named(images: Mapping[str, Path], words: Iterable[str], root: Path, where: s
             matches = re.compile(fnmatch.translate(word)).match
             meant = {name for key, names in known.items() if matches(key) for name in names}
         elif len(meant) > 1:
-            raise UserError(f"{where}: {word!r} is the name of several frames; write one of {_shown(sorted(meant))}")
+            raise UserError(f"{where}: {word!r} is the name of several {kind}s; write one of {_shown(sorted(meant))}")
         if not meant and len(word.split()) == 2 and all(Path(one).suffix for one in word.split()):
             raise UserError(f"{where}: expected one name a line, and {word!r} is two; keep the image's")
         if not meant:
             near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)
-            raise UserError(f"{where}: no frame is called or matches {word!r}; the likest is {near[0]!r}")
+            raise UserError(f"{where}: no {kind} is called or matches {word!r}; the likest is {near[0]!r}")
         found |= meant
     return found
 
 
-def _known_as(images: Mapping[str, Path], root: Path) -> dict[str, set[str]]:
-    """What frames may be called -> their names."""
+def known_as(images: Mapping[str, Path], root: Path) -> dict[str, set[str]]:
+    """What frames of a set may be called -> their names; arguments as of `named`."""
     known: defaultdict[str, set[str]] = defaultdict(set)
     for name, image in images.items():
         others = [image.name, image.stem]

@@ -4,15 +4,14 @@ Labels of real frames cost 1.5 hours each; how far a few go is what guidance and
 subset is part of every larger one of the same seed, so that a curve over their number shows the number's effect.
 """
 
-import difflib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.data.disk.files import open_regular
 from pipelines.data.frames import FrameSet
+from pipelines.data.readers.frame_names import known_as, meant_by, read_frame_list
 from pipelines.data.sampling.random_keys import key_number
-from pipelines.data.selection.listing import lines_of, plain_path
 from pipelines.errors import UserError
 
 SubsetSize = int | float | str
@@ -24,7 +23,8 @@ def labelled_subset(sets: Sequence[FrameSet], wanted: SubsetSize | None, seed: i
 
     Args:
         sets: Labelled frames only.
-        wanted: Count, fraction of all (at least one frame), or file with a name (NAME or SET/NAME) per line; None: all.
+        wanted: Count, fraction of all (at least one frame), or file that names frames as those of data sets do, with or
+            without SET/ before it; None: all.
         seed: Decides which, together with the frames' names; frames added later reshuffle nothing.
         data: Folder that the file's relative path starts from.
 
@@ -35,7 +35,7 @@ def labelled_subset(sets: Sequence[FrameSet], wanted: SubsetSize | None, seed: i
     if wanted is None:
         chosen = set(names)
     elif isinstance(wanted, str):
-        chosen = _listed(data / wanted, names)
+        chosen = _listed(data / wanted, sets)
     else:
         count = wanted if isinstance(wanted, int) else max(round(wanted * len(names)), 1)
         refuse_more_than_labelled(count, len(names))
@@ -54,29 +54,30 @@ def refuse_more_than_labelled(wanted: int, labelled: int) -> None:
 
 
 def names_in(path: Path) -> list[str]:
-    """The names in a list of labelled target frames, as they are written there; UserError if it cannot be read."""
-    try:
-        with open_regular(path) as stream:
-            return list(filter(None, (plain_path(line) for line in lines_of(stream.read()))))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"labelled_target: {path} cannot be read as a list of frame names ({error})") from error
+    """What a list of labelled target frames names, as it is written there; UserError if it cannot be read."""
+    return read_frame_list(path, "labelled_target")
 
 
-def _listed(path: Path, names: Sequence[str]) -> set[str]:
-    """The full names that a file lists."""
-    if not names:
+def _listed(path: Path, sets: Sequence[FrameSet]) -> set[str]:
+    """The full names of the frames that a file names."""
+    if not any(map(len, sets)):
         raise UserError(
             f"labelled_target is {path}, and no target frame has a label map; expected a target with labels"
         )
-    chosen = set()
-    for line in names_in(path):
-        meant = [name for name in names if line in (name, name.split("/", 1)[1])]
-        if not meant:
-            near = difflib.get_close_matches(line, names, n=1, cutoff=0.0)
-            raise UserError(f"{path}: no labelled target frame is called {line!r}; the likest is {near[0]}")
-        if len(meant) > 1:
-            raise UserError(f"{path}: {line!r} is in several sets; write one of {', '.join(meant)}")
-        chosen.update(meant)
-    if not chosen:
-        raise UserError(f"{path}: lists no frame; write a frame's name on each line")
-    return chosen
+    return meant_by(names_in(path), _known_as(sets), str(path), "labelled target frame")
+
+
+def _known_as(sets: Sequence[FrameSet]) -> dict[str, set[str]]:
+    """What frames of several sets may be called -> their full names. What a set calls one means those alone."""
+    known: defaultdict[str, set[str]] = defaultdict(set)
+    called: defaultdict[str, set[str]] = defaultdict(set)
+    for frames in sets:
+        full_names = {frame.name: frames.full_name(frame) for frame in frames.frames}
+        for word, names in known_as({frame.name: frame.image for frame in frames.frames}, frames.root).items():
+            meant = {full_names[name] for name in names}
+            known[word] |= meant
+            known[f"{frames.name}/{word}"] |= meant
+        for name, full_name in full_names.items():
+            called[name].add(full_name)
+            called[full_name].add(full_name)
+    return known | called

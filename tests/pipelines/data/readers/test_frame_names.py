@@ -107,14 +107,14 @@ def test_nothing_left(towns):
 @pytest.mark.parametrize("content", [b"", b"# nothing\n\n", b"\0\0\0\0", b"\xff\xfea"])
 def test_files_that_are_no_list(tmp_path, content):
     (tmp_path / "list.txt").write_bytes(content)
-    with pytest.raises(UserError, match=r"list\.txt: (names no frame|is no list|cannot be read as a list)"):
+    with pytest.raises(UserError, match=r"frames: .*list\.txt (names no frame|is no list|cannot be read as a list)"):
         read_frame_list(tmp_path / "list.txt")
 
 
 def test_a_list_that_is_missing_or_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, reason in (("nowhere", "No such file"), ("pipe", "is a pipe")):
-        with pytest.raises(UserError, match=rf"{name}: cannot be read as a list of frames \({reason}.*`frames`"):
+        with pytest.raises(UserError, match=rf"frames: .*{name} cannot be read as a list of frame names \({reason}"):
             read_frame_list(tmp_path / name)
 
 

@@ -66,6 +66,27 @@ def test_a_list_by_name_with_or_without_the_set(tmp_path):
     assert subset(str(tmp_path / "few.txt"), data=Path("elsewhere")) == ["day/001", "day/011", "night/003"]
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("# mine\nday/003\n", ["day/003"]),
+        ("day/3.png\n", ["day/003"]),  # the image's file
+        ("day/00[12]\nnight/*7\n", ["day/001", "day/002", "night/007"]),
+        ("*/005\n", ["day/005", "night/005"]),
+    ],
+)
+def test_a_list_names_frames_as_those_of_data_sets_do(tmp_path, content, expected):
+    (tmp_path / "few.txt").write_text(content)
+    assert subset("few.txt", data=tmp_path) == expected
+
+
+def test_what_a_set_calls_a_frame_is_not_another_ones_file(tmp_path):
+    """Of "day" the frame 5 lies in 5.png; of "odd" there is a frame that is called 5."""
+    odd = FrameSet("odd", Path("odd"), [Frame("5", Path("odd/x.png"), Path("odd/x_ids.png"), None)], [])
+    (tmp_path / "few.txt").write_text("5\n")
+    assert subset("few.txt", sets=[*SETS, odd], data=tmp_path) == ["odd/5"]
+
+
 def test_a_list_that_a_windows_tool_wrote(tmp_path):
     (tmp_path / "few.txt").write_bytes('\ufeffnight\\003\r\n"day\\001"\r\n'.encode("utf-16-le"))
     assert subset("few.txt", data=tmp_path) == ["day/001", "night/003"]
@@ -74,9 +95,11 @@ def test_a_list_that_a_windows_tool_wrote(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"day/01\n", r"few\.txt: no labelled target frame is called 'day/01'; the likest is day/0"),
-        (b"003\n", "'003' is in several sets; write one of day/003, night/003"),
-        (b"\n", "lists no frame"),
+        (b"day/01\n", r"few\.txt: no labelled target frame is called or matches 'day/01'; the likest is 'day/0"),
+        (b"003\n", "'003' is the name of several labelled target frames; write one of day/003, night/003"),
+        (b"day/003.png day/003_ids.png\n", "expected one name a line, and .* is two; keep the image's"),
+        (b"# nothing\n\n", r"labelled_target: .*few\.txt names no frame"),
+        (b"\0\0\0\0", r"labelled_target: .*few\.txt is no list of frame names"),
         (b"\xff\xfea", "cannot be read as a list"),
         (None, "cannot be read as a list"),
     ],
