@@ -15,6 +15,7 @@ from pipelines.report.pages.page import Gallery, PredictionPicture, Translation
 from pipelines.stages.comparison.logged import rows
 from pipelines.stages.evaluation.evaluate import AS_REPORTED, evaluation_folder
 from pipelines.stages.evaluation.scores import Evaluation, read_prediction
+from pipelines.stages.quality.translation_quality import evenly
 
 SHOWN_TRANSLATIONS = 4
 SHOWN_PREDICTIONS = 3
@@ -41,8 +42,7 @@ def gather_pictures(workspace: Workspace, evaluations: dict[tuple[int, str], Eva
 
 def _translations(workspace: Workspace, seed: int) -> list[Translation]:
     folder = workspace.translated(seed)
-    entries = read_manifest(folder / MANIFEST)
-    chosen = [entries[i] for i in np.linspace(0, len(entries) - 1, min(SHOWN_TRANSLATIONS, len(entries))).astype(int)]
+    chosen = evenly(read_manifest(folder / MANIFEST), SHOWN_TRANSLATIONS)
     sources = {frames.full_name(frame): frame.image for frames in workspace.source for frame in frames.frames}
     real = [(frames, i) for frames in workspace.target for i in range(len(frames))]
     real = real[:: 1 + len(real) // SEARCHED_NEIGHBOURS]
