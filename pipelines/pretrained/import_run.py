@@ -1,4 +1,8 @@
-"""What an import leaves: a run folder of ours with one checkpoint, and a line on each network."""
+"""What an import leaves: a run folder of ours with one checkpoint, and a line on each network.
+
+What is imported again from the same is left as it is. So the folder records of every network which file it came from
+and, of several in a file, which one: files may be called alike, and two of them may change places.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from pipelines.data.disk.files import sha256_of
 from pipelines.engine.checkpoints import save_checkpoint
 from pipelines.engine.launch import choose_machine
 from pipelines.engine.runs import RunFolder
@@ -17,6 +22,22 @@ class Imported:
 
     run: Path
     lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a published network comes from."""
+
+    file: Path
+    entry: str = ""
+    """Its name in the file; "" if it is the file's only content."""
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.entry}" if self.entry else str(self.file)
+
+    def recorded(self) -> dict[str, str]:
+        """As a run folder keeps it, with the hash of the file."""
+        return {"file": self.file.name, "entry": self.entry, "sha256": sha256_of(self.file)}
 
 
 def write_run(output: Path, content: dict[str, Any], method: nn.Module, restart: bool) -> None:

@@ -13,11 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipelines.data.disk.files import sha256_of
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network
-from pipelines.pretrained.import_run import Imported, write_run
+from pipelines.pretrained.import_run import Imported, Origin, write_run
 from pipelines.pretrained.inputs import INPUTS, NetworkInput, red_first
 from pipelines.pretrained.wrappers import State, unwrapped
 from segment.classes import CLASS_NAMES
@@ -109,7 +108,7 @@ class Match:
     twins: tuple[str, ...] = ()
     """Networks of the very same tensors, which compute something else with them."""
     rivals: tuple[str, ...] = ()
-    """Names of other state dicts in the file that fill the network too."""
+    """Names of other state dicts in the file that are whole segmenters too, of whichever network."""
     joined: bool = False
     """Whether its classifier is two of the file, added up."""
 
@@ -156,8 +155,8 @@ def find_segmenter(networks: Mapping[str, State], network: str | None = None) ->
     shapes = shapes_of(best.network)
     known = network is not None or best.joined
     twins = () if known else tuple(name for name in NETWORKS if name != best.network and shapes_of(name) == shapes)
-    rivals = tuple(other for other, match in matches if other != key and match.network == best.network and match.whole)
-    return key, replace(best, twins=twins, rivals=rivals)
+    rivals = dict.fromkeys(other for other, match in matches if other != key and match.whole)
+    return key, replace(best, twins=twins, rivals=tuple(rivals))
 
 
 def share_of_names(state: Mapping[str, Tensor], network: str) -> float:
@@ -280,9 +279,9 @@ def import_segmenter(
         CheckpointError: It does not fill the network, holds more than it has a place for, or tells other classes apart.
         UserError: It fits several networks, or several of its state dicts do; or the folder holds another run.
     """
-    origin = f"{file}, {name}" if name else str(file)
+    origin = Origin(file, name)
     _refuse_unfit(origin, match)
-    _ask(origin, name, match)
+    _ask(origin, match)
     code = CLAN if match.joined else CODES.get(match.network, Code("its authors'"))
     height = code.height if told.height is None else told.height
     settings = SegmenterSettings.model_validate(
@@ -296,7 +295,7 @@ def import_segmenter(
     content = {
         "stage": "segmenter",
         "seed": 0,
-        "imported": {file.name: sha256_of(file)},
+        "imported": {"network": origin.recorded()},
         "networks": {"network": match.network},
         "settings": settings.model_dump(mode="json"),
         "assumed": {"image_mean": what.unit_mean(), "image_std": what.unit_std(), "align_corners": align_corners},
@@ -319,7 +318,7 @@ def _auxiliary(match: Match) -> frozenset[str]:
     return template_of(match.network).auxiliary
 
 
-def _ask(origin: str, name: str, match: Match) -> None:
+def _ask(origin: Origin, match: Match) -> None:
     """Refuse to guess where the file leaves a choice that changes what is computed."""
     if match.twins:
         named = {one: CODES[one] for one in (match.network, *match.twins)}
@@ -330,12 +329,12 @@ def _ask(origin: str, name: str, match: Match) -> None:
         )
     if match.rivals:
         raise UserError(
-            f"{origin}: the file holds several networks that fit {match.network}: {', '.join((name, *match.rivals))}. "
+            f"{origin.file}: holds several whole segmenters: {', '.join((origin.entry, *match.rivals))}. "
             "Say which by --entry"
         )
 
 
-def _refuse_unfit(origin: str, match: Match) -> None:
+def _refuse_unfit(origin: Origin, match: Match) -> None:
     classes = len(CLASS_NAMES)
     if not match.state:
         raise CheckpointError(

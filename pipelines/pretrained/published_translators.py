@@ -12,11 +12,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from pipelines.data.disk.files import sha256_of
 from pipelines.errors import CheckpointError, UserError
 from pipelines.experiment.trained import build_translator
 from pipelines.experiment.translators import LoadableTranslatorSettings
-from pipelines.pretrained.import_run import Imported, write_run
+from pipelines.pretrained.import_run import Imported, Origin, write_run
 from pipelines.pretrained.imports import AS_IT_IS, NormStatistics, TranslatorImport
 from pipelines.pretrained.keys import STATISTICS, Recognised, label_channels, recognise
 from pipelines.pretrained.read_published import read_published
@@ -44,7 +43,7 @@ TOGETHER = {
 class Given:
     """A network that a person wants: where it came from, and what it turned out to be."""
 
-    origin: str
+    origin: Origin
     network: Recognised
 
 
@@ -68,22 +67,23 @@ def import_published(
         CheckpointError: A file is unreadable, unsafe, of an unknown architecture, or does not fill its network.
         UserError: The folder holds another run, or the networks have no such statistics.
     """
-    files, clusters = [generator, *told.others], told.clusters
+    clusters = told.clusters
     networks = read_published(generator) if networks is None else networks
     given = _roles(generator, networks, told)
     settings = _with_statistics(_settings(given), told.norm_statistics)
     looks = {} if clusters is None else clusters_of(clusters, read_published(clusters))
     if clusters is not None:
         settings = settings_with_clusters(settings, looks, clusters)
-    method = _build(settings, files[0])
+    method = _build(settings, generator)
     lines = [_fill(method, role, one) for role, one in given.items()]
     missing = [name for name, network in method.named_children() if name not in given and _is_trained(network)]
     lines += [f"{name}: not given, freshly drawn; translation does not need it" for name in missing]
     lines += [*describe_styles(method, looks, clusters), _assumed(method, settings)]
+    origins = {role: one.origin for role, one in given.items()} | ({"clusters": Origin(clusters)} if clusters else {})
     content = {
         "stage": "translator",
         "seed": 0,
-        "imported": {path.name: sha256_of(path) for path in files},
+        "imported": {role: origin.recorded() for role, origin in origins.items()},
         "networks": {role: one.network.title for role, one in given.items()},
         "settings": settings,
     }
@@ -101,13 +101,13 @@ def _roles(generator: Path, networks: Mapping[str, State], told: TranslatorImpor
                 "--discriminator, --encoder"
             )
         return {
-            role: _recognised(f"{generator}, {name}", networks[name], labels)
+            role: _recognised(Origin(generator, name), networks[name], labels)
             for name, role in TOGETHER.items()
             if name in networks
         }
-    given = {direction: _recognised(str(generator), _single(generator, networks), labels)}
+    given = {direction: _single(generator, networks, labels)}
     if reverse:
-        given[OPPOSITE[direction]] = _recognised(str(reverse), _single(reverse, read_published(reverse)), labels)
+        given[OPPOSITE[direction]] = _single(reverse, read_published(reverse), labels)
     of_label_maps = given[direction].network.kind == "label_map_generator"
     names = ("discriminator",) if of_label_maps else ("target_discriminator", "source_discriminator")
     if len(discriminators) > len(names):
@@ -115,23 +115,24 @@ def _roles(generator: Path, networks: Mapping[str, State], told: TranslatorImpor
             f"{len(discriminators)} discriminators for {given[direction].network.title}; give {len(names)}"
         )
     for role, path in zip(names, discriminators, strict=False):
-        given[role] = _recognised(str(path), _single(path, read_published(path)), labels)
+        given[role] = _single(path, read_published(path), labels)
     if told.encoder:
-        given["encoder"] = _recognised(str(told.encoder), _single(told.encoder, read_published(told.encoder)), labels)
+        given["encoder"] = _single(told.encoder, read_published(told.encoder), labels)
     return given
 
 
-def _single(path: Path, networks: Mapping[str, State]) -> State:
+def _single(path: Path, networks: Mapping[str, State], labels: int | None) -> Given:
     """The only network of a file."""
     if len(networks) != 1:
         raise CheckpointError(
             f"{path} holds {len(networks)} networks ({', '.join(sorted(networks))[:100]}); expected one, or TLlib's "
             f"{', '.join(TOGETHER)}"
         )
-    return next(iter(networks.values()))
+    [(entry, state)] = networks.items()
+    return _recognised(Origin(path, entry), state, labels)
 
 
-def _recognised(origin: str, state: State, labels: int | None) -> Given:
+def _recognised(origin: Origin, state: State, labels: int | None) -> Given:
     try:
         return Given(origin, recognise(state, labels))
     except CheckpointError as error:

@@ -5,6 +5,7 @@ checked beside each network.
 """
 
 import copy
+import hashlib
 import json
 
 import numpy as np
@@ -102,6 +103,13 @@ def test_two_state_dicts_that_fit_are_rivals():
     key, match = find_segmenter({"model": network, "ema_model": network, "optimizer": {"x": torch.zeros(1)}})
     assert (key, match.rivals) == ("model", ("ema_model",))
     assert not find_segmenter({"model": network})[1].rivals
+
+
+def test_a_teacher_of_another_network_is_a_rival_too(tmp_path):
+    key, match = find_segmenter({"student": meta_state("lraspp"), "teacher": meta_state("stdc1")})
+    assert {key, *match.rivals} == {"student", "teacher"}
+    with pytest.raises(UserError, match=r"holds several whole segmenters: (student, teacher|teacher, student)\. Say"):
+        import_segmenter(tmp_path / "both.pth", key, match, tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -298,12 +306,24 @@ def test_the_run_folder_explains_itself(drawn, tmp_path):
     assert (config["stage"], config["settings"]["network"], config["settings"]["height"]) == (
         "segmenter", "pidnet_s", 720,
     )  # fmt: skip
-    assert list(config["imported"]) == ["run.pth"]
+    digest = hashlib.sha256(b"published").hexdigest()
+    assert config["imported"] == {"network": {"file": "run.pth", "entry": "", "sha256": digest}}
     assert json.loads((done.run / "final.json").read_text())["checkpoint"] == "checkpoints/step-00000000"
     with pytest.raises(UserError, match=r"settings.height was 720, now 1024.*--restart"):
         imported(state, done.run)
     imported(state, done.run, restart=True)
     assert (tmp_path / "run.replaced-1/final.json").exists()
+
+
+def test_another_network_of_the_same_file_is_another_import(drawn, tmp_path):
+    file, run, state = tmp_path / "both.pth", tmp_path / "run", drawn("lraspp").state_dict()
+    file.write_bytes(b"published")
+    import_segmenter(file, *find_segmenter({"student": state}), run)
+    before = (run / "final.json").read_bytes()
+    with pytest.raises(UserError, match=r"imported\.network\.entry was student, now teacher.*--restart"):
+        import_segmenter(file, *find_segmenter({"teacher": state}), run)
+    import_segmenter(file, *find_segmenter({"student": state}), run)
+    assert (run / "final.json").read_bytes() == before
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ The files are written here from the published names and shapes, and what they sh
 networks (`published.py`).
 """
 
+import hashlib
 import json
 
 import numpy as np
@@ -226,7 +227,8 @@ def test_the_run_folder_explains_itself(here, save, tmp_path):
     file = save("G.pth", drawn(published.resnet(blocks=6)))
     run = import_published(file, tmp_path / "run", TranslatorImport("target_to_source")).run
     config = json.loads((run / "config.json").read_text())
-    assert config["imported"] == {"G.pth": authors.sha256_of(file)}
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert config["imported"] == {"target_to_source": {"file": "G.pth", "entry": "", "sha256": digest}}
     assert config["settings"]["directions"] == ["target_to_source"]
     assert json.loads((run / "final.json").read_text())["checkpoint"] == "checkpoints/step-00000000"
     with pytest.raises(UserError, match=r"holds a run with other settings.*--restart"):
@@ -250,6 +252,24 @@ def test_two_generators_translate_both_ways(here, save, tmp_path, cpu):
     for direction, state in zip(("source_to_target", "target_to_source"), states, strict=True):
         wanted = (published.of_resnet(state, picture(16, 16) * 2 - 1, 6) + 1) / 2
         torch.testing.assert_close(method.translate(picture(16, 16), direction), wanted, atol=2e-5, rtol=1e-4)
+
+
+def test_generators_that_change_places_are_another_import(here, save, tmp_path):
+    one, other = (save(f"{seed}.pth", drawn(published.resnet(blocks=6), seed)) for seed in (1, 2))
+    import_published(one, tmp_path / "run", TranslatorImport(reverse=other))
+    with pytest.raises(UserError, match=r"imported\.source_to_target\.file was 1\.pth, now 2\.pth.*--restart"):
+        import_published(other, tmp_path / "run", TranslatorImport(reverse=one))
+
+
+def test_files_may_be_called_alike(here, tmp_path):
+    """As the authors' code calls them: each experiment has a folder, and in it a latest_net_G.pth."""
+    files = [tmp_path / str(seed) / "latest_net_G.pth" for seed in (1, 2, 3)]
+    for seed, file in enumerate(files, 1):
+        file.parent.mkdir()
+        torch.save(drawn(published.resnet(blocks=6), seed), file)
+    import_published(files[0], tmp_path / "run", TranslatorImport(reverse=files[1]))
+    with pytest.raises(UserError, match=r"imported\.source_to_target\.sha256 was .*--restart"):
+        import_published(files[2], tmp_path / "run", TranslatorImport(reverse=files[1]))
 
 
 def test_a_whole_cyclegan_can_be_trained_on(here, save, tmp_path, cpu):
