@@ -334,21 +334,23 @@ def numbers_of(label: int, array: Any) -> "Tensor":
 
 
 def tensors_in(content: Any) -> "dict[str, dict[str, Tensor]]":
-    """The state dicts in what was unpickled, checked: {"": state} or one per network, by its key."""
+    """The state dicts in what was unpickled, checked: {"": state} or one per network, by its key.
+
+    Numbers and vectors beside state dicts, such as the best score so far, are no network.
+    """
     import torch
 
     if not isinstance(content, dict):
         raise Refused(f"holds a {type(content).__name__}, expected a state dict")
-    if any(isinstance(value, torch.Tensor) for value in content.values()):
-        networks = {"": content}
-    else:
-        networks = {
-            key: value
-            for key, value in content.items()
-            if isinstance(key, str)
-            and isinstance(value, dict)
-            and any(isinstance(one, torch.Tensor) for one in value.values())
-        }
+    dimensions = [value.ndim for value in content.values() if isinstance(value, torch.Tensor)]
+    within = {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str)
+        and isinstance(value, dict)
+        and any(isinstance(one, torch.Tensor) for one in value.values())
+    }
+    networks = within if within and max(dimensions, default=0) < 2 else {"": content}
     networks = {
         name: {key: one for key, one in state.items() if isinstance(one, torch.Tensor)}
         for name, state in networks.items()

@@ -81,6 +81,16 @@ def test_networks_kept_together_are_told_from_what_is_beside_them(tmp_path):
     }
 
 
+def test_numbers_beside_a_state_dict_are_no_network(tmp_path):
+    beside = {"best_miou": torch.tensor(0.7), "class_weights": torch.ones(19)}
+    assert list(read(saved(tmp_path / "best.pth", beside | {"state_dict": state()}))) == ["state_dict"]
+
+
+def test_what_lies_beside_a_plain_state_dict_is_left_out(tmp_path):
+    content = {"0.weight": torch.ones(3, 3), "average": state()}
+    assert {name: list(one) for name, one in read(saved(tmp_path / "plain.pth", content)).items()} == {"": ["0.weight"]}
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_numbers_of_numpy_beside_the_weights_do_no_harm(tmp_path, legacy):
     """The best score of a training; an array of scores by class; none of numpy's objects is made."""
