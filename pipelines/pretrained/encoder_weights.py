@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision import models
 
@@ -214,11 +212,6 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         raise CheckpointError(
             f"{path}: {why}; expected a file of an encoder's weights, .pth or .safetensors"
         ) from error
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error}); copy or download it again") from error
     networks = read_published(path)
     for name in ("", "state_dict", "model"):
         if name in networks:

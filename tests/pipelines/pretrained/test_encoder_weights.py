@@ -140,10 +140,19 @@ def test_the_blocks_of_resnet101_beyond_resnet50s():
     assert further_blocks(match_encoder(network, weights), weights) == [f"layer3.{number}" for number in range(6, 23)]
 
 
-def test_a_damaged_safetensors_file_is_refused(tmp_path):
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00not json")
-    with pytest.raises(CheckpointError, match=r"cannot be read .*; copy or download it again"):
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda content: content[:-4], "is cut short or damaged"),
+        (lambda content: content.replace(b'"F32"', b'"X32"', 1), "is cut short or damaged"),
+        (lambda content: content[:-4] + b"\xff\xff\xff\xff", "there are values that are no numbers"),
+    ],
+    ids=["cut short", "unknown type", "not a number"],
+)
+def test_a_damaged_safetensors_file_is_refused(tmp_path, spoil, message):
+    path = save(encoder_of(narrow()), tmp_path / "weights.safetensors")
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=rf"weights\.safetensors: .*{message}"):
         load_encoder(narrow(), str(path))
 
 
