@@ -6,9 +6,11 @@ target give, and the gap between both is the same whatever is tried to close it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.declared import attribute_of
+from pipelines.errors import UserError
 from pipelines.experiment.segmenters import METHODS, SegmenterSettings
 
 Share = Literal["translated", "source", "target"]
@@ -54,6 +56,27 @@ ARMS: dict[str, Arm] = {
     "few_labels": Arm("the few labelled real frames of labelled_target", "target", belongs_to="translator"),
 }
 """By the names that commands and settings use."""
+
+EXPERT, ENCODER, INITIAL, TEACHERS = (
+    "translator.guidance.expert", "encoder", "segmenter.initial", "segmenter.teachers",
+)  # fmt: skip
+"""The settings that may name one of them; an encoder is that of [student], or of a student as [translator]."""
+
+
+def arm_named(setting: str, name: str) -> str | None:
+    """The arm that a setting names; None for a segmenter from elsewhere, by its path.
+
+    Raises:
+        UserError: It is neither an arm nor a path.
+    """
+    if name in ARMS:
+        return name
+    if not Path(name).exists():
+        raise UserError(
+            f"{setting} is {name!r}; expected one of {', '.join(ARMS)}, or the run folder or checkpoint of a segmenter"
+        )
+    return None
+
 
 REFERENCES = ("source_only", "oracle")
 """The arms that no setting of adaptation and no variant changes; the gap is the one between them."""

@@ -9,39 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.errors import UserError
-from pipelines.experiment.arms import learns_from_labels
+from pipelines.experiment.arms import REFERENCES, learns_from_labels
 from pipelines.experiment.config_file import read_config_file
 from pipelines.experiment.experiment import Experiment, VariantSettings
+from pipelines.experiment.segmenters import same_weights
+from pipelines.experiment.translators import other_architecture
 from pipelines.settings import explain
 
 OF_THE_TABLE = ("name", "validation", "test", "student", "variant", "study")
 """What is the experiment's alone, whatever its variants change."""
-ARCHITECTURE = (
-    "method",
-    "generator",
-    "generator_channels",
-    "discriminator",
-    "discriminator_channels",
-    "discriminator_layers",
-    "norm",
-    "antialias",
-    "antialias_discriminator",
-    "projection_features",
-    "skip_connections",
-    "enhancers",
-    "halvings",
-    "blocks",
-    "enhancer_blocks",
-    "scales",
-    "edges",
-    "labels",
-    "style_features",
-    "style_channels",
-    "style_halvings",
-)
-"""Settings of translators that decide which weights there are."""
-ARCHITECTURE_OF = {"adain": ("encoder",)}
-"""Those that do so in one method, by its key in METHODS, and in others have the same name and do not."""
 
 
 def read_experiment(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
@@ -104,6 +80,7 @@ def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str,
             variants[name] = variant, _validated(varied, where)
             _refuse_another_table(variants[name][1], experiment, where)
             _refuse_untrained(variants[name][1], before, where)
+            _refuse_unfit_start(*variants[name], experiment, before, where)
             _refuse_unfit_translators(*variants[name], before, where)
             if labels and not _learns_from_few_labels(variant, variants[name][1], before):
                 raise UserError(
@@ -164,6 +141,28 @@ def _refuse_untrained(
         raise UserError(f"{where}: segmenter.{key} names variant {name}, {why}")
 
 
+def _refuse_unfit_start(
+    variant: VariantSettings,
+    varied: Experiment,
+    experiment: Experiment,
+    before: Mapping[str, tuple[VariantSettings, Experiment]],
+    where: str,
+) -> None:
+    """UserError where a segmenter starts from a row of the table that is of another network. The arms among the rows
+    are the experiment's, whatever a variant changes.
+    """
+    initial, network = varied.segmenter.initial, varied.segmenter.network
+    arms = (*REFERENCES, "few_labels") if variant.labels else REFERENCES
+    if initial not in arms and initial not in before:
+        return
+    there = (experiment if initial in arms else before[initial][1]).segmenter.network
+    if not same_weights(network, there):
+        raise UserError(
+            f"{where}: segmenter.initial names {initial}, whose network is {there}, and segmenter.network is "
+            f"{network} here; give both the same"
+        )
+
+
 def _refuse_unfit_translators(
     variant: VariantSettings,
     experiment: Experiment,
@@ -185,13 +184,13 @@ def _refuse_unfit_translators(
             )
     if start is None:
         return
-    for key in (*ARCHITECTURE, *ARCHITECTURE_OF.get(experiment.translator.method, ())):
-        there, here = (getattr(one.translator, key, None) for one in (before[start][1], experiment))
-        if there != here:
-            raise UserError(
-                f"{where}: start_from names variant {start}, whose translator is another network: translator.{key} is "
-                f"{there} there and {here} here; give both the same"
-            )
+    there, here = (one.translator.model_dump(mode="json") for one in (before[start][1], experiment))
+    key = other_architecture(experiment.translator, there)
+    if key is not None:
+        raise UserError(
+            f"{where}: start_from names variant {start}, whose translator is another network: translator.{key} is "
+            f"{there[key]} there and {here[key]} here; give both the same"
+        )
 
 
 def _validated(content: dict[str, Any], where: str) -> Experiment:

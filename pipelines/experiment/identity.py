@@ -11,21 +11,18 @@ from typing import Any
 from pipelines.data.disk.ownership import read_plan
 from pipelines.data.frames import FrameSet
 from pipelines.data.selection.scores import read_scores
-from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, resolve_checkpoint
-from pipelines.errors import UserError
-from pipelines.experiment.arms import ARMS, COMPARED, learns_from_labels
-from pipelines.experiment.saving import RETENTION
-from pipelines.experiment.segmenters import NO_FILES, PACKAGE, PACKAGED_ENCODERS, RANDOM, SegmenterSettings
-from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
-from pipelines.experiment.translators import (
-    PACKAGED,
-    UNGUIDED,
-    AdaINSettings,
-    AnyTranslatorSettings,
-    GuidanceSettings,
-    Pix2pixHDSettings,
-    StudentSettings,
+from pipelines.engine.checkpoint_files import checkpoint_hash
+from pipelines.experiment.arms import ARMS, COMPARED, ENCODER, EXPERT, INITIAL, TEACHERS, arm_named, learns_from_labels
+from pipelines.experiment.elsewhere import (
+    named_weights,
+    refuse_missing_weights,
+    segmenter_elsewhere,
+    translator_elsewhere,
 )
+from pipelines.experiment.saving import RETENTION
+from pipelines.experiment.segmenters import NO_FILES, SegmenterSettings
+from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
+from pipelines.experiment.translators import PACKAGED, UNGUIDED, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.settings import decisive
 
@@ -45,7 +42,8 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
     if settings.initial == UNGUIDED:
         inputs["initial"] = translator_inputs(workspace.unguided(), seed)
     elif settings.initial is not None:
-        inputs["settings"]["initial"] = checkpoint_hash(resolve_checkpoint(Path(settings.initial)))
+        started = translator_elsewhere("translator.initial", settings.initial)
+        inputs["settings"]["initial"] = checkpoint_hash(started)
     inputs["settings"] |= _weights_by_content(workspace, seed)
     if settings.learns_from == "translated":
         inputs |= _teacher_inputs(workspace, seed, inputs)
@@ -62,7 +60,7 @@ def _weights_by_content(workspace: Workspace, seed: int) -> dict[str, str]:
     """
     recorded = _config_of(workspace.translator(seed)).get("settings", {})
     known = {}
-    for name, given in _named_weights(workspace.experiment.translator).items():
+    for name, given in named_weights(workspace.experiment.translator).items():
         if given in ("", PACKAGED) or recorded.get(name) == given:
             continue
         file = Path(given).expanduser()
@@ -115,9 +113,9 @@ def _teacher_inputs(workspace: Workspace, seed: int, inputs: dict[str, Any]) -> 
         inputs["settings"]["teacher"] = checkpoint_hash(checkpoint)
         added["translation"] = workspace.experiment.translation.model_dump(mode="json")
     if settings.finds_real_patches and settings.encoder != PACKAGED:
-        arm = workspace.named_segmenter("encoder", settings.encoder)
+        arm = arm_named(ENCODER, settings.encoder)
         if arm is None:
-            inputs["settings"]["encoder"] = checkpoint_hash(resolve_checkpoint(Path(settings.encoder)))
+            inputs["settings"]["encoder"] = checkpoint_hash(segmenter_elsewhere(ENCODER, settings.encoder))
         else:
             added["encoder"] = segmenter_inputs(workspace, seed, arm)
     return added
@@ -130,7 +128,7 @@ def _guidance_inputs(
     added: dict[str, Any] = {}
     arm = workspace.expert_arm(guidance)
     if arm is None:
-        inputs["settings"]["guidance"]["expert"] = checkpoint_hash(resolve_checkpoint(Path(guidance.expert)))
+        inputs["settings"]["guidance"]["expert"] = checkpoint_hash(segmenter_elsewhere(EXPERT, guidance.expert))
     else:
         added["expert"] = segmenter_inputs(workspace.expert_workspace(arm), seed, arm)
     if guidance.task_weight > 0:
@@ -159,9 +157,9 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
         if learns_from_labels(own.adaptation.method):
             used["labelled_target"] = fingerprint(workspace.target_labels(seed, arm))
     if own.initial is not None:
-        used["initial"] = _trained_before(workspace, own.initial, seed)
+        used["initial"] = _trained_before(workspace, INITIAL, own.initial, seed, own.network)
     if own.teachers:
-        used["teachers"] = [_trained_before(workspace, teacher, seed) for teacher in own.teachers]
+        used["teachers"] = [_trained_before(workspace, TEACHERS, teacher, seed) for teacher in own.teachers]
     settings = segmenter.identity(ARMS[arm].adapts) | {"shares": shares}
     if own.initial not in ARMS:  # like teachers: known among the frames by what it was made from, wherever it lies
         settings.pop("initial", None)
@@ -205,11 +203,12 @@ def scores_count(workspace: Workspace, arm: str) -> bool:
     return asked and ARMS[arm].shares(settings)["translated"] > 0
 
 
-def _trained_before(workspace: Workspace, segmenter: str, seed: int) -> Any:
+def _trained_before(workspace: Workspace, setting: str, segmenter: str, seed: int, network: str | None = None) -> Any:
     """What an adapted arm starts or learns from, an arm or the path of a run, by what it was made from."""
-    if segmenter in ARMS:
-        return segmenter_inputs(workspace, seed, segmenter)
-    return checkpoint_hash(resolve_checkpoint(Path(segmenter)))
+    arm = arm_named(setting, segmenter)
+    if arm is not None:
+        return segmenter_inputs(workspace, seed, arm)
+    return checkpoint_hash(segmenter_elsewhere(setting, segmenter, network))
 
 
 def _encoder_weights(workspace: Workspace, segmenter: SegmenterSettings) -> str | None:
@@ -219,59 +218,6 @@ def _encoder_weights(workspace: Workspace, segmenter: SegmenterSettings) -> str 
     if source is None or source in NO_FILES:
         return source
     return workspace.sets.hash_of(Path(source))
-
-
-def refuse_missing_weights(segmenter: SegmenterSettings) -> None:
-    """UserError if `encoder_weights` is a file that is not there, or "package" for a network that no package serves.
-
-    Neither torchvision's cache nor the installed packages are looked into.
-    """
-    source, network = segmenter.encoder_weights, segmenter.network
-    if source == PACKAGE and segmenter.initial is None and not network.endswith(PACKAGED_ENCODERS):
-        raise UserError(
-            f"segmenter.encoder_weights is {PACKAGE!r}, and no package has any for {network}, only for networks that "
-            f"end in {', '.join(PACKAGED_ENCODERS)}; choose one of these, give the path of a file, or set it to "
-            f'"{RANDOM}"'
-        )
-    if source is not None and source not in NO_FILES and not Path(source).is_file():
-        raise UserError(
-            f"segmenter.encoder_weights: {source} does not exist; give a file of weights, "
-            f"{' or '.join(repr(name) for name in NO_FILES)}, or leave it out for random ones"
-        )
-
-
-def refuse_missing_aids(workspace: Workspace, seed: int) -> None:
-    """For before anything is trained that a translator builds on; says nothing of one that is trained already.
-
-    Raises:
-        UserError: A file of weights that its settings name is not there; or the segmenter that guides it, or by whose
-            features a student's real patches are found, where it is no arm.
-        CheckpointError: These have no checkpoint, or the translator that it starts from.
-    """
-    settings = workspace.experiment.translator
-    if is_finished(workspace.translator(workspace.translator_seed(seed))):
-        return
-    for name, given in _named_weights(settings).items():
-        if given not in ("", PACKAGED) and not Path(given).expanduser().is_file():
-            raise UserError(
-                f"translator.{name}: {given} does not exist; name a file of weights that does, or leave the setting out"
-            )
-    if settings.initial not in (None, UNGUIDED):
-        resolve_checkpoint(Path(settings.initial))
-    if settings.guided_by is not None and workspace.expert_arm(settings.guided_by) is None:
-        resolve_checkpoint(Path(settings.guided_by.expert))
-    looks = isinstance(settings, StudentSettings) and settings.finds_real_patches and settings.encoder != PACKAGED
-    if looks and workspace.named_segmenter("encoder", settings.encoder) is None:
-        resolve_checkpoint(Path(settings.encoder))
-
-
-def _named_weights(settings: AnyTranslatorSettings) -> dict[str, str]:
-    """The files of others' weights that its training reads, by the settings that name them."""
-    if isinstance(settings, AdaINSettings):
-        return {"encoder_weights": settings.encoder_weights}
-    if isinstance(settings, Pix2pixHDSettings | StudentSettings) and settings.wants_perceptual_loss:
-        return {"perceptual_weights": settings.perceptual_weights}
-    return {}
 
 
 def translation_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:

@@ -24,6 +24,11 @@ RANDOM = "random"
 """How `encoder_weights` is said to be absent where a variant or `--set` changes settings that have some."""
 
 
+def same_weights(network: str, other: str) -> bool:
+    """Whether the weights of one network, by its key in NETWORKS, fit another."""
+    return network.removesuffix(FOUR_BRANCHES) == other.removesuffix(FOUR_BRANCHES)
+
+
 class Shares(Settings):
     """How much of the translated net's batches is translated, source and target frames; the three add up to 1."""
 

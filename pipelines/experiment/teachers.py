@@ -10,6 +10,7 @@ from pipelines.data.disk.json_files import read_json
 from pipelines.data.selection.teacher_frames import TeacherFrames, find_teacher_frames
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.errors import UserError
+from pipelines.experiment.elsewhere import translator_elsewhere
 from pipelines.experiment.workspace import Workspace
 
 OF_A_RUN = ("config.json", "state.json")
@@ -33,7 +34,7 @@ def teachers_checkpoint(workspace: Workspace) -> Path | None:
 
     Raises:
         UserError: The settings name none, or what they name is not there.
-        CheckpointError: It is a run folder without a checkpoint.
+        CheckpointError: It is a run folder without a checkpoint, or no translator's.
     """
     teacher = workspace.experiment.translator.teacher
     if not teacher:
@@ -44,7 +45,8 @@ def teachers_checkpoint(workspace: Workspace) -> Path | None:
     path = Path(teacher).expanduser()
     if not path.exists():
         raise UserError(f"translator.teacher: {path} is not there; expected a translator or a folder of its frames")
-    return resolve_checkpoint(path) if any((path / name).is_file() for name in OF_A_RUN) else None
+    of_a_run = any((path / name).is_file() for name in OF_A_RUN)
+    return translator_elsewhere("translator.teacher", str(path)) if of_a_run else None
 
 
 def teachers_pairs(workspace: Workspace, seed: int) -> TeacherFrames:

@@ -12,11 +12,20 @@ from pathlib import Path
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.selection.subset import names_in, refuse_more_than_labelled
-from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, resolve_checkpoint, step_of
+from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, step_of
 from pipelines.errors import NoInputsError
-from pipelines.experiment.arms import ARMS, REFERENCES, adaptation_title, few_labels_name, learns_from_labels
+from pipelines.experiment.arms import (
+    ARMS,
+    INITIAL,
+    REFERENCES,
+    TEACHERS,
+    adaptation_title,
+    arm_named,
+    few_labels_name,
+    learns_from_labels,
+)
+from pipelines.experiment.elsewhere import refuse_missing_aids, refuse_missing_weights, segmenter_elsewhere
 from pipelines.experiment.experiment import PARTS, Experiment
-from pipelines.experiment.identity import refuse_missing_aids, refuse_missing_weights
 from pipelines.experiment.network_study import TRAINED_ON, studied_networks
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
@@ -201,13 +210,9 @@ def _translators(workspace: Workspace, seed: int, title: str = "translator") -> 
     settings, seed = workspace.experiment.translator, workspace.translator_seed(seed)
     if settings.initial == UNGUIDED:
         yield from _translators(workspace.unguided(), seed, "unguided translator")
-    elif settings.initial is not None:
-        resolve_checkpoint(Path(settings.initial))
     if (guidance := settings.guided_by) is not None:
         arm = workspace.expert_arm(guidance)
-        if arm is None:
-            resolve_checkpoint(Path(guidance.expert))
-        else:
+        if arm is not None:
             its = workspace.expert_workspace(arm)
             if ARMS[arm].learns_from is None:
                 yield from _translators(its, seed, "unguided translator")
@@ -237,14 +242,17 @@ def _trainings(
         among: Names that `initial` and `teachers` may have and that have lines of their own.
     """
     settings = ARMS[arm].settings(workspace.experiment.segmenter)
-    before = [one for one in dict.fromkeys((settings.initial, *settings.teachers)) if one is not None]
-    for needed in before:
+    named = [(TEACHERS, teacher) for teacher in settings.teachers]
+    if settings.initial is not None:
+        named.insert(0, (INITIAL, settings.initial))
+    for setting, needed in named:
         if needed in among:
             continue
-        if needed in ARMS:
+        if arm_named(setting, needed) is not None:
             yield from _trainings(workspace, seed, needed)
         else:
-            resolve_checkpoint(Path(needed))
+            segmenter_elsewhere(setting, needed, settings.network if setting == INITIAL else None)
+    before = list(dict.fromkeys(needed for _, needed in named))
     refuse_missing_weights(settings)
     width, height = settings.crop
     method = adaptation_title(settings.model_dump())

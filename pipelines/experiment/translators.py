@@ -3,6 +3,7 @@
 Defaults are those of each method's paper, as its published code has them.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, Union
 
 from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, field_validator, model_validator
@@ -26,6 +27,34 @@ PACKAGED = "package"
 
 Training = model_of(settings_class("translate.methods.translator_training.TranslatorTrainingSettings"), "Training")
 """How a translator is trained, whatever the method, as it stands beside the methods."""
+
+
+ARCHITECTURE = (
+    "method",
+    "generator",
+    "generator_channels",
+    "discriminator",
+    "discriminator_channels",
+    "discriminator_layers",
+    "norm",
+    "antialias",
+    "antialias_discriminator",
+    "projection_features",
+    "skip_connections",
+    "enhancers",
+    "halvings",
+    "blocks",
+    "enhancer_blocks",
+    "scales",
+    "edges",
+    "labels",
+    "style_features",
+    "style_channels",
+    "style_halvings",
+)
+"""Settings of translators that decide which weights there are."""
+ARCHITECTURE_OF = {"adain": ("encoder",)}
+"""Those that do so in one method, by its key in METHODS, and in others have the same name and do not."""
 
 
 class GuidanceSettings(Guidance):
@@ -290,3 +319,16 @@ LoadableTranslatorSettings = Annotated[
     Discriminator(lambda settings: "published" if _method(settings) == "published" else "trained"),
 ]
 """What a translator's checkpoint may say it is; the methods that are trained, and generators that others have."""
+
+
+def other_architecture(settings: TranslatorTraining, there: Mapping[str, Any]) -> str | None:
+    """The first setting by which a translator is another network than one with the settings `there`; None where the
+    weights of one fit the other.
+
+    Args:
+        settings: Of the one.
+        there: Of the other, as a record keeps them. What they do not speak of came later, and differs in nothing.
+    """
+    keys = (*ARCHITECTURE, *ARCHITECTURE_OF.get(settings.method, ()))
+    here = settings.model_dump(mode="json")
+    return next((key for key in keys if key in here and key in there and here[key] != there[key]), None)

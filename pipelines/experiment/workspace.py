@@ -23,7 +23,7 @@ from pipelines.data.disk.manifest import MANIFEST
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.selection.subset import labelled_subset
 from pipelines.errors import NoInputsError, UserError
-from pipelines.experiment.arms import ARMS
+from pipelines.experiment.arms import ARMS, EXPERT, arm_named
 from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.opened_sets import OpenedSets
 from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
@@ -185,22 +185,7 @@ class Workspace:
 
     def expert_arm(self, guidance: GuidanceSettings) -> str | None:
         """The arm that guides; None for a segmenter from elsewhere. UserError if it is neither an arm nor a path."""
-        return self.named_segmenter("guidance.expert", guidance.expert)
-
-    def named_segmenter(self, setting: str, name: str) -> str | None:
-        """The arm that a setting of the translator names; None for a segmenter from elsewhere.
-
-        Raises:
-            UserError: It is neither an arm nor a path.
-        """
-        if name in ARMS:
-            return name
-        if not Path(name).exists():
-            raise UserError(
-                f"{setting} is {name!r}; expected one of {', '.join(ARMS)}, "
-                "or the run folder or checkpoint of a segmenter"
-            )
-        return None
+        return arm_named(EXPERT, guidance.expert)
 
     def expert_workspace(self, arm: str) -> "Workspace":
         """Where an arm that guides is trained: one of translated frames learns from an unguided translator."""

@@ -26,6 +26,7 @@ from pipelines.engine.launch import Machine
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
+from pipelines.experiment.arms import ENCODER, arm_named
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
 from pipelines.experiment.trained import load_segmenter, load_translator
 from pipelines.experiment.translators import PACKAGED, StudentSettings
@@ -98,7 +99,7 @@ def open_encoder(workspace: Workspace, seed: int, machine: Machine) -> Encoder:
     if settings.encoder == PACKAGED:
         network = _OfUnitImages(packaged_classifier(PACKAGED_ENCODER)).to(machine.device)
         return Encoder(f"{PACKAGED_ENCODER} of ImageNet", _on(machine, PooledStage(network, network.deepest)))
-    arm = workspace.named_segmenter("encoder", settings.encoder)
+    arm = arm_named(ENCODER, settings.encoder)
     path = Path(settings.encoder) if arm is None else workspace.segmenter(seed, arm)
     network, trained, checkpoint = load_segmenter(path, machine)
     name = f"{trained.network}@{checkpoint_hash(checkpoint)[:8]}"

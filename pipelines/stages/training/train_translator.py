@@ -21,7 +21,8 @@ from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.arms import ARMS
-from pipelines.experiment.identity import refuse_missing_aids, translator_inputs
+from pipelines.experiment.elsewhere import refuse_missing_aids
+from pipelines.experiment.identity import translator_inputs
 from pipelines.experiment.trained import build_translator, finished_translator, load_segmenter
 from pipelines.experiment.translators import UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace

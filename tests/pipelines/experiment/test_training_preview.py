@@ -120,7 +120,7 @@ def test_labels_weights_and_teachers_that_are_not_there_are_refused(experiment, 
 
     with pytest.raises(UserError, match=r"nowhere\.pth does not exist; give a file of weights"):
         preview_training(with_settings(encoder_weights=str(tmp_path / "nowhere.pth")), 0, "source_only")
-    with pytest.raises(CheckpointError, match="nowhere does not exist"):
+    with pytest.raises(UserError, match=r"^segmenter\.initial is '.*nowhere'; expected one of source_only, "):
         preview_training(with_settings(initial=str(tmp_path / "nowhere")), 0, "translated")
 
 
@@ -313,10 +313,10 @@ def test_a_list_of_labelled_frames_must_be_there_though_the_frames_are_still_to_
             '"translator.method" = "student", "translator.teacher" = "nowhere"',
             r"^translator\.teacher: nowhere is not th",
         ),
-        ('"translator.initial" = "nowhere"', r"^checkpoint nowhere does not exist"),
+        ('"translator.initial" = "nowhere"', r"^translator\.initial: checkpoint nowhere does not exist"),
         (
             '"translator.guidance" = { expert = "nowhere", label_weight = 1.0 }',
-            r"^guidance\.expert is 'nowh",
+            r"^translator\.guidance\.expert is 'nowh",
         ),
     ],
 )

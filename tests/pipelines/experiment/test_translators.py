@@ -1,18 +1,25 @@
 """Settings of stage one's methods: what each method is given, and what contradicts itself."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.experiment.saving import RETENTION
+from pipelines.experiment.trained import build_translator
 from pipelines.experiment.translators import (
+    ARCHITECTURE,
+    ARCHITECTURE_OF,
     TRAININGS,
     AnyTranslatorSettings,
     CycleGANSettings,
     LoadableTranslatorSettings,
+    other_architecture,
 )
 from pipelines.settings import decisive, explain
 from translate.methods import METHODS, TRANSLATORS
@@ -117,9 +124,9 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
         ),
         ({"method": "cut", "discriminator_layers": 5, "crop": 92}, "a discriminator of 5 layers needs 96 or more"),
         ({"method": "adain", "crop": 100}, "crop is 100x100; AdaIN's encoders take multiples of 8"),
-        ({"method": "adain", "encoder": "vgg16"}, "encoder: expected 'vgg19' or 'efficientnet_lite0', got 'vgg16'"),
+        ({"method": "adain", "encoder": "vgg16"}, "encoder: 'vgg16' is unknown: did you mean vgg19?"),
         ({"method": "adain", "strength": 1.5}, "strength: must be less than or equal to 1, got 1.5"),
-        ({"method": "cut", "discriminator": "pxiel"}, "discriminator: expected 'patch', 'pixel' or 'crop', got 'px"),
+        ({"method": "cut", "discriminator": "pxiel"}, "discriminator: 'pxiel' is unknown: did you mean pixel?"),
         ({"gan_loss": "x"}, "gan_loss: expected 'least_squares', 'vanilla' or 'hinge', got 'x'"),
         ({"schedule": "x"}, "schedule: expected 'linear', 'cosine', 'step' or 'constant', got 'x'"),
         ({"initialisation": "x"}, "expected 'normal', 'xavier', 'kaiming' or 'orthogonal', got 'x'"),
@@ -174,3 +181,57 @@ def test_crops_that_fit_into_frames_at_some_scale_are_no_contradiction(content):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_methods_own_crops_fit(method):
     ADAPTER.validate_python({"method": method}).check_crop_fits()
+
+
+# --- which settings make another network ----------------------------------------------------------------------------
+
+NARROW = {"generator_channels": 8, "discriminator_channels": 8, "crop": 128, "height": 140}
+OF_METHOD = {
+    "pix2pixhd": {
+        "generator": "local", "halvings": 2, "blocks": 1, "enhancer_blocks": 1, "style_features": 2,
+        "style_channels": 4, "style_halvings": 2, "crop": [128, 128],
+    },
+    "student": {"patch": 64},
+}  # fmt: skip
+
+
+def other_values(annotation, value):
+    """Values that a setting might have instead; those that do not go with the others are refused by the model."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 2, value * 2, value + 4]
+    return [one for one in get_args(annotation) if isinstance(one, str) and one != value]
+
+
+def shapes(settings):
+    """The weights that another training may begin with, by network and name."""
+    with torch.device("meta"):
+        networks = build_translator(settings).taken_over()
+    return {name: {key: one.shape for key, one in part.state_dict().items()} for name, part in networks.items()}
+
+
+@pytest.mark.parametrize("method", TRAININGS)
+def test_the_settings_that_name_an_architecture_are_those_that_change_weights(method):
+    """What begins with another's weights is refused by these settings, days before the weights are read."""
+    model = TRAININGS[method]
+    chosen = {key: value for key, value in NARROW.items() if key in model.model_fields} | OF_METHOD.get(method, {})
+    settings = model.model_validate({"method": method, **chosen})
+    usual = shapes(settings)
+    for key, field in model.model_fields.items():
+        if key in ("method", "initial", "teacher", "guidance"):
+            continue
+        changes = set()
+        for value in other_values(field.annotation, getattr(settings, key)):
+            with contextlib.suppress(ValidationError, ValueError):
+                changed = model.model_validate({"method": method, **chosen, key: value})
+                found = shapes(changed)
+                common = usual.keys() & found.keys()
+                differs = any(usual[name] != found[name] for name in common)
+                changes.add(differs)
+                told = other_architecture(changed, settings.model_dump(mode="json"))
+                assert told == key or not differs, f"{method}: {key} belongs to ARCHITECTURE"
+                if isinstance(value, int):
+                    break  # one that is accepted tells enough
+        if key in (*ARCHITECTURE, *ARCHITECTURE_OF.get(method, ())):
+            assert True in changes, f"{method}: {key} changes no weights"

@@ -223,6 +223,14 @@ def taught_by(*others, name="second"):
         (changing('"validation.0.frames" = 3'), "variant other: changes validation, which is the same for every row"),
         (changing("compare = { seeds = [1] }"), r"variant other: changes compare\.seeds, which is the same for every"),
         (changing("student = { steps = 3 }"), "variant other: changes student, which is the same for every row"),
+        (
+            '[[variant]]\nname = "first"\nsettings = { "segmenter.network" = "lraspp" }\n' + starting_from("first"),
+            "variant second: segmenter.initial names first, whose network is lraspp, and segmenter.network is ddrnet23",
+        ),
+        (
+            starting_from("oracle").replace("settings = { ", 'settings = { "segmenter.network" = "lraspp", '),
+            "variant second: segmenter.initial names oracle, whose network is ddrnet23_slim, and segmenter.network is",
+        ),
         (TRAINED.replace("trained", "oracle"), "variant oracle is called as a row of the table is anyway"),
         (TRAINED.replace("trained", "few_labels_2"), "variant few_labels_2 is called as a row"),
     ],
