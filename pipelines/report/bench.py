@@ -124,17 +124,22 @@ def read_scores(path: Path) -> dict[str, float]:
     Of a record the mean over seeds counts; of several arms, "augmented" where there is one, else the last.
 
     Raises:
-        UserError: It is missing or something else.
+        UserError: It is missing or something else, or a score is not from 0 to 1.
     """
     try:
         content = parse_json(path.read_bytes())
         if isinstance(content, dict) and isinstance(content.get("results"), list):
-            return _means(content["results"])
-        return {str(name): float(value) for name, value in content.items()}
+            scores = _means(content["results"])
+        else:
+            scores = {str(name): float(value) for name, value in content.items()}
     except OSError as error:
         raise UserError(f"--scores {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"--scores {path}: expected JSON of name -> mIoU, or variants.json or networks.json") from error
+    strange = next((name for name, value in scores.items() if not 0 <= value <= 1), None)
+    if strange is not None:
+        raise UserError(f"--scores {path}: the mIoU of {strange!r} is {scores[strange]:g}; expected one from 0 to 1")
+    return scores
 
 
 def _means(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -110,6 +110,13 @@ def test_other_files_are_refused(tmp_path, text):
         read_scores(tmp_path / "scores.json")
 
 
+@pytest.mark.parametrize(("value", "told"), [("71.2", "71.2"), ("NaN", "nan"), ("-0.1", "-0.1")])
+def test_a_score_that_is_no_mean_iou_is_refused(tmp_path, value, told):
+    (tmp_path / "scores.json").write_text(f'{{"fine": 0.5, "net": {value}}}')
+    with pytest.raises(UserError, match=f"scores.json: the mIoU of 'net' is {told}; expected one from 0 to 1"):
+        read_scores(tmp_path / "scores.json")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none.json: No such file"):
         read_scores(tmp_path / "none.json")
