@@ -63,7 +63,7 @@ def headline(study: VariantStudy) -> str:
     worse = [name for name, gap in closed.items() if gap < 0]
     below = f"; {len(worse)} of {len(closed)} ended below source-only" if worse else ""
     if worse and study.seed_spread is not None:
-        below += f", {sum(map(study.is_shown, worse)) or 'none'} of them by more than chance"
+        below += f", {sum(map(study.is_shown, worse)) or 'none'} of them by as much as can be shown"
     return f"{said}{below}{_doubt(study, best, others, leads)}."
 
 

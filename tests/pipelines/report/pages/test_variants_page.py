@@ -147,11 +147,11 @@ def test_the_sentence_doubts_what_may_be_chance(study):
         again = [replace(one, seed=1, mean_iou=changed.get(one.name, one.mean_iou)) for one in study.results]
         return replace(study, results=[*study.results, *again])
 
-    assert headline(with_second()).endswith("1 of 4 ended below source-only, 1 of them by more than chance.")
+    assert headline(with_second()).endswith("1 of 4 ended below source-only, 1 of them by as much as can be shown.")
     doubted = with_second(ass_all_labels=0.3, dacs=0.1, ass_5_labels=0.1)
     assert headline(doubted).endswith(
-        "of the gap, the most of 4 variants; 1 of 4 ended below source-only, none of them by more than chance; its "
-        "lead over source-only and over dacs and 1 more is less than can be shown here."
+        "of the gap, the most of 4 variants; 1 of 4 ended below source-only, none of them by as much as can be "
+        "shown; its lead over source-only and over dacs and 1 more is less than can be shown here."
     )
     assert "° marks smaller ones" in render_variants(doubted)
 
@@ -184,12 +184,12 @@ def test_one_variant_is_the_most_of_nothing(study):
 def test_a_best_one_that_is_not_above_source_only_closed_nothing(study):
     references = {"source_only": (0.2, 0.3), "oracle": (0.6, 0.7)}
     assert headline(of_two_seeds(study, **references, dacs=(0.1, 0.2))) == (
-        "No variant closed any of the gap: dacs closed −25 %; 1 of 1 ended below source-only, 1 of them by more than "
-        "chance."
+        "No variant closed any of the gap: dacs closed −25 %; 1 of 1 ended below source-only, 1 of them by as much as "
+        "can be shown."
     )
     assert headline(of_two_seeds(study, **references, dacs=(0.1, 0.2), swd=(0.2, 0.3))) == (
         "No variant closed any of the gap: swd closed 0 %, the most of 2; 1 of 2 ended below source-only, 1 of them "
-        "by more than chance."
+        "by as much as can be shown."
     )
 
 
