@@ -22,6 +22,7 @@ from tests.pipelines.hangs import HANGS_S
 def main():
     from pipelines import cli
     from pipelines.data.decoding import decoders
+    from pipelines.pretrained import read_published
     from pipelines.report import tables  # noqa: F401
     from pipelines.stages.comparison import (
         compare,  # noqa: F401
@@ -31,8 +32,10 @@ def main():
     from pipelines.stages.translating import translate_experiment  # noqa: F401
     from segment.networks import NETWORKS
     from tests.pipelines.narrow import narrow_ddrnet
+    from tests.pipelines.unpickling import unpickled
 
     NETWORKS["ddrnet23_slim"] = narrow_ddrnet
+    read_published._unpickled = unpickled
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -22,10 +22,12 @@ from pipelines.engine.launch import choose_machine
 from pipelines.engine.session import Session
 from pipelines.experiment.config import read_experiment
 from pipelines.experiment.workspace import Workspace
+from pipelines.pretrained import read_published
 from segment.networks import NETWORKS
 from tests.pipelines.hangs import HANGS_S
 from tests.pipelines.launching import ENVIRONMENT, PROGRESS, SCRIPT, Ended
 from tests.pipelines.narrow import narrow_ddrnet
+from tests.pipelines.unpickling import unpickled
 
 ROOT = Path(__file__).parents[2]
 FRAME_SET = """
@@ -82,6 +84,14 @@ def narrow_network():
     """Every test here trains and loads the narrow network under the name of the default one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "ddrnet23_slim", narrow_ddrnet)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unpickling():
+    """Foreign checkpoints are read in this process, but where the other one is the point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_published, "_unpickled", unpickled)
         yield
 
 

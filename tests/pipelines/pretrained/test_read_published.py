@@ -1,4 +1,4 @@
-"""Published tensors come out of the process that reads them, or one line says why not."""
+"""Published tensors come out of the process that reads them, or one line says why not; it is a real one here."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,11 @@ import torch
 
 from pipelines.errors import CheckpointError
 from pipelines.pretrained.read_published import read_published
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unpickling():
+    """Here by the process itself."""
 
 
 def saved(path, content):
