@@ -1,7 +1,8 @@
 """A look at every file of a data set before hours of training depend on it.
 
 Reads all images and labels, goes on past bad ones, and says what is there and what is wrong. Labels that are valid and
-wrong, for they are read by the wrong setting, are known by what lies at the pictures' bottom (`labels/bottom_row.py`).
+wrong, for they are read by the wrong reader, order or release, are known by what they show: no street, no road at the
+pictures' bottom (`labels/classless.py`, `labels/carla_release.py`).
 """
 
 from collections import Counter
@@ -14,8 +15,8 @@ import numpy as np
 from pipelines.data.disk.files import sha256_of
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
-from pipelines.data.labels.bottom_row import StoredValues, remark_on_bottom_row
-from pipelines.data.labels.classless import LOOK
+from pipelines.data.labels.carla_release import StoredValues, remark_on_release
+from pipelines.data.labels.classless import likelier_readers
 from pipelines.data.labels.encodings import IGNORE, LabelEncoding
 from pipelines.data.readers.layout import Frame
 from pipelines.errors import ImageError, StorageError
@@ -45,8 +46,8 @@ class SetReport:
     single_colour: list[str] = field(default_factory=list)
     all_ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    remedy: str = LOOK
-    """What to do where no label map shows a class."""
+    likelier: list[str] = field(default_factory=list)
+    """The settings by which label maps look like streets, where they do not as they are read."""
     drives: int = 0
     drives_known: bool = False
     """Whether the names of all frames tell their drives; else consecutive frames are taken to be of one."""
@@ -110,9 +111,14 @@ def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None 
         if progress:
             progress(done)
     for encoding, values in seen.items():
-        remark = remark_on_bottom_row(encoding, values)
+        remark = remark_on_release(encoding, values) if encoding.description["reader"] == "carla" else None
         if remark is not None:
             (report.reading_doubts if remark.is_doubt else report.notes).append(remark.text)
+    report.likelier = likelier_readers(frame_set)
+    if report.likelier and not report.reading_doubts:
+        report.reading_doubts.append(
+            f"as read, label maps show no street with road at the bottom; with {' or '.join(report.likelier)} they do"
+        )
     return report
 
 
@@ -228,7 +234,7 @@ def format_report(report: SetReport) -> str:
     if report.without_class:
         lines += [
             "  no label map shows a class: there is nothing to learn from or to score by",
-            f'    {report.remedy} (labels = "" uses the images alone)',
+            '    Change how they are read, or use the images alone (labels = "")',
         ]
     if report.bad_frames and report.leaves_out:
         lines.append(f"  frames that are left out (bad_frames): {len(report.bad_frames)}, as said above")

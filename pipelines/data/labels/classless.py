@@ -1,4 +1,4 @@
-"""Label maps in which every pixel is ignored: nothing can be learnt from them, and no loss would say so.
+"""Label maps that show no class, or no street: nothing or nonsense is learnt from them, and no loss would say so.
 
 Mostly the files are good and read as what they are not. So all ways of reading are tried on a few of them, and those by
 which they look like streets are named.
@@ -7,6 +7,7 @@ which they look like streets are named.
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -61,23 +62,32 @@ def remedy(frames: FrameSet) -> str:
 
 def fitting_readers(frames: FrameSet) -> list[str]:
     """The settings by which a few of the set's label maps look like streets: many classes, road at the bottom."""
-    labelled = [frame for frame in frames.frames if frame.label is not None]
-    shown = [labelled[place] for place in np.unique(np.linspace(0, len(labelled) - 1, TRIED).astype(int))]
-    files = [frame.label for frame in shown if frame.label is not None]
-    found = []
-    for settings, encoding in _readings().items():
-        if encoding in frames.encodings:
-            continue
-        try:
-            label_maps = [encoding.decode(file) for file in files]
-        except ImageError:
-            continue
-        if _is_street(label_maps):
-            found.append(settings)
-    return found[:NAMED]
+    files = [file for file, _ in _a_few(frames)]
+    readings = {settings: one for settings, one in _readings().items() if one not in frames.encodings}
+    return [settings for settings, one in readings.items() if _are_streets([(file, one) for file in files])][:NAMED]
 
 
-def _is_street(label_maps: Sequence[np.ndarray]) -> bool:
+def likelier_readers(frames: FrameSet) -> list[str]:
+    """Those of `fitting_readers` where the label maps do not look like streets as they are read; else none."""
+    few = _a_few(frames)
+    return [] if not few or _are_streets(few) else fitting_readers(frames)
+
+
+def _a_few(frames: FrameSet) -> list[tuple[Path, LabelEncoding]]:
+    """Some label files from all over the set, and how each is read."""
+    labelled = [
+        (one.label, one.encoding) for one in frames.frames if one.label is not None and one.encoding is not None
+    ]
+    places = np.unique(np.linspace(0, len(labelled) - 1, TRIED).astype(int)) if labelled else ()
+    return [labelled[place] for place in places]
+
+
+def _are_streets(few: Sequence[tuple[Path, LabelEncoding]]) -> bool:
+    """Whether label files, each read by an encoding, can be read so and look like streets."""
+    try:
+        label_maps = [encoding.decode(file) for file, encoding in few]
+    except ImageError:
+        return False
     counts = sum(np.bincount(label_map.ravel(), minlength=IGNORE + 1) for label_map in label_maps)
     if counts[IGNORE] > MOST_IGNORED * counts.sum() or np.count_nonzero(counts[:IGNORE]) < LEAST_CLASSES:
         return False

@@ -84,6 +84,22 @@ def test_labels_that_show_no_class_are_not_ok(tmp_path):
     assert checked(tmp_path, reader="camvid", labels="").ok
 
 
+def test_a_reader_by_which_labels_show_no_street_is_doubted(tmp_path):
+    """Ids of CamVid as Cityscapes' train ids, or in the other order: a wall, or a car, where the road lies."""
+    pair(tmp_path, "a", [[0, 1, 5], [3, 3, 3]])
+    layout = {"images": "train/{name}.png", "labels": "trainannot/{name}.png"}
+    report = checked(tmp_path, reader="cityscapes", labels_kind="labelTrainIds", **layout)
+    assert not report.ok and 'with reader = "camvid" they do' in report.reading_doubts[0]
+    report = checked(tmp_path, reader="camvid", order="building_first")
+    assert not report.ok and "setting in doubt (1)" in format_report(report)
+    assert 'with reader = "camvid" they do' in report.reading_doubts[0]
+    assert checked(tmp_path, reader="camvid").ok
+    # Of no class at all it is told what would show one.
+    pair(tmp_path, "a", [[6, 6, 5], [0, 0, 0]])
+    text = format_report(checked(tmp_path, reader="cityscapes", **layout))
+    assert "no label map shows a class" in text and 'or reader = "idd_lite" they do' in text
+
+
 def test_cityscapes_test_split_says_why(tmp_path):
     name = "berlin/berlin_000000_000019"
     write_image(tmp_path / f"leftImg8bit/test/{name}_leftImg8bit.png", RNG.integers(0, 256, (2, 4, 3), dtype=np.uint8))
@@ -164,14 +180,6 @@ class TestDrives:
     def test_equal_numbers_in_other_folders_mean_nothing(self, opened, tmp_path):
         write_image(tmp_path / "other/A_1.png", np.zeros((2, 2, 3), np.uint8))
         assert shared_drives(opened(reader="folder", root="other"), opened(reader="folder", root="train")) == []
-
-
-def test_an_order_by_which_a_car_lies_where_the_road_should_is_doubted(tmp_path):
-    pair(tmp_path, "a", [[0, 0, 0], [3, 3, 8]])
-    assert checked(tmp_path, reader="camvid").ok
-    report = checked(tmp_path, reader="camvid", order="building_first")
-    assert not report.ok and "setting in doubt (1)" in format_report(report)
-    assert "mostly car, expected road; it would be road with order segnet" in report.reading_doubts[0]
 
 
 class TestCarlaVersion:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.images import write_image
-from pipelines.data.labels.classless import LOOK, fitting_readers, refuse_classless, remedy
+from pipelines.data.labels.classless import LOOK, fitting_readers, likelier_readers, refuse_classless, remedy
 from pipelines.errors import NoInputsError
 from tests.pipelines.data.readers.every_reader import opened
 
@@ -51,6 +51,28 @@ def test_labels_of_another_table_are_known_by_what_they_show(tmp_path):
 def test_what_cannot_be_told_is_not_guessed(tmp_path, label_map, why):
     frames = save(tmp_path, label_map, "a")
     assert fitting_readers(frames) == [] and remedy(frames) == LOOK, why
+
+
+def test_labels_that_are_valid_and_no_street_are_likelier_something_else(tmp_path):
+    """Train ids of sky, vegetation and road are as label ids ignored, pavement and ignored."""
+    frames = save(tmp_path, street(10, 8, 0), "a", "b")
+    assert frames.shows_a_class()
+    assert likelier_readers(frames) == ['reader = "cityscapes" and labels_kind = "labelTrainIds"']
+    good = save(tmp_path / "good", street(23, 11, 7), "a")
+    assert likelier_readers(good) == []
+    assert likelier_readers(save(tmp_path / "odd", street(7, 11, 23), "a")) == []  # upside down by every table
+    assert likelier_readers(opened(tmp_path, reader="cityscapes", labels="")) == []
+
+
+def test_unknown_ids_are_likelier_something_else(tmp_path):
+    frames = save(tmp_path, street(255, 5, 0), "a")
+    assert likelier_readers(frames) == []  # of two classes
+    label_map = street(6, 5, 0)
+    label_map[2, 0] = 255
+    assert likelier_readers(save(tmp_path, label_map, "a")) == [
+        'reader = "cityscapes" and labels_kind = "labelTrainIds"',
+        'reader = "idd_lite"',
+    ]
 
 
 def test_all_files_must_fit(tmp_path):
