@@ -79,6 +79,15 @@ def gap_in_words(study: Study) -> str:
     return f"Gap closed = ({name} − source-only) / (oracle − source-only), in mean IoU; 100 % is the whole gap."
 
 
+def budget_in_words(study: Study) -> str:
+    """What all arms share, and what an arm that goes on from a trained network had beside it."""
+    same = f"All arms train the same network under the same budget and seeds and are scored on {study.validation}."
+    initial = study.settings.get("segmenter", {}).get("initial")
+    if not initial:
+        return same
+    return f"{same} But {study.names()['translated']} goes on from {initial}, whose training adds to its budget."
+
+
 def starts_in_words(study: Study) -> str:
     """What the arms' networks began from, as a sentence; "" where the record does not say so."""
     starts = study.starts()

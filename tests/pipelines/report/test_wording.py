@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.report import wording
+from pipelines.report.pages.page import Gallery, render_page
 
 
 def scored(study, source_only, translated, oracle):
@@ -81,6 +82,15 @@ def test_one_start_of_all_arms_is_told(study):
     study.results[:] = [replace(one, start="random weights") for one in study.results]
     assert wording.starts_in_words(study) == "Every arm starts from random weights."
     assert study.gap_mean() is not None
+
+
+def test_a_start_that_was_trained_adds_to_the_budget_and_is_said(study):
+    plain = f"All arms train the same network under the same budget and seeds and are scored on {study.validation}."
+    assert wording.budget_in_words(study) == plain
+    twice = replace(study, settings={"segmenter": {"initial": "source_only", "adaptation": {"method": "dacs"}}})
+    said = "But translated + DACS goes on from source_only, whose training adds to its budget."
+    assert wording.budget_in_words(twice) == f"{plain} {said}"
+    assert said in render_page(twice, Gallery())
 
 
 def test_missing_arm_is_named(study):
