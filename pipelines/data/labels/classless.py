@@ -6,6 +6,7 @@ which they look like streets are named.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def fitting_readers(frames: FrameSet) -> list[str]:
 
 def likelier_readers(frames: FrameSet) -> list[str]:
     """Those of `fitting_readers` where the label maps do not look like streets as they are read; else none."""
-    few = _a_few(frames)
+    few = [(file, replace(encoding, own_car=0.0)) for file, encoding in _a_few(frames)]  # what is below may be road
     return [] if not few or _are_streets(few) else fitting_readers(frames)
 
 

@@ -64,6 +64,12 @@ def test_labels_that_are_valid_and_no_street_are_likelier_something_else(tmp_pat
     assert likelier_readers(opened(tmp_path, reader="cityscapes", labels="")) == []
 
 
+def test_rows_that_are_ignored_for_the_own_car_say_nothing_against_the_reader(tmp_path):
+    write_image(tmp_path / "rgb/a.png", np.zeros((6, 8, 3), np.uint8))
+    write_image(tmp_path / "semantic/a.png", street(11, 3, 1))
+    assert likelier_readers(opened(tmp_path, reader="carla", version="0.9.14", own_car=0.4)) == []
+
+
 def test_unknown_ids_are_likelier_something_else(tmp_path):
     frames = save(tmp_path, street(255, 5, 0), "a")
     assert likelier_readers(frames) == []  # of two classes

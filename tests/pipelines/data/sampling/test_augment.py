@@ -304,6 +304,7 @@ def test_the_same_key_gives_the_same_bits():
         ((40, 80), 50, {"enlarge": True}, (50, 100)),
         ((50, 80), 50, {"enlarge": True}, (50, 80)),
         ((100, 40), 50, {"least_width": 30}, (75, 30)),
+        ((200, 1), 50, {}, (50, 1)),
         ((10, 10), 20, {"enlarge": True, "least_width": 64}, (64, 64)),
     ],
 )
