@@ -40,7 +40,7 @@ REPORT     = $(RUN)/report.html
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-pipelines test-others test-chaos translate student train-seg eval recipe check lint clean FORCE
+.PHONY: help setup demo test test-pipelines test-others test-runtimes test-chaos translate student train-seg eval recipe check lint clean FORCE
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,23 +85,26 @@ check: $(VENV)/installed ## read every frame of the experiment, say what is wron
 	$(SIM2REAL) data check $(EXPERIMENT)
 
 test: $(VENV)/installed ## run the tests, in two processes at a time
-	@$(MAKE) --no-print-directory --jobs=2 test-pipelines test-others
+	@$(MAKE) --no-print-directory --jobs=2 test-pipelines test-others test-runtimes
 
 # One thread each: on two cores, threads that wait for each other's make the tests take twice as long.
-test-pipelines test-others test-chaos: export OMP_NUM_THREADS = 1
+test-pipelines test-others test-runtimes test-chaos: export OMP_NUM_THREADS = 1
 # Byte code is kept also where the environment says not to, as in images of containers: without any, each process that a
 # test starts compiles torch's source anew, which takes longer than its import.
-test-pipelines test-others test-chaos: export PYTHONDONTWRITEBYTECODE =
+test-pipelines test-others test-runtimes test-chaos: export PYTHONDONTWRITEBYTECODE =
 
-# Of tests/pipelines so many are the others' that both halves take about as long.
+# Of tests/pipelines so many are the others' that both halves take about as long; whichever is done first has the runtimes.
 OTHERS := $(addprefix tests/pipelines/,batch_inference experiment pretrained report)
 
 test-pipelines: $(VENV)/installed ## ... those of files, stages and commands
 	$(VENV)/bin/python -m pytest -m "not runtimes" $(addprefix --ignore=,$(OTHERS)) tests/pipelines tests/test_layers.py tests/test_makefile.py tests/test_packaging.py
 
-test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation, imports, hostile input, benchmarks and other runtimes
+test-others: $(VENV)/installed ## ... those of networks, losses, methods, batch translation, imports, hostile input and benchmarks
 	$(VENV)/bin/python -m pytest -m "not runtimes" tests/segment tests/translate tests/benchmarks tests/hostile $(OTHERS)
-	$(VENV)/bin/python -m pytest -m runtimes tests/pipelines
+
+# Only files that bear the mark are given: pytest would import all of the others, to leave their tests out.
+test-runtimes: $(VENV)/installed ## ... those of OpenVINO and ONNX Runtime
+	$(VENV)/bin/python -m pytest -m runtimes $$(grep -rlE --include='test_*.py' 'mark[.]runtimes' tests)
 
 test-chaos: $(VENV)/installed ## hostile inputs, kills and failing disks, all of them, and a table (docs/reliability.md)
 	$(VENV)/bin/python -m pytest -q -m "chaos or not chaos" tests/hostile

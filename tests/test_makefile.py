@@ -85,14 +85,33 @@ def folder(tmp_path):
     return Folder(tmp_path)
 
 
-def test_tests_compute_on_one_thread_and_keep_byte_code(folder, monkeypatch):
+@pytest.fixture
+def tested(folder):
+    """A function: target -> what it has Python do, and with which environment."""
+    python = folder.path / "venv/bin/python"
+    python.write_text('#!/bin/sh\necho "$OMP_NUM_THREADS [$PYTHONDONTWRITEBYTECODE] $*" > "$CONTENT/tested"\n')
+    python.chmod(0o755)
+
+    def make(target):
+        folder.make(target)
+        return (folder.content / "tested").read_text().split()
+
+    return make
+
+
+def test_tests_compute_on_one_thread_and_keep_byte_code(tested, monkeypatch):
     """Also where an image of a container says to keep none."""
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    python = folder.path / "venv/bin/python"
-    python.write_text('#!/bin/sh\necho "$2 $OMP_NUM_THREADS [$PYTHONDONTWRITEBYTECODE]" > "$CONTENT/tested"\n')
-    python.chmod(0o755)
-    folder.make("test-chaos")
-    assert (folder.content / "tested").read_text() == "pytest 1 []\n"
+    for target in ("test-pipelines", "test-others", "test-runtimes", "test-chaos"):
+        assert tested(target)[:4] == ["1", "[]", "-m", "pytest"]
+
+
+def test_whatever_bears_the_mark_of_runtimes_is_tested_as_such(tested):
+    words = tested("test-runtimes")
+    mark = ".".join(("pytest", "mark", "runtimes"))  # in full, this file would bear it
+    marked = {path for path in (ROOT / "tests").rglob("test_*.py") if mark in path.read_text(encoding="utf-8")}
+    assert len(marked) > 5 and words[4:6] == ["-m", "runtimes"]
+    assert {ROOT / word for word in words[6:]} == marked
 
 
 def test_a_student_comes_after_its_teachers_frames(folder):
