@@ -1,5 +1,6 @@
 """A trained segmenter as one file that other runtimes read: normalisation, network and upsampling in one graph."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from segment.networks.segmenter import Segmenter
 
 LEAST_AGREEMENT, LEAST_OF_FEWER_BITS = 0.999, 0.98
 """Share of pixels that must get the same class, in float32 and in fewer bits."""
+LARGEST_ERROR = 1e-3
+"""Of a logit, over the largest logit, in float32: runtimes that sum in another order differ by 1e-6 to 1e-5. In fewer
+bits the classes count alone."""
 WATCHED = (576, 640)
 """Height and width, at least, of the image that converters watch a network on. On a smaller one, maps of one pixel
 appear (DDRNet pools 1/64 of the image by 8), and converters take what holds for one as true for all sizes."""
@@ -36,17 +40,28 @@ class SegmenterParity:
     error: float | None
     """Largest difference of logits over the largest logit; None where the export has no logits."""
     least: float = LEAST_AGREEMENT
+    allowed_error: float = LARGEST_ERROR
+    one_class: bool = False
+    """Whether the network gives all pixels the same class, so that label maps of many a wrong export would agree."""
 
     def check(self, output: Path) -> None:
-        """Refuse what is further off than near-ties explain, or fewer bits may cost."""
+        """Refuse what is further off than near-ties and rounding explain, or fewer bits may cost."""
+        remedy = "Export to another format, in float32, or update the runtime"
         if not self.agreement >= self.least:
             raise UserError(
                 f"{output} is not written: the export gives the network's class to {self.agreement:.3%} of pixels; "
-                f"{self.least:.1%} are expected. Export to another format, in float32, or update the runtime"
+                f"{self.least:.1%} are expected. {remedy}"
+            )
+        if self.error is not None and not self.error <= self.allowed_error:
+            raise UserError(
+                f"{output} is not written: a logit of the export differs from the network's by {self.error:.1e} of the "
+                f"largest logit; {self.allowed_error:.0e} is allowed. {remedy}"
             )
 
     def __str__(self) -> str:
         error = "" if self.error is None else f", largest error of a logit {self.error:.1e} of the largest logit"
+        if self.error is None and self.one_class:
+            error = ", but all are of one class: compare on frames of your own, or export logits, which say more"
         return f"same class at {self.agreement:.3%} of pixels{error}"
 
 
@@ -104,9 +119,9 @@ def exportable(
     about = about | {"range": "0..1", "side_multiple": str(network.stride), "smallest_side": str(smallest)}
     about["classes"] = ",".join(CLASS_NAMES)
     name, example = "label_map" if with_argmax else "logits", street_like(2, network.stride, *WATCHED)
-    images, least = drawn_images(network), LEAST_AGREEMENT
+    images, allowed = drawn_images(network), (LEAST_AGREEMENT, LARGEST_ERROR)
     if reduction is not None:
-        images, least = [torch.from_numpy(image) for image in reduction.judged_on], LEAST_OF_FEWER_BITS
+        images, allowed = [torch.from_numpy(image) for image in reduction.judged_on], (LEAST_OF_FEWER_BITS, math.inf)
     return Exportable(
         graph,
         name,
@@ -114,7 +129,7 @@ def exportable(
         network.stride,
         smallest,
         about,
-        lambda other: measured_parity(network, other, with_argmax, images, least),
+        lambda other: measured_parity(network, other, with_argmax, images, *allowed),
         reduction,
     )
 
@@ -126,14 +141,19 @@ def drawn_images(network: Segmenter) -> list[Tensor]:
 
 @torch.no_grad()
 def measured_parity(
-    network: Segmenter, other: Compute, with_argmax: bool, images: Sequence[Tensor], least: float = LEAST_AGREEMENT
+    network: Segmenter,
+    other: Compute,
+    with_argmax: bool,
+    images: Sequence[Tensor],
+    least: float = LEAST_AGREEMENT,
+    allowed_error: float = LARGEST_ERROR,
 ) -> SegmenterParity:
-    """Run both on images; `least` is the share of pixels that must agree.
+    """Run both on images; see `SegmenterParity` for what is allowed.
 
     Raises:
         NumericalError: The network gives no numbers, of which both sides would find the same class.
     """
-    agreeing, pixels, errors = 0, 0, []
+    agreeing, pixels, errors, classes = 0, 0, [], set()
     for image in images:
         expected, found = network(image), torch.from_numpy(other(image.numpy()))
         refuse_diverged(expected, "logits")
@@ -141,9 +161,12 @@ def measured_parity(
         if not with_argmax:
             errors.append(((found - expected).abs().max() / expected.abs().max()).item())
             labels = found.max(dim=1).indices
-        agreeing += int((labels == expected.max(dim=1).indices).sum())
+        wanted = expected.max(dim=1).indices
+        agreeing += int((labels == wanted).sum())
         pixels += labels.numel()
-    return SegmenterParity(agreeing / pixels, max(errors) if errors else None, least)
+        classes.update(wanted.unique().tolist())
+    error = torch.tensor(errors).max().item() if errors else None  # keeps what is no number
+    return SegmenterParity(agreeing / pixels, error, least, allowed_error, len(classes) == 1)
 
 
 def street_like(batch: int, stride: int, height: int, width: int) -> Tensor:

@@ -3,7 +3,9 @@
 import copy
 import importlib.util
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -87,6 +89,34 @@ def test_parity_by_hand(network):
     parity = measured_parity(network, shifted, False, drawn_images(network))
     assert parity.agreement == 1 and parity.error == pytest.approx(0.01, rel=1e-3)
     assert "100.000% of pixels, largest error of a logit 1.0e-02" in str(parity)
+    with pytest.raises(
+        UserError, match=r"differs from the network's by 1\.0e-02 of the largest logit; 1e-03 is allowed"
+    ):
+        parity.check(Path("a.onnx"))
+
+
+def test_logits_that_are_no_numbers_somewhere_are_refused(network):
+    def spoilt(image):
+        logits = network(torch.from_numpy(image)).clone()
+        logits[:, 0, 0, 0] = math.nan
+        return logits.numpy()
+
+    parity = measured_parity(network, spoilt, False, drawn_images(network))
+    with pytest.raises(UserError, match=r"differs from the network's by nan"):
+        parity.check(Path("a.onnx"))
+
+
+def test_fewer_bits_are_judged_by_classes_alone():
+    SegmenterParity(0.99, 0.3, least=0.98, allowed_error=math.inf).check(Path("a.onnx"))
+
+
+def test_label_maps_of_one_class_are_told_to_say_little():
+    network = OneClass().eval()
+    parity = measured_parity(
+        network, lambda image: np.full(image[:, 0].shape, 2, np.uint8), True, [torch.rand(1, 3, 8, 8)]
+    )
+    parity.check(Path("a.onnx"))
+    assert str(parity).startswith("same class at 100.000% of pixels, but all are of one class")
 
 
 @pytest.mark.parametrize("with_argmax", [False, True])
@@ -105,10 +135,17 @@ def test_a_network_that_gives_no_numbers_is_not_exported(network, with_argmax):
         measured_parity(diverged, same, with_argmax, [torch.rand(1, 3, 64, 64)])
 
 
+class OneClass(torch.nn.Module):
+    """Sees class 2 everywhere."""
+
+    def forward(self, image):
+        return torch.tensor([0.0, 0, 1])[:, None, None].expand(len(image), 3, *image.shape[2:])
+
+
 @pytest.mark.parametrize("agreement", [0.998, math.nan])
 def test_refuses_what_differs(agreement, tmp_path):
     with pytest.raises(UserError, match="is not written: the export gives the network's class"):
-        SegmenterParity(agreement, 0.5).check(tmp_path / "a.onnx")
+        SegmenterParity(agreement, 0.0).check(tmp_path / "a.onnx")
 
 
 def test_a_wrong_export_leaves_no_file(network, tmp_path, monkeypatch):
