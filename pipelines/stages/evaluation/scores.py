@@ -142,7 +142,10 @@ class Evaluation:
         }
 
     def summary(self) -> dict[str, Any]:
-        """All figures, JSON-like; a class or subset that does not count is null."""
+        """All figures, JSON-like; a class or subset that does not count is null.
+
+        "merged_classes", where labels merge some, tells of what classes the figures at a class's name are.
+        """
         total = self.merged.sum(0)
         low, high = self.interval()
         figures = {
@@ -161,6 +164,10 @@ class Evaluation:
             "f1": self._named(f1_per_class(total)),
             "share_of_pixels": self._named(total.sum(1) / total.sum()),
         }
+        if self.groups:  # whose figures stand at the name of their lowest
+            figures["merged_classes"] = {
+                CLASS_NAMES[min(group)]: [CLASS_NAMES[train_id] for train_id in sorted(group)] for group in self.groups
+            }
         if categories := self.category_iou():
             figures["category_iou"] = {"categories": categories, "mean": _mean(categories.values())}
         return figures | self._optional_figures()

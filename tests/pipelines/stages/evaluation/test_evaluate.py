@@ -44,7 +44,7 @@ def test_the_label_maps_themselves_score_one(tiny_run, make_workspace, tmp_path)
     labels = {sets[0].read_image(i).tobytes(): sets[0].read_label_map(i) for i in range(len(sets[0]))}
     summary = evaluate(lambda image, size: labels[image.tobytes()], sets, tmp_path / "out", {}).summary()
     assert summary["mean_iou"] == summary["pixel_accuracy"] == summary["mean_accuracy"] == 1
-    assert summary["mean_iou_16"] == summary["mean_iou_13"] == 1
+    assert summary["mean_iou_16"] == summary["mean_iou_13"] == 1 and "merged_classes" not in summary
     assert summary["interval_95"] == [1, 1]
     assert set(summary["iou"].values()) - {None} == {1}
 
@@ -108,6 +108,11 @@ def test_camvid_counts_bicycle_for_rider_light_for_sign_and_truck_for_car(tmp_pa
     assert evaluation.groups == [[LIGHT, SIGN], [RIDER, BICYCLE], [CAR, TRUCK, BUS]]
     summary = evaluation.summary()  # SYNTHIA's means are of labels that tell all 19 apart
     assert summary["mean_iou_16"] is summary["mean_iou_13"] is None
+    assert summary["merged_classes"] == {
+        "traffic light": ["traffic light", "traffic sign"],
+        "rider": ["rider", "bicycle"],
+        "car": ["car", "truck", "bus"],
+    }
 
 
 def test_classes_that_the_labels_cannot_express_are_misses_and_no_classes(tmp_path):
