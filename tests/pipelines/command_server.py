@@ -20,6 +20,11 @@ from tests.pipelines.hangs import HANGS_S
 
 
 def main():
+    # What commands import when they need it, as long as it takes seconds: each copy would do so anew.
+    import sklearn.decomposition
+    import sklearn.manifold  # noqa: F401
+    import torchvision.tv_tensors  # noqa: F401
+
     from pipelines import cli
     from pipelines.data.decoding import decoders
     from pipelines.pretrained import read_published
