@@ -147,7 +147,8 @@ def open_translator(
         UserError: It translates label maps, or an argument does not fit it or the machine.
     """
     machine = _machine(device, precision)
-    return translator_on(machine, path, size=size, height=height, direction=direction, fast=fast, runtime=runtime)
+    with _random_numbers_kept():
+        return translator_on(machine, path, size=size, height=height, direction=direction, fast=fast, runtime=runtime)
 
 
 def translator_on(
@@ -199,7 +200,8 @@ def open_segmenter(
         UserError: An argument does not fit it or the machine.
     """
     machine = _machine(device, precision)
-    return segmenter_on(machine, path, height=height, fast=fast, runtime=runtime, flip=flip, weights=weights)
+    with _random_numbers_kept():
+        return segmenter_on(machine, path, height=height, fast=fast, runtime=runtime, flip=flip, weights=weights)
 
 
 def segmenter_on(
@@ -221,6 +223,11 @@ def segmenter_on(
     computed_by = fastest_runtime(machine) if runtime is None else runtime
     inference = Inference(computed_by, segmenter_runtime.mode_on(machine, fast), TestTimeAugmentation(flip=flip))
     return LiveSegmenter(open_predictor(trained.network, height or trained.height, machine, inference), machine.device)
+
+
+def _random_numbers_kept() -> AbstractContextManager[None]:
+    """Networks are drawn before they are filled, by seeds of their own: afterwards torch's numbers go on as before."""
+    return torch.random.fork_rng(range(torch.cuda.device_count()))
 
 
 def _machine(device: str, precision: str) -> Machine:

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines import runtimes
 from pipelines.data.images import read_image, read_raw, write_image
@@ -169,6 +170,15 @@ def test_closed_is_closed(translator, cpu):
     with pytest.raises(ValueError, match="this network is closed; open it again"):
         translate(FRAMES[0])
     translate.close()
+
+
+def test_random_numbers_go_on_as_before(translator, segmenter, cpu):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    open_translator(translator, device="cpu")
+    open_segmenter(segmenter, device="cpu", runtime="torch")
+    assert torch.equal(torch.rand(4), expected)
 
 
 @pytest.mark.parametrize(
