@@ -32,7 +32,7 @@ from pipelines.stages.evaluation.scores import Evaluation
 from pipelines.stages.features.feature_study import study_features_of_arms
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.training.style_encoder import refuse_missing_style_encoder
-from pipelines.stages.training.train_segmenter import train_segmenter
+from pipelines.stages.training.train_segmenter import refuse_unfit_method, train_segmenter
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import CLASS_NAMES, TRAIN_IDS_13, TRAIN_IDS_16
@@ -54,6 +54,8 @@ def compare(workspace: Workspace, session: Session) -> Study:
     """
     refuse_missing_labels(workspace)
     refuse_missing(trainings_of_comparison(workspace))
+    for seed in workspace.experiment.compare.seeds:
+        refuse_unfit_method(workspace, seed, "translated")
     if workspace.translates:
         refuse_missing_style_encoder(workspace)
     results, evaluations = [], {}

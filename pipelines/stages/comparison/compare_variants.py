@@ -39,7 +39,7 @@ from pipelines.stages.quality.quality_inputs import find_inputs
 from pipelines.stages.quality.translation_audit import audit_experiment
 from pipelines.stages.quality.translation_quality import evenly, measure_quality, write_quality
 from pipelines.stages.training.style_encoder import refuse_missing_style_encoder
-from pipelines.stages.training.train_segmenter import train_segmenter
+from pipelines.stages.training.train_segmenter import refuse_unfit_method, train_segmenter
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import TRAIN_IDS_13, TRAIN_IDS_16
@@ -84,7 +84,11 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
             variants.few_labels(labels).labelled_subset(seed)  # before hours of training: more than there are
     for name in variants.rows():
         its = variants.named[name].experiment
-        refuse_missing_style_encoder(base.beside(its, variants.folder(name), base.run))
+        beside = base.beside(its, variants.folder(name), base.run)
+        refuse_missing_style_encoder(beside)
+        if variants.named[name].settings.leaves_a_segmenter:
+            for seed in base.experiment.compare.seeds:
+                refuse_unfit_method(beside, seed, "translated")
     wanted: dict[tuple[int, str], Measurement] = {}
     for seed in base.experiment.compare.seeds:
         for arm in REFERENCES:

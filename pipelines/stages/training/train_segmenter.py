@@ -28,7 +28,7 @@ from pipelines.data.sampling.batches import Draws, largest_height
 from pipelines.data.sampling.labelled_batches import LabelledBatches, Mixture, RareClassSampler
 from pipelines.data.sampling.random_keys import key_number
 from pipelines.data.selection.scores import read_scores, select_by_consistency
-from pipelines.engine.checkpoint_files import checkpoint_hash
+from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished
 from pipelines.engine.launch import Machine, choose_machine, seed_weights
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.engine.session import Session
@@ -64,6 +64,7 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
     processes = machine.processes
     refuse_uneven_batches("segmenter.batch", settings.batch, processes)
     refuse_single_images(settings, processes)
+    refuse_unfit_method(workspace, seed, arm)
     inputs = segmenter_run_inputs(workspace, seed, arm)  # which refuses what is missing before anything is trained
     for needed in (settings.initial, *settings.teachers):
         if needed in ARMS:
@@ -300,6 +301,27 @@ def refuse_single_images(
     )
 
 
+def refuse_unfit_method(workspace: Workspace, seed: int, arm: str) -> None:
+    """For before hours of training; says nothing of an arm that is trained already.
+
+    Raises:
+        UserError: The method by which the arm adapts cannot train its network, such as one without an auxiliary head.
+    """
+    settings = ARMS[arm].settings(workspace.experiment.segmenter)
+    if settings.adaptation is None or is_finished(workspace.segmenter(seed, arm)):
+        return
+    with torch.device("meta"):  # neither memory nor time for its weights
+        network = NETWORKS[settings.network]()
+    method = METHODS[settings.method]
+    teacher = {"teacher": network} if method.takes_teacher and method.learns_from != "pseudo_labels" else {}
+    build_segmenter(
+        settings,
+        network,
+        **teacher,
+        encoder_from_imagenet=settings.initial is None and settings.encoder_weights is not None,
+    )
+
+
 def starting_segmenter(
     workspace: Workspace, seed: int, arm: str, batches: LabelledBatches | AdaptationBatches, machine: Machine
 ) -> SegmenterTraining:
@@ -367,7 +389,11 @@ def take_over(network: Segmenter, initial: Path) -> None:
 
 
 def build_segmenter(settings: SegmenterSettings, network: Segmenter, **collaborators: Any) -> SegmenterTraining:
-    """The method around a network; `collaborators` are what only a training has, as its constructor takes them."""
+    """The method around a network; `collaborators` are what only a training has, as its constructor takes them.
+
+    Raises:
+        UserError: The method cannot train this network.
+    """
     method = METHODS[settings.method]
     own = None
     if method.Settings is not None and settings.adaptation is not None:
@@ -375,7 +401,10 @@ def build_segmenter(settings: SegmenterSettings, network: Segmenter, **collabora
         if (added := settings.adaptation.added_norm) is not None:
             collaborators["feature_norm"] = FeatureNormSettings(**added.declared_values())
     training = SegmenterTrainingSettings(**settings.declared_values())
-    return method(network, training, own, **collaborators)
+    try:
+        return method(network, training, own, **collaborators)
+    except ValueError as error:
+        raise UserError(f"segmenter: {settings.method} and {settings.network}: {error}") from error
 
 
 def class_weights(settings: SegmenterSettings, batches: LabelledBatches | AdaptationBatches) -> Tensor | None:

@@ -197,3 +197,11 @@ def test_a_teacher_that_is_not_there_is_noticed_before_training(make_workspace, 
     with pytest.raises(UserError, match=r"^translator\.teacher: nowhere is not there"):
         compare(workspace, session)
     assert not (tmp_path / "run/seed-0").exists()
+
+
+def test_a_method_that_does_not_fit_the_network_is_noticed_before_training(make_workspace, tmp_path, session):
+    method = 'segmenter.adaptation={ method = "minent", auxiliary_entropy_weight = 0.1 }'
+    workspace = make_workspace(method, "segmenter.network=lraspp")
+    with pytest.raises(UserError, match=r"^segmenter: minent and lraspp: .*the network has no auxiliary head; set"):
+        compare(workspace, session)
+    assert not (tmp_path / "run/seed-0").exists()

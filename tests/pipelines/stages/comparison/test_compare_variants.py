@@ -208,6 +208,10 @@ def test_more_labels_than_there_are_are_refused_before_anything_is_trained(tiny_
             '"segmenter.encoder_weights" = "nowhere", "segmenter.network" = "lraspp"',
             "segmenter.encoder_weights: nowhere ",
         ),
+        (
+            '"segmenter.adaptation" = { method = "maxsquare", guidance_weight = 0.1 }, "segmenter.network" = "lraspp"',
+            "segmenter: maxsquare and lraspp: guidance_weight is above 0, and the network has no auxiliary head",
+        ),
     ],
 )
 def test_what_a_variant_names_is_looked_for_before_anything_is_trained(tiny_config, tmp_path, cpu, settings, said):

@@ -110,6 +110,15 @@ def test_a_teacher_that_is_not_there_is_told_before_what_else_it_builds_on_is_tr
     assert not workspace.segmenter(0, "source_only").exists()
 
 
+def test_a_method_that_does_not_fit_the_network_is_told_before_what_it_builds_on_is_trained(make_workspace, session):
+    method = 'segmenter.adaptation={ method = "adaptsegnet", auxiliary_adversarial_weight = 0.1 }'
+    learns = method, "segmenter.network=lraspp", "segmenter.initial=source_only"
+    workspace = make_workspace(*learns, "segmenter.shares={ translated = 0.0, source = 1.0 }")
+    with pytest.raises(UserError, match=r"^segmenter: adaptsegnet and lraspp: auxiliary_adversarial_weight is ab"):
+        train_segmenter(workspace, 0, "translated", session)
+    assert not workspace.segmenter(0, "source_only").exists()
+
+
 def test_frames_of_another_translator_are_refused(copied_run, make_workspace, cpu):
     """A translator trained anew leaves translated frames behind that are not its own; they must not be trained on."""
     workspace = make_workspace("translator.cycle_weight=5.0", run=copied_run)
