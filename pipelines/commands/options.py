@@ -99,9 +99,9 @@ training_options = options(
 training_preview_option = click.option(
     "--dry-run", is_flag=True, help="Say what would be trained and what is there already; train nothing."
 )
-first_step_option = click.option(
+first_steps_option = click.option(
     "--dry-run", is_flag=True,
-    help="Say what would be trained and what is there already, build it all and take one step; keep nothing.",
+    help="Say what would be trained and what is there already, build it all and take two steps; keep nothing.",
 )  # fmt: skip
 seed_option = click.option("--seed", type=click.IntRange(0), default=None, help="[default: the config's first]")
 test_option = click.option(

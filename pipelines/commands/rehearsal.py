@@ -1,4 +1,4 @@
-"""What `--dry-run` of trainings says: the plan, which waits for nothing, and of a single one what a first step took."""
+"""What `--dry-run` of trainings says: the plan, which waits for nothing, of a single one what its first steps took."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ def say_what_would_be_trained(request: Request, trainings: Iterable[str], scored
 
 
 def rehearse(request: Request, arm: str | None = None) -> None:
-    """Say what would be trained, an arm or (None) the translator, and take its first step.
+    """Say what would be trained, an arm or (None) the translator, and take its first steps.
 
     Raises:
         UserError: It cannot be trained; or several processes were started.
@@ -34,10 +34,10 @@ def rehearse(request: Request, arm: str | None = None) -> None:
     workspace, seed = request.workspace, request.seed
     trainings = trainings_of_translator(workspace, seed) if arm is None else trainings_of_arm(workspace, seed, arm)
     click.echo("\n".join(preview(workspace, trainings, scored=False)))
-    from pipelines.stages.training.first_step import to_be_made_before, try_first_step
+    from pipelines.stages.training.first_steps import to_be_made_before, try_first_steps
 
     if missing := to_be_made_before(workspace, seed, arm):
-        click.echo(f"{'first step':<16}  not taken: {', '.join(missing)} must be made before\n{LAST_LINE}")
+        click.echo(f"{'first steps':<16}  not taken: {', '.join(missing)} must be made before\n{LAST_LINE}")
         return
-    click.echo(f"{'first step':<16}  {try_first_step(workspace, seed, arm, request.session)}")
-    click.echo(f"dry run: one step was taken and thrown away; {workspace.run} is as it was")
+    click.echo(f"{'first steps':<16}  {try_first_steps(workspace, seed, arm, request.session)}")
+    click.echo(f"dry run: two steps were taken and thrown away; {workspace.run} is as it was")

@@ -20,5 +20,6 @@ class Session:
     """Set aside what was made with other settings or data, instead of refusing it."""
     command: str = ""
     """As the user typed it; for records and reports."""
-    first_step_alone: bool = False
-    """Training ends after its first step: of a dry run (`stages/training/first_step.py`)."""
+    first_steps_alone: bool = False
+    """Training ends after two steps: of a dry run (`stages/training/first_steps.py`). The second takes as much memory
+    as all later ones: by then an optimizer has its moments."""

@@ -2,7 +2,7 @@
 
 import click
 
-from pipelines.commands.options import Request, first_step_option, on_experiment, seed_option, training_options
+from pipelines.commands.options import Request, first_steps_option, on_experiment, seed_option, training_options
 from pipelines.commands.rehearsal import rehearse
 from pipelines.commands.segment.bench import segment_bench
 from pipelines.commands.segment.evaluate import segment_evaluate
@@ -28,7 +28,7 @@ def segment() -> None:
 
 
 @segment.command("train")
-@on_experiment(seed_option, arm_option, training_options, first_step_option)
+@on_experiment(seed_option, arm_option, training_options, first_steps_option)
 def segment_train(request: Request, arm: str, dry_run: bool) -> None:
     """Train one arm's segmenter, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
     if dry_run:

@@ -5,7 +5,7 @@ import click
 from pipelines.commands.frame_by_frame import complain
 from pipelines.commands.options import (
     Request,
-    first_step_option,
+    first_steps_option,
     on_experiment,
     seed_option,
     training_options,
@@ -23,7 +23,7 @@ def translate() -> None:
 
 
 @translate.command("train")
-@on_experiment(seed_option, training_options, first_step_option)
+@on_experiment(seed_option, training_options, first_steps_option)
 def translate_train(request: Request, dry_run: bool) -> None:
     """Train an experiment's translator, or carry on where it stopped. Under torchrun, on several GPUs or machines."""
     if dry_run:

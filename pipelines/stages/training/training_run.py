@@ -61,7 +61,7 @@ def train_run(job: TrainingJob, session: Session) -> Path:
     processes.refuse_difference([inputs, machine.device.type, machine.precision])
     run = open_run(job.run, inputs, session.restart, processes, settings.retention)
     try:
-        steps = 1 if session.first_step_alone else settings.steps
+        steps = min(2, settings.steps) if session.first_steps_alone else settings.steps
         if processes.from_leader(run.steps_done() if processes.leads else 0) < steps:
             machine = resuming_machine(run, session.machine)
             batches = job.make_batches()

@@ -1,5 +1,6 @@
-"""The first step of a dry run: what it took, what it lacks, and that it leaves everything as it was."""
+"""The first steps of a dry run: what they took, what they lack, and that they leave everything as it was."""
 
+import itertools
 import re
 import shutil
 
@@ -8,11 +9,11 @@ import pytest
 from pipelines.engine.loop import NoNumber
 from pipelines.engine.session import Session
 from pipelines.errors import NumericalError, UserError
-from pipelines.stages.training.first_step import to_be_made_before, try_first_step
+from pipelines.stages.training.first_steps import to_be_made_before, try_first_steps
 from pipelines.stages.training.train_segmenter import train_segmenter
 from segment.methods.supervised import Supervised
 
-TOOK = r"\d+\.\d s(, [\d.]+ (bytes|KB|MB) of memory)?, a checkpoint of [\d.]+ [KM]B; "
+TOOK = r"\d+\.\d s a step(, [\d.]+ (bytes|KB|MB) of memory)?, a checkpoint of [\d.]+ [KM]B; "
 
 
 def state(folder):
@@ -23,15 +24,28 @@ def state(folder):
 @pytest.mark.parametrize(("arm", "loss"), [("oracle", "main"), (None, "adversarial_target")])
 def test_a_training_that_is_yet_to_begin(make_workspace, cpu, tmp_path, arm, loss):
     """Its rhythm, a checkpoint after two steps and no more than 10 to a line of the log, does not keep it waiting."""
-    said = try_first_step(make_workspace(), 0, arm, Session(cpu))
+    said = try_first_steps(make_workspace(), 0, arm, Session(cpu))
     assert re.match(TOOK + loss, said), said
     assert not (tmp_path / "run").exists()
+
+
+def test_memory_is_that_of_a_step_with_the_optimizers_moments(make_workspace, cpu, monkeypatch):
+    """They are made when the first step ends, and every step after it has them beside its activations."""
+    moments, step = [], Supervised.step
+
+    def watched(method, batch, update):
+        moments.append(any(one.state for one in method.optimizers().values()))
+        return step(method, batch, update)
+
+    monkeypatch.setattr(Supervised, "step", watched)
+    try_first_steps(make_workspace(), 0, "oracle", Session(cpu))
+    assert moments == [False, True]
 
 
 def test_one_that_builds_on_what_is_there_and_is_finished_itself(make_workspace, cpu, copied_run):
     before = state(copied_run)
     workspace = make_workspace("segmenter.initial=oracle", run=copied_run)
-    assert re.match(TOOK, try_first_step(workspace, 0, "translated", Session(cpu)))
+    assert re.match(TOOK, try_first_steps(workspace, 0, "translated", Session(cpu)))
     assert state(copied_run) == before
 
 
@@ -48,14 +62,16 @@ def test_what_must_be_made_before(make_workspace, copied_run, tmp_path):
 
 
 def test_a_step_that_is_passed_over_is_what_the_dry_run_ends_with(make_workspace, cpu, monkeypatch, tmp_path):
-    """A training goes on after a loss that is no number; of one step there is nothing else to tell."""
+    """A training goes on after a loss that is no number; of two steps there is nothing else to tell."""
+
+    steps = itertools.count(1)
 
     def spoilt(*given):
-        raise NoNumber('loss "main" is nan', 1)
+        raise NoNumber('loss "main" is nan', next(steps))
 
     monkeypatch.setattr(Supervised, "step", spoilt)
     with pytest.raises(NumericalError, match=r'^loss "main" is nan.*; lower the learning rate'):
-        try_first_step(make_workspace(), 0, "oracle", Session(cpu))
+        try_first_steps(make_workspace(), 0, "oracle", Session(cpu))
     assert not (tmp_path / "run").exists()
 
 
@@ -83,5 +99,5 @@ def test_what_a_step_fails_of_is_what_the_dry_run_ends_with(make_workspace, cpu,
 
     monkeypatch.setattr(Supervised, "step", spoilt)
     with pytest.raises(NumericalError, match="is nan"):
-        try_first_step(make_workspace(), 0, "oracle", Session(cpu))
+        try_first_steps(make_workspace(), 0, "oracle", Session(cpu))
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""The first step of a training, for a dry run: what does not fit into memory shows before a job waits for its turn.
+"""The first steps of a training, for a dry run: what does not fit into memory shows before a job waits for its turn.
 
 All is built as training builds it and a checkpoint is saved, in a folder that is thrown away: a copy of the run folder,
 of links to what was made there before, so that nothing is written to it.
@@ -33,24 +33,24 @@ def to_be_made_before(workspace: Workspace, seed: int, arm: str | None) -> list[
     return _translator_lacks(workspace, seed) if arm is None else _arm_lacks(workspace, seed, arm)
 
 
-def try_first_step(workspace: Workspace, seed: int, arm: str | None, session: Session) -> str:
-    """Take it, of an arm or (None) of the translator, nothing being `to_be_made_before`; what it took, in words.
+def try_first_steps(workspace: Workspace, seed: int, arm: str | None, session: Session) -> str:
+    """Take two, of an arm or (None) of the translator, nothing being `to_be_made_before`; what they took, in words.
 
     Raises:
         UserError: As of `train_segmenter` and `train_translator`.
-        NumericalError: A loss or gradient of it is no number.
+        NumericalError: A loss or gradient of them is no number.
     """
     own = workspace.translator(seed) if arm is None else workspace.segmenter(seed, arm)
     with tempfile.TemporaryDirectory(prefix="sim2real-") as place:
         run = Path(place) / "run"
         _link(workspace.run, run, own.relative_to(workspace.run).parts)
         thrown_away = Workspace(workspace.experiment, workspace.data, run)
-        once = replace(session, first_step_alone=True)
+        briefly = replace(session, first_steps_alone=True)
         with watched_memory(session.machine.device) as peak:
             if arm is None:
-                trained = train_translator(thrown_away, seed, once)
+                trained = train_translator(thrown_away, seed, briefly)
             else:
-                trained = train_segmenter(thrown_away, seed, arm, once)
+                trained = train_segmenter(thrown_away, seed, arm, briefly)
         return _told(trained, peak.mb)
 
 
@@ -62,7 +62,7 @@ def _told(run: Path, peak_mb: float | None) -> str:
     losses.pop("step")
     size = sum(file.stat().st_size for file in list_checkpoints(run / "checkpoints")[0].iterdir())
     memory = "" if peak_mb is None else f", {size_in_words(peak_mb * 1e6)} of memory"
-    return f"{timing['seconds']:.1f} s{memory}, a checkpoint of {size_in_words(size)}; {headline(losses)}"
+    return f"{timing['seconds']:.1f} s a step{memory}, a checkpoint of {size_in_words(size)}; {headline(losses)}"
 
 
 def _link(folder: Path, place: Path, own: tuple[str, ...]) -> None:
