@@ -108,6 +108,7 @@ batches = []
 def ends_never(image):
     batches.append(1)
     if len(batches) == 3:
+        print(flush=True)
         threading.Event().wait()
     return 1 - image
 source, output = Path(sys.argv[1]), Path(sys.argv[2])
@@ -122,10 +123,12 @@ def test_killed_from_outside_in_an_interpreter_of_its_own(tmp_path):
     frames = plan_input(tmp_path / "in", tmp_path / "out")[0]
     translate_frames(frames, tmp_path / "undisturbed", Network(negative, 2), identity)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in"), str(tmp_path / "out")]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[3])
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE)
+    process.stdout.readline()  # two batches are made, and will be on the disk at any moment
     while process.poll() is None and not list((tmp_path / "out").glob("*.png")):
         pass
     process.kill()
+    process.stdout.close()
     assert process.wait() == -signal.SIGKILL
     translate = Counting()
     summary = translate_frames(frames, tmp_path / "out", Network(translate, 2), identity)
