@@ -122,13 +122,14 @@ $(RUN)/inputs/%.json: $(RUN)/inputs/checked ;
 $(RUN)/inputs/checked: FORCE | $(VENV)/installed
 	@$(SIM2REAL) config inputs $(EXPERIMENT) --seed $(SEED)
 
+# With compare.one_translator both lie in the folder of the first seed, whichever is asked for: -c makes none elsewhere.
 $(TRANSLATOR): $(RUN)/inputs/translator.json
 	$(SIM2REAL) translate train $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
-	@touch $@
+	@touch -c $@
 
 $(TRANSLATED): $(TRANSLATOR) $(RUN)/inputs/translation.json
 	$(SIM2REAL) translate experiment $(EXPERIMENT) --seed $(SEED) --restart $(ARGS)
-	@touch $@
+	@touch -c $@
 
 # Where the segmenter learns from no translated frame, it waits for none. What the table [segmenter.shares] holds is read as
 # if "shares." stood before it; a variant's table of shares is not the experiment's.

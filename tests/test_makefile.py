@@ -242,6 +242,12 @@ def test_a_touched_config_reruns_nothing(folder):
     assert folder.make("eval", f"CONFIG={config}") == []
 
 
+def test_one_translator_of_all_seeds_serves_another_from_its_own_folder(folder):
+    """The stand-in writes to that of seed 0, as the command does with compare.one_translator."""
+    assert folder.make("translate", "SEED=1") == [TRANSLATE, USE]
+    assert not (folder.run / "seed-1").exists()
+
+
 def test_a_removed_output_is_made_again(folder):
     folder.make("eval")
     (folder.run / "seed-0/translated_net/final.json").unlink()
