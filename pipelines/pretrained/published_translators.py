@@ -266,13 +266,11 @@ def _fill(method: Translator, role: str, given: Given) -> str:
     """Load one network, every tensor accounted for; return the line that says so."""
     network = method.get_submodule(role)
     expected, found = network.state_dict(), given.network.state
-    # Blurring filters are fixed numbers; a network that makes its own does not list them.
-    fixed = [key for key in found if key.endswith(".filt") and key not in expected]
     unused = [key for key in found if key.endswith(STATISTICS) and key not in expected and _normalises(network, key)]
     fitting = {key: value for key, value in found.items() if key in expected and value.shape == expected[key].shape}
     # The count of batches has no part in what a network computes; checkpoints before torch 0.4 have none.
     missing = [key for key in expected if key not in fitting and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in found if key not in {*fitting, *fixed, *unused}]
+    unexpected = [key for key in found if key not in {*fitting, *unused}]
     counts = f"{len(fitting)} tensors loaded, {len(missing)} missing, {len(unexpected)} unexpected"
     if missing or unexpected or not fitting:
         example = next(iter(missing or unexpected), "")

@@ -328,6 +328,10 @@ def test_networks_that_are_not_given_are_told(here, save, tmp_path):
         ),
         (lambda state: state.update({"model.99.weight": torch.zeros(3)}), "48 tensors loaded, 0 missing, 1 unexpected"),
         (lambda state: state.update({"model.4.bias": torch.zeros(5)}), "47 tensors loaded, 1 missing, 1 unexpected"),
+        (
+            lambda state: state.update({"model.13.conv_block.7.filt": torch.ones(16, 1, 3, 3)}),
+            r"48 tensors loaded, 0 missing, 1 unexpected \(first model\.13\.conv_block\.7\.filt",
+        ),
     ],
 )
 def test_what_does_not_fit_whole_is_refused(here, save, tmp_path, change, message):
