@@ -61,8 +61,12 @@ def recognise(state: Mapping[str, Tensor], labels: int | None = None) -> Recogni
     for mark, reader in READERS:
         if any(re.match(mark, key) for key in plain):
             return reader(plain, stale, labels)
-    shown = ", ".join(sorted(plain)[:3])
-    raise CheckpointError(
+    raise _unknown(plain)
+
+
+def _unknown(state: State) -> CheckpointError:
+    shown = ", ".join(sorted(state)[:3])
+    return CheckpointError(
         f"no architecture that is known here (tensors called {shown}, …); expected a generator or discriminator "
         "of pytorch-CycleGAN-and-pix2pix, CUT, pix2pixHD or HyPER-GAN, or a whole segmenter in its authors' own names"
     )
@@ -267,7 +271,10 @@ def _named_by_layer(state: State) -> State:
     """layer{scale}.{position} -> scale{scale}_layer{number}.0, as where features are matched."""
     renamed = {}
     for key, value in state.items():
-        scale, position, rest = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)", key).groups()
+        named = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)", key)
+        if named is None:  # a ResNet may call its beginning layer0, too
+            raise _unknown(state)
+        scale, position, rest = named.groups()
         positions = _numbers(state, rf"layer{scale}\.(\d+)\.")
         renamed[f"scale{scale}_layer{positions.index(int(position))}.0.{rest}"] = value
     return renamed

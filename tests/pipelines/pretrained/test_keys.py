@@ -120,6 +120,14 @@ def test_multiscale_discriminators_are_recognised(features):
         ({"mlp_0.0.weight": torch.zeros(4, 3)}, "projection of patches"),
         ({"model.0.weight": torch.zeros(1, 3, 4, 4), "model.2.filt": torch.zeros(1)}, "CUT's antialiased discrimina"),
         ({"model.10.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}, "no weights model.1.weight"),
+        (
+            {
+                "layer0.0.weight": torch.zeros(4, 3, 3, 3),
+                "layer4.0.conv1.weight": torch.zeros(4),
+                "cls.bias": torch.zeros(19),
+            },
+            "no architecture that is known here .tensors called cls.bias, layer0.0.weight",
+        ),
     ],
 )
 def test_what_this_project_has_not_got_is_named(state, message):
