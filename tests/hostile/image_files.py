@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from pipelines.data.decoding.decode import MAX_BYTES
 from pipelines.data.images import UNREAD_SUFFIXES, encode_jpeg, encode_png
 from tests.pipelines.data.image_bytes import PHOTO, chunk, exif, make_png, saved
 
@@ -185,7 +186,7 @@ def make_special(folder, name):
         os.mkfifo(path)
     elif name == "sparse.png":
         with open(path, "wb") as stream:
-            stream.truncate(10 * 2**30)
+            stream.truncate(MAX_BYTES + 1)
     elif name == "socket.png":
         with socket.socket(socket.AF_UNIX) as plug:
             here = os.getcwd()

@@ -74,6 +74,7 @@ def test_sixty_hostile_files_and_more(hostile, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out/failures.jsonl").read_text().splitlines()]
     assert {line["source"] for line in lines} == bad
     assert all(line["source"] in line["reason"] and "\n" not in line["reason"] for line in lines)
+    assert "larger than the limit" in next(line["reason"] for line in lines if line["source"] == "png/sparse.png")
     entries = read_manifest(tmp_path / "out/manifest.jsonl")
     assert {entry.image for entry in entries} == fine
     assert (summary.made, summary.failed) == (len(fine), len(bad))
