@@ -230,7 +230,7 @@ NOT_RUN = {
     "translate stream": "of a network camera; tests/pipelines/commands/test_stream.py runs it",
     "segment bench": "minutes: every runtime; tests/pipelines/commands/segment/test_bench.py runs it",
     "segment study": "trains networks of full width; tests/pipelines/stages/comparison/test_study_networks.py runs it",
-    "segment train pipelines/configs/best_20_labels.toml": "of IDD-lite; tests/pipelines/test_end_to_end.py",
+    "segment train pipelines/configs/all_sources_20_labels.toml": "of IDD-lite; tests/pipelines/test_end_to_end.py",
     "translate distill pipelines/configs": "long; tests/pipelines/stages/comparison/test_distill.py runs it",
     "variants": "trains every method; tests/pipelines/stages/comparison/test_compare_variants.py runs it",
     "export": "half a minute each; tests/pipelines/commands/test_export.py runs it",
