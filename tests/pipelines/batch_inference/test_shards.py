@@ -2,13 +2,10 @@
 
 import errno
 import fcntl
-import json
 import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +27,6 @@ from tests.pipelines.batch_inference.translating import (
     run_folder,
     tree,
 )
-from tests.pipelines.hangs import HANGS_S
 
 
 @pytest.fixture
@@ -328,44 +324,3 @@ def test_the_leftovers_of_a_killed_part_are_swept_up(source, tmp_path, undisturb
     assert (tmp_path / "out" / JOURNAL).exists()
     run(source, tmp_path / "out", part=Part(2, 2))
     assert tree(tmp_path / "out") == undisturbed
-
-
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from pipelines.batch_inference.inputs import plan_input
-from pipelines.stages.translating.translate_frames import translate_frames
-from pipelines.batch_inference.work import JobControl
-from pipelines.batch_inference.network import Network
-from pipelines.batch_inference.shards import Part
-source, output = Path(sys.argv[1]), Path(sys.argv[2])
-part = Part.of_environment()
-identity = {"checkpoint_sha256": "c" * 64}
-frames, network, control = plan_input(source, output)[0], Network(lambda x: 1 - x), JobControl(part=part)
-summary = translate_frames(frames, output, network, identity, control=control)
-print(json.dumps([str(part), summary.part is None]))
-"""
-
-
-def test_processes_that_a_launcher_starts(tmp_path):
-    for index in range(6):
-        write_image(tmp_path / f"in/{index}.png", paint(index))
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "in"), str(tmp_path / "out")]
-    processes = [
-        subprocess.Popen(
-            command,
-            cwd=Path(__file__).parents[3],
-            env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    try:
-        answers = [json.loads(process.communicate(timeout=HANGS_S)[0]) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert [part for part, _ in answers] == ["1/2", "2/2"] and any(joined for _, joined in answers)
-    assert len(read_manifest(tmp_path / "out/manifest.jsonl")) == 6
-    assert not [name for name in tree(tmp_path / "out") if name.startswith(".")]
