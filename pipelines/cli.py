@@ -22,9 +22,9 @@ from pipelines.commands.config import config
 from pipelines.commands.data import data
 from pipelines.commands.doctor import doctor
 from pipelines.commands.export import export
-from pipelines.commands.options import refuse_several_processes
 from pipelines.commands.runs import runs
 from pipelines.commands.segment import segment
+from pipelines.commands.several_processes import refuse_several_processes
 from pipelines.commands.translate import translate
 from pipelines.commands.variants import variants
 from pipelines.commands.verify import verify

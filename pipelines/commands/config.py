@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_PATH, Request, on_experiment, seed_option
+from pipelines.commands.options import A_PATH, seed_option
+from pipelines.commands.request import Request, on_experiment
 
 
 @click.group()

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.commands.options import A_FOLDER, Request, on_experiment
+from pipelines.commands.options import A_FOLDER
+from pipelines.commands.request import Request, on_experiment
 from pipelines.errors import SomeInputsFailedError, UserError
 from pipelines.printable import printable
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_FOLDER, MachineOptions, gathered
+from pipelines.commands.machine import MachineOptions, open_machine
+from pipelines.commands.options import A_FOLDER, gathered
 
 
 @click.command("doctor")
@@ -26,7 +27,6 @@ def doctor(place: Path, on: MachineOptions) -> None:
     One short forward pass is measured and set beside the README's figure. What is amiss is marked, with its remedy;
     then the exit code is that of the first problem.
     """
-    from pipelines.commands.options import open_machine
     from pipelines.stages.inspection.doctor import examine, refuse_problems
 
     findings = []

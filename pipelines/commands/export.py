@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import A_FOLDER, A_PATH, checkpoint_option, gathered, open_workspace
+from pipelines.commands.options import A_FOLDER, A_PATH, checkpoint_option, gathered
+from pipelines.commands.request import open_workspace
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import Decorator, gathered, machine_options, open_machine, restart_option, typed_command
+from pipelines.commands.machine import open_machine, typed_command
+from pipelines.commands.options import Decorator, gathered, machine_options, restart_option
 from pipelines.errors import SomeInputsFailedError, UserError
 
 if TYPE_CHECKING:

@@ -1,36 +1,18 @@
-"""Options that several commands share, and what they stand for.
+"""Options that several commands share, and the kinds of values that they take.
 
 Nothing heavy is imported at the top of any file here: `--help` must answer at once, and torch alone takes seconds.
 """
 
-import contextlib
 import dataclasses
 import functools
 import math
-import shlex
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
-
-if TYPE_CHECKING:
-    from pipelines.engine.launch import Machine
-    from pipelines.engine.processes import Processes
-    from pipelines.engine.session import Session
-    from pipelines.experiment.workspace import Workspace
-
-FOR_SEVERAL_PROCESSES = (
-    *("sim2real segment train", "sim2real segment predict", "sim2real segment evaluate"),
-    "sim2real segment features",
-    *("sim2real translate train", "sim2real translate run", "sim2real translate audit", "sim2real translate quality"),
-)
-"""Commands that torchrun may start several times at once."""
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -174,181 +156,3 @@ def refuse_odd_weights(checkpoints: tuple[Path, ...], weights: tuple[float, ...]
         raise UserError(
             f"--weights holds {len(weights)} for {len(checkpoints)} --checkpoint; give one for each of several"
         )
-
-
-def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> "Workspace":
-    """The experiment of a config file, with its folders."""
-    from pipelines.experiment.config import read_experiment
-    from pipelines.experiment.workspace import Workspace
-
-    experiment = read_experiment(config, overrides)
-    return Workspace(experiment, data, run or Path("runs") / experiment.name)
-
-
-def open_machine(
-    device: str, precision: str, threads: int | None, deterministic: bool = False, processes: Any = None
-) -> Any:
-    """The machine to compute on; `processes` are those that it computes together with, None for alone."""
-    from pipelines.engine.launch import choose_machine, make_deterministic, use_threads
-    from pipelines.engine.processes import ALONE
-
-    use_threads(threads)
-    machine = choose_machine(device, precision, processes or ALONE, deterministic)
-    if deterministic:  # whatever the command does: not all ask for it by themselves
-        make_deterministic(strictly=True)
-    warn(machine)
-    return machine
-
-
-def warn(machine: "Machine") -> None:
-    """One line on stderr if what was asked for is slow here; of several processes the leader says it."""
-    if machine.warning and machine.processes.leads:
-        click.echo(machine.warning, err=True)
-
-
-@dataclass(frozen=True)
-class MachineOptions:
-    """Where to compute, as it was typed; for commands that need no experiment (`gathered`)."""
-
-    device: str
-    precision: str = "fp32"
-    threads: int | None = None
-    deterministic: bool = False
-
-    def open_session(self) -> "Session":
-        """How to compute; ask for it when all else has proved good."""
-        from pipelines.engine.session import Session
-
-        machine = open_machine(self.device, self.precision, self.threads, self.deterministic)
-        return Session(machine, command=typed_command())
-
-    @contextlib.contextmanager
-    def joined_session(self) -> Iterator["Session"]:
-        """The same, together with the other processes that torchrun started, if it started any."""
-        from pipelines.engine.session import Session
-
-        with joined_machine(self.device, self.precision, self.threads, self.deterministic) as machine:
-            yield Session(machine, command=typed_command())
-
-
-@contextlib.contextmanager
-def joined_machine(device: str, precision: str, threads: int | None, deterministic: bool = False) -> Iterator[Any]:
-    """The machine to compute on, together with the other processes that torchrun started, if it started any."""
-    from pipelines.engine.processes import Processes
-
-    machine = open_machine(device, precision, threads, deterministic, Processes.of_environment())
-    with machine.processes.joined(machine.device):
-        yield machine
-
-
-def refuse_several_processes(command: click.Command, name: str) -> None:
-    """Have a command that is made for one process refuse to run in each of several, all writing the same files.
-
-    Args:
-        command: It, or a group: then all below.
-        name: As it is typed.
-    """
-    if isinstance(command, click.Group):
-        for below in command.commands.values():
-            refuse_several_processes(below, f"{name} {below.name}")
-        return
-    run = command.callback
-
-    @functools.wraps(run)
-    def alone(*values: Any, **options: Any) -> Any:
-        # No docstring: the command's own is its help.
-        count = ProcessRank.of_environment().world_size
-        if name not in FOR_SEVERAL_PROCESSES and count > 1:
-            raise UserError(
-                f"{name} is made for one process, and RANK and WORLD_SIZE say that a launcher started {count}; start "
-                f"it without torchrun, or unset both (made for several: {', '.join(FOR_SEVERAL_PROCESSES)})"
-            )
-        return run(*values, **options)
-
-    command.callback = alone
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a command on an experiment was asked to do: one object instead of a dozen arguments (`on_experiment`)."""
-
-    config: Path
-    overrides: tuple[str, ...]
-    """What --set changes in the config, and --seeds as one such change."""
-    workspace: "Workspace"
-    seed: int
-    """The seed of --seed, else the config's first."""
-    workers: int
-    """The number that --workers gives, for what needs no session."""
-    open_session: "Callable[[], Session]"
-
-    @functools.cached_property
-    def session(self) -> "Session":
-        """How to compute; opened when it is first asked for, since settings are to prove good before torch is there."""
-        return self.open_session()
-
-    @property
-    def processes(self) -> "Processes":
-        """Those that do this together; to be alone opens no device."""
-        if ProcessRank.of_environment().world_size > 1:
-            return self.session.machine.processes
-        from pipelines.engine.processes import ALONE
-
-        return ALONE
-
-    def say(self, text: str) -> None:
-        """A line or more on stdout; of several processes the leader says it."""
-        if self.processes.leads:
-            click.echo(text)
-
-
-def on_experiment(*more: Decorator) -> Decorator:
-    """A command on an experiment: it gets a `Request`, and what else is among its options by name.
-
-    Args:
-        more: Its options beside those of every experiment. `seed_option` or `seeds_option`, `machine_options` or
-            `training_options` reach it within the `Request`, and so does `test_option`, by the workspace.
-    """
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        """The command with these options, called with a `Request` and its own."""
-
-        @experiment_options
-        @options(*more)
-        @functools.wraps(command)
-        def with_request(
-            config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None = None,
-            seeds: int | None = None, device: str = "auto", precision: str = "auto", threads: int | None = None,
-            deterministic: bool = False, workers: int = 0, restart: bool = False, on_test: bool = False, **own: Any,
-        ) -> None:  # fmt: skip
-            # No docstring: the command's own is its help.
-            if seeds is not None:
-                overrides = (*overrides, f"compare.seeds={list(range(seeds))}")
-            workspace = open_workspace(config, data, run, overrides)
-            workspace = workspace.on_test() if on_test else workspace
-            with contextlib.ExitStack() as until_done:
-
-                def open_session() -> "Session":
-                    """Of all processes that joined; they part when the command is done."""
-                    from pipelines.engine.session import Session
-
-                    machine = until_done.enter_context(joined_machine(device, precision, threads, deterministic))
-                    return Session(machine, workers, restart, typed_command())
-
-                command(
-                    Request(config, overrides, workspace, first_seed(workspace, seed), workers, open_session), **own
-                )
-
-        return with_request
-
-    return decorate
-
-
-def typed_command() -> str:
-    """The command line as the user typed it, for the record; as `sim2real`, however the process was started."""
-    return shlex.join(["sim2real", *sys.argv[1:]])  # argv[0] may be -c, a file, or the program that calls `main`
-
-
-def first_seed(workspace: "Workspace", seed: int | None) -> int:
-    """The seed asked for, else the config's first."""
-    return workspace.experiment.compare.seeds[0] if seed is None else seed

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import click
 
-from pipelines.commands.options import Request
+from pipelines.commands.request import Request
 from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
 

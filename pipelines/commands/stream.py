@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import (
-    Amount,
-    checkpoint_option,
-    gathered,
-    machine_options,
-    open_machine,
-)
+from pipelines.commands.machine import open_machine
+from pipelines.commands.options import Amount, checkpoint_option, gathered, machine_options
 from pipelines.commands.segmenter_options import TypedSegmenter, segmenter_options
 from pipelines.errors import ImageError, NoInputsError, SomeInputsFailedError, UserError
 

@@ -2,8 +2,9 @@
 
 import click
 
-from pipelines.commands.options import Request, first_steps_option, on_experiment, seed_option, training_options
+from pipelines.commands.options import first_steps_option, seed_option, training_options
 from pipelines.commands.rehearsal import rehearse
+from pipelines.commands.request import Request, on_experiment
 from pipelines.commands.segment.bench import segment_bench
 from pipelines.commands.segment.evaluate import segment_evaluate
 from pipelines.commands.segment.features import segment_features

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_FOLDER, A_PATH, MachineOptions, gathered
+from pipelines.commands.machine import MachineOptions
+from pipelines.commands.options import A_FOLDER, A_PATH, gathered
 from pipelines.errors import UserError
 
 WAYS = (

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.commands.machine import typed_command
 from pipelines.commands.options import (
     A_FOLDER,
     A_PATH,
     Numbers,
-    Request,
     gathered,
     machine_options,
-    on_experiment,
     refuse_odd_weights,
     several_checkpoints,
     test_option,
-    typed_command,
 )
+from pipelines.commands.request import Request, on_experiment
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from pipelines.commands.options import A_PATH, Amount, Request, gathered, machine_options, on_experiment, seed_option
+from pipelines.commands.options import A_PATH, Amount, gathered, machine_options, seed_option
+from pipelines.commands.request import Request, on_experiment
 from pipelines.errors import UserError
 
 

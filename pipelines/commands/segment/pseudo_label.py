@@ -9,13 +9,12 @@ import click
 from pipelines.commands.options import (
     A_FOLDER,
     Amount,
-    Request,
     gathered,
-    on_experiment,
     refuse_odd_weights,
     several_checkpoints,
     training_options,
 )
+from pipelines.commands.request import Request, on_experiment
 
 
 @dataclass(frozen=True)

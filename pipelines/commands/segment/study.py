@@ -2,14 +2,9 @@
 
 import click
 
-from pipelines.commands.options import (
-    Request,
-    on_experiment,
-    seeds_option,
-    training_options,
-    training_preview_option,
-)
+from pipelines.commands.options import seeds_option, training_options, training_preview_option
 from pipelines.commands.rehearsal import say_what_would_be_trained
+from pipelines.commands.request import Request, on_experiment
 
 
 @click.command()

@@ -3,15 +3,9 @@
 import click
 
 from pipelines.commands.frame_by_frame import complain
-from pipelines.commands.options import (
-    Request,
-    first_steps_option,
-    on_experiment,
-    seed_option,
-    training_options,
-    training_preview_option,
-)
+from pipelines.commands.options import first_steps_option, seed_option, training_options, training_preview_option
 from pipelines.commands.rehearsal import rehearse, say_what_would_be_trained
+from pipelines.commands.request import Request, on_experiment
 from pipelines.commands.stream import translate_stream
 from pipelines.commands.translate.quality import translate_audit, translate_quality
 from pipelines.commands.translate.run import translate_run

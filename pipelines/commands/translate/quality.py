@@ -6,17 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import (
-    A_FILE,
-    A_FOLDER,
-    A_PATH,
-    MachineOptions,
-    first_seed,
-    gathered,
-    machine_options,
-    open_workspace,
-    seed_option,
-)
+from pipelines.commands.machine import MachineOptions
+from pipelines.commands.options import A_FILE, A_FOLDER, A_PATH, gathered, machine_options, seed_option
+from pipelines.commands.request import first_seed, open_workspace
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
