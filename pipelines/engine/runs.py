@@ -57,7 +57,7 @@ class RunFolder:
             if difference and not restart:
                 raise UserError(
                     f"{path} holds a run with other settings or data ({difference}); "
-                    "choose another --run, or --restart to set it aside and begin anew"
+                    "choose another folder, or --restart to set it aside and begin anew"
                 )
         except BaseException:
             self.close()
