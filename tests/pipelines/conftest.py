@@ -25,7 +25,7 @@ from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained import read_published
 from segment.networks import NETWORKS
 from tests.pipelines.hangs import HANGS_S
-from tests.pipelines.launching import ENVIRONMENT, PROGRESS, SCRIPT, Ended
+from tests.pipelines.launching import PROGRESS, Ended, Server, process
 from tests.pipelines.narrow import narrow_ddrnet
 from tests.pipelines.unpickling import unpickled
 
@@ -178,27 +178,21 @@ def copied_run(tiny_run, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def server():
-    """`launched.py`, which forks processes from itself."""
-    with subprocess.Popen(
-        [sys.executable, SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    ) as process:
-        yield process
-        process.stdin.close()
-
-
-@pytest.fixture(scope="session")
-def launch(server, tmp_path_factory):
+def launch(tmp_path_factory):
     """A function: a command, its arguments in each process, and mishaps by rank -> Ended."""
-    folder = tmp_path_factory.mktemp("launched")
+    folder, server = tmp_path_factory.mktemp("launched"), Server()
 
     def run(*commands, **mishaps):
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        commands = [[str(argument) for argument in command] for command in commands]
-        mishaps = {rank.removeprefix("rank_"): mishap for rank, mishap in mishaps.items()}
-        request = {"commands": commands, "folder": str(folder), "mishaps": mishaps, "port": store.port}
-        server.stdin.write(json.dumps(request) + "\n")
-        server.stdin.flush()
-        return Ended(json.loads(server.stdout.readline()), folder)
+        shared = {"WORLD_SIZE": len(commands), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+        shared["TORCHELASTIC_USE_AGENT_STORE"] = True
+        outputs = [folder / str(rank) for rank in range(len(commands))]
+        processes = []
+        for rank, command in enumerate(commands):
+            place = shared | {"RANK": rank, "LOCAL_RANK": rank}
+            processes.append(process(command, place, mishaps.get(f"rank_{rank}"), outputs[rank]))
+        server.ask(*processes)
+        return Ended(server.answer(), outputs)
 
-    return run
+    yield run
+    server.close()

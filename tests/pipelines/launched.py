@@ -1,8 +1,9 @@
 """Commands run by several processes as torchrun would start them; as a script, what really is started.
 
-`python launched.py` is a server: it forks the processes of each request from itself, so that torch is imported once.
-`torchrun launched.py ARGUMENTS` runs one process of a command. Either way `mishaps`, {"1": "is_killed"}, say what is to
-happen in the process of a rank. No tensor is computed in the server: forks must stay safe.
+`python launched.py` is a server: it forks the processes of each request from itself, so that torch is imported once. A
+request is a line of JSON, a list of what `fork` takes; the answer is the list of exit codes. `torchrun launched.py
+ARGUMENTS` runs one process of a command; MISHAPS, {"1": "is_killed"}, says what is to happen in that of a rank. No
+tensor is computed in the server: forks must stay safe.
 """
 
 import json
@@ -17,8 +18,7 @@ from pathlib import Path
 
 def main():
     for line in sys.stdin:
-        request = json.loads(line)
-        children = [fork(request, rank) for rank in range(len(request["commands"]))]
+        children = [fork(**process) for process in json.loads(line)]
         codes = [exit_code(child) for child in children]
         print(json.dumps(codes), flush=True)
 
@@ -33,8 +33,15 @@ def exit_code(child):
     return None
 
 
-def fork(request, rank):
-    """Start the process of a rank; nobody ends it when another one fails."""
+def fork(command, environment, mishap, output):
+    """Start a process; nobody ends it when another one fails.
+
+    Args:
+        command: Arguments of `sim2real`.
+        environment: Its place among the others, as a launcher says it.
+        mishap: Name of what is to happen in it, or None.
+        output: Path of the files that it writes, less their last words: "-stdout" and "-stderr".
+    """
     child = os.fork()
     if child:
         return child
@@ -44,12 +51,10 @@ def fork(request, rank):
 
         signal.alarm(HANGS_S)
         for descriptor, name in ((1, "stdout"), (2, "stderr")):
-            file = os.open(Path(request["folder"]) / f"{name}-{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            file = os.open(f"{output}-{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, descriptor)
-        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": len(request["commands"])}
-        store = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": request["port"], "TORCHELASTIC_USE_AGENT_STORE": True}
-        os.environ.update({key: str(value) for key, value in (places | store).items()})
-        run(request["commands"][rank], request["mishaps"].get(str(rank)))
+        os.environ.update(environment)
+        run(command, mishap)
         code = 0
     except Exception:
         traceback.print_exc()

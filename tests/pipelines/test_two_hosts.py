@@ -1,31 +1,32 @@
 """Two hosts train as one process does, and each ends when the cable between them is cut.
 
 The hosts are network namespaces of this machine, joined by a pair of virtual interfaces: what they exchange crosses a
-network that can be cut. Processes are started as SLURM's srun starts them: no launcher keeps a store for them, and none
-ends one because another failed.
+network that can be cut. Processes are told their places as SLURM's srun tells them: no launcher keeps a store for them,
+and none ends one because another failed.
 """
 
-import json
 import os
 import subprocess
-import sys
+from itertools import count
+from pathlib import Path
 
 import pytest
 
 from pipelines.engine.session import Session
 from pipelines.stages.training.train_segmenter import train_segmenter
-from tests.pipelines.hangs import HANGS_S
-from tests.pipelines.launching import ENVIRONMENT, PROGRESS, SCRIPT
+from tests.pipelines.launching import PROGRESS, Server, process
 from tests.pipelines.test_several_processes import SYNCED, as_launched, training, weights  # noqa: F401
 
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
+PORTS = count(29500)
+"""Each is used once: what a cut cable left waiting may hold on to it."""
 
 
 def ip(*words):
     return subprocess.run(["ip", *words], capture_output=True, text=True, timeout=60, check=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hosts():
     """Names of two network namespaces whose interfaces, called "cable", are each other's end."""
     names = [f"sim2real-{os.getpid()}-{side}" for side in "ab"]
@@ -43,37 +44,36 @@ def hosts():
     try:
         for name, address in zip(names, ADDRESSES, strict=True):
             ip("-n", name, "addr", "add", f"{address}/24", "dev", "cable")
-            for interface in ("lo", "cable"):
-                ip("-n", name, "link", "set", interface, "up")
         yield names
     finally:
         for name in names:
             ip("netns", "del", name)
 
 
+@pytest.fixture(scope="module")
+def servers(hosts):
+    """On each host one, from which its processes are forked."""
+    started = [Server("ip", "netns", "exec", host) for host in hosts]
+    yield started
+    for server in started:
+        server.close()
+
+
 @pytest.fixture
-def launch_on(hosts, tmp_path):
+def launch_on(hosts, servers, tmp_path):
     """A function: a command, more environment, mishaps by rank -> exit codes of both processes, and what was said."""
+    for host in hosts:
+        for interface in ("lo", "cable"):
+            ip("-n", host, "link", "set", interface, "up")
 
     def run(command, environment=None, **mishaps):
-        places = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": "29500"}
+        places = {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": next(PORTS)}
         places |= {"GLOO_SOCKET_IFNAME": "cable"} | (environment or {})
-        places["MISHAPS"] = json.dumps({rank.removeprefix("rank_"): mishap for rank, mishap in mishaps.items()})
-        started, said = [], [tmp_path / f"said-{rank}" for rank in range(2)]
-        for rank, host in enumerate(hosts):
-            with open(said[rank], "w") as stream:
-                process = subprocess.Popen(
-                    ["ip", "netns", "exec", host, sys.executable, SCRIPT, *command],
-                    env=ENVIRONMENT | places | {"RANK": str(rank)}, stdout=stream, stderr=subprocess.STDOUT,
-                )  # fmt: skip
-                started.append(process)
-        try:
-            codes = [process.wait(HANGS_S) for process in started]
-        finally:
-            for process in started:
-                process.kill()
-                process.wait()
-        return codes, [PROGRESS.sub("", file.read_text()) for file in said]
+        outputs = [tmp_path / f"host-{rank}" for rank in range(2)]
+        for rank, server in enumerate(servers):
+            server.ask(process(command, places | {"RANK": rank}, mishaps.get(f"rank_{rank}"), outputs[rank]))
+        codes = [server.answer()[0] for server in servers]
+        return codes, [PROGRESS.sub("", Path(f"{output}-stderr").read_text()) for output in outputs]
 
     return run
 
