@@ -29,9 +29,11 @@ def read_json(path: Path) -> Any:
     """Read a JSON file of ours.
 
     Raises:
-        UserError: It cannot be read as JSON.
+        UserError: It is not there, or cannot be read as JSON.
     """
     try:
         return parse_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is not there; run the command that writes it again") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); remove it and run the command again") from error

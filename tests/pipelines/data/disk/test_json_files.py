@@ -18,6 +18,11 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
         read_json(tmp_path / "final.json")
 
 
+def test_a_file_that_is_missing_is_not_to_be_removed(tmp_path):
+    with pytest.raises(UserError, match=r"final\.json is not there; run the command that writes it again"):
+        read_json(tmp_path / "final.json")
+
+
 @pytest.mark.parametrize("text", ["", "{", b"\xff", "[" * 100_000, '{"a": 1} 2'])
 def test_what_is_no_json_is_a_matter_of_its_value(text):
     with pytest.raises(ValueError):
