@@ -9,9 +9,9 @@ from collections import Counter
 
 import pytest
 
-from tests.pipelines.conftest import commands, copied_run, cpu, narrow_network, tiny_config, tiny_run
+from tests.pipelines.conftest import commands, copied_run, cpu, narrow_network, syncing, tiny_config, tiny_run
 
-__all__ = ["commands", "copied_run", "cpu", "narrow_network", "tiny_config", "tiny_run"]
+__all__ = ["commands", "copied_run", "cpu", "narrow_network", "syncing", "tiny_config", "tiny_run"]
 
 SAMPLED_EVERY = 10
 AREA = re.compile(r"tests/hostile/test_(\w+)\.py")

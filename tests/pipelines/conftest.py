@@ -27,6 +27,7 @@ from segment.networks import NETWORKS
 from tests.pipelines.hangs import HANGS_S
 from tests.pipelines.launching import PROGRESS, Ended, Server, process
 from tests.pipelines.narrow import narrow_ddrnet
+from tests.pipelines.syncing import ask_no_disk
 from tests.pipelines.unpickling import unpickled
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +85,14 @@ def narrow_network():
     """Every test here trains and loads the narrow network under the name of the default one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "ddrnet23_slim", narrow_ddrnet)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def syncing():
+    """No test waits for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", ask_no_disk)
         yield
 
 

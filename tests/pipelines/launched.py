@@ -258,5 +258,7 @@ if __name__ == "__main__":
         import pipelines.experiment.config
         import pipelines.stages.training.train_segmenter
         import pipelines.stages.training.train_translator  # noqa: F401
+        from tests.pipelines.syncing import ask_no_disk
 
+        os.fsync = ask_no_disk
         main()
