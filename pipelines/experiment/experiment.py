@@ -134,7 +134,7 @@ class NetworkStudySettings(Settings):
     def _augments_and_changes_nothing_else(self) -> "NetworkStudySettings":
         if other := sorted(self.augmentation.keys() - AugmentationSettings.model_fields.keys()):
             raise ValueError(
-                f"augmentation holds {other[0]}, in which the networks would differ besides; expected some of "
+                f"augmentation.{other[0]} is no setting of the augmentation; expected some of "
                 f"{', '.join(AugmentationSettings.model_fields)}"
             )
         return self

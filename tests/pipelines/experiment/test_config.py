@@ -150,7 +150,7 @@ def test_what_is_no_file(tmp_path):
         ),
         (
             '[study]\nnetworks = ["lraspp"]\naugmentation = { blur = 0.3, steps = 9 }',
-            "study: augmentation holds steps, in which the networks would differ besides; expected some of scale, crop",
+            "study: augmentation.steps is no setting of the augmentation; expected some of scale, crop",
         ),
         (
             '[segmenter]\nteachers = ["source_only", "oracle"]\nadaptation = { method = "duda" }',

@@ -49,16 +49,24 @@ def test_the_augmentation_is_the_augmented_arms_alone(studied):
         ("", "has no [study] of networks"),
         ('[study]\nnetworks = ["ddrnet"]', "study.networks"),
         ('[study]\nnetworks = ["ddrnet23_slim", "ddrnet23_slim"]', "name one twice"),
-        ('[study]\nnetworks = ["ddrnet23_slim"]\naugmentation = { blurr = 1 }', "study.augmentation: "),
-        (
-            '[study]\nnetworks = ["fpn_efficientnet_lite0", "lraspp"]\naugmentation = { encoder_weights = "package" }',
-            "encoder_weights is 'package', and no package has any for lraspp, only for networks that end in efficientn",
-        ),
+        ('[study]\nnetworks = ["ddrnet23_slim"]\naugmentation = { blurr = 1 }', "augmentation.blurr is no setting of"),
+        ('[study]\nnetworks = ["ddrnet23_slim"]\naugmentation = { steps = 9 }', "augmentation.steps is no setting of"),
+        ('[study]\nnetworks = ["ddrnet23_slim"]\naugmentation = { blur = 2 }', "study.augmentation: segmenter.blur: "),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(tiny_config, commands, tmp_path, tables, said):
     path = tmp_path / "config.toml"
     path.write_text(tiny_config.read_text() + tables)
     finished = commands("segment", "study", path, "--run", tmp_path / "run")
+    assert finished.code == 2 and said in finished.stderr and "Traceback" not in finished.stderr
+    assert not (tmp_path / "run/networks").exists()
+
+
+def test_a_network_without_packaged_weights_is_refused_before_any_is_trained(tiny_config, commands, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(tiny_config.read_text() + '[study]\nnetworks = ["fpn_efficientnet_lite0", "lraspp"]\n')
+    packaged = ("--set", "segmenter.encoder_weights=package")
+    finished = commands("segment", "study", path, "--run", tmp_path / "run", *packaged)
+    said = "encoder_weights is 'package', and no package has any for lraspp, only for networks that end in efficientn"
     assert finished.code == 2 and said in finished.stderr and "Traceback" not in finished.stderr
     assert not (tmp_path / "run/networks").exists()
