@@ -18,7 +18,7 @@ from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.data.disk.manifest import MANIFEST
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_size
-from pipelines.data.sampling.augment import fit_height
+from pipelines.data.sampling.augment import fit_height, fitted_size
 from pipelines.data.sampling.batches import Crops, Draws, largest_height
 from pipelines.data.sampling.translated_batches import TranslatedBatches
 from pipelines.engine.checkpoint_files import checkpoint_hash, settings_in
@@ -196,8 +196,6 @@ def cut_patches(target: list[FrameSet], settings: StudentSettings) -> list[Tenso
 
 
 def _fitting(size: tuple[int, int], settings: StudentSettings) -> int:
-    """How many patches a frame of (width, height) holds once it is fitted as `fit_height` does it."""
-    width, height = size
-    scale = max(settings.height / height, settings.patch / width)
-    fitted = max(round(width * scale), settings.patch), max(round(height * scale), 1)
-    return (fitted[0] // settings.patch) * (fitted[1] // settings.patch)
+    """How many patches a frame of (width, height) holds once it is fitted."""
+    width, height = fitted_size(size[::-1], settings.height, enlarge=True, least_width=settings.patch)
+    return (width // settings.patch) * (height // settings.patch)
