@@ -46,8 +46,6 @@ class SetReport:
     single_colour: list[str] = field(default_factory=list)
     all_ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    likelier: list[str] = field(default_factory=list)
-    """The settings by which label maps look like streets, where they do not as they are read."""
     drives: int = 0
     drives_known: bool = False
     """Whether the names of all frames tell their drives; else consecutive frames are taken to be of one."""
@@ -114,10 +112,9 @@ def check_frame_set(frame_set: FrameSet, progress: Callable[[int], None] | None 
         remark = remark_on_release(encoding, values) if encoding.description["reader"] == "carla" else None
         if remark is not None:
             (report.reading_doubts if remark.is_doubt else report.notes).append(remark.text)
-    report.likelier = likelier_readers(frame_set)
-    if report.likelier and not report.reading_doubts:
+    if not report.reading_doubts and (likelier := likelier_readers(frame_set)):
         report.reading_doubts.append(
-            f"as read, label maps show no street with road at the bottom; with {' or '.join(report.likelier)} they do"
+            f"as read, label maps show no street with road at the bottom; with {' or '.join(likelier)} they do"
         )
     return report
 

@@ -54,8 +54,7 @@ def compare(workspace: Workspace, session: Session) -> Study:
     """
     refuse_missing_labels(workspace)
     refuse_missing(trainings_of_comparison(workspace))
-    for seed in workspace.experiment.compare.seeds:
-        refuse_unfit_method(workspace, seed, "translated")
+    refuse_unfit_method(workspace, workspace.experiment.compare.seeds, "translated")
     if workspace.translates:
         refuse_missing_style_encoder(workspace)
     results, evaluations = [], {}

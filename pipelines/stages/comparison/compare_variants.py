@@ -87,8 +87,7 @@ def compare_variants(variants: Variants, session: Session, wait: Callable[[float
         beside = base.beside(its, variants.folder(name), base.run)
         refuse_missing_style_encoder(beside)
         if variants.named[name].settings.leaves_a_segmenter:
-            for seed in base.experiment.compare.seeds:
-                refuse_unfit_method(beside, seed, "translated")
+            refuse_unfit_method(beside, base.experiment.compare.seeds, "translated")
     wanted: dict[tuple[int, str], Measurement] = {}
     for seed in base.experiment.compare.seeds:
         for arm in REFERENCES:

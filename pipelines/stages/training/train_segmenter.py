@@ -4,7 +4,7 @@ out.
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -64,7 +64,7 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
     processes = machine.processes
     refuse_uneven_batches("segmenter.batch", settings.batch, processes)
     refuse_single_images(settings, processes)
-    refuse_unfit_method(workspace, seed, arm)
+    refuse_unfit_method(workspace, [seed], arm)
     inputs = segmenter_run_inputs(workspace, seed, arm)  # which refuses what is missing before anything is trained
     for needed in (settings.initial, *settings.teachers):
         if needed in ARMS:
@@ -301,14 +301,14 @@ def refuse_single_images(
     )
 
 
-def refuse_unfit_method(workspace: Workspace, seed: int, arm: str) -> None:
-    """For before hours of training; says nothing of an arm that is trained already.
+def refuse_unfit_method(workspace: Workspace, seeds: Sequence[int], arm: str) -> None:
+    """For before hours of training; says nothing of an arm that is trained already, by all of the seeds.
 
     Raises:
         UserError: The method by which the arm adapts cannot train its network, such as one without an auxiliary head.
     """
     settings = ARMS[arm].settings(workspace.experiment.segmenter)
-    if settings.adaptation is None or is_finished(workspace.segmenter(seed, arm)):
+    if settings.adaptation is None or all(is_finished(workspace.segmenter(seed, arm)) for seed in seeds):
         return
     with torch.device("meta"):  # neither memory nor time for its weights
         network = NETWORKS[settings.network]()
