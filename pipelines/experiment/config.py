@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.errors import UserError
-from pipelines.experiment.arms import REFERENCES, learns_from_labels
+from pipelines.experiment.arms import learns_from_labels
 from pipelines.experiment.config_file import read_config_file
 from pipelines.experiment.experiment import Experiment, VariantSettings
 from pipelines.experiment.segmenters import same_weights
@@ -98,7 +98,7 @@ def _learns_from_few_labels(
     segmenter, translator = experiment.segmenter, experiment.translator
     if segmenter.shares.target > 0 or (segmenter.adaptation and learns_from_labels(segmenter.adaptation.method)):
         return True
-    guidance, named = translator.guided_by, {segmenter.initial, *segmenter.teachers}
+    guidance, named = translator.guided_by, {segmenter.initial, *segmenter.teachers, *variant.average}
     if variant.leaves_a_translator(experiment):
         if translator.learns_from == "paired" or (guidance is not None and guidance.task_weight > 0):
             return True
@@ -152,10 +152,9 @@ def _refuse_unfit_start(
     are the experiment's, whatever a variant changes.
     """
     initial, network = varied.segmenter.initial, varied.segmenter.network
-    arms = (*REFERENCES, "few_labels") if variant.labels else REFERENCES
-    if initial not in arms and initial not in before:
+    if initial not in variant.arms and initial not in before:
         return
-    there = (experiment if initial in arms else before[initial][1]).segmenter.network
+    there = (experiment if initial in variant.arms else before[initial][1]).segmenter.network
     if not same_weights(network, there):
         raise UserError(
             f"{where}: segmenter.initial names {initial}, whose network is {there}, and segmenter.network is "

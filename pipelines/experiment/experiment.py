@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, JsonValue, NonNegativeInt, PositiveF
 
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.data.readers.layout import FOLDER_NAMES, is_folder_name
-from pipelines.experiment.arms import ARMS, translates
+from pipelines.experiment.arms import ARMS, REFERENCES, translates
 from pipelines.experiment.segmenters import AugmentationSettings, NetworkName, SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings, StudentSettings
 from pipelines.settings import Settings
@@ -65,7 +65,8 @@ class VariantSettings(Settings):
     train_segmenter: bool = True
     """Whether stage two learns from its frames; without, the translator alone is measured."""
     average: tuple[str, ...] = ()
-    """Earlier variants that train a segmenter, of whose networks the probabilities are averaged; nothing is trained."""
+    """Earlier variants that train a segmenter, or arms, of whose networks the probabilities are averaged; nothing is
+    trained."""
     weights: tuple[PositiveFloat, ...] | None = None
     """How much each of these counts; absent: all alike."""
     flip: bool = False
@@ -85,8 +86,11 @@ class VariantSettings(Settings):
             if self.weights is not None or self.flip:
                 raise ValueError(f"variant {self.name}: weights and flip are for an average; name its variants too")
             return self
-        if self.settings or self.labels or self.start_from is not None or not self.train_segmenter:
-            raise ValueError(f"variant {self.name} is an average of others and trains nothing; leave its settings out")
+        if self.settings or self.start_from is not None or not self.train_segmenter:
+            raise ValueError(
+                f"variant {self.name} is an average of others and trains nothing; leave out what is not weights, flip "
+                "and labels"
+            )
         if len(set(self.average)) < max(len(self.average), 2):
             named = ", ".join(self.average)
             raise ValueError(
@@ -105,6 +109,11 @@ class VariantSettings(Settings):
         if not self.labels:
             return {self.name: None}
         return {f"{self.name}_{labels}_labels": 0 if labels == "all" else labels for labels in self.labels}
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that it may name, which are rows of its table: a number of labels has the network of these alone."""
+        return (*REFERENCES, "few_labels") if self.labels else REFERENCES
 
     @property
     def leaves_a_segmenter(self) -> bool:
@@ -227,8 +236,13 @@ class Experiment(Settings):
             if variant.start_from is not None and variant.start_from not in earlier:
                 raise ValueError(f"variant {variant.name} starts from {variant.start_from}, which is none before it")
             for averaged in variant.average:
+                if averaged in variant.arms:
+                    continue
                 if averaged not in earlier:
-                    raise ValueError(f"variant {variant.name} averages {averaged}, which is none before it")
+                    raise ValueError(
+                        f"variant {variant.name} averages {averaged}, which is none before it; name rows of variants "
+                        f"before it, or arms: {', '.join(variant.arms)}"
+                    )
                 if not earlier[averaged].leaves_a_segmenter:
                     raise ValueError(
                         f"variant {variant.name} averages {averaged}, which trains no segmenter; name variants that do"

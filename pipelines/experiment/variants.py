@@ -97,6 +97,13 @@ class Variants:
                 found[named] = its
         return found
 
+    def averaged(self, name: str, seed: int) -> list[tuple[Workspace, str]]:
+        """The segmenters that a variant is the mean of, each an experiment and the arm there; ask when these are
+        trained.
+        """
+        rows = {one: (self.workspace(one, seed), "translated") for one in self.needed(name)}
+        return [(self.arms(name) | rows)[one] for one in self.named[name].settings.average]
+
     def workspace(self, name: str, seed: int) -> Workspace:
         """A variant's folders; ask when those that it needs are trained, by whose checkpoints it is known."""
         if (name, seed) not in self._workspaces:

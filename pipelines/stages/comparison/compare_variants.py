@@ -192,23 +192,18 @@ def _run_variant(variants: Variants, name: str, seed: int, session: Session) -> 
     variant = variants.named[name]
     _trained(variants, name, seed, session)
     if variant.settings.average:
-        starts = [_start(variants, one, seed) for one in variant.settings.average]
-        start = " and ".join(dict.fromkeys(starts))
-        return _result(name, seed, _averaged(variants, name, seed, session), start=start)
+        starts = (start_of(its, seed, its.segmenter(seed, arm)) for its, arm in variants.averaged(name, seed))
+        start, evaluation = " and ".join(dict.fromkeys(starts)), _averaged(variants, name, seed, session)
+        return _result(name, seed, evaluation, family=variant.family, labels=variant.labels, start=start)
     its = variants.workspace(name, seed)
     evaluation, seconds, figures, start = None, None, {}, ""
     if variant.settings.train_segmenter:
         evaluation = evaluate_checkpoint(its, its.segmenter(seed, "translated"), session)
-        start = _start(variants, name, seed)
+        start = start_of(its, seed, its.segmenter(seed, "translated"))
     if variant.leaves_a_translator:
         seconds = training_seconds(its.translator(seed))
         figures = _expert_after_translator(its, seed, session) | _quality(its, seed, session)
     return _result(name, seed, evaluation, seconds, figures, variant.family, variant.labels, start)
-
-
-def _start(variants: Variants, name: str, seed: int) -> str:
-    its = variants.workspace(name, seed)
-    return start_of(its, seed, its.segmenter(seed, "translated"))
 
 
 def _trained(variants: Variants, name: str, seed: int, session: Session) -> None:
@@ -232,9 +227,9 @@ def _trained(variants: Variants, name: str, seed: int, session: Session) -> None
 
 
 def _averaged(variants: Variants, name: str, seed: int, session: Session) -> Evaluation:
-    """The evaluation of the mean of several variants' networks."""
+    """The evaluation of the mean of several rows' networks."""
     settings = variants.named[name].settings
-    runs = [variants.workspace(one, seed).segmenter(seed, "translated") for one in settings.average]
+    runs = [its.segmenter(seed, arm) for its, arm in variants.averaged(name, seed)]
     folder = variants.folder(name) / f"seed-{seed}" / variants.base.on_part("evaluation")
     looks = Inference(augmentation=TestTimeAugmentation(flip=settings.flip))
     trained = load_ensemble(runs, session.machine, settings.weights)

@@ -49,6 +49,11 @@ labels = [2, "all", 1]
 [[variant]]
 name = "mean"
 average = ["first", "budgets_2_labels"]
+
+[[variant]]
+name = "mean_of_arms"
+labels = [2]
+average = ["few_labels", "oracle", "first"]
 """
 
 
@@ -150,6 +155,16 @@ def test_an_arm_that_is_named_is_the_one_in_the_table_whatever_the_variant_chang
     assert its.experiment.segmenter.initial == str(run / "variants/few_labels_2/seed-0/few_labels")
     all_labels = variants.workspace("budgets_all_labels", 0)
     assert all_labels.experiment.segmenter.initial == str(run / "seed-0/oracle")
+
+
+def test_a_mean_of_arms_and_rows_knows_where_each_is(variants):
+    found = [its.segmenter(3, arm) for its, arm in variants.averaged("mean_of_arms_2_labels", 3)]
+    run = variants.base.run
+    assert [one.relative_to(run).as_posix() for one in found] == [
+        "variants/few_labels_2/seed-3/few_labels",
+        "seed-3/oracle",
+        "variants/first/seed-3/translated_net",
+    ]
 
 
 def test_the_same_translator_and_frames_are_shared_and_others_are_not(variants):

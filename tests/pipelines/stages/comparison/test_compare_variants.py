@@ -13,7 +13,7 @@ from pipelines.engine.runs import RunFolder
 from pipelines.engine.session import Session
 from pipelines.errors import BusyError, NumericalError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
-from pipelines.experiment.trained import load_segmenter
+from pipelines.experiment.trained import load_ensemble, load_segmenter
 from pipelines.experiment.variants import open_variants
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.variants import VariantResult, VariantStudy
@@ -52,6 +52,11 @@ labels = [2, "all"]
 "segmenter.shares" = { translated = 0.0, source = 0.5, target = 0.5 }
 "segmenter.initial" = "few_labels"
 "segmenter.steps" = 2
+
+[[variant]]
+name = "with_these_alone"
+average = ["few_labels", "source_only", "mixed_2_labels"]
+labels = [2]
 """
 
 FINISHED = {
@@ -86,6 +91,7 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
         "both",
         "mixed_2_labels",
         "mixed_all_labels",
+        "with_these_alone_2_labels",
     ]
     results = {result["name"]: result for result in study["results"]}
     assert study["settings"]["without_identity"]["translator"]["identity_weight"] == 0
@@ -93,7 +99,7 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
     before = compared.trained()
     assert before.keys() == FINISHED
     table = (run / "variants.md").read_text()
-    names = [line.split(" | ")[0] for line in table.splitlines()[4:12]]
+    names = [line.split(" | ")[0] for line in table.splitlines()[4:13]]
     rows = [
         "source-only",
         "few-labels-2",
@@ -102,6 +108,7 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
         "both",
         "mixed-2-labels",
         "mixed-all-labels",
+        "with-these-alone-2-labels",
         "oracle",
     ]
     assert names == [f"| {name}" for name in rows]
@@ -134,7 +141,12 @@ def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
         ('[[variant]]\nname = "a"\nstart_from = "b"', "variant a starts from b, which is none before it"),
         ('[[variant]]\nname = "a"\naverage = ["b", "c"]', "variant a averages b, which is none before it"),
         ('[[variant]]\nname = "a"\naverage = ["b", "c"]\nweights = [1, 2, 3]', "has 3 weights for 2"),
-        ('[[variant]]\nname = "a"\naverage = ["b"]\nlabels = [5]', "is an average of others and trains nothing"),
+        ('[[variant]]\nname = "a"\naverage = ["b"]\nstart_from = "b"', "is an average of others and trains nothing"),
+        ('[[variant]]\nname = "a"\naverage = ["few_labels", "oracle"]', "before it, or arms: source_only, oracle"),
+        (
+            '[[variant]]\nname = "a"\naverage = ["source_only", "oracle"]\nlabels = [5]',
+            "variant a_5_labels: labels repeats it with so many labelled target frames, and nothing of it learns from",
+        ),
         ('[[variant]]\nname = "a"\nflip = true', "weights and flip are for an average"),
         ('[[variant]]\nname = "a"\nlabels = [0]', "labels.0"),
         ('[[variant]]\nname = "a"\nlabels = [5]', "variant a_5_labels: labels repeats it with so many"),
@@ -241,6 +253,20 @@ def test_an_average_looks_at_both_networks_and_at_mirror_images(compared, tiny_c
     kept = read_prediction(folder, f"{frames.name}/{frames.frames[0].name}")
     # Where both sides round differently a pixel may tip over.
     assert (torch.from_numpy(kept) == expected).float().mean() > 0.99
+
+
+def test_an_average_has_the_arms_that_are_rows_of_the_table(compared, cpu):
+    """The network of these labels alone, source-only, and a variant: what was scored is known by their checkpoints."""
+    run, results = compared.run, json.loads((compared.run / "variants.json").read_text())["results"]
+    row = next(one for one in results if one["name"] == "with_these_alone_2_labels")
+    assert (row["family"], row["labels"]) == ("with_these_alone", 2)
+    averaged = (
+        "variants/few_labels_2/seed-0/few_labels",
+        "seed-0/source_only",
+        "variants/mixed_2_labels/seed-0/translated_net",
+    )
+    scored = json.loads((run / "variants/with_these_alone_2_labels/seed-0/evaluation/evaluation.json").read_text())
+    assert scored["identity"]["checkpoint"] == load_ensemble([run / one for one in averaged], cpu).sha256
 
 
 def counted(*right):
