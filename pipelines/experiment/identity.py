@@ -4,11 +4,11 @@ Settings, frames by content, the seed, and what the stage builds on by what that
 differ is refused, so what is found here stays the same for ever: a setting added later leaves its default out.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.disk.ownership import read_plan
+from pipelines.data.disk.ownership import as_json, differing, read_plan
 from pipelines.data.frames import FrameSet
 from pipelines.data.selection.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash
@@ -22,7 +22,7 @@ from pipelines.experiment.elsewhere import (
 from pipelines.experiment.saving import RETENTION
 from pipelines.experiment.segmenters import NO_FILES, SegmenterSettings
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
-from pipelines.experiment.translators import PACKAGED, UNGUIDED, GuidanceSettings
+from pipelines.experiment.translators import PACKAGED, UNGUIDED, AnyTranslatorSettings, GuidanceSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.settings import decisive
 
@@ -36,7 +36,7 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
     inputs = {
         "stage": "translator",
         "seed": seed,
-        "settings": {key: value for key, value in decisive(settings).items() if key not in RETENTION},
+        "settings": translator_settings(settings),
         "frames": _translator_frames(workspace, seed),
     }
     if settings.initial == UNGUIDED:
@@ -50,6 +50,11 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
     if settings.guided_by is not None:
         inputs |= _guidance_inputs(workspace, settings.guided_by, seed, inputs)
     return inputs | _unusable(workspace, inputs["frames"])
+
+
+def translator_settings(settings: AnyTranslatorSettings) -> dict[str, Any]:
+    """What of a translator's settings decides its outcome; what it names of elsewhere, by its name."""
+    return {key: value for key, value in decisive(settings).items() if key not in RETENTION}
 
 
 def _weights_by_content(workspace: Workspace, seed: int) -> dict[str, str]:
@@ -160,13 +165,47 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
         used["initial"] = _trained_before(workspace, INITIAL, own.initial, seed, own.network)
     if own.teachers:
         used["teachers"] = [_trained_before(workspace, TEACHERS, teacher, seed) for teacher in own.teachers]
-    settings = segmenter.identity(ARMS[arm].adapts) | {"shares": shares}
+    settings = segmenter_settings(segmenter, arm)
     if own.initial not in ARMS:  # like teachers: known among the frames by what it was made from, wherever it lies
         settings.pop("initial", None)
     settings["encoder_weights"] = _encoder_weights(workspace, segmenter)
+    return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used} | _unusable(workspace, used)
+
+
+def segmenter_settings(segmenter: SegmenterSettings, arm: str) -> dict[str, Any]:
+    """What of a segmenter's settings decides an arm's outcome; what it names of elsewhere, by its name."""
+    shares = ARMS[arm].shares(segmenter)
+    settings = segmenter.identity(ARMS[arm].adapts) | {"shares": shares}
     if shares["translated"] == 0:  # what only concerns translated frames
         settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}
-    return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used} | _unusable(workspace, used)
+    return settings
+
+
+NAMED_ELSEWHERE = frozenset({"initial", "teacher", "encoder", "encoder_weights", "perceptual_weights"})
+"""Settings that a run is known by the content of, wherever it lies."""
+
+
+def other_settings(run: Path, asked: Mapping[str, Any]) -> list[str]:
+    """The settings, by name, that a run was begun with otherwise than asked for; none where there is no run.
+
+    No content is looked at: frames may differ still, and so may what the settings name of elsewhere.
+
+    Args:
+        run: Its folder.
+        asked: As of `segmenter_settings` or `translator_settings`.
+    """
+    former = _config_of(run).get("settings")
+    if not isinstance(former, Mapping):
+        return []
+    changed = differing(_of_here(former), _of_here(as_json(asked)))
+    return [name for name, _, _ in changed]
+
+
+def _of_here(settings: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE}
+    if isinstance(kept.get("guidance"), Mapping):
+        kept["guidance"] = {name: value for name, value in kept["guidance"].items() if name != "expert"}
+    return kept
 
 
 def segmenter_run_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:

@@ -5,9 +5,10 @@ content is read (`sim2real data check` does so), and nothing here waits for torc
 itself refuses before it trains anything (`refuse_missing`): both walk through the same trainings.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.readers.drawn import ToyWorldSettings
@@ -26,6 +27,7 @@ from pipelines.experiment.arms import (
 )
 from pipelines.experiment.elsewhere import refuse_missing_aids, refuse_missing_weights, segmenter_elsewhere
 from pipelines.experiment.experiment import PARTS, Experiment
+from pipelines.experiment.identity import other_settings, segmenter_settings, translator_settings
 from pipelines.experiment.network_study import TRAINED_ON, studied_networks
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
@@ -226,7 +228,7 @@ def _translators(workspace: Workspace, seed: int, title: str = "translator") -> 
                 raise NoInputsError("no target frame has a label map; the translator needs some to learn from")
             workspace.labelled_subset(seed)
     said = f"{title}, seed {seed}: {settings.method}, {settings.steps} steps"
-    yield f"{_state(workspace.translator(seed)):<16}  {said}, batch {settings.batch}"
+    yield _line(workspace.translator(seed), translator_settings(settings), f"{said}, batch {settings.batch}")
 
 
 def _trainings(
@@ -258,18 +260,24 @@ def _trainings(
     method = adaptation_title(settings.model_dump())
     how = f"{settings.network} by {method}" if method else settings.network
     after = f"; after {', '.join(before)}" if before else ""
-    yield (
-        f"{_state(workspace.segmenter(seed, arm)):<16}  {name or arm}, seed {seed}: {how}, {settings.steps} steps, "
-        f"batch {settings.batch} of {width}x{height}, from {', '.join(_frames(workspace, seed, arm, settings))}{after}"
+    yield _line(
+        workspace.segmenter(seed, arm),
+        segmenter_settings(workspace.experiment.segmenter, arm),
+        f"{name or arm}, seed {seed}: {how}, {settings.steps} steps, batch {settings.batch} of {width}x{height}, from "
+        f"{', '.join(_frames(workspace, seed, arm, settings))}{after}",
     )
 
 
-def _state(run: Path) -> str:
-    """How far a training is."""
-    if is_finished(run):
-        return "finished"
+def _line(run: Path, settings: Mapping[str, Any], training: str) -> str:
+    """How far a training is, and what it is."""
+    if others := other_settings(run, settings):
+        return (
+            f"{'other settings':<16}  {training}; {run} was begun with another {' and '.join(others[:3])}: the command "
+            "refuses it, and sets it aside with --restart"
+        )
     checkpoints = list_checkpoints(run / "checkpoints")
-    return f"at step {step_of(checkpoints[0])}" if checkpoints else "to be trained"
+    state = f"at step {step_of(checkpoints[0])}" if checkpoints else "to be trained"
+    return f"{'finished' if is_finished(run) else state:<16}  {training}"
 
 
 def _frames(workspace: Workspace, seed: int, arm: str, settings: SegmenterSettings) -> list[str]:

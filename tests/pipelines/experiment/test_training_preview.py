@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.data.disk.json_files import write_json
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
+from pipelines.experiment.identity import segmenter_settings
 from pipelines.experiment.training_preview import (
     preview,
     trainings_of_arm,
@@ -96,6 +98,23 @@ def test_an_arm_that_is_missing_begun_and_finished(experiment, tmp_path):
     assert preview_training(base, 3, "source_only")[3].startswith(f"{'at step 20':<16}  source_only")
     (base.segmenter(3, "source_only") / "final.json").touch()
     assert preview_training(base, 3, "source_only")[3].startswith(f"{'finished':<16}  source_only")
+
+
+def test_a_run_of_other_settings_is_not_called_finished(experiment):
+    """The command would refuse it. What is named of elsewhere is known by content, of which nothing is read here."""
+    base = experiment().base
+    run, segmenter = base.segmenter(3, "source_only"), base.experiment.segmenter
+    run.mkdir(parents=True)
+    (run / "final.json").touch()
+    write_json(run / "config.json", {"settings": segmenter_settings(segmenter, "source_only") | {"initial": "there"}})
+    assert preview_training(base, 3, "source_only")[3].startswith(f"{'finished':<16}  source_only")
+
+    longer = base.experiment.model_copy(update={"segmenter": segmenter.model_copy(update={"steps": 31, "batch": 5})})
+    line = preview_training(base.beside(longer, base.run), 3, "source_only")[3]
+    assert line.startswith(f"{'other settings':<16}  source_only, seed 3: lraspp, 31 steps")
+    assert line.endswith(
+        f"{run} was begun with another batch and steps: the command refuses it, and sets it aside with --restart"
+    )
 
 
 def test_an_arm_comes_after_those_that_it_learns_from(experiment):
