@@ -41,6 +41,11 @@ def level_heights(height: int) -> list[int]:
     return heights
 
 
+def coarsest_side(side: int, levels: int) -> int:
+    """What a side of an image is at the last of so many levels."""
+    return -(-side // 2 ** (levels - 1))
+
+
 def draw_patches(image: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Random patches of one image.
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.data.frames import FrameSet, open_frame_set
-from pipelines.data.images import image_error, read_image
+from pipelines.data.images import image_error, read_image, to_batch
 from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.data.labels.shared_classes import SharedClasses, shared_classes
 from pipelines.data.readers.folder import FolderSettings
@@ -21,6 +22,7 @@ from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.trained import load_segmenter
 from pipelines.runtimes.frame_prediction import Predictor, open_predictor
 from segment.networks.segmenter import Segmenter
+from translate.quality.structure import structure_score
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,14 @@ class TranslatedFrame:
             sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (label, image)]
             raise image_error(self.label, f"the label map is {sizes[0]}, its image {self.image} is {sizes[1]}")
         return label
+
+
+def edges_kept(frame: TranslatedFrame, source: np.ndarray, translated: np.ndarray, device: torch.device) -> float:
+    """The structure score of a frame's two images; ImageError where they are too small for one."""
+    try:
+        return float(structure_score(*(to_batch([image], str(device)) for image in (source, translated))))
+    except ValueError as error:
+        raise image_error(frame.image, f"{error} Leave it out") from error
 
 
 def translated_frames(folder: Path, sources: Sequence[FrameSet] | Path | None) -> list[TranslatedFrame]:

@@ -21,7 +21,6 @@ import torch
 from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.disk.json_files import parse_json
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
-from pipelines.data.images import to_batch
 from pipelines.data.labels.shared_classes import SharedClasses
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
 from pipelines.engine.processes import Processes
@@ -32,18 +31,25 @@ from pipelines.progress import Progress
 from pipelines.report.pages.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
 from pipelines.runtimes.frame_prediction import Predictor
 from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
-from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, load_expert, scored_classes
+from pipelines.stages.quality.translated_pairs import (
+    Expert,
+    TranslatedFrame,
+    edges_kept,
+    load_expert,
+    scored_classes,
+)
 from segment.class_groups import class_titles
 from segment.classes import CLASS_NAMES
 from segment.metrics.merged_classes import merge_classes
 from segment.metrics.regions import confusion_matrix
 from translate.quality.consistency import class_flips, label_consistency
-from translate.quality.structure import structure_score
 
 RECORDS = "audit.jsonl"
 RECORDS_OF_PARTS = "audit.*-of-*.jsonl"
 PAGE = "audit.html"
 SECONDS_BETWEEN_WRITES = 60.0
+COUNTED_ON = ("image_sha256", "source_sha256", "label_sha256", "label_encoding")
+"""A label map may be corrected, or read as that of another version, and the translated image stay what it was."""
 FLAGGED = 0.05
 """Share of a class's pixels, over the whole set, from which on a flip is told."""
 FLAGGED_IN_FRAME = 0.2
@@ -55,7 +61,8 @@ class Record:
     """What was counted on one frame; confusions are int64 (19, 20), None where there was nothing to count on."""
 
     frame: str
-    image_sha256: str
+    counted_on: dict[str, Any]
+    """Fields of the manifest's entry, by which files are other ones now."""
     expert_sha256: str
     with_source: bool
     structure: float | None
@@ -259,8 +266,13 @@ def _join_records(folder: Path, records: Sequence[Record], processes: Processes)
 
 
 def _still_holds(record: Record, frame: TranslatedFrame, entry: ManifestEntry, expert: Expert) -> bool:
-    expected = (entry.image_sha256, expert.sha256, frame.source is not None)
-    return (record.image_sha256, record.expert_sha256, record.with_source) == expected
+    expected = (_counted_on(entry), expert.sha256, frame.source is not None)
+    return (record.counted_on, record.expert_sha256, record.with_source) == expected
+
+
+def _counted_on(entry: ManifestEntry) -> dict[str, Any]:
+    """What of an entry says which files were looked at, and how the label map was read."""
+    return {name: getattr(entry, name) for name in COUNTED_ON}
 
 
 def _count(frame: TranslatedFrame, entry: ManifestEntry, expert: Expert, machine: Machine) -> Record:
@@ -272,16 +284,13 @@ def _count(frame: TranslatedFrame, entry: ManifestEntry, expert: Expert, machine
             return None
         return confusion_matrix(torch.from_numpy(label), torch.from_numpy(expert.predict(image, label.shape)))
 
-    structure = None
-    if source is not None:
-        pair = (to_batch([image], str(machine.device)) for image in (source, translated))
-        structure = round(float(structure_score(*pair)), 6)
+    kept = None if source is None else edges_kept(frame, source, translated, machine.device)
     return Record(
         frame.name,
-        entry.image_sha256,
+        _counted_on(entry),
         expert.sha256,
         source is not None,
-        structure,
+        None if kept is None else round(kept, 6),
         counts(translated),
         counts(source),
     )
@@ -362,7 +371,7 @@ def _read_records(path: Path) -> dict[str, Record]:
     """Earlier counts by frame. They can be made again: whatever cannot be read is."""
     try:
         return {record.frame: record for record in map(_parsed, path.read_bytes().splitlines())}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
 
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from pipelines.data.disk.json_files import write_json
-from pipelines.data.images import image_size, read_image, to_batch
+from pipelines.data.images import image_error, image_size, read_image, to_batch
 from pipelines.data.labels.shared_classes import SharedClasses
+from pipelines.data.sampling.augment import fitted_size
 from pipelines.engine.processes import Processes
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
@@ -28,16 +29,22 @@ from pipelines.report.figures import significant
 from pipelines.runtimes.frame_prediction import as_seen
 from pipelines.stages.quality.feature_extractors import Extractor
 from pipelines.stages.quality.quality_inputs import QualityNetworks
-from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, scored_classes
+from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, edges_kept, scored_classes
 from segment.metrics.merged_classes import merge_classes
 from segment.metrics.regions import confusion_matrix, mean_iou
 from translate.quality.colour import colour_difference, lab_statistics, pooled_statistics
 from translate.quality.consistency import label_consistency
 from translate.quality.distances import frechet_distance, kernel_distance, sliced_wasserstein
 from translate.quality.motion import flow_warped_difference, visible_before
-from translate.quality.pyramids import descriptors, draw_patches, laplacian_pyramid, level_heights
+from translate.quality.pyramids import (
+    PATCH,
+    coarsest_side,
+    descriptors,
+    draw_patches,
+    laplacian_pyramid,
+    level_heights,
+)
 from translate.quality.spectrum import log_power_difference, radial_log_power
-from translate.quality.structure import structure_score
 
 Item = TypeVar("Item")
 
@@ -164,7 +171,7 @@ def measure_quality(
     Raises:
         NoInputsError: A set has fewer than two images (four for the halves).
         UserError: A sequence is to be measured and the sources are not known, or the processes have different frames.
-        ImageError: A file cannot be used.
+        ImageError: A file cannot be used, or is too small or too narrow to be measured.
     """
     with_source = all(frame.source is not None for frame in frames)
     if sequence and not with_source:
@@ -172,7 +179,10 @@ def measure_quality(
     if len(frames) < 2 or len(target) < 4:
         raise NoInputsError(f"{len(frames)} translated and {len(target)} target images; expected at least 2 and 4")
     files = [*(frame.image for frame in frames), *target]
-    height = height or min(HIGHEST, min(image_size(path)[1] for path in files))
+    sizes = {path: image_size(path) for path in files}
+    height = height or min(HIGHEST, min(size[1] for size in sizes.values()))
+    for path in sorted(sizes, key=lambda path: sizes[path][1]):  # the lowest first: it may decide the height of all
+        _refuse_without_patches(path, sizes[path], height)
 
     processes, names = session.machine.processes, [extractor.name for extractor in networks.extractors]
     processes.refuse_difference([[frame.name for frame in frames], list(map(str, target)), names, sequence, height])
@@ -226,6 +236,19 @@ def format_quality(figures: Sequence[Figure]) -> str:
 # ----------------------------------------------------------------------------------------------------------- measuring
 
 
+def _refuse_without_patches(path: Path, size: tuple[int, int], height: int) -> None:
+    """ImageError where the coarsest level of an image of (width, height) has no room for a patch."""
+    levels = len(level_heights(height))
+    seen = fitted_size(size[::-1], height, enlarge=True, least_width=1)
+    coarsest = [coarsest_side(side, levels) for side in seen]
+    if min(coarsest) < PATCH:
+        raise image_error(
+            path,
+            f"it is {size[0]}x{size[1]}; compared at a height of {height} it is {seen[0]}x{seen[1]}, and its coarsest "
+            f"level, {coarsest[0]}x{coarsest[1]}, is smaller than a patch of {PATCH}x{PATCH}; leave it out",
+        )
+
+
 def _measure_frames(
     frames: Sequence[TranslatedFrame],
     measuring: Measuring,
@@ -245,8 +268,7 @@ def _measure_frames(
             pair, source = PairMeasurement(), None
             if original is not None:
                 source = measuring.measure(original, number)
-                both = (to_batch([one], str(measuring.device)) for one in (original, image))
-                pair.structure.append(float(structure_score(*both)))
+                pair.structure.append(edges_kept(frame, original, image, measuring.device))
             if networks.expert is not None and frame.label is not None and frame.encoding is not None:
                 _add_consistency(pair, frame, image, original, networks.expert, classes)
             if sequence and number and Path(frames[number - 1].name).parent == Path(frame.name).parent:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from translate.quality.pyramids import descriptors, draw_patches, laplacian_pyramid, level_heights
+from translate.quality.pyramids import coarsest_side, descriptors, draw_patches, laplacian_pyramid, level_heights
 
 
 def picture(height, width, channels=3):
@@ -15,11 +15,18 @@ def test_levels_halve_and_the_last_keeps_the_rest():
     assert [tuple(level.shape[-2:]) for level in pyramid] == [(40, 63), (20, 32), (10, 16)]
 
 
-def test_an_even_image_has_only_the_last_level():
-    """Blurring and enlarging keep a constant constant, but for the far border, where the mirror meets the zeros."""
-    fine, rest = laplacian_pyramid(torch.full((1, 1, 16, 16), 0.25), 2)
-    assert fine[..., :14, :14].abs().max() < 1e-6
-    assert torch.allclose(rest, torch.full((1, 1, 8, 8), 0.25))
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+def test_the_sides_of_the_last_level(levels):
+    last = laplacian_pyramid(picture(40, 63), levels)[-1]
+    assert (coarsest_side(40, levels), coarsest_side(63, levels)) == tuple(last.shape[-2:])
+
+
+@pytest.mark.parametrize("side", [15, 16, 17])
+def test_an_even_image_has_only_the_last_level(side):
+    """Blurring and enlarging keep a constant constant, at the borders, too."""
+    fine, rest = laplacian_pyramid(torch.full((1, 1, side, side), 0.25), 2)
+    assert fine.abs().max() < 1e-6
+    assert torch.allclose(rest, torch.full((1, 1, -(-side // 2), -(-side // 2)), 0.25))
 
 
 def test_a_dot_worked_out_by_hand():

@@ -10,7 +10,7 @@ import torch
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, read_manifest
 from pipelines.data.images import write_image
 from pipelines.engine.session import Session
-from pipelines.errors import Interrupted, UserError
+from pipelines.errors import ImageError, Interrupted, UserError
 from pipelines.experiment.identity import segmenter_inputs, segmenter_run_inputs
 from pipelines.stages.quality import translation_audit
 from pipelines.stages.quality.quality_inputs import QualityInputs
@@ -150,12 +150,42 @@ def test_an_audit_carries_on_where_it_was_stopped(darkened, session):
     assert len(seen) == 2 * 2
 
 
-def test_damaged_records_are_counted_again(darkened, session):
+@pytest.mark.parametrize(
+    ("whole", "damaged"),
+    [(b'"frame"', b"frame"), (b'"frame": ', b'"name": '), (b"[10, 10, 384]", b"[10]"), (b"[10, 10,", b"[99, 10,")],
+)
+def test_damaged_records_are_counted_again(darkened, session, whole, damaged):
+    """No JSON, other fields, counts that are none, counts of a class that there is not."""
     folder = darkened.folder
     first = audit_frames(darkened, EXPERT, session)
-    (folder / "audit.jsonl").write_bytes(b'{"frame": 3}\nnonsense')
+    records = (folder / "audit.jsonl").read_bytes()
+    assert whole in records
+    (folder / "audit.jsonl").write_bytes(records.replace(whole, damaged, 1))
     assert audit_frames(darkened, EXPERT, session).frames == first.frames
     assert len((folder / "audit.jsonl").read_text().splitlines()) == 5
+
+
+def test_a_corrected_label_map_is_counted_anew(darkened, session, tmp_path):
+    """The translated image is what it was, and yet the expert now says something else of it."""
+    folder, root = darkened.folder, tmp_path / "in"
+    audit_frames(darkened, EXPERT, session)
+    images = [entry.image_sha256 for entry in read_manifest(folder / MANIFEST)]
+    write_image(root / "ids" / f"{NAMES[0]}.png", np.full((16, 24), 21, np.uint8))  # Cityscapes' id of vegetation
+    run(root, folder, translate=Dimming(()))
+    assert [entry.image_sha256 for entry in read_manifest(folder / MANIFEST)] == images
+    audit = audit_frames(QualityInputs(folder, translated_frames(folder, as_sets(root))), EXPERT, session)
+    changed = [frame.name for frame in audit.frames if frame.source_consistency == 0]
+    assert changed == [f"toy/{NAMES[0]}"]
+    assert [entry.label_consistency for entry in read_manifest(folder / MANIFEST)].count(0) == 3
+
+
+def test_a_frame_too_small_for_edges_is_named(tmp_path, session):
+    root, folder = tmp_path / "in", tmp_path / "out"
+    write_image(root / "a.png", np.full((10, 24, 3), 200, np.uint8))
+    run_folder(root, folder)
+    inputs = QualityInputs(folder, translated_frames(folder, root))
+    with pytest.raises(ImageError, match=r"out/a\.png: Images are 24x10; SSIM's window is 11 pixels wide\. Leave"):
+        audit_frames(inputs, EXPERT, session)
 
 
 def test_without_sources_there_is_no_structure_and_all_confusions_are_told(darkened, session):

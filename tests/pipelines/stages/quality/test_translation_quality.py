@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipelines.data.images import write_image
-from pipelines.errors import NoInputsError, UserError
+from pipelines.errors import ImageError, NoInputsError, UserError
 from pipelines.stages.quality.feature_extractors import Extractor
 from pipelines.stages.quality.quality_inputs import QualityNetworks, find_inputs
 from pipelines.stages.quality.translated_pairs import TranslatedFrame
@@ -188,3 +188,31 @@ def test_what_cannot_be_measured_is_refused(painted, session):
         measure_quality(frames, files[:3], session)
     with pytest.raises(UserError, match="name the sources"):
         measure_quality(frames, files, session, sequence=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "height", "said"),
+    [
+        ((48, 2), None, "it is 2x48; compared at a height of 48 it is 2x48, and its coarsest level, 1x24, is smaller"),
+        ((6, 64), None, "it is 64x6; compared at a height of 6 it is 64x6, and its coarsest level, 64x6, is smaller"),
+        ((96, 40), 16, "it is 40x96; compared at a height of 16 it is 7x16"),
+        ((96, 36), 16, "it is 36x96; compared at a height of 16 it is 6x16, and its coarsest level, 6x16, is smaller"),
+    ],
+)
+def test_an_image_without_room_for_patches_is_named(painted, session, size, height, said):
+    """Before anything is measured; one that has just enough room is measured."""
+    narrow = np.full((*size, 3), 90, np.uint8)
+    target = painted("target", [*[picture(seed) for seed in range(3)], narrow])
+    frames = [TranslatedFrame(path.stem, path) for path in painted("translated", [picture(9)] * 2)]
+    if "coarsest" not in said:
+        assert measure_quality(frames, target, session, height=height)
+        return
+    with pytest.raises(ImageError, match=rf"target/003\.png: {said} than a patch of 7x7; leave it out"):
+        measure_quality(frames, target, session, height=height)
+
+
+def test_a_frame_too_small_for_edges_is_named(painted, session):
+    small = [np.full((10, 24, 3), 40 * number, np.uint8) for number in range(4)]
+    files = painted("translated", small)
+    with pytest.raises(ImageError, match=r"translated/000\.png: Images are 24x10; SSIM's window is 11 pixels wide"):
+        measure_quality(paired(files, files), files, session)
