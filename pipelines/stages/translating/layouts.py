@@ -1,6 +1,6 @@
 """Translators of layouts in use: they take the source's label maps and leave its images alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,14 +12,37 @@ from pipelines.data.images import image_error
 from pipelines.data.labels.encodings import LabelEncoding, cityscapes
 from pipelines.data.labels.instances import instance_file, number_things
 from pipelines.data.labels.label_formats import label_id_table
+from pipelines.engine.checkpoint_files import settings_in
 from pipelines.errors import UserError
+from pipelines.experiment.trained import is_published
 from pipelines.pretrained.keys import AUTHORS_LABELS
 from translate.layout_translator import LayoutTranslator
 
+LayoutReader = Callable[[PlannedFrame], np.ndarray]
 
-def layout_reader(method: LayoutTranslator, label_ids: bool = False) -> Callable[[PlannedFrame], np.ndarray]:
-    """What `translate_frames` reads for a method that takes label maps; `label_ids` as of `read_layout`."""
-    return partial(read_layout, table=label_table(method.labels), label_ids=label_ids)
+
+def layout_reader(
+    method: LayoutTranslator, checkpoint: Path, frames: Sequence[PlannedFrame]
+) -> tuple[LayoutReader, str | None]:
+    """What `translate_frames` reads for a method that takes label maps.
+
+    Args:
+        method: Of the checkpoint.
+        checkpoint: Says how label maps were read in training; here they are read the same way.
+        frames: Those to come.
+
+    Returns:
+        The reader, and what is unusual about it, for the identity of what comes of it: "label_ids" for a published
+        network of Cityscapes' ids (our own were trained by way of the train ids), "without_instances" where the frames
+        have instance maps and the network was trained without.
+    """
+    label_ids = method.labels == AUTHORS_LABELS and is_published(checkpoint)
+    instances = settings_in(checkpoint, "translator").get("instances", True)
+    read = partial(read_layout, table=label_table(method.labels), label_ids=label_ids, instances=instances)
+    if label_ids:
+        return read, "label_ids"
+    passed_over = not instances and any(frame.label is not None and instance_file(frame.label) for frame in frames)
+    return read, "without_instances" if passed_over else None
 
 
 def read_label_map(frame: PlannedFrame) -> np.ndarray:
@@ -33,7 +56,9 @@ def read_label_map(frame: PlannedFrame) -> np.ndarray:
     return LabelEncoding.from_json(dict(frame.label_encoding)).decode(frame.label)
 
 
-def read_layout(frame: PlannedFrame, table: np.ndarray | None = None, label_ids: bool = False) -> np.ndarray:
+def read_layout(
+    frame: PlannedFrame, table: np.ndarray | None = None, label_ids: bool = False, instances: bool = True
+) -> np.ndarray:
     """A frame's label map with its instances, as `number_things`, int32 (H, W).
 
     Args:
@@ -41,6 +66,7 @@ def read_layout(frame: PlannedFrame, table: np.ndarray | None = None, label_ids:
         table: uint8 (256,), train id to the id that the method knows; None: train ids.
         label_ids: Give Cityscapes' labelIds as they are stored. By way of train ids all that is none of the 19 classes
             becomes "unlabeled": the bonnet, the border of the image, parking, walls of tunnels.
+        instances: Use the instance map that lies beside the label map.
 
     Raises:
         ImageError: It has none, or one of its files cannot be used.
@@ -50,7 +76,7 @@ def read_layout(frame: PlannedFrame, table: np.ndarray | None = None, label_ids:
     else:
         label_map = read_label_map(frame)
         label_map = label_map if table is None else table[label_map]
-    return number_things(label_map, None if frame.label is None else instance_file(frame.label))
+    return number_things(label_map, instance_file(frame.label) if instances and frame.label is not None else None)
 
 
 def _stored_label_ids(path: Path) -> np.ndarray:

@@ -21,9 +21,8 @@ from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
 from pipelines.errors import UserError
-from pipelines.experiment.trained import finished_translator, is_published, load_translator
+from pipelines.experiment.trained import finished_translator, load_translator
 from pipelines.experiment.workspace import Workspace
-from pipelines.pretrained.keys import AUTHORS_LABELS
 from pipelines.runtimes.frame_translation import Translate, open_translation, refuse_unlearnt
 from pipelines.stages.translating.layouts import layout_reader, translate_layout
 from pipelines.stages.translating.translate_frames import translate_frames
@@ -60,17 +59,17 @@ def run_translation(
     if method.takes == "label_map" and any(frame.label is None for frame in plan):
         raise UserError(f"{found} translates label maps, but not every frame has one; name the data set by --reader")
     identity = {"checkpoint_sha256": checkpoint_hash(found), **options.identity, "precision": machine.precision}
-    # Our own networks with 35 labels are trained by way of the train ids, and used the same way.
-    label_ids = isinstance(method, LayoutTranslator) and method.labels == AUTHORS_LABELS and is_published(found)
-    if label_ids:
-        identity["layout"] = "label_ids"
+    read = None
+    if isinstance(method, LayoutTranslator):
+        read, layout = layout_reader(method, found, plan)
+        identity |= {} if layout is None else {"layout": layout}
     with watched("translate", session, options.part) as control:
         return translate_frames(
             plan,
             output,
             network_of(method, options, machine),
             identity,
-            read=layout_reader(method, label_ids) if method.takes == "label_map" else None,
+            read=read,
             quality=options.quality,
             control=control,
         )

@@ -1,6 +1,7 @@
 """Translators of layouts by their stages: trained on labelled target frames, given the source's label maps."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from pipelines.experiment.translators import Pix2pixHDSettings
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.training.training_run import note
 from pipelines.stages.translating.layouts import label_table, read_layout, translate_layout
-from pipelines.stages.translating.translate_experiment import prepared, translate_experiment
+from pipelines.stages.translating.translate_experiment import prepared, run_translation, translate_experiment
 from tests.pipelines.stages.translating.conftest import LAYOUTS
 from tests.pipelines.test_end_to_end import assert_same
 
@@ -46,6 +47,33 @@ def test_the_photo_is_made_of_the_label_map_alone(trained, cpu):
     photo = translate_layout(method, things)
     assert photo.shape == (1, 3, 32, 64)
     assert torch.equal(photo, method.translate(things, instance_map=things))
+
+
+@pytest.mark.parametrize("instances", [True, False])
+def test_what_was_trained_without_instances_is_used_without(make_workspace, cpu, no_cache, tmp_path, instances):
+    """Its edges are those of labels; those of instances it has never seen."""
+    workspace = make_workspace(*LAYOUTS, f"translator.instances={str(instances).lower()}")
+    train_translator(workspace, 0, Session(cpu))
+    frames = tmp_path / "in"
+    write_image(frames / "a.png", np.zeros((32, 64, 3), np.uint8))
+    label = frames / "a_gtFine_labelIds.png"
+    write_image(label, np.full((32, 64), 26, np.uint8))
+    photos, plans = [], []
+    for beside in (False, True):
+        if beside:
+            cars = np.repeat([[26000] * 32 + [26001] * 32], 32, 0).astype(np.uint16)
+            cv2.imwrite(str(frames / "a_gtFine_instanceIds.png"), cars)
+        plan = [
+            PlannedFrame(
+                "a", frames / "a.png", Path("a.png"), Path("a.png"), label, cityscapes().to_json(), Path("l.png")
+            )
+        ]
+        output = tmp_path / f"out{beside}"
+        run_translation(workspace.translator(0), plan, output, TranslationOptions(), Session(cpu))
+        photos.append(read_image(output / "a.png"))
+        plans.append(json.loads((output / "translation.json").read_text()))
+    assert np.array_equal(*photos) != instances
+    assert "layout" not in plans[0] and plans[1].get("layout") == (None if instances else "without_instances")
 
 
 def test_another_style_seed_draws_other_looks(trained, cpu):
@@ -143,6 +171,7 @@ class TestReadLayout:
         cv2.imwrite(str(tmp_path / "x_gtFine_instanceIds.png"), np.array([[7, 26000, 26001]], np.uint16))
         things = read_layout(self.frame(label, cityscapes()))
         assert (things & 255).tolist() == [[0, 13, 13]] and len(np.unique(things)) == 3
+        assert read_layout(self.frame(label, cityscapes()), instances=False).tolist() == [[0, 13, 13]]
 
     def test_label_ids_of_cityscapes_stay_as_they_are_for_published_networks(self, tmp_path):
         label = tmp_path / "x_gtFine_labelIds.png"
