@@ -118,6 +118,12 @@ class Pix2pixHDSettings(TranslatorTrainingSettings):
                 f"crop is {width}x{height}; with {halvings} halvings in all, both sides must divide by {least} and be "
                 f"at least {2 * least}. Change crop, halvings, enhancers or style_halvings"
             )
+        judged = 2 ** (self.scales - 1 + (self.used_enhancers if self.global_steps else 0))
+        if min(width, height) <= judged:
+            raise ValueError(
+                f"crop is {width}x{height}, of which the coarsest of {self.scales} discriminators sees a single row or "
+                f"column; both sides must be above {judged}. Enlarge crop, or lower scales"
+            )
 
 
 class Pix2pixHD(OneWayTraining, LayoutTranslator):

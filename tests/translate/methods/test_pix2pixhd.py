@@ -307,3 +307,17 @@ def test_crops_must_leave_the_style_encoder_more_than_one_pixel():
     with pytest.raises(ValueError, match=r"crop is 64x64; .* divide by 64 and be at least 128"):
         settings.check_crop(64, 64)
     settings.check_crop(128, 128)
+
+
+@pytest.mark.parametrize(("settings", "shrunk"), [({}, 1), (COARSE_TO_FINE, 2)])
+def test_the_coarsest_discriminator_has_something_to_normalise(settings, shrunk):
+    """In the first phase images are of the global generator's resolution."""
+    for scales, side in ((4, 16), (5, 32)):
+        chosen = Pix2pixHDSettings(**SMALL | settings | {"scales": scales})
+        with pytest.raises(
+            ValueError, match=f"coarsest of {scales} discriminators.*above {shrunk * side // 2}. Enlarge"
+        ):
+            chosen.check_crop(64, shrunk * side // 2)
+        chosen.check_crop(64, shrunk * side)
+        method = tiny(**settings, scales=scales)
+        method.step(batch((shrunk * side, 64)), PerformedUpdate(method))
