@@ -26,9 +26,9 @@ class MICSettings(SelfTrainingSettings):
     masked_weight: PositiveFloat = 1.0
     """Weight of the loss on frames with hidden blocks; lambda_M in eq. 7."""
     block: PositiveInt = 64
-    """Side of the blocks in pixels; b in eq. 4."""
+    """Side of the blocks in pixels; b in eq. 4. One that covers a whole crop hides nothing."""
     hidden: Fraction = 0.7
-    """Share of the blocks that is hidden; r in eq. 4."""
+    """Share of the blocks that is hidden; r in eq. 4. Of each frame one block is always seen."""
 
 
 class MIC(SelfTraining):

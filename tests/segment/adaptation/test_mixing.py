@@ -76,8 +76,18 @@ def test_blocks_are_hidden_whole_and_as_often_as_asked():
     assert covered[0].unique().tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
-def test_blocks_at_the_edge_may_be_cut_and_extremes_hide_all_or_nothing():
-    image = torch.ones(1, 3, 5, 7)
+def test_blocks_at_the_edge_may_be_cut_and_extremes_hide_all_but_one_or_nothing():
+    """Of 2x2 blocks the first is 4x4 of 5x7 pixels, the last 1x3."""
+    image = torch.ones(20, 3, 5, 7)
     filling = torch.zeros(1, 3, 1, 1)
-    assert masked_blocks(image, 4, 1.0, filling).eq(0).all()
+    torch.manual_seed(0)
+    seen = masked_blocks(image, 4, 1.0, filling)[:, 0]
+    assert {int(one.sum()) for one in seen} == {4 * 4, 4 * 3, 1 * 4, 1 * 3}
     assert torch.equal(masked_blocks(image, 4, 0.0, filling), image)
+
+
+def test_some_of_each_image_is_seen():
+    """Of two blocks both would be drawn in 49 of 100 images."""
+    torch.manual_seed(0)
+    seen = masked_blocks(torch.ones(100, 3, 4, 8), 4, 0.7, torch.zeros(1, 3, 1, 1))
+    assert seen.amax((1, 2, 3)).eq(1).all()

@@ -39,13 +39,17 @@ def seen_by(network):
 
 
 def test_the_student_sees_the_mean_colour_where_the_teacher_sees_all():
+    """Of a frame's 16 blocks all are hidden but one."""
     method = mic(hidden=1.0, colour_jitter=0.0, blur=0.0).train()
     student, teacher = seen_by(method.network), seen_by(method.teacher.network)
     batch = two_domains()
     method.step(batch, PerformedUpdate(method))
     assert torch.equal(teacher[0], batch.target)
     masked = student[-1]
-    assert torch.equal(masked, method.network.image_mean.expand_as(masked))
+    mean = method.network.image_mean.expand_as(masked)
+    hidden = (masked == mean).all(dim=1)
+    assert hidden.sum((1, 2)).tolist() == [15 * 8 * 8] * 2
+    assert torch.equal(masked, torch.where(hidden[:, None], mean, batch.target))
 
 
 def test_the_masked_loss_by_hand():
