@@ -107,6 +107,8 @@ class HierarchicalAttention(Segmenter):
         """
         super().__init__()
         self.segmenter = segmenter
+        self.image_mean.copy_(segmenter.image_mean)  # only the outer network normalises
+        self.image_std.copy_(segmenter.image_std)
         self.scale_attn = attention_head(features, planes)
         self.align_corners = segmenter.align_corners
         self.auxiliary_weight = segmenter.auxiliary_weight

@@ -103,6 +103,15 @@ def test_features_and_labels_are_laid_out_as_the_network_inside_pads():
     assert network.padded_labels(label_map).shape == (1, 16, 16)
 
 
+def test_images_are_normalised_as_the_network_inside_expects_them():
+    """Its features are the image's red: 0.7 less a mean of 0.2, by a deviation of 0.25."""
+    inside = Width()
+    inside.normalise_by((0.2, 0.2, 0.2), (0.25, 0.25, 0.25))
+    network = HierarchicalAttention(inside, features=1, planes=2).eval()
+    _, features = network.with_features(torch.full((1, 3, 8, 8), 0.7))
+    torch.testing.assert_close(features, torch.full((1, 1, 8, 8), 2.0))
+
+
 def test_training_is_at_a_half_and_one_whatever_the_scales_of_inference():
     """0.25 x 4 + 0.75 x 8 = 7; the auxiliary head answers for scale 1 alone."""
     network = hierarchical_width(0.25, (0.5, 1, 2)).train()
