@@ -98,6 +98,9 @@ class PIDNet(Segmenter):
     """Three residual branches: context goes down to 1/64, detail and boundaries stay at 1/8; fused by Bag, one head.
 
     As in the authors' code, names that end in `_` belong to the detail branch, those in `_d` to the boundary branch.
+
+    Differs: the heads that only training uses see features before their ReLU. There they see them behind it, for it
+    works in place on what was kept for them.
     """
 
     stride = 8
