@@ -231,6 +231,14 @@ def test_imitation_by_hand():
     torch.testing.assert_close(logits.grad.flatten(), torch.tensor([-0.25, 0.25]))  # p - q: towards the teacher
 
 
+def test_imitation_is_the_mean_over_pixels():
+    """Of four pixels, in two images, one is not as the teacher says: a quarter of its divergence."""
+    teacher = torch.zeros(2, 2, 1, 2)
+    teacher[0, :, 0, 0] = torch.tensor([0.75, 0.25]).log()
+    loss = imitation(torch.zeros(2, 2, 1, 2), teacher)
+    assert loss.item() == pytest.approx((0.75 * math.log(1.5) + 0.25 * math.log(0.5)) / 4)
+
+
 def test_imitation_at_a_temperature_by_hand():
     """At T = 2 the teacher's logits (log 9, 0) become (log 3, 0), that is (3/4, 1/4); the loss counts four times."""
     teacher = torch.tensor([math.log(9.0), 0.0]).view(1, 2, 1, 1)
