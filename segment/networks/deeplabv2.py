@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segment.networks.segmenter import Segmenter, SegmenterOutput
+from segment.networks.segmenter import IMAGENET_MEAN, IMAGENET_STD, Segmenter, SegmenterOutput
 
 DILATIONS = (6, 12, 18, 24)
 """Dilations of the classifier's branches."""
@@ -166,7 +166,7 @@ def with_our_input(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         A new dict of the same keys; all but those two tensors are the same objects.
     """
     weight = state["conv1.weight"]
-    mean, std = weight.new_tensor([0.485, 0.456, 0.406]), weight.new_tensor([0.229, 0.224, 0.225])
+    mean, std = weight.new_tensor(IMAGENET_MEAN), weight.new_tensor(IMAGENET_STD)
     weight = weight.flip(1)  # now takes red, green, blue in 0..255, less AUTHORS_MEAN
     shift = (weight.sum((2, 3)) * (255 * mean - weight.new_tensor(AUTHORS_MEAN))).sum(1)
     rewritten = dict(state) | {"conv1.weight": weight * 255 * std.view(1, 3, 1, 1)}
