@@ -42,7 +42,8 @@ class CompareSettings(Settings):
 
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     one_translator: bool = False
-    """Train the translator with the first seed only and share it; otherwise every seed trains its own."""
+    """Train the translator with the first seed only and share it, and with it the frames that `labelled_target` draws;
+    otherwise every seed has its own."""
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "CompareSettings":

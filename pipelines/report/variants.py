@@ -202,6 +202,14 @@ class VariantStudy(Record):
         told = "; ".join(f"{title_of(row)}: {why}" for row, why in self.stopped.items())
         return f"Without a result, since training collapsed: {told}." if told else ""
 
+    def labels_in_words(self) -> str:
+        """Whose scores `label_table` holds, and whether their spread is also that of which frames had labels."""
+        same = any(one["compare"]["one_translator"] for one in self.settings.values())
+        whose = (
+            "the same frames in every seed, by compare.one_translator" if same else "every seed has frames of its own"
+        )
+        return f"Mean IoU by the number of labelled target frames ({whose}), mean ± std over seeds:"
+
     def budgets(self) -> list[int]:
         """The numbers of labelled target frames that were tried, ascending; all (0) last."""
         found = {result.labels for result in self.results if result.labels is not None}
@@ -238,7 +246,7 @@ def markdown_table(study: VariantStudy) -> str:
     parts += map(said, filter(None, [study.power_in_words(), study.stopped_in_words()]))
     parts += ["IoU of each class in percent, mean over seeds:", markdown.table(class_table(study))]
     if study.budgets():
-        parts.append("Mean IoU by the number of labelled target frames, mean ± std over seeds:")
+        parts.append(study.labels_in_words())
         parts.append(markdown.table(label_table(study)))
     if figures := figure_table(study):
         parts += ["The translated frames, mean ± std over seeds:", markdown.table(figures)]

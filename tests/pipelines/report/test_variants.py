@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipelines.report.pages.variants_page import render_variants
 from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
 
 
@@ -229,6 +230,20 @@ def test_methods_by_the_number_of_labels(study):
     assert lines[place + 2] == "| labelled target frames alone | 0.220 ± 0.014 | 0.550 ± 0.071 |", "all: the oracle"
     assert lines[place + 3] == "| guided | 0.310 ± 0.014 | 0.580 (1 of 2 seeds) |"
     assert lines[place + 4] == "| norm | not run | 0.590 (1 of 2 seeds) |"
+
+
+@pytest.mark.parametrize(
+    ("shared", "said"),
+    [
+        (False, "(every seed has frames of its own)"),
+        (True, "(the same frames in every seed, by compare.one_translator)"),
+    ],
+)
+def test_whether_the_spread_is_also_that_of_which_frames_had_labels(study, shared, said):
+    study.results.append(result("few_labels_5", 0, 0.21, labels=5))
+    study.settings["plain"] = {"compare": {"one_translator": shared}}
+    told = f"Mean IoU by the number of labelled target frames {said}, mean ± std over seeds:"
+    assert told in markdown_table(study).splitlines() and told in render_variants(study)
 
 
 def starting(study, **starts):
