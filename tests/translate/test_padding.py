@@ -15,7 +15,9 @@ def test_mirrors_at_the_right():
 
 
 def test_repeats_where_there_is_too_little_to_mirror():
+    """The last pixel is not repeated by a mirror, so that of two there is one to mirror."""
     assert pad_to_multiple(row(1, 2), 4)[0, 0, 0].tolist() == [1, 2, 2, 2]
+    assert pad_to_multiple(row(1, 2).mT, 4)[0, 0, :, 0].tolist() == [1, 2, 2, 2]
 
 
 def test_pads_both_sides():

@@ -35,6 +35,7 @@ def test_distances_are_in_units_of_the_teachers_mean_square():
     assert feature_distance(own, wanted).item() == pytest.approx(0.5)
     assert feature_distance(own[:1], wanted[:1]).item() == pytest.approx(0.5)
     assert feature_distance([torch.zeros(1, 2, 1, 1)], wanted[:1]).item() == pytest.approx(1.0)
+    assert feature_distance([0.01 * own[0]], [0.01 * wanted[0]]).item() == pytest.approx(0.5)
 
 
 def test_every_image_is_measured_in_its_own_units():

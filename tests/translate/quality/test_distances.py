@@ -36,6 +36,13 @@ def test_kernel_distance_is_unbiased_about_zero():
     assert apart > 10 * abs(mean)
 
 
+def test_subsets_are_half_of_the_smaller_set():
+    """Of everything they would all be equal, and their deviation 0."""
+    arguments = features(40), features(30, seed=1)
+    assert kernel_distance(*arguments) == kernel_distance(*arguments, subset_size=15)
+    assert kernel_distance(*arguments)[1] > 0
+
+
 def test_kernel_distance_depends_on_the_seed_alone():
     arguments = features(40), features(30, seed=1)
     assert kernel_distance(*arguments, subsets=5) == kernel_distance(*arguments, subsets=5)

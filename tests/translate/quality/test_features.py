@@ -67,6 +67,9 @@ def test_inception_takes_torchvisions_file_and_gives_2048_features():
 
     state = inception_v3(weights=None, aux_logits=False, init_weights=False).state_dict()
     extractor = InceptionFeatures(state | {"AuxLogits.fc.weight": torch.zeros(1)})
-    assert extractor(torch.rand(2, 3, 40, 60)).shape == (2, 2048)
+    seen = []
+    extractor.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    assert extractor(torch.tensor([0.0, 1.0])[:, None, None, None].expand(2, 3, 40, 60)).shape == (2, 2048)
+    assert torch.equal(seen[0], torch.tensor([-1.0, 1.0])[:, None, None, None].expand(2, 3, 299, 299))
     with pytest.raises(RuntimeError, match="Missing key"):
         InceptionFeatures({"fc.weight": torch.zeros(1)})

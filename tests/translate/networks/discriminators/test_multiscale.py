@@ -63,6 +63,14 @@ def test_the_last_discriminator_sees_full_resolution():
     assert not torch.equal(before[0][0], after[0][0]) and torch.equal(before[1][0], after[1][0])
 
 
+def test_what_lies_outside_does_not_darken_the_borders_of_coarser_scales():
+    discriminator = MultiscaleDiscriminator(in_channels=1, base_channels=2)
+    seen = []
+    discriminator.scale0_layer0.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    discriminator(torch.ones(1, 1, 32, 32))
+    assert torch.equal(seen[0], torch.ones(1, 1, 16, 16))
+
+
 def test_both_forms_judge_alike():
     torch.manual_seed(0)
     with_features = MultiscaleDiscriminator(in_channels=3, base_channels=2)
