@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pipelines.batch_inference.plan import PlannedFrame
+from pipelines.batch_inference.plan import PlannedFrame, refuse_unwritable_name
 from pipelines.batch_inference.record import Failure, Record
 from pipelines.batch_inference.write import Loaded
 from pipelines.data.disk.files import says_nothing_of_the_file, sha256_of
@@ -122,10 +122,7 @@ def _load(frame: PlannedFrame, read: Reader | None) -> Loaded | Failure:
         StorageError: The disk or the way to it fails, or the process is out of descriptors or memory.
     """
     try:
-        str(frame.output_image).encode()
-    except UnicodeEncodeError:
-        return Failure(frame, f"{str(frame.image)!a}: the name is not valid UTF-8; rename the file")
-    try:
+        refuse_unwritable_name(frame)
         source_sha256 = sha256_of(frame.image)
         label_sha256 = None if frame.label is None else sha256_of(frame.label)
         for sidecar in frame.sidecars:

@@ -7,6 +7,7 @@ predictions (`prediction.json`); the functions take the word for what the folder
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def refuse_foreign(output: Path, intent: Intent) -> None:
 def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue], what: str, unknown: Collection[str] = ()) -> None:
     place = _plan_file(output, what)
     if not place.exists():
-        if output.exists() and (not output.is_dir() or any(path.name[0] != "." for path in output.iterdir())):
+        if os.path.lexists(output) and (not output.is_dir() or any(path.name[0] != "." for path in output.iterdir())):
             raise UserError(f"{output}: exists and is no {what} (it has no {place.name}); choose another --output")
         return
     try:

@@ -4,6 +4,7 @@ Names are mirrored folder by folder. Tools that name their results after the bar
 `seq2/0.png` overwrite each other; here every collision, and every overlap of input and output, is refused up front.
 """
 
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from pipelines.data.frames import FrameSet
 from pipelines.data.images import ENCODERS
 from pipelines.data.readers.layout import FOLDER_NAMES, Frame, distinct_names, is_folder_name
 from pipelines.data.selection.listing import read_listing
-from pipelines.errors import UserError
+from pipelines.errors import ImageError, UserError
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def _with_sidecar(frame: PlannedFrame, root: Path, pattern: str) -> PlannedFrame
 
 def refuse_nested(input: Path, output: Path) -> None:
     """Refuse folders that hold each other: a second run would take the first one's output for input."""
-    read, written = input.resolve(), output.resolve()
+    read, written = resolved(input), resolved(output)
     if read == written or read in written.parents or written in read.parents:
         how = "are the same folder" if read == written else "lie within each other"
         raise UserError(f"Input {input} and output {output} {how}; choose an --output beside the input")
@@ -246,24 +247,33 @@ def _folded(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(path)).casefold())
 
 
+def refuse_unwritable_name(frame: PlannedFrame) -> None:
+    """ImageError where a frame's name is no UTF-8: neither a manifest nor a list of failures could say it."""
+    try:
+        str(frame.output_image).encode()
+    except UnicodeEncodeError as error:
+        raise ImageError(f"{str(frame.image)!a}: the name is not valid UTF-8; rename the file") from error
+
+
 def refuse_touching_inputs(frames: Sequence[PlannedFrame], output: Path) -> None:
     """Refuse an output folder whose links would lead a write out of it, least of all onto an input.
 
     Raises:
         UserError: Naming the first such file.
     """
-    inputs = {_resolved(read) for frame in frames for read, _ in frame.file_pairs}
-    root = output.resolve()
+    inputs = {resolved(read) for frame in frames for read, _ in frame.file_pairs}
+    root = resolved(output)
     outputs = [written for frame in frames for _, written in frame.file_pairs]
-    folders = {folder: (root / folder).resolve() for folder in {path.parent for path in outputs}}
+    folders = {folder: resolved(root / folder) for folder in {path.parent for path in outputs}}
     for path in outputs:
         folder = folders[path.parent]
         if not folder.is_relative_to(root) or folder / path.name in inputs:
             raise UserError(f"{output / path}: would be written to {folder}, over other data; choose another --output")
 
 
-def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # a link that leads to itself; reading it will say so
-        return path.absolute()
+def resolved(path: Path) -> Path:
+    """A path without links, as far as they lead anywhere: whoever reads or writes there is told of those that do not.
+
+    `Path.resolve` raises RuntimeError for a link that leads to itself.
+    """
+    return Path(os.path.realpath(path))

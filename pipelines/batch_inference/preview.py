@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.batch_inference.folder import ForeignPlanError, Intent, refuse_foreign
-from pipelines.batch_inference.plan import PlannedFrame, refuse_touching_inputs
+from pipelines.batch_inference.plan import PlannedFrame, refuse_touching_inputs, refuse_unwritable_name
 from pipelines.batch_inference.record import refuse_strays
 from pipelines.batch_inference.shards import Part, candidates
 from pipelines.data.decoding.headers import Header
@@ -17,6 +17,7 @@ from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import LOSSY, read_file_header
 from pipelines.data.video.recorded import VideoFacts, encoder_of, read_facts
 from pipelines.errors import ImageError
+from pipelines.printable import printable
 
 BYTES_PER_PIXEL = {
     ".png": 1.9, ".apng": 1.9, ".webp": 1.6, ".bmp": 3.0, ".dib": 3.0, ".tif": 2.3, ".tiff": 2.3,
@@ -113,9 +114,10 @@ def _carried_on(frames: Sequence[PlannedFrame], output: Path, intent: Intent) ->
 
 def _header(frame: PlannedFrame) -> Header | str:
     try:
+        refuse_unwritable_name(frame)
         return read_file_header(frame.image)
     except ImageError as error:
-        return str(error)
+        return printable(str(error))
 
 
 def _existing(path: Path) -> Path:

@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from pipelines.batch_inference.flow import FrameNetwork
+from pipelines.batch_inference.plan import resolved
 from pipelines.batch_inference.work import UNWATCHED, JobControl
 from pipelines.data.disk.files import sha256_of, storage_errors, sync_folder, write_atomically
 from pipelines.data.disk.ownership import as_json, hold, read_plan, set_aside, sweep
@@ -94,7 +95,7 @@ def make_video(
     source, output = work.source, work.output
     facts = read_facts(source)
     encoder, options = encoder_of(output)
-    if source.resolve() == output.resolve():
+    if resolved(source) == resolved(output):
         raise UserError(f"--output {output} is the input; choose another one")
     plan: dict[str, JsonValue] = {
         "format": 1, **work.identity, "encoder": encoder, "encoder_options": options, "source": source.name,

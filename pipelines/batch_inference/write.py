@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.batch_inference.plan import PlannedFrame
+from pipelines.batch_inference.plan import PlannedFrame, resolved
 from pipelines.data.disk.files import (
     open_regular,
     part_of,
@@ -102,7 +102,7 @@ def carry_along(source: Path, destination: Path) -> None:
         destination.parent.mkdir(parents=True, exist_ok=True)
     try:
         part.unlink(missing_ok=True)
-        os.link(source.resolve(), part)
+        os.link(resolved(source), part)
     except OSError:  # another disk, one without hard links, or nothing there to be linked
         write_atomically(destination, _to_be_carried(source))
         return

@@ -68,6 +68,14 @@ def test_a_folder_of_something_else_is_refused_even_with_restart(source, tmp_pat
         run(source, tmp_path / "out")
 
 
+@pytest.mark.parametrize("target", ["out", "nowhere"])
+def test_a_link_that_leads_to_no_folder_is_refused(source, tmp_path, target):
+    """One that leads to itself, or to what was on a disk that is not mounted."""
+    (tmp_path / "out").symlink_to(tmp_path / target)
+    with pytest.raises(UserError, match="exists and is no translation"):
+        run(source, tmp_path / "out")
+
+
 def test_two_translations_into_one_folder(source, tmp_path):
     def meanwhile(image):
         with pytest.raises(UserError, match="another process is at work"):

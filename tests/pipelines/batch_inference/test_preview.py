@@ -49,6 +49,15 @@ def test_a_dry_run_knows_what_is_finished_and_whose_part_it_is(photos, tmp_path)
     assert tree(tmp_path) == before
 
 
+def test_a_dry_run_names_what_has_no_name_that_can_be_written(photos, tmp_path):
+    (photos / "rgb" / os.fsdecode(b"\xff.png")).write_bytes(encode_png(paint(0)))
+    (photos / "rgb/\x1b[2J.png").write_bytes(b"no image")
+    found = preview(plan_input(photos / "rgb", tmp_path / "out")[0], tmp_path / "out", INTENT)
+    first, second = sorted(found.unreadable)
+    assert first.endswith("\\udcff.png': the name is not valid UTF-8; rename the file")
+    assert "/rgb/\ufffd[2J.png: is no image that we read" in second
+
+
 def test_a_dry_run_refuses_what_the_run_refuses(photos, tmp_path):
     """Else a dry run that is content is followed by a night in which nothing was done."""
     frames = plan_input(photos / "rgb", tmp_path / "out")[0]

@@ -34,6 +34,12 @@ def test_a_finished_video_is_left_alone_and_another_is_not_overwritten(tmp_path)
         run_video(source, source)
 
 
+def test_a_link_that_leads_to_itself_gives_way_to_the_video(tmp_path):
+    (tmp_path / "out.mp4").symlink_to(tmp_path / "out.mp4")
+    assert run_video(film(tmp_path / "in.mp4"), tmp_path / "out.mp4").frames == 10
+    assert len(read_facts(tmp_path / "out.mp4")) == 10
+
+
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 def test_killed_around_every_call_to_the_file_system(tmp_path, monkeypatch, call):
     monkeypatch.setattr(making, "PIECE_FRAMES", 3)
