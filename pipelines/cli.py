@@ -5,6 +5,7 @@ Nothing heavy is imported at the top: `--help` must answer at once, and torch al
 
 import contextlib
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -49,12 +50,30 @@ DISK_ERRORS = (
 
 def main() -> None:
     """Run the command line; every foreseeable error is one line on stderr, told once if torchrun started several."""
+    prepare_standard_streams()
     try:
         run_command_line()
     except Exception:  # our bug
         if ProcessRank.of_environment().world_size == 1:
             raise
         sys.exit(tell_once(traceback.print_exc, 1))
+
+
+def prepare_standard_streams() -> None:
+    """Have nothing fail, or land elsewhere, for what is said of it.
+
+    Whoever starts us may have closed standard streams (`2>&-`): what is said there would go to the next file opened.
+    And the path of what was made may hold characters that the output's encoding lacks.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (as long as the process lives)
+    if sys.stdout is not None:  # else left so: `raw.py` refuses to stream to what was closed
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def run_command_line() -> None:

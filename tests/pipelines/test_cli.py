@@ -215,6 +215,26 @@ def test_a_real_process_ends_with_the_code_and_the_line():
     )
 
 
+@pytest.mark.parametrize("closed", [(2,), (0, 1, 2)])
+def test_closed_standard_streams_are_no_failure(tmp_path, closed):
+    """As `2>&-` leaves them, and what starts programs without a terminal."""
+
+    def close():
+        for descriptor in closed:
+            os.close(descriptor)
+
+    words = ("data", "toyworld", "--renderer", "game", "--frames", 1, "--size", 32, 16, "--output", tmp_path / "out")
+    assert run_python(MAIN, *words, preexec_fn=close).returncode == 0
+
+
+def test_a_name_that_the_output_s_encoding_lacks_is_no_failure(tmp_path):
+    """All is made by then."""
+    output = tmp_path / os.fsdecode(b"\xff")
+    words = ("data", "toyworld", "--renderer", "game", "--frames", 1, "--size", 32, 16, "--output", output)
+    finished = run_python(MAIN, *words, capture_output=True)
+    assert (finished.returncode, finished.stdout) == (0, f"1 frames in {tmp_path}/\\udcff\n")
+
+
 def test_a_reader_that_went_away_is_no_traceback(tiny_config):
     """`sim2real config show CONFIG | head -1`, with a head that is quicker than we are."""
     reading, writing = os.pipe()
