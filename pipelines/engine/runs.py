@@ -89,8 +89,21 @@ class RunFolder:
         write_json(self.path / "environment.json", environment(machine))
 
     def begun_in(self) -> str | None:
-        """The precision that a run which is under way was begun in; None before its first step."""
-        return read_json(self.path / "environment.json").get("precision") if self.steps_done() else None
+        """The precision that a run which is under way was begun in; None before its first step.
+
+        Raises:
+            UserError: The run does not say.
+        """
+        if not self.steps_done():
+            return None
+        path = self.path / "environment.json"
+        try:
+            return str(read_plan(path)["precision"])
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{path} does not say in which precision the run was begun ({_reason(error)}); put it back, or write "
+                '{"precision": "fp32"} into it, or "bf16"'
+            ) from error
 
     def refuse_other_precision(self, machine: Machine) -> None:
         """A run that went from one precision to another half-way could not be repeated by any command.
@@ -106,9 +119,20 @@ class RunFolder:
             )
 
     def skipped(self) -> dict[int, str]:
-        """The steps, counted from 1, that are passed over, with the reason why."""
+        """The steps, counted from 1, that are passed over, with the reason why.
+
+        Raises:
+            UserError: The file that lists them is damaged.
+        """
         path = self.path / SKIPPED
-        return {int(step): why for step, why in read_json(path).items()} if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            return {int(step): str(why) for step, why in read_plan(path).items()}
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path} is damaged ({_reason(error)}); remove it and run the command again; such steps are found anew"
+            ) from error
 
     def skip(self, step: int, why: str) -> dict[int, str]:
         """Pass a step over from now on, in this start and in all later ones; return all that are."""
@@ -252,6 +276,13 @@ def _short(value: Any) -> str:
     """As text; a hash is told by its beginning."""
     text = str(value)
     return text if len(text) <= 32 else f"{text[:12]}…"
+
+
+def _reason(error: Exception) -> str:
+    """Why a file of the run cannot be used, without its name."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _step_in(line: str) -> float:

@@ -71,6 +71,31 @@ def test_a_run_does_not_change_its_precision_half_way(tmp_path):
         run.close()
 
 
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b"[" * 100_000])
+def test_a_run_that_does_not_say_its_precision_is_told_it(tmp_path, content):
+    """A description that was taken for disposable is written anew only by a run that goes on."""
+    with pytest.raises(MemoryError):
+        run_to(tmp_path / "run", stream=at_step(5, run_out_of_memory))
+    environment = tmp_path / "run/environment.json"
+    environment.unlink()
+    if content is not None:
+        environment.write_bytes(content)
+    with pytest.raises(UserError, match=r"environment\.json does not say .* write \{\"precision\": \"fp32\"\} into it"):
+        run_to(tmp_path / "run")
+    environment.write_text('{"precision": "fp32"}')
+    run_to(tmp_path / "run")
+    assert "machine" in json.loads(environment.read_text())
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"first": "loss is nan"}'])
+def test_a_damaged_list_of_steps_that_are_passed_over_is_named(tmp_path, content):
+    run = RunFolder(tmp_path / "run", {})
+    (tmp_path / "run/skipped_steps.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"skipped_steps\.json is damaged \(.*remove it and run the command again"):
+        run.skipped()
+    run.close()
+
+
 def test_a_log_is_cut_back_to_the_checkpoint_that_training_goes_on_from(tmp_path):
     """What was logged after it will be logged again; a row that a kill tore is none."""
     run = RunFolder(tmp_path / "run", {})
