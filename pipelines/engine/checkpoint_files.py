@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.disk.files import sha256_of
+from pipelines.data.disk.files import says_nothing_of_the_file, sha256_of
 from pipelines.data.disk.json_files import parse_json
-from pipelines.errors import CheckpointError
+from pipelines.errors import CheckpointError, StorageError
 
 MANIFEST = "manifest.json"
 FILES = ("method.safetensors", "optimizers.safetensors", "state.json")
@@ -117,6 +117,7 @@ def read_hashes(checkpoint: Path) -> dict[str, str]:
 
     Raises:
         CheckpointError: Not a checkpoint of ours, its manifest is damaged, or it leaves out a file that we read.
+        StorageError: No file is to blame (`blame_no_file`).
     """
     path = checkpoint / MANIFEST
     if not checkpoint.is_dir() or not path.is_file():
@@ -128,6 +129,7 @@ def read_hashes(checkpoint: Path) -> dict[str, str]:
         manifest = parse_json(path.read_bytes())
         hashes = {str(name): str(value) for name, value in manifest.items()}
     except (OSError, ValueError, AttributeError) as error:
+        blame_no_file(path, error)
         raise CheckpointError(f"{path} is damaged ({error}); use an older checkpoint") from error
     for name in hashes:
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
@@ -136,6 +138,15 @@ def read_hashes(checkpoint: Path) -> dict[str, str]:
         if name not in hashes:
             raise CheckpointError(f"{path} is damaged (it leaves out {name}); use an older checkpoint")
     return hashes
+
+
+def blame_no_file(path: Path, error: Exception) -> None:
+    """StorageError where the disk, the way to it, or too few descriptors are why a file could not be read.
+
+    It may be as good as ever: training that took it for damaged would go back to an older checkpoint.
+    """
+    if says_nothing_of_the_file(error):
+        raise StorageError(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def checkpoint_hash(checkpoint: Path) -> str:
@@ -174,11 +185,13 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: It cannot be read, is of another format, or lacks one of these.
+        StorageError: No file is to blame (`blame_no_file`).
     """
     path = checkpoint / "state.json"
     try:
         state = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
+        blame_no_file(path, error)
         raise CheckpointError(f"{path} cannot be read ({error}); use an older checkpoint") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds a {type(state).__name__}, expected an object; use an older checkpoint")

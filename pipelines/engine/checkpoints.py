@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipelines.data.disk.files import sha256_of, storage_errors, sync_folder
-from pipelines.engine.checkpoint_files import FORMAT, NEWEST_TWO, Retention, read_state
+from pipelines.engine.checkpoint_files import FORMAT, NEWEST_TWO, Retention, blame_no_file, read_state
 from pipelines.errors import CheckpointError, NumericalError
 
 
@@ -132,18 +132,33 @@ def _save(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         save_file(tensors, path)
     except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        code = int(number[1]) if number else errno.EIO
+        code = _system_error_in(error) or errno.EIO
         raise OSError(code, os.strerror(code), str(path)) from error
     path.chmod(mode & 0o777)
 
 
+def _system_error_in(error: BaseException) -> int | None:
+    """The number of the system's error that an error of safetensors was raised for: in its text alone, if at all."""
+    number = re.search(r"os error (\d+)", str(error))
+    return int(number[1]) if number else None
+
+
 @contextlib.contextmanager
 def _damage_named(file: Path) -> Iterator[None]:
-    """Turn what safetensors says of a file into a CheckpointError: the hashes can be right of a file that is none."""
+    """Turn what safetensors says of a file into a CheckpointError: the hashes can be right of a file that is none.
+
+    Raises:
+        StorageError: No file is to blame (`blame_no_file`).
+        MemoryError: The system has no memory for it.
+    """
     try:
+        with open(file, "rb"):  # safetensors calls a file that the system does not open one that is not there
+            pass
         yield
     except (SafetensorError, OSError, ValueError, MemoryError) as error:
+        blame_no_file(file, error)
+        if _system_error_in(error) == errno.ENOMEM:
+            raise MemoryError(f"{file}: {error}") from error
         detail = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{file} is damaged ({detail}); use an older checkpoint or copy it again") from error
 

@@ -1,7 +1,9 @@
 """Checkpoints as files: told whole from damaged, and by one hash, without reading a tensor."""
 
+import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +21,7 @@ from pipelines.engine.checkpoint_files import (
     step_of,
     verify_checkpoint,
 )
-from pipelines.errors import CheckpointError
+from pipelines.errors import CheckpointError, StorageError
 
 
 def written(folder, step, form=FORMAT):
@@ -111,6 +113,18 @@ def test_a_manifest_that_is_none(saved, content):
     (saved / "manifest.json").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"manifest\.json is damaged \("):
         verify_checkpoint(saved)
+
+
+@pytest.mark.parametrize(("read", "name"), [(newest_checkpoint, "manifest"), (read_state, "state")])
+def test_a_disk_out_of_reach_is_no_damage(saved, monkeypatch, read, name):
+    """Else training would go back to an older one, which is the next to be out of reach."""
+
+    def out_of_reach(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", out_of_reach)
+    with pytest.raises(StorageError, match=rf"{name}\.json: cannot read: Input/output error"):
+        read(saved if name == "state" else saved.parent)
 
 
 def test_the_newest_intact_one_is_found(tmp_path):

@@ -11,7 +11,7 @@ from torch import nn
 
 from pipelines.engine import checkpoints
 from pipelines.engine.checkpoint_files import checkpoint_hash, verify_checkpoint
-from pipelines.engine.checkpoints import load_into, load_part, save_checkpoint, sweep_checkpoints
+from pipelines.engine.checkpoints import load_into, load_part, load_tensors, save_checkpoint, sweep_checkpoints
 from pipelines.errors import CheckpointError, StorageError
 from tests.pipelines.batch_inference.translating import in_a_process
 
@@ -134,6 +134,30 @@ def test_a_file_that_holds_no_tensors_is_named(saved, name, content):
     network, optimizers = trained(0)
     with pytest.raises(CheckpointError, match=rf"{name} is damaged \("):
         load_into(saved, network, optimizers)
+
+
+def out_of_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def test_a_process_out_of_descriptors_blames_no_file(saved):
+    def load():
+        out_of_descriptors()
+        with pytest.raises(StorageError, match=r"method\.safetensors: cannot read: Too many open files"):
+            load_tensors(saved)
+
+    assert in_a_process(load) == 0
+
+
+def test_a_system_out_of_memory_blames_no_file(saved, monkeypatch):
+    """In the words of safetensors, which has no error of its own for it."""
+
+    def load(path):
+        raise MemoryError("Cannot allocate memory (os error 12)")
+
+    monkeypatch.setattr(checkpoints, "load_file", load)
+    with pytest.raises(MemoryError, match=r"method\.safetensors: Cannot allocate memory"):
+        load_tensors(saved)
 
 
 def test_moments_of_another_method_are_refused(saved):
