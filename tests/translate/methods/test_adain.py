@@ -8,7 +8,7 @@ from torch import nn
 
 from segment.peers import Peers
 from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate, changed, snapshot
-from tests.translate.methods.translator_tester import TranslatorTester
+from tests.translate.methods.translator_tester import TranslatorTester, networks_pulled
 from translate.channel_statistics import channel_statistics
 from translate.methods import METHODS
 from translate.methods.adain import AdaIN, AdaINSettings
@@ -53,6 +53,10 @@ class TestAdaINByVGG(TranslatorTester):
 
 def test_is_found_by_name():
     assert METHODS["adain"] is AdaIN
+
+
+def test_both_terms_pull_at_the_decoder():
+    assert networks_pulled(tiny(), batch()) == {"content": {"source_to_target"}, "style": {"source_to_target"}}
 
 
 def test_only_the_decoder_learns_and_only_the_style_is_remembered():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate
-from tests.translate.methods.translator_tester import TranslatorTester
+from tests.translate.methods.translator_tester import TranslatorTester, networks_pulled
 from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cut import CUT, CUTSettings
@@ -113,6 +113,19 @@ PARTS = ("target_discriminator", "projection", "source_to_target")
 
 
 class TestStep:
+    @pytest.mark.parametrize("mirrored", [0.0, 1.0])
+    def test_each_term_pulls_at_the_networks_that_it_is_about(self, mirrored, monkeypatch):
+        """Patches are compared by the generator's encoder, and are to be drawn accordingly by all of it."""
+        method, given = tiny(flip_equivariance=True), batch()
+        monkeypatch.setattr(torch, "rand", lambda size: torch.tensor(1 - mirrored))
+        pulled = networks_pulled(method, given)
+        assert pulled == {
+            "discriminator": {"target_discriminator"},
+            "adversarial": {"source_to_target"},
+            "contrast": {"source_to_target", "projection"},
+            "contrast_identity": {"source_to_target", "projection"},
+        }
+
     def test_discriminator_first_then_generator(self):
         method = tiny()
         update = PerformedUpdate(method)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate
-from tests.translate.methods.translator_tester import TranslatorTester
+from tests.translate.methods.translator_tester import TranslatorTester, networks_pulled
 from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cyclegan import CycleGAN, CycleGANSettings
@@ -113,6 +113,15 @@ class TestStep:
         fake_source, fake_target = (torch.rand(1, 3, 32, 32, requires_grad=True) for _ in range(2))
         (method.adversarial("source", fake_source) + method.adversarial("target", fake_target)).backward()
         assert fake_source.grad.abs().sum() > 0 and fake_target.grad.abs().sum() > 0
+
+    def test_each_term_pulls_at_the_networks_that_it_is_about(self):
+        """What comes back is a matter of both generators."""
+        pulled = networks_pulled(tiny(), batch())
+        for domain, other in (("source", "target"), ("target", "source")):
+            there, back = f"{domain}_to_{other}", f"{other}_to_{domain}"
+            assert pulled[f"adversarial_{other}"] == pulled[f"identity_{other}"] == {there}
+            assert pulled[f"cycle_{domain}"] == {there, back}
+            assert pulled[f"discriminator_{domain}"] == {f"{domain}_discriminator"}
 
     def test_logs_every_term_of_the_objective(self):
         method = tiny()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate, changed, snapshot
-from tests.translate.methods.translator_tester import TranslatorTester
+from tests.translate.methods.translator_tester import TranslatorTester, networks_pulled
 from translate.methods import METHODS
 from translate.methods.batches import PairedBatch
 from translate.methods.pix2pixhd import Pix2pixHD, Pix2pixHDSettings
@@ -95,6 +95,25 @@ def test_layouts_are_previewed_where_their_ids_have_colours(labels, shown):
     """13 is a car among train ids and a fence among Cityscapes' labelIds."""
     label_map = torch.full((1, 32, 48), 13)
     assert list(tiny(labels=labels).preview(PairedBatch(torch.rand(1, 3, 32, 48), label_map))) == shown
+
+
+def likeness(fake, real):
+    """Stands in for the VGG loss."""
+    return (fake - real).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("settings", "makers"),
+    [
+        ({}, {"source_to_target", "encoder"}),
+        ({"generator": "local"}, {"source_to_target", "encoder"}),
+        (COARSE_TO_FINE, {"coarse_closing", "encoder"}),  # in the first phase the enhancers are not asked
+    ],
+)
+def test_each_term_pulls_at_the_networks_that_it_is_about(settings, makers):
+    pulled = networks_pulled(tiny(likeness, style_features=2, **settings), batch())
+    assert pulled.pop("discriminator") == {"discriminator"}
+    assert pulled == dict.fromkeys(("adversarial", "features", "perceptual"), makers)
 
 
 class Constant(nn.Module):

@@ -8,7 +8,7 @@ from torch import nn
 
 from segment.peers import Peers
 from tests.method_tester import LookOnly, PerformedUpdate, WatchedUpdate
-from tests.translate.methods.translator_tester import TranslatorTester
+from tests.translate.methods.translator_tester import TranslatorTester, networks_pulled
 from translate.guidance import Guidance, GuidanceSettings
 from translate.methods import METHODS
 from translate.methods.adain import AdaINSettings
@@ -94,6 +94,21 @@ def test_features_are_left_out_unless_asked_for():
     # Channels of the light U-Net of 2: 2, 4, 8, 8; of the teacher of 3: 6, 12, 12, 12. A weight and a bias each.
     assert len(later) == 8 and imitating.state_dict()["projection.layers.2.weight"].shape == (12, 8, 1, 1)
     assert imitating.state_dict().keys() - later == plain.keys()
+
+
+def test_each_term_pulls_at_the_networks_that_it_is_about():
+    def judge(fake, translated):
+        return (fake - translated).square().mean()
+
+    weights = {"feature_weight": 1.0, "perceptual_weight": 1.0}
+    pulled = networks_pulled(tiny(real_patches(), teacher=teacher(), perceptual=judge, **weights), batch())
+    assert pulled == {
+        "discriminator": {"discriminator"},
+        "reconstruction": {"source_to_target"},
+        "adversarial": {"source_to_target"},
+        "perceptual": {"source_to_target"},
+        "features": {"projection"},  # of the generator the encoder, which is not its last layer
+    }
 
 
 def test_the_projection_learns_with_the_generator_and_the_teacher_never():

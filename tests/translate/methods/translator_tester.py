@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.method_tester import MethodTester, PerformedUpdate, changed, snapshot
+from tests.method_tester import LookOnly, MethodTester, PerformedUpdate, changed, snapshot
 
 
 class TranslatorTester(MethodTester):
@@ -99,6 +99,31 @@ class TranslatorTester(MethodTester):
         for direction in method.directions:
             translated = method.eval().translate(self.given((32, 32)), direction)
             assert torch.equal(opened.translate(self.given((32, 32)), direction), translated)
+
+
+def networks_pulled(method, batch):
+    """The networks whose last weights each term of a step pulls at: names by term. Nothing is learnt."""
+    update = _Watched(method)
+    method.step(batch, update)
+    return update.pulled
+
+
+class _Watched(LookOnly):
+    def __init__(self, method):
+        super().__init__(method)
+        self.last = {
+            name: [weight for weight in network.parameters() if weight.ndim > 1][-1]
+            for name, network in trained_networks(method).items()
+        }
+        self.pulled = {}
+
+    def backward(self, losses):
+        for term, loss in losses.items():
+            found = torch.autograd.grad(loss, [*self.last.values()], retain_graph=True, allow_unused=True)
+            self.pulled[term] = {
+                name for name, one in zip(self.last, found, strict=True) if one is not None and one.any()
+            }
+        return super().backward(losses)
 
 
 def trained_networks(method):
