@@ -1,6 +1,9 @@
 """The run folder: whose it is, what is kept of former starts, and when its precision may not change."""
 
+import contextlib
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from pipelines.engine.loop import Schedule, train
 from pipelines.engine.processes import Processes
 from pipelines.engine.runs import FollowedRun, RunFolder, flatten, open_run
 from pipelines.errors import UserError
+from tests.pipelines.batch_inference.translating import in_a_process
 from tests.pipelines.engine.toy import CPU, Toy, at_step, batches, run_out_of_memory, run_to
 
 
@@ -29,6 +33,26 @@ def test_two_processes_cannot_share_a_run(tmp_path):
         RunFolder(tmp_path / "run", {})
     run.close()
     RunFolder(tmp_path / "run", {}).close()
+
+
+def test_a_killed_process_has_let_go_of_its_run_though_a_fork_of_it_lives(tmp_path):
+    """As one that makes batches does, for seconds: the same command is to carry on at once."""
+    reading, writing = os.pipe()
+
+    def fork_and_be_killed():
+        with contextlib.closing(RunFolder(tmp_path / "run", {})):
+            os.close(writing)
+            if os.fork() == 0:
+                os.read(reading, 1)  # until the test has ended
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_a_process(fork_and_be_killed) == signal.SIGKILL
+    try:
+        RunFolder(tmp_path / "run", {}).close()
+    finally:
+        os.close(writing)
+        os.close(reading)
 
 
 def test_restart_does_not_take_a_run_from_under_another_process(tmp_path):
