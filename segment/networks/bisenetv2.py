@@ -169,7 +169,10 @@ class Head(nn.Module):
 
 
 class BiSeNetV2(Segmenter):
-    """A detail branch at 1/8 and a semantic one down to 1/32, aggregated; an auxiliary head on four semantic stages."""
+    """A detail branch at 1/8 and a semantic one down to 1/32, aggregated; an auxiliary head on four semantic stages.
+
+    Differs: the last normalisation of a gather-and-expand layer begins with scales of 1, in CoinCheung's code of 0.
+    """
 
     stride = 32
     auxiliary_weight = 1.0
