@@ -35,7 +35,7 @@ def image_wise_weights(probabilities: Tensor, power: float = 0.2) -> Tensor:
 
     Args:
         probabilities: (B, K, H, W).
-        power: 0 weighs all pixels alike, 1 all classes.
+        power: 0 weighs all pixels alike, 1 all classes; below 0 the weight rises with that number.
 
     Returns:
         (B, H, W): 1 / max(N_c^power N^(1 - power), 1), N_c the pixels of the class, N all pixels of the frame.

@@ -8,6 +8,7 @@ linear.
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from segment.adaptation.certainty import image_wise_weights, maximum_squares, self_produced_labels
@@ -31,8 +32,9 @@ class MaxSquareSettings:
     image_wise: bool = False
     """Weigh pixels by how rare their class is within the frame, so that large classes do not rule (sec. 3.4); with it
     the code's factor of one half falls away."""
-    rarity_power: Fraction = 0.2
-    """Power of the image-wise weight, alpha in eq. 7: at 0 all pixels weigh alike, at 1 all classes do."""
+    rarity_power: Annotated[float, Ge(-1), Le(1)] = 0.2
+    """Power of the image-wise weight, alpha in eq. 7: at 0 all pixels weigh alike, at 1 all classes do. From
+    SYNTHIA the code has -0.2, by which frequent classes weigh more."""
     guidance_weight: Annotated[NonNegativeFloat, Later()] = 0.0
     """Weight of the cross-entropy of the first auxiliary head with the labels that it and the main head produce
     together ("self-produced guidance"); 0.009 in the multi-level form, where the code multiplies lambda_seg, 0.1, by

@@ -37,6 +37,14 @@ def test_image_wise_weights_by_hand():
     assert image_wise_weights(probabilities).flatten()[0].item() == pytest.approx(expected)
 
 
+def test_below_zero_frequent_classes_weigh_more():
+    """Three pixels of class 0, one of class 1, none of class 2: with power -1, 3 / 16 and 1 / 16."""
+    seen = torch.tensor([[[0, 0], [0, 1]]])
+    probabilities = torch.nn.functional.one_hot(seen, 3).permute(0, 3, 1, 2).float()
+    expected = torch.tensor([[[3.0, 3.0], [3.0, 1.0]]]) / 16
+    torch.testing.assert_close(image_wise_weights(probabilities, -1.0), expected)
+
+
 def test_frames_of_a_batch_are_counted_apart():
     one = torch.rand(1, 3, 4, 4).softmax(1)
     other = torch.rand(1, 3, 4, 4).softmax(1)

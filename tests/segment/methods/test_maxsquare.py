@@ -131,5 +131,8 @@ def test_parts_of_a_batch_have_the_gradients_of_the_whole():
 def test_settings_are_refused_at_construction():
     with pytest.raises(ValueError, match=r"certainty_weight is 0; it must be above 0"):
         MaxSquareSettings(certainty_weight=0)
+    with pytest.raises(ValueError, match=r"rarity_power is -1.5; it must be at least -1"):
+        MaxSquareSettings(rarity_power=-1.5)
+    assert MaxSquareSettings(rarity_power=-0.2).rarity_power == -0.2, "the code's, from SYNTHIA"
     with pytest.raises(ValueError, match="MaxSquare takes MaxSquareSettings, got None"):
         MaxSquare(TinySegmenter(), TRAINING, None)
