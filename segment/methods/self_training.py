@@ -179,9 +179,9 @@ class SelfTraining(SegmenterTraining):
         """What the teacher sees in target frames, and how much it is to be believed.
 
         Returns:
-            int64 (B, H, W); and (B, H, W), in each frame the share of pixels that the teacher is sure of. In DACS's
-            code it is one share for the whole batch, in DAFormer's one for each frame. With thresholds per class it is
-            1 where the teacher is sure and 0 elsewhere: a share would count sure classes for unsure ones, too.
+            int64 (B, H, W); and (B, H, W), in each frame the share of pixels that the teacher is sure of, as in
+            DAFormer's paper; in its code and in DACS's it is one share for the whole batch. With thresholds per class
+            it is 1 where the teacher is sure and 0 elsewhere: a share would count sure classes for unsure ones, too.
         """
         likelihood, pseudo_label = self.teacher.network(target).float().softmax(dim=1).max(dim=1)
         if self.settings.thresholds == "per_class":
