@@ -62,7 +62,8 @@ def vgg19(weights: Weights | None = None) -> StyleEncoder:
         ValueError: The weights are of another network.
 
     Source: Huang and Belongie, ICCV 2017, sec. 6. Differs: the weights are torchvision's, for an image normalised by
-        ImageNet's statistics, where theirs are rescaled to a mean activation of 1.
+        ImageNet's statistics, where theirs are rescaled to a mean activation of 1; and beyond the borders are zeros, as
+        these weights were trained, where theirs see a mirror.
     """
     network = VGG19Features(weights, levels=4)
     if weights is None:
