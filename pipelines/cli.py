@@ -47,6 +47,8 @@ DISK_ERRORS = (
 )  # fmt: skip
 """What a disk or a path can be blamed for; anything else is our bug."""
 
+KEPT = "what was finished is kept and the same command carries on"
+
 
 def main() -> None:
     """Run the command line; every foreseeable error is one line on stderr, told once if torchrun started several."""
@@ -84,7 +86,7 @@ def run_command_line() -> None:
     except UserError as error:
         fail(str(error), error.exit_code)
     except _Stopped as stopped:
-        fail(f"{stopped.signal_name}; what was finished is kept and the same command carries on", Interrupted.exit_code)
+        fail(f"{stopped.signal_name}; {KEPT}", Interrupted.exit_code)
     except NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -95,7 +97,7 @@ def run_command_line() -> None:
         if isinstance(stopped.__cause__, EOFError):
             # click takes the end of any file for that of an answer to a question. No command asks one.
             raise stopped.__cause__ from None
-        fail("interrupted; the last checkpoint is kept and the same command carries on", 130)
+        fail(f"interrupted; {KEPT}", 130)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

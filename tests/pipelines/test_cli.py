@@ -308,7 +308,7 @@ def test_ctrl_c_is_no_traceback(here, monkeypatch):
     monkeypatch.setattr("pipelines.experiment.config.read_experiment", stops)
     code, stderr = here("config", "show", "x")
     assert code == 130
-    assert stderr.strip() == "error: interrupted; the last checkpoint is kept and the same command carries on"
+    assert stderr.strip() == "error: interrupted; what was finished is kept and the same command carries on"
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_a_second_ctrl_c_ends_at_once(stage, tiny_run, tmp_path):
     twice = stage("translate train", trap=kill(TRANSLATOR_STEP, at=1, signal_name="SIGINT", times=2))
     assert twice.code == 130, twice.stderr
     said = twice.stderr.splitlines()[-1]
-    assert said == "error: interrupted; the last checkpoint is kept and the same command carries on"
+    assert said == "error: interrupted; what was finished is kept and the same command carries on"
     assert stage("translate train").code == 0
     assert_same(tmp_path / "run/seed-0/translator", tiny_run / "seed-0/translator")
 
