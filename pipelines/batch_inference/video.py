@@ -162,6 +162,7 @@ def _finished(work: VideoWork, frames: int, plan: Mapping[str, JsonValue], resta
     """Whether the output is the video that the plan would make; another one is refused, or set aside to restart."""
     output = work.output
     if not output.exists():
+        _refuse_other_file(_record(output))
         return False
     try:
         about = read_plan(_record(output))
@@ -180,6 +181,21 @@ def _finished(work: VideoWork, frames: int, plan: Mapping[str, JsonValue], resta
         )
     set_aside(output, output.suffix, [RECORD])
     return False
+
+
+def _refuse_other_file(record: Path) -> None:
+    """UserError where the name of a video's record is taken by what is none; that of a video that is gone may go."""
+    if not os.path.lexists(record):
+        return
+    try:
+        ours = "video_sha256" in read_plan(record)
+    except (OSError, ValueError):
+        ours = False
+    if not ours:
+        raise UserError(
+            f"{record}: exists and is no record of a video, which would take its place; choose another --output, or "
+            "rename it"
+        )
 
 
 @contextlib.contextmanager

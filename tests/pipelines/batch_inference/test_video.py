@@ -34,6 +34,24 @@ def test_a_finished_video_is_left_alone_and_another_is_not_overwritten(tmp_path)
         run_video(source, source)
 
 
+@pytest.mark.parametrize("content", ['{"camera": 7}', "no JSON"])
+def test_a_file_that_has_the_name_of_the_record_is_not_overwritten(tmp_path, content):
+    """Somebody's notes on the video that was there, say."""
+    source, record = film(tmp_path / "in.mp4"), tmp_path / "out.mp4.json"
+    record.write_text(content)
+    with pytest.raises(UserError, match=r"out\.mp4\.json: exists and is no record of a video"):
+        run_video(source, tmp_path / "out.mp4")
+    assert record.read_text() == content and sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mp4.json"]
+
+
+def test_the_record_of_a_video_that_is_gone_is_written_anew(tmp_path):
+    source = film(tmp_path / "in.mp4")
+    run_video(source, tmp_path / "out.mp4")
+    (tmp_path / "out.mp4").unlink()
+    assert run_video(source, tmp_path / "out.mp4", height=16).resumed == 0
+    assert run_video(source, tmp_path / "out.mp4", height=16).resumed == 10
+
+
 def test_a_link_that_leads_to_itself_gives_way_to_the_video(tmp_path):
     (tmp_path / "out.mp4").symlink_to(tmp_path / "out.mp4")
     assert run_video(film(tmp_path / "in.mp4"), tmp_path / "out.mp4").frames == 10
