@@ -238,6 +238,20 @@ class SegmenterSettings(AugmentationSettings, Training, Saving):
         return self
 
     @model_validator(mode="after")
+    def _crops_that_the_method_can_learn_from(self) -> "SegmenterSettings":
+        width, height = self.crop
+        smallest = attribute_of(METHODS, self.method, "smallest_crop") or 1
+        if min(width, height) < smallest:
+            raise ValueError(f"crop is {width}x{height}, and {self.method} needs {smallest}x{smallest} or more")
+        block = getattr(self.adaptation, "block", 0)
+        if block >= max(width, height):
+            raise ValueError(
+                f"crop is {width}x{height}, and adaptation.block {block} covers all of it, so that nothing would be "
+                "hidden; lower block, or enlarge crop"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _features_are_held_to_what_imagenet_taught(self) -> "SegmenterSettings":
         weight = getattr(self.adaptation, "feature_distance_weight", 0.0)
         if weight > 0 and (self.encoder_weights is None or self.initial is not None):

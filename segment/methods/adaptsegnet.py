@@ -48,6 +48,7 @@ class AdaptSegNet(SegmenterTraining):
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
     title: ClassVar[str] = "AdaptSegNet"
+    smallest_crop: ClassVar[int] = 32
     Settings = AdaptSegNetSettings
     settings: AdaptSegNetSettings
 

@@ -76,6 +76,7 @@ class ASS(SegmenterTraining):
 
     learns_from: ClassVar[LearnsFrom] = "semi_supervised"
     title: ClassVar[str] = "ASS"
+    smallest_crop: ClassVar[int] = 32
     Settings = ASSSettings
     settings: ASSSettings
 

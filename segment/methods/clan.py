@@ -67,6 +67,7 @@ class CLAN(TwoClassifiers):
 
     learns_from: ClassVar[LearnsFrom] = "adaptation"
     title: ClassVar[str] = "CLAN"
+    smallest_crop: ClassVar[int] = 32
     Settings = CLANSettings
     settings: CLANSettings
 

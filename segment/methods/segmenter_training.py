@@ -102,6 +102,9 @@ class SegmenterTraining(Method):
     takes_feature_norm: ClassVar[bool] = True
     """Whether the loss on feature norms may stand beside its own losses."""
 
+    smallest_crop: ClassVar[int] = 1
+    """Pixels of a crop's shorter side that it needs; what judges maps by halving them needs some to halve."""
+
     Settings: ClassVar[type | None] = None
     """Dataclass of the knobs that the method's paper adds to `SegmenterTrainingSettings`; None where it adds none."""
 

@@ -156,6 +156,14 @@ def test_what_is_no_file(tmp_path):
             '[segmenter]\nteachers = ["source_only", "oracle"]\nadaptation = { method = "duda" }',
             "segmenter: duda goes on training its teacher, so it takes one; name one in teachers",
         ),
+        (
+            '[segmenter]\ncrop = [64, 31]\nadaptation = { method = "adaptsegnet" }',
+            "segmenter: crop is 64x31, and adaptsegnet needs 32x32 or more",
+        ),
+        (
+            '[segmenter]\ncrop = [64, 32]\nadaptation = { method = "mic" }',
+            "segmenter: crop is 64x32, and adaptation.block 64 covers all of it, so that nothing would be hidden",
+        ),
         ('[[variant]]\nname = "a b"', "variant.0.name: expected lower-case letters, digits and _, got 'a b'"),
     ],
 )

@@ -1,12 +1,14 @@
 """A new method is one file, one line in METHODS, one entry in a config, one test: counted on those that are there."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines.experiment.config_file import read_config_file
 from segment.methods import METHODS
+from segment.networks.discriminators.output_discriminator import OutputDiscriminator
 
 ROOT = Path(__file__).parents[3]
 ADAPTING = sorted(name for name in METHODS if name != "supervised")
@@ -34,6 +36,14 @@ def spoken_of(path):
             yield from node.module.split(".")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 40:
             yield node.value
+
+
+def test_who_has_its_maps_judged_says_what_crops_are_too_small():
+    """A config is refused by it; the discriminator would say so in the first step."""
+    judged = {name for name, method in METHODS.items() if "OutputDiscriminator" in vars(sys.modules[method.__module__])}
+    assert judged == {"adaptsegnet", "ass", "clan"}
+    needed = {name: method.smallest_crop for name, method in METHODS.items()}
+    assert needed == {name: OutputDiscriminator.smallest_side if name in judged else 1 for name in METHODS}
 
 
 @pytest.mark.parametrize("name", ADAPTING)
