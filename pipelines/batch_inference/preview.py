@@ -11,6 +11,7 @@ from pipelines.batch_inference.folder import ForeignPlanError, Intent, refuse_fo
 from pipelines.batch_inference.plan import PlannedFrame, refuse_touching_inputs, refuse_unwritable_name
 from pipelines.batch_inference.record import refuse_strays
 from pipelines.batch_inference.shards import Part, candidates
+from pipelines.batch_inference.video import refuse_places
 from pipelines.data.decoding.headers import Header
 from pipelines.data.disk.files import size_in_words
 from pipelines.data.disk.manifest import ManifestEntry
@@ -126,11 +127,18 @@ def _existing(path: Path) -> Path:
 
 
 def describe_video(source: Path, output: Path) -> Sequence[str]:
-    """What a dry run says of a video."""
+    """What a dry run says of a video. It does not read one that is there, to know whether that would be left alone.
+
+    Raises:
+        ImageError, UserError: As `make_video`, which decodes nothing before.
+    """
     facts: VideoFacts = read_facts(source)
     encoder, options = encoder_of(output)
+    refuse_places(source, output)
+    there = [f"{output} exists: left alone if it is what would be made, else refused, or set aside by --restart"]
     return (
         f"{len(facts)} frames of {facts.width}x{facts.height} at {float(facts.rate):.3f} per second",
         f"written with {encoder} ({', '.join(f'{key} {value}' for key, value in options.items())})",
+        *(there if output.exists() else ()),
         "dry run: nothing was written",
     )

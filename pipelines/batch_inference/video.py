@@ -95,8 +95,7 @@ def make_video(
     source, output = work.source, work.output
     facts = read_facts(source)
     encoder, options = encoder_of(output)
-    if resolved(source) == resolved(output):
-        raise UserError(f"--output {output} is the input; choose another one")
+    refuse_places(source, output)
     plan: dict[str, JsonValue] = {
         "format": 1, **work.identity, "encoder": encoder, "encoder_options": options, "source": source.name,
         "source_sha256": sha256_of(source),
@@ -162,7 +161,6 @@ def _finished(work: VideoWork, frames: int, plan: Mapping[str, JsonValue], resta
     """Whether the output is the video that the plan would make; another one is refused, or set aside to restart."""
     output = work.output
     if not output.exists():
-        _refuse_other_file(_record(output))
         return False
     try:
         about = read_plan(_record(output))
@@ -183,9 +181,15 @@ def _finished(work: VideoWork, frames: int, plan: Mapping[str, JsonValue], resta
     return False
 
 
-def _refuse_other_file(record: Path) -> None:
-    """UserError where the name of a video's record is taken by what is none; that of a video that is gone may go."""
-    if not os.path.lexists(record):
+def refuse_places(source: Path, output: Path) -> None:
+    """UserError where the output is the input, or a file that is no video's record has the name of its record.
+
+    That of another video that is there is looked at later, and that of one that is gone may go.
+    """
+    if resolved(source) == resolved(output):
+        raise UserError(f"--output {output} is the input; choose another one")
+    record = _record(output)
+    if output.exists() or not os.path.lexists(record):
         return
     try:
         ours = "video_sha256" in read_plan(record)

@@ -80,3 +80,16 @@ def test_a_dry_run_says_what_the_video_is(tmp_path):
     lines = describe_video(film(tmp_path / "in.mp4"), tmp_path / "out.mp4")
     assert lines[0] == "10 frames of 48x32 at 25.000 per second" and "libx264 (crf 16" in lines[1]
     assert os.listdir(tmp_path) == ["in.mp4"]
+
+
+def test_a_dry_run_says_of_a_video_that_is_there_what_becomes_of_it(tmp_path):
+    source = film(tmp_path / "in.mp4")
+    with pytest.raises(UserError, match="is the input"):
+        describe_video(source, source)
+    film(tmp_path / "out.mp4")
+    assert describe_video(source, tmp_path / "out.mp4")[2].endswith(
+        "out.mp4 exists: left alone if it is what would be made, else refused, or set aside by --restart"
+    )
+    (tmp_path / "out.mp4").rename(tmp_path / "out.mp4.json")
+    with pytest.raises(UserError, match="is no record of a video"):
+        describe_video(source, tmp_path / "out.mp4")
