@@ -116,6 +116,13 @@ def test_each_term_pulls_at_the_networks_that_it_is_about(settings, makers):
     assert pulled == dict.fromkeys(("adversarial", "features", "perceptual"), makers)
 
 
+def test_in_the_first_phase_a_real_pixel_is_the_mean_of_four():
+    method, given, seen = tiny(**COARSE_TO_FINE), batch(), []
+    method.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    method.step(given, LookOnly(method))
+    torch.testing.assert_close(seen[0][:, -3:], 2 * nn.functional.avg_pool2d(given.image, 2) - 1)
+
+
 class Constant(nn.Module):
     """Stands in for the generator: the same grey everywhere."""
 
