@@ -8,7 +8,6 @@ that a resumed run's file equals an undisturbed one's; times are in `timings.jso
 import importlib.metadata
 import os
 import platform
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -195,11 +194,9 @@ class RunFolder:
         """Lock the folder, made if absent."""
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        lock = hold(
+        return hold(
             self.path / ".lock", f"{self.path} is in use by another process; wait for it, or choose another folder"
         )
-        _locks.add(lock)
-        return lock
 
     def _sweep(self) -> None:
         """Remove what a killed process was writing. The folder is locked: no living one writes here."""
@@ -222,19 +219,6 @@ class RunFolder:
         shown = [f"{key} was {_short(former)}, now {_short(asked)}" for key, former, asked in changed[:2]]
         more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
         return ("; ".join(shown) or "an empty part") + more
-
-
-_locks: "weakref.WeakSet[BinaryIO]" = weakref.WeakSet()
-"""Of the run folders that this process holds."""
-
-
-def _leave_locks_to_the_parent() -> None:
-    """Processes that make batches outlive one that is killed by seconds, in which the same command would be refused."""
-    for lock in _locks:
-        lock.close()
-
-
-os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
 
 
 class FollowedRun(RunFolder):

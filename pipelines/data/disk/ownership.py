@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,8 +43,22 @@ def hold(lock: Path, busy: str) -> BinaryIO:
             stream.close()
             raise BusyError(busy, lock.parent)
         if is_still(lock, stream):
+            _held.add(stream)
             return stream
         stream.close()  # its owner finished and removed it between our opening and our locking
+
+
+_held: "weakref.WeakSet[BinaryIO]" = weakref.WeakSet()
+"""The lock files that this process has."""
+
+
+def _leave_to_the_parent() -> None:
+    """A fork has the parent's files open. One that outlives a parent that was killed would keep its locks for it."""
+    for stream in _held:
+        stream.close()
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import numpy as np
 
 from pipelines.data.disk.files import write_atomically
 from pipelines.data.images import write_image
+from pipelines.data.parents import end_with_the_parent
 from pipelines.data.toyworld.labels import CARLA_TAGS, CITYSCAPES_IDS
 from pipelines.data.toyworld.rendering.camera import render_camera
 from pipelines.data.toyworld.rendering.game import render_game
@@ -117,8 +118,13 @@ def _results(draw: Callable[[int], None], frames: int, workers: int) -> Iterator
         return
     # Spawned, as a fork inherits the locks of OpenCV's threads and hangs; their own threads would multiply with them.
     fresh = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=fresh, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=fresh, initializer=_begin) as pool:
         yield from pool.map(draw, range(frames), chunksize=8)
+
+
+def _begin() -> None:
+    end_with_the_parent()
+    cv2.setNumThreads(1)
 
 
 def frame_paths(output: Path, renderer: Renderer, index: int) -> tuple[Path, Path]:

@@ -21,6 +21,7 @@ from pipelines.data.disk.json_files import read_json
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_error
 from pipelines.data.labels.encodings import IGNORE, cityscapes
+from pipelines.data.parents import end_with_the_parent
 from pipelines.data.readers.layout import Frame, files_below
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
@@ -182,6 +183,7 @@ def _counted_in_order(tasks: Sequence[Task], workers: int) -> Iterator[FrameCoun
 
 
 def _begin() -> None:
+    end_with_the_parent()
     torch.set_num_threads(1)
     keep_freed_memory()
 

@@ -46,7 +46,7 @@ def test_what_a_person_says_reaches_the_import(drawn, save, tmp_path, commands):
     state = state | {"projection.weight": torch.zeros(3)}
     file = save("uda.pth", {"model": prefixed(state, "module."), "ema_model": prefixed(state, "_orig_mod.")})
     done = commands("checkpoint", "import", file, "--leave-out", "projection", "--output", run)
-    assert done.code == 2 and "holds several whole segmenters: ema_model, model. Say which by --entry" in done.stderr, done.stderr
+    assert done.code == 2 and "holds several whole segmenters: ema_model, model. Say which by --entry" in done.stderr
     chosen = ("--leave-out", "projection", "--entry", "ema_model", "--no-align-corners", "--restart")
     done = commands("checkpoint", "import", file, *chosen, "--output", run)
     assert done.code == 0, done.stderr

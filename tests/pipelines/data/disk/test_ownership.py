@@ -46,6 +46,25 @@ class TestLock:
         assert (tmp_path / "lock").exists()
         hold(tmp_path / "lock", "busy").close()
 
+    def test_a_fork_that_outlives_its_killed_process_has_no_part_in_it(self, tmp_path):
+        reading, writing = os.pipe()
+
+        def hold_and_fork():
+            kept = hold(tmp_path / "lock", "busy")
+            os.close(writing)
+            if os.fork() == 0:
+                os.read(reading, 1)  # until the test has ended
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
+            kept.close()
+
+        assert in_a_process(hold_and_fork) == signal.SIGKILL
+        try:
+            hold(tmp_path / "lock", "busy").close()
+        finally:
+            os.close(writing)
+            os.close(reading)
+
     def test_parts_hold_it_together_and_a_whole_run_may_not_join(self, tmp_path):
         with open(tmp_path / "lock", "a+b") as one, open(tmp_path / "lock", "a+b") as two:
             assert try_lock(one, together=True) and try_lock(two, together=True)
