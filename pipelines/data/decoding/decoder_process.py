@@ -65,6 +65,9 @@ def main() -> None:
                 lambda header: limit(header.width * header.height * BYTES_PER_PIXEL, header.width * header.height),
             )
             answer: dict[str, Any] = {"arrays": hand_over(arrays, memory)}
+        except OSError as error:  # not of reading, which has errors of its own: limits on files hold for memory, too
+            what = f"{request['path']}: its pixels cannot be handed over: {error.strerror}. Raise the limit (ulimit -f)"
+            answer = {"exhausted": [error.errno, what]}
         except ImageError as error:
             answer = {"refused": str(error)}
         except StorageError as error:

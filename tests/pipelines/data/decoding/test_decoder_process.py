@@ -37,6 +37,30 @@ def test_it_answers_line_by_line_until_nobody_asks(tmp_path):
     assert bad == {"refused": f"{tmp_path}/b.png: the file is empty. Expected a whole PNG label map."}
 
 
+def test_a_limit_on_the_size_of_files_blames_no_image(tmp_path):
+    """It holds for the shared memory, too, in which the pixels are handed over (`ulimit -f`)."""
+    (tmp_path / "a.png").write_bytes(encode_png(PHOTO))
+    code = """if True:
+        import resource, sys
+        from pathlib import Path
+        from pipelines.data.decoding.decoders import supervised_decoding
+        from pipelines.data.images import read_image
+        from pipelines.errors import StorageError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+        with supervised_decoding():
+            try:
+                read_image(Path(sys.argv[1]))
+            except StorageError as error:
+                print(error)
+        """
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.png")], capture_output=True, text=True, timeout=HANGS_S,
+        check=True,
+    ).stdout  # fmt: skip
+    cause = "its pixels cannot be handed over: File too large. Raise the limit (ulimit -f)"
+    assert told == f"{tmp_path}/a.png: {cause}\n"
+
+
 def test_arrays_stand_one_after_the_other():
     memory = os.memfd_create("pixels")
     label_map, palette = np.full((2, 3), 513, np.uint16), np.array([[1, 2, 3]], np.uint8)
