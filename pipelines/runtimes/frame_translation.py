@@ -83,17 +83,18 @@ def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Bring an image to another size.
 
     Args:
-        image: Image (B, 3, H, W): means of areas where it shrinks, bicubic where it grows. Or label map (B, H, W):
-            nearest neighbours.
+        image: Image (B, 3, H, W): means of areas along the side that shrinks, bicubic along the one that grows. Or
+            label map (B, H, W): nearest neighbours.
         size: (height, width).
     """
     if tuple(image.shape[-2:]) == size:
         return image
     if image.ndim == 3:
         return functional.interpolate(image[:, None].float(), size, mode="nearest-exact")[:, 0].to(image.dtype)
-    if size[0] <= image.shape[-2] and size[1] <= image.shape[-1]:
-        return functional.interpolate(image, size, mode="area")
-    return functional.interpolate(image, size, mode="bicubic").clamp(0, 1)
+    shrunk = min(size[0], image.shape[-2]), min(size[1], image.shape[-1])
+    if shrunk != image.shape[-2:]:
+        image = functional.interpolate(image, shrunk, mode="area")
+    return image if shrunk == size else functional.interpolate(image, size, mode="bicubic").clamp(0, 1)
 
 
 def refuse_unlearnt(method: Translator, direction: str) -> None:

@@ -54,6 +54,9 @@ def test_a_shrunk_pixel_is_the_mean_of_its_area_and_a_grown_one_stays_in_range()
     grown = resized(image, (8, 8))
     assert grown.shape == (1, 1, 8, 8) and grown.min() >= 0 and grown.max() <= 1
     assert resized(image, (2, 2)) is image
+    # Each side by its own rule: stripes of one pixel are grey where two become one, however much the frame grows.
+    stripes = torch.tensor([0.0, 1.0] * 4).expand(1, 3, 2, 8)
+    torch.testing.assert_close(resized(stripes, (6, 4)), torch.full((1, 3, 6, 4), 0.5))
 
 
 def test_a_label_map_keeps_its_ids():
