@@ -36,9 +36,14 @@ from segment.networks.segmenter import Segmenter
 FROM_SOURCE = ("segmenter.shares.translated=0", "segmenter.shares.source=1", "segmenter.steps=3")
 
 
+SMALL = {"mic": ", block = 8"}
+"""What is set otherwise for crops of 64x32, beside the name of the method."""
+
+
 def adapting(method, *more):
     teachers = ['segmenter.teachers=["source_only"]'] * METHODS[method].takes_teacher
-    return (*FROM_SOURCE, f'segmenter.adaptation={{method = "{method}"}}', *teachers, *more)
+    adaptation = f'segmenter.adaptation={{method = "{method}"{SMALL.get(method, "")}}}'
+    return (*FROM_SOURCE, adaptation, *teachers, *more)
 
 
 def state_of(workspace, step=3):
