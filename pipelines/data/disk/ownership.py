@@ -24,6 +24,10 @@ NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What a network disk says that was mounted without locks."""
 
 
+_held: "weakref.WeakSet[BinaryIO]" = weakref.WeakSet()
+"""The lock files that this process has."""
+
+
 def hold(lock: Path, busy: str) -> BinaryIO:
     """The lock file, opened for reading and appending, ours alone until it is closed or the process dies.
 
@@ -46,10 +50,6 @@ def hold(lock: Path, busy: str) -> BinaryIO:
             _held.add(stream)
             return stream
         stream.close()  # its owner finished and removed it between our opening and our locking
-
-
-_held: "weakref.WeakSet[BinaryIO]" = weakref.WeakSet()
-"""The lock files that this process has."""
 
 
 def _leave_to_the_parent() -> None:

@@ -192,9 +192,7 @@ def _run_variant(variants: Variants, name: str, seed: int, session: Session) -> 
     variant = variants.named[name]
     _trained(variants, name, seed, session)
     if variant.settings.average:
-        starts = (start_of(its, seed, its.segmenter(seed, arm)) for its, arm in variants.averaged(name, seed))
-        start, evaluation = " and ".join(dict.fromkeys(starts)), _averaged(variants, name, seed, session)
-        return _result(name, seed, evaluation, family=variant.family, labels=variant.labels, start=start)
+        return _averaged(variants, name, seed, session)
     its = variants.workspace(name, seed)
     evaluation, seconds, figures, start = None, None, {}, ""
     if variant.settings.train_segmenter:
@@ -226,14 +224,16 @@ def _trained(variants: Variants, name: str, seed: int, session: Session) -> None
         train_segmenter(its, seed, "translated", session)
 
 
-def _averaged(variants: Variants, name: str, seed: int, session: Session) -> Evaluation:
-    """The evaluation of the mean of several rows' networks."""
-    settings = variants.named[name].settings
-    runs = [its.segmenter(seed, arm) for its, arm in variants.averaged(name, seed)]
+def _averaged(variants: Variants, name: str, seed: int, session: Session) -> Measured:
+    """The mean of several rows' networks, all of which are trained."""
+    variant, averaged = variants.named[name], variants.averaged(name, seed)
+    runs = [its.segmenter(seed, arm) for its, arm in averaged]
+    start = " and ".join(dict.fromkeys(start_of(its, seed, run) for (its, _), run in zip(averaged, runs, strict=True)))
     folder = variants.folder(name) / f"seed-{seed}" / variants.base.on_part("evaluation")
-    looks = Inference(augmentation=TestTimeAugmentation(flip=settings.flip))
-    trained = load_ensemble(runs, session.machine, settings.weights)
-    return evaluate_segmenter(variants.base, trained, session, EvaluationOptions(looks, output=folder))
+    looks = Inference(augmentation=TestTimeAugmentation(flip=variant.settings.flip))
+    trained = load_ensemble(runs, session.machine, variant.settings.weights)
+    evaluation = evaluate_segmenter(variants.base, trained, session, EvaluationOptions(looks, output=folder))
+    return _result(name, seed, evaluation, family=variant.family, labels=variant.labels, start=start)
 
 
 def _expert_after_translator(workspace: Workspace, seed: int, session: Session) -> dict[str, float]:
