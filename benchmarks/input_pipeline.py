@@ -28,7 +28,7 @@ from pipelines.data.sampling.workers import stream
 from pipelines.engine.launch import Machine, choose_machine, describe_machine, use_threads
 from pipelines.engine.loop import PerformedUpdate
 from pipelines.experiment.segmenters import SegmenterSettings
-from pipelines.stages.training.train_segmenter import augmentation_in_workers, augmentation_on_device
+from pipelines.stages.training.segmenter_batches import augmentation_in_workers, augmentation_on_device
 from segment.methods.segmenter_training import SegmenterTrainingSettings
 from segment.methods.supervised import Supervised
 from segment.networks import NETWORKS

@@ -22,7 +22,8 @@ from pipelines.stages.quality.translation_audit import (
     audit_translation,
     worst_frames,
 )
-from pipelines.stages.training.train_segmenter import labelled_batches, train_segmenter
+from pipelines.stages.training.segmenter_batches import labelled_batches
+from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.translating.translate_experiment import translate_experiment
 from segment.classes import CLASS_NAMES
 from tests.pipelines.batch_inference.translating import NAMES, as_sets, run, run_folder

@@ -9,8 +9,6 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines.data.images import read_raw, write_image
-from pipelines.data.sampling.adaptation_batches import AdaptationBatches
-from pipelines.data.sampling.batches import Draws
 from pipelines.engine.checkpoint_files import checkpoint_hash, resolve_checkpoint
 from pipelines.engine.session import Session
 from pipelines.errors import CheckpointError, NoInputsError, UserError
@@ -21,13 +19,8 @@ from pipelines.experiment.trained import assumptions_of, load_segmenter
 from pipelines.experiment.workspace import Workspace
 from pipelines.pretrained.inputs import parse_input
 from pipelines.pretrained.published_segmenters import SegmenterImport, find_segmenter, import_segmenter
-from pipelines.stages.training.train_segmenter import (
-    adaptation_batches,
-    pseudo_labelled_batches,
-    semi_supervised_batches,
-    starting_segmenter,
-    train_segmenter,
-)
+from pipelines.stages.training.segmenter_batches import adaptation_batches, pseudo_labelled_batches
+from pipelines.stages.training.train_segmenter import starting_segmenter, train_segmenter
 from segment.inference import MultiScale
 from segment.methods import METHODS
 from segment.networks import NETWORKS
@@ -268,28 +261,6 @@ def test_a_start_of_another_network_is_refused(make_workspace, cpu, tmp_path):
     run = train_segmenter(other, 0, "source_only", Session(cpu))
     with pytest.raises(CheckpointError, match=r"segmenter.initial: .* is a ppliteseg_t, whose weights do not fit"):
         train_segmenter(make_workspace(*adapting("dacs", f"segmenter.initial={run}")), 0, "translated", Session(cpu))
-
-
-def test_batches_hold_target_frames_in_the_same_slots_whoever_makes_them(make_workspace):
-    workspace = make_workspace(*adapting("dacs", "segmenter.batch=4"))
-    batches = adaptation_batches(workspace, 0, "translated")
-    assert isinstance(batches, AdaptationBatches) and METHODS["dacs"].learns_from == "adaptation"
-    whole = batches(1)
-    assert whole.target.shape == whole.source.image.shape == (4, 3, 32, 64)
-    batches.source.draws = Draws(0, 4, range(2, 4))
-    part = batches(1)
-    assert torch.equal(part.target, whole.target[2:]) and torch.equal(part.source.image, whole.source.image[2:])
-
-
-def test_a_semi_supervised_method_is_given_the_few_labelled_frames_and_no_others(make_workspace, cpu):
-    workspace = make_workspace(*adapting("ass", "segmenter.batch=4", "labelled_target=1"))
-    batches = semi_supervised_batches(workspace, 0, "translated")
-    drawn = {frames.frames[index] for frames, index in batches.labelled_target.pools["target"].places}
-    assert drawn == set(workspace.labelled_subset(0)[0].frames) and len(drawn) == 1
-    whole = batches(1)
-    assert whole.labelled_target.image.shape == whole.target.shape == (4, 3, 32, 64)
-    assert whole.labelled_target.label_map.shape == (4, 32, 64)
-    assert (whole.labelled_target.label_map != 255).any()
 
 
 def test_how_many_labels_there_are_decides_the_outcome_of_a_semi_supervised_arm_alone(make_workspace):

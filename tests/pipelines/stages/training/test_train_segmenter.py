@@ -19,12 +19,8 @@ from pipelines.experiment.config import read_experiment
 from pipelines.experiment.identity import segmenter_inputs
 from pipelines.experiment.trained import build_network, load_segmenter
 from pipelines.experiment.workspace import Workspace
-from pipelines.stages.training.train_segmenter import (
-    build_segmenter,
-    class_weights,
-    labelled_batches,
-    train_segmenter,
-)
+from pipelines.stages.training.segmenter_batches import labelled_batches
+from pipelines.stages.training.train_segmenter import build_segmenter, class_weights, train_segmenter
 from segment.networks import NETWORKS
 from segment.normalisation import SyncedBatchNorm2d
 
@@ -63,30 +59,6 @@ def test_every_arm_begins_with_the_same_checkpoint(make_workspace, cpu, copied_r
         states.append(load_file(path / "checkpoints/step-00000000/method.safetensors"))
     assert states[0].keys() == states[1].keys() == states[2].keys()
     assert all(torch.equal(states[0][key], state[key]) for state in states for key in state)
-
-
-def test_arms_learn_from_their_frames(make_workspace, tiny_run):
-    workspace = make_workspace(run=tiny_run)
-    pools = {arm: labelled_batches(workspace, 0, arm).pools for arm in COMPARED}
-    assert {arm: list(pool) for arm, pool in pools.items()} == {
-        "source_only": ["source"],
-        "translated": ["translated"],
-        "oracle": ["target"],
-    }
-    translated, source = pools["translated"]["translated"], pools["source_only"]["source"]
-    assert len(translated) == len(source) == 5 and isinstance(translated, FramePool)
-    for index in range(5):
-        assert (translated.label_map(index) == source.label_map(index)).all()
-        assert (translated.image(index) != source.image(index)).any()
-
-
-def test_arms_draw_the_same_places_and_augmentations(make_workspace, tiny_run):
-    """Source-only and translated see the same frames, cut and mirrored alike: what differs is the translation."""
-    workspace = make_workspace(run=tiny_run)
-    plain, translated = (labelled_batches(workspace, 0, arm) for arm in ("source_only", "translated"))
-    for step in range(4):
-        assert torch.equal(plain(step).label_map, translated(step).label_map)
-        assert not torch.equal(plain(step).image, translated(step).image)
 
 
 def test_rare_classes_and_moving_average_by_setting(make_workspace, cpu):
@@ -209,27 +181,11 @@ def test_frames_look_like_a_cameras_and_a_resumed_run_sees_the_same(make_workspa
     assert all(torch.equal(value, state[key]) for key, value in expected.items())
 
 
-def test_on_the_device_workers_scale_and_crop_alone(make_workspace):
-    both = [make_workspace(*CAMERA, f"segmenter.augment_on={where}") for where in ("workers", "device")]
-    in_workers, on_device = (labelled_batches(workspace, 0, "source_only")(0) for workspace in both)
-    assert in_workers.style is None and on_device.style.shape == on_device.image.shape
-    assert not torch.equal(in_workers.image, on_device.image)
-    oracle = labelled_batches(both[1], 0, "oracle")
-    assert oracle.style is None, "target frames have the target's looks"
-
-
 def test_target_frames_that_lend_their_looks_are_part_of_the_runs_inputs(make_workspace):
     plain, styled = make_workspace(), make_workspace("segmenter.style_from_target=0.5")
     assert "style" not in segmenter_inputs(plain, 0, "source_only")["frames"]
     assert segmenter_inputs(styled, 0, "source_only")["frames"]["style"] == styled.sets.fingerprint(styled.target)
     assert "style" not in segmenter_inputs(styled, 0, "oracle")["frames"]
-
-
-def test_the_last_steps_of_a_mixture_are_of_the_target(make_workspace):
-    settings = ("segmenter.shares={source = 0.5, target = 0.5, translated = 0.0}", "segmenter.last_steps_on_target=1")
-    batches = labelled_batches(make_workspace(*settings), 0, "translated")
-    assert batches.mixture.target_from_step == 2 and list(batches.pools) == ["source", "target"]
-    assert labelled_batches(make_workspace(*settings), 0, "source_only").mixture.target_from_step is None
 
 
 # --- batch normalisation and initial weights ---------------------------------------------------------------
