@@ -116,7 +116,7 @@ class Stream:
             try:
                 for frame, picture in results:
                     try:
-                        self._sink.write(picture, frame.seconds)
+                        self._sink.write(picture, frame.seconds, frame.rate)
                     except BrokenPipeError:
                         watcher.say("the output was closed")
                         return

@@ -126,7 +126,7 @@ pipe_options = gathered(
     click.option("--pixels", type=click.Choice(("rgb24", "bgr24")), default="rgb24", show_default=True,
                  help="Order of the colours of raw frames and pictures."),
     click.option("--rate", type=Amount(0.01, 1000), default=None,
-                 help="Frames a second of a film, where the source gives no times.  [default: 25]"),
+                 help="Frames a second of a film, where the source gives no times.  [default: the source's, or 25]"),
     click.option("--input-format", default=None, metavar="FORMAT", help="FFmpeg's name of the input's format."),
     click.option("--when-behind", type=click.Choice(("queue", "drop")), default="queue", show_default=True,
                  help="When frames come too fast: queue has the source wait, drop leaves out all but the newest."),

@@ -35,6 +35,8 @@ class LiveFrame:
     pixels: np.ndarray
     """uint8 (H, W, 3) RGB."""
     seconds: float
+    rate: float = USUAL_RATE
+    """Frames a second that its stream names."""
     arrived: float = field(default_factory=time.monotonic)
     """By the monotonic clock."""
 
@@ -70,7 +72,8 @@ def read_raw(
                     hint = "" if number else "; --size may be wrong"
                     lost(f"frame {number + 1} is cut off: {count} of its {pixels.size} bytes came{hint}")
                 return
-            yield LiveFrame(pixels if order == "rgb24" else np.ascontiguousarray(pixels[..., ::-1]), number / rate)
+            pixels = pixels if order == "rgb24" else np.ascontiguousarray(pixels[..., ::-1])
+            yield LiveFrame(pixels, number / rate, rate)
             number += 1
 
 
@@ -164,7 +167,7 @@ def _decoded(container: Any, stream: Any, name: str, lost: Lost, rate: float) ->
             else:
                 seconds = (number - 1) / rate if time is None else float(time)
                 pixels = picture.reformat(format="rgb24", interpolation=CONVERSION).to_ndarray()
-                yield LiveFrame(pixels, seconds)
+                yield LiveFrame(pixels, seconds, rate)
 
 
 class _TimesInOrder:

@@ -47,8 +47,11 @@ H264 = ("libx264", {"crf": "16", "preset": "veryfast", "bf": "0"})
 class Sink(Protocol):
     """Takes pictures."""
 
-    def write(self, picture: np.ndarray, seconds: float) -> None:
-        """Take a picture, uint8 (H, W, 3) RGB or (H, W), and its time; BrokenPipeError where nobody reads."""
+    def write(self, picture: np.ndarray, seconds: float, rate: float | None = None) -> None:
+        """Take a picture, uint8 (H, W, 3) RGB or (H, W), and its time; BrokenPipeError where nobody reads.
+
+        `rate` is what the picture's source says of its frames a second, for a film that was told no other.
+        """
         ...
 
 
@@ -92,7 +95,8 @@ def open_sink(
     Args:
         name: "-" for standard output, a pipe or file that gets raw pictures, or a video's name.
         order: Of the colours of raw pictures.
-        rate: Frames a second that a video names; its times are the pictures' own, counted from the first one's.
+        rate: Frames a second that a video names; its times are the pictures' own, counted from the first one's. None:
+            as the first picture's source says, or 25.
         stop_requested: Asked while nobody has opened a named pipe for reading.
 
     Raises:
@@ -103,7 +107,7 @@ def open_sink(
     """
     refuse_output(name, rate)
     if is_video_name(name):
-        video = VideoSink(Path(name), USUAL_RATE if rate is None else rate)
+        video = VideoSink(Path(name), rate)
         with video.written():
             yield video
         return
@@ -147,7 +151,7 @@ class RawSink:
     def __init__(self, stream: io.FileIO, order: Order, name: str) -> None:
         self._stream, self._order, self._name = stream, order, name
 
-    def write(self, picture: np.ndarray, seconds: float) -> None:
+    def write(self, picture: np.ndarray, seconds: float, rate: float | None = None) -> None:
         """See `Sink`. StorageError where the disk refuses."""
         if picture.ndim == 3 and self._order == "bgr24":
             picture = picture[..., ::-1]
@@ -170,12 +174,12 @@ class VideoSink:
     Until then they are in a hidden neighbour that is one for all processes, and held: a killed one's is written over.
     """
 
-    def __init__(self, path: Path, rate: float) -> None:
+    def __init__(self, path: Path, rate: float | None) -> None:
         self._av = load_av()
         self._path = path
         self._part = hidden_beside(path, ".part")
         self._undo = contextlib.ExitStack()
-        self._rate = Fraction(rate).limit_denominator(1001)
+        self._rate = rate
         self._container: Any = None
         self._stream: Any = None
         self._first = 0.0
@@ -197,7 +201,7 @@ class VideoSink:
                     self._close()
                     self._settle()
 
-    def write(self, picture: np.ndarray, seconds: float) -> None:
+    def write(self, picture: np.ndarray, seconds: float, rate: float | None = None) -> None:
         """See `Sink`. Times that do not rise are moved on by a tick.
 
         Raises:
@@ -206,11 +210,11 @@ class VideoSink:
                 a file of the film's name by now, or another process that makes one.
         """
         with storage_errors(self._path):
-            self._write(picture, seconds)
+            self._write(picture, seconds, rate)
 
-    def _write(self, picture: np.ndarray, seconds: float) -> None:
+    def _write(self, picture: np.ndarray, seconds: float, rate: float | None) -> None:
         if self._container is None:
-            self._begin(picture)
+            self._begin(picture, rate)
             self._first = seconds
         height, width = picture.shape[:2]
         first = (self._stream.width, self._stream.height)
@@ -226,6 +230,13 @@ class VideoSink:
         self._last = max(self._last + 1, round((seconds - self._first) * TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))
+
+    def _named_rate(self, of_source: float | None) -> Fraction:
+        """Frames a second that the film names; a source may name what no film has."""
+        rate = of_source if self._rate is None else self._rate
+        if rate is None or not LEAST_RATE <= rate <= MOST_RATE:
+            rate = USUAL_RATE
+        return Fraction(rate).limit_denominator(1001)
 
     def _close(self) -> None:
         if self._container is not None:
@@ -261,12 +272,12 @@ class VideoSink:
         if _is_file(self._path):
             raise UserError(f"--output {self._path} exists; choose another name")
 
-    def _begin(self, picture: np.ndarray) -> None:
+    def _begin(self, picture: np.ndarray, rate: float | None) -> None:
         self._take_name()
         container_name = CONTAINERS[self._path.suffix.lower()]
         encoder, options = ENCODERS.get(container_name, H264)
         self._container = self._av.open(str(self._part), "w", format=container_name)
-        self._stream = self._container.add_stream(encoder, rate=self._rate)
+        self._stream = self._container.add_stream(encoder, rate=self._named_rate(rate))
         height, width = picture.shape[:2]
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = pixel_format(width, height)

@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from pipelines.data.decoding.headers import MAX_PIXELS
 from pipelines.data.disk.files import open_regular, part_of, storage_errors, sync_folder
 from pipelines.data.images import image_error
 from pipelines.data.video.container import missing_part
-from pipelines.errors import UserError
+from pipelines.errors import ImageError, UserError
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Suffix of the videos that we write -> FFmpeg's name of the format."""
@@ -109,6 +110,8 @@ def read_facts(path: Path) -> VideoFacts:
             raise image_error(path, f"its frames are {context.width}x{context.height}, which is no size that we read")
         stored = [packet for packet in container.demux(stream) if packet.size]
         packets = [(packet.pts, packet.dts) for packet in stored if not packet.is_discard]
+        if not packets:
+            raise _without_pictures(path)
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         timed = container.format.name not in IN_DECODING_ORDER
         times = _distinct([pts for pts, _ in packets]) if timed else None
@@ -128,6 +131,10 @@ def read_facts(path: Path) -> VideoFacts:
             pixel_shape=shape,
             trimmed=len(packets) < len(stored),
         )
+
+
+def _without_pictures(path: Path) -> ImageError:
+    return image_error(path, "holds no pictures. Expected a video")
 
 
 def _refuse_cut_off(path: Path) -> None:
@@ -238,7 +245,7 @@ def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: Video
             av.open(_named(part), "w", format=container_name) as container,
         ):
             video = container.add_stream_from_template(first.streams.video[0])
-            video.time_base = facts.time_base
+            video.time_base, video.codec_context.framerate = facts.time_base, facts.rate  # VP9 itself names no rate
             audio = _audio_stream(source, sound, container)
             streams = [_timed(_packets_of(pieces, facts), video)]
             if audio is not None:
@@ -263,14 +270,16 @@ def _matrix(facts: VideoFacts) -> int:
 def _packets_of(pieces: Sequence[Path], facts: VideoFacts) -> Iterator[Any]:
     import av
 
-    ends = [*facts.times[1:], facts.times[-1] + (facts.times[-1] - facts.times[-2] if len(facts) > 1 else 1)]
-    lengths = iter([(end - start) * facts.time_base for start, end in zip(facts.times, ends, strict=True)])
+    steps = [later - earlier for earlier, later in pairwise(facts.times)]
+    lengths = [step * facts.time_base for step in steps]
+    lengths.append(lengths[-1] if lengths else 1 / facts.rate)  # of the last frame no time tells the end
+    left = iter(lengths)
     for piece in pieces:
         with av.open(_named(piece)) as container:
             for packet in container.demux(video=0):
                 if packet.size:
                     packet.dts = packet.pts  # no B-frames; of the first few pictures FFmpeg cannot tell that yet
-                    packet.duration = round(next(lengths) / packet.time_base)
+                    packet.duration = round(next(left) / packet.time_base)
                     yield packet
 
 
@@ -338,7 +347,7 @@ def _opened(path: Path, container_name: str | None = None) -> Iterator[Any]:
     try:
         with av.open(_named(path), format=container_name, options={"err_detect": "explode"}) as container:
             if not container.streams.video:
-                raise image_error(path, "holds no pictures. Expected a video")
+                raise _without_pictures(path)
             yield container
     except av.error.FFmpegError as error:
         if error.errno in DISK_FULL:  # of what is written meanwhile

@@ -14,18 +14,19 @@ class Kept:
     """A sink that keeps what it is given."""
 
     def __init__(self, closes_after=None):
-        self.pictures, self.seconds, self.closes_after = [], [], closes_after
+        self.pictures, self.seconds, self.rates, self.closes_after = [], [], [], closes_after
 
-    def write(self, picture, seconds):
+    def write(self, picture, seconds, rate):
         if len(self.pictures) == self.closes_after:
             raise BrokenPipeError
         self.pictures.append(int(picture[0, 0, 0]))
         self.seconds.append(seconds)
+        self.rates.append(rate)
 
 
 def frames(count):
     for number in range(count):
-        yield LiveFrame(np.full((2, 2, 3), number, np.uint8), number / 10)
+        yield LiveFrame(np.full((2, 2, 3), number, np.uint8), number / 10, rate=10)
 
 
 def negative(frame):
@@ -37,6 +38,7 @@ def test_frames_in_frames_out():
     stream = Stream(negative, sink, watcher=Watcher(progress=lambda counts: seen.append(counts.written)))
     stream.run(frames(7))
     assert sink.pictures == [255, 254, 253, 252, 251, 250, 249] and sink.seconds[-1] == 0.6
+    assert set(sink.rates) == {10}
     assert stream.counts.count_line == "7 frames in, 7 out, 0 dropped, 0 lost"
     assert seen == [1, 2, 3, 4, 5, 6, 7] and len(stream.counts.latencies) == 7 and min(stream.counts.latencies) >= 0
 

@@ -39,11 +39,14 @@ def film(
     codec="libx264",
     pixels="yuv444p",
     options=None,
+    rate=25,
 ):
-    """Write a small video; its frames' times are in units of BASE, `shape` that of a pixel, `options` the encoder's."""
+    """Write a small video that names a rate; its frames' times are in units of BASE, `shape` that of a pixel, `options`
+    the encoder's.
+    """
     times = times or [512 * number for number in range(FRAMES)]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = pixels
         stream.time_base = stream.codec_context.time_base = BASE
@@ -88,6 +91,12 @@ def shown_by(path, film, matrix):
     numbers = [round(value * (1 << (30 if place % 3 == 2 else 16))) for place, value in enumerate(matrix)]
     path.write_bytes(data[:at] + struct.pack(">9i", *numbers) + data[at + 36 :])
     return path
+
+
+def named_rate(path):
+    """Frames a second, as players are told."""
+    with av.open(str(path)) as container:
+        return container.streams.video[0].average_rate
 
 
 def seconds(path):

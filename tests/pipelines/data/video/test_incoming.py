@@ -33,7 +33,7 @@ def damage(path, number):
 def test_raw_frames_and_their_times(tmp_path, order):
     (tmp_path / "in").write_bytes(raw(3, order))
     frames = list(read_raw(str(tmp_path / "in"), SIZE, refuse, order, rate=10))
-    assert [frame.seconds for frame in frames] == [0, 0.1, 0.2]
+    assert [(frame.seconds, frame.rate) for frame in frames] == [(0, 10), (0.1, 10), (0.2, 10)]
     assert all(np.array_equal(frame.pixels, picture(number)) for number, frame in enumerate(frames))
 
 
@@ -111,8 +111,9 @@ def test_a_video_is_not_read_as_raw_frames(tmp_path):
 
 def test_a_film_as_it_comes_is_the_film(tmp_path):
     times = [512 * number for number in (0, 1, 2, 5, 6)]  # in units of 1/12800 s: 0.04 s each
-    path = film(tmp_path / "a.mkv", times=times)
+    path = film(tmp_path / "a.mkv", times=times, rate=50)
     frames = list(read_opened(str(path), refuse))
+    assert {frame.rate for frame in frames} == {50}
     assert [round(frame.seconds, 3) for frame in frames] == [0, 0.04, 0.08, 0.2, 0.24]
     assert all(np.array_equal(frame.pixels, one) for frame, one in zip(frames, frames_of(path), strict=True))
 

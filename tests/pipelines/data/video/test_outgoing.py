@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from pipelines.data.video import outgoing
 from pipelines.data.video.incoming import read_opened, read_raw
 from pipelines.data.video.outgoing import open_sink
 from pipelines.errors import Interrupted, StorageError, UserError
-from tests.pipelines.data.video.films import SIZE, av, frames_of, picture, raw, seconds
+from tests.pipelines.data.video.films import SIZE, av, frames_of, named_rate, picture, raw, seconds
 
 
 def refuse(reason):
@@ -63,6 +64,18 @@ def test_a_film_begins_with_its_first_picture(tmp_path):
             for number, second in enumerate((39600.4, 39600.44, 39600.6)):
                 sink.write(picture(number), second)
         assert [round(second, 3) for second in seconds(tmp_path / name)] == [0, 0.04, 0.2], name
+
+
+@pytest.mark.parametrize(
+    ("told", "of_source", "named"),
+    [(None, 10, 10), (20, 10, 20), (None, None, 25), (None, 90_000, 25), (None, 30_000 / 1001, Fraction(30_000, 1001))],
+)
+def test_a_film_names_the_rate_that_it_was_told_or_its_sources(tmp_path, told, of_source, named):
+    """Whoever cuts the film into images by what it names gets each picture once. No film has 90000 a second."""
+    with open_sink(str(tmp_path / "a.mkv"), rate=told) as sink:
+        for number in range(3):
+            sink.write(picture(number), number / 10, of_source)
+    assert named_rate(tmp_path / "a.mkv") == pytest.approx(float(named), abs=1e-3)
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0, -25, 1e-9, 1e9])

@@ -20,7 +20,18 @@ from pipelines.data.video.recorded import (
     write_piece,
 )
 from pipelines.errors import ImageError, UserError
-from tests.pipelines.data.video.films import BASE, FRAMES, film, frames_of, picture, seconds, shown_by, trimmed
+from tests.pipelines.data.video.films import (
+    BASE,
+    FRAMES,
+    av,
+    film,
+    frames_of,
+    named_rate,
+    picture,
+    seconds,
+    shown_by,
+    trimmed,
+)
 
 
 @pytest.fixture
@@ -124,6 +135,17 @@ def test_a_film_that_is_shown_as_it_is_stored_is_read(tmp_path):
     assert len(frames_of(path)) == FRAMES
 
 
+@pytest.mark.parametrize("frames", [1, 2, 10])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_a_film_names_the_rate_of_its_source(tmp_path, suffix, frames):
+    """Also one of a single frame, which tells no time between two, and WebM, whose pictures name none."""
+    source = film(tmp_path / "in.mkv", [640 * number for number in range(frames)], rate=20)  # 640 / 12800 s apart
+    facts, joined, piece = read_facts(source), tmp_path / f"out{suffix}", tmp_path / "0.nut"
+    write_piece(piece, joined, facts, facts.times, frames_of(source))
+    join_pieces(source, [piece], joined, facts)
+    assert named_rate(joined) == read_facts(joined).rate == 20
+
+
 def test_a_piece_that_is_missing_is_noticed(tmp_path, source):
     facts, frames, joined = read_facts(source), frames_of(source), tmp_path / "out.mp4"
     write_piece(tmp_path / "0.nut", joined, facts, facts.times[:4], frames[:4])
@@ -148,6 +170,16 @@ def test_an_index_that_says_otherwise_is_refused(source):
         list(read_frames(source, replace(facts, times=moved)))
     with pytest.raises(ImageError, match="frame 1 of 10 is not of the time or size"):
         list(read_frames(source, replace(facts, width=50)))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
+def test_a_film_without_frames(tmp_path, name):
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height = 48, 32
+        container.start_encoding()
+    with pytest.raises(ImageError, match=rf"{name}: holds no pictures\. Expected a video$"):
+        read_facts(tmp_path / name)
 
 
 def test_what_is_no_video(tmp_path):
