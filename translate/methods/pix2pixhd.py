@@ -81,7 +81,7 @@ class Pix2pixHDSettings(TranslatorTrainingSettings):
     """Halvings in the encoder."""
     style_clusters: PositiveInt = 10
     """Looks of each class to choose from when translating (sec. 3.4)."""
-    labels: PositiveInt = TRAIN_IDS
+    labels: Literal[19, 35] = TRAIN_IDS
     """19: train ids, and a channel for ignored pixels. 35: Cityscapes' labelIds, as in the authors' checkpoints."""
 
     def __post_init__(self) -> None:

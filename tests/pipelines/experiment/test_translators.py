@@ -131,6 +131,7 @@ def test_unguided_is_the_same_without_guidance_and_without_itself_as_a_start():
         ({"schedule": "x"}, "schedule: expected 'linear', 'cosine', 'step' or 'constant', got 'x'"),
         ({"initialisation": "x"}, "expected 'normal', 'xavier', 'kaiming' or 'orthogonal', got 'x'"),
         ({"crop": 25}, "crop: must be a multiple of 4, got 25"),
+        ({"method": "pix2pixhd", "labels": 34}, "labels: expected 19 or 35, got 34"),
         ({"betas": [0.5, 0.9]}, "unknown key betas"),
         ({"method": "cyclgan"}, "method: 'cyclgan' is unknown: did you mean cyclegan?"),
         ({"method": "published"}, "method: 'published' is unknown: expected one of adain, cut, cyclegan, p"),
@@ -199,9 +200,8 @@ def other_values(annotation, value):
     """Values that a setting might have instead; those that do not go with the others are refused by the model."""
     if isinstance(value, bool):
         return [not value]
-    if isinstance(value, int):
-        return [value + 2, value * 2, value + 4]
-    return [one for one in get_args(annotation) if isinstance(one, str) and one != value]
+    named = [one for one in get_args(annotation) if isinstance(one, int | str) and one != value]
+    return named or ([value + 2, value * 2, value + 4] if isinstance(value, int) else [])
 
 
 def shapes(settings):

@@ -321,6 +321,7 @@ def test_it_learns():
         ({"generator": "local", "enhancers": 0}, "enhancers is 0"),
         ({"generator": "local", "enhancers": 3}, "generator_channels is 4; with 3 enhancers.*divide by 8"),
         ({"pool_size": -1}, "pool_size is -1"),
+        ({"labels": 20}, "labels is 20; the valid values are 19, 35"),
     ],
 )
 def test_refuses_at_construction(settings, message):
