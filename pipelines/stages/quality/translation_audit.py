@@ -7,29 +7,34 @@ each keeps what it counted in a file of its own until all is together.
 
 import contextlib
 import datetime
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from pipelines.data.disk.files import storage_errors, write_atomically
-from pipelines.data.disk.json_files import parse_json
+from pipelines.data.disk.files import storage_errors
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST, Journal, ManifestEntry, read_manifest, write_manifest
 from pipelines.data.labels.shared_classes import SharedClasses
 from pipelines.engine.launch import Machine, StopRequest, describe_machine
-from pipelines.engine.processes import Processes
 from pipelines.engine.session import Session
 from pipelines.errors import Interrupted, UserError
 from pipelines.experiment.workspace import Workspace
 from pipelines.progress import Progress
 from pipelines.report.pages.audit_page import Audit, AuditedFrame, AuditPicture, write_audit
 from pipelines.runtimes.frame_prediction import Predictor
+from pipelines.stages.quality.audit_records import (
+    Record,
+    counted_on,
+    join_records,
+    known_records,
+    records_of,
+    still_holds,
+    write_records,
+)
 from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
 from pipelines.stages.quality.translated_pairs import (
     Expert,
@@ -39,35 +44,16 @@ from pipelines.stages.quality.translated_pairs import (
     scored_classes,
 )
 from segment.class_groups import class_titles
-from segment.classes import CLASS_NAMES
 from segment.metrics.merged_classes import merge_classes
 from segment.metrics.regions import confusion_matrix
 from translate.quality.consistency import class_flips, label_consistency
 
-RECORDS = "audit.jsonl"
-RECORDS_OF_PARTS = "audit.*-of-*.jsonl"
 PAGE = "audit.html"
 SECONDS_BETWEEN_WRITES = 60.0
-COUNTED_ON = ("image_sha256", "source_sha256", "label_sha256", "label_encoding")
-"""A label map may be corrected, or read as that of another version, and the translated image stay what it was."""
 FLAGGED = 0.05
 """Share of a class's pixels, over the whole set, from which on a flip is told."""
 FLAGGED_IN_FRAME = 0.2
 """Share of a class's pixels in one frame from which on a flip is told: small classes flip by a few noisy pixels."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What was counted on one frame; confusions are int64 (19, 20), None where there was nothing to count on."""
-
-    frame: str
-    counted_on: dict[str, Any]
-    """Fields of the manifest's entry, by which files are other ones now."""
-    expert_sha256: str
-    with_source: bool
-    structure: float | None
-    translated: torch.Tensor | None
-    source: torch.Tensor | None
 
 
 def audit_experiment(workspace: Workspace, seed: int, session: Session) -> Audit:
@@ -217,62 +203,31 @@ def _counted(
 ) -> list[Record]:
     """A record of every frame, in name order; those of an earlier audit by the same expert are taken over."""
     processes = machine.processes
-    known, place = _known_records(folder), folder / _records_of(processes)
+    known, place = known_records(folder), folder / records_of(processes)
     total = len(processes.share(frames))
     records: list[Record] = []
     new, last_write = 0, time.monotonic()
     with Progress("audit", total, "frame", stream=processes.stderr()) as progress:
         for done, frame in enumerate(processes.walk(frames), 1):
             record = known.get(frame.name)
-            if record is None or not _still_holds(record, frame, entries[frame.name], expert):
+            if record is None or not still_holds(record, frame, entries[frame.name], expert):
                 if stop_requested():
-                    _write_records(place, records)
+                    write_records(place, records)
                     at = f"{done - 1} of {total} frames"
                     raise Interrupted(f"{folder}: audit stopped at {at}; the same command carries on")
                 record = _count(frame, entries[frame.name], expert, machine)
                 new += 1
             records.append(record)
             if new and time.monotonic() - last_write > SECONDS_BETWEEN_WRITES:
-                _write_records(place, records)
+                write_records(place, records)
                 last_write = time.monotonic()
             progress.reach(done)
     if new and processes.world_size > 1:
-        _write_records(place, records)  # before it waits for others, which may be gone
+        write_records(place, records)  # before it waits for others, which may be gone
     together = processes.gathered(records)
     if processes.any(new > 0) or len(known) != len(together):
-        _join_records(folder, together, processes)
+        join_records(folder, together, processes)
     return together
-
-
-def _records_of(processes: Processes) -> str:
-    """Name of the file of what this process counted."""
-    if processes.world_size == 1:
-        return RECORDS
-    return f"audit.{processes.rank + 1}-of-{processes.world_size}.jsonl"
-
-
-def _write_records(path: Path, records: Sequence[Record]) -> None:
-    write_atomically(path, b"".join(map(_line, records)))
-
-
-def _join_records(folder: Path, records: Sequence[Record], processes: Processes) -> None:
-    """Write all of them into one file, and drop the files of parts, also those of an audit that was killed."""
-    if not processes.leads:
-        return
-    _write_records(folder / RECORDS, records)
-    for path in folder.glob(RECORDS_OF_PARTS):
-        with storage_errors(path):
-            path.unlink(missing_ok=True)
-
-
-def _still_holds(record: Record, frame: TranslatedFrame, entry: ManifestEntry, expert: Expert) -> bool:
-    expected = (_counted_on(entry), expert.sha256, frame.source is not None)
-    return (record.counted_on, record.expert_sha256, record.with_source) == expected
-
-
-def _counted_on(entry: ManifestEntry) -> dict[str, Any]:
-    """What of an entry says which files were looked at, and how the label map was read."""
-    return {name: getattr(entry, name) for name in COUNTED_ON}
 
 
 def _count(frame: TranslatedFrame, entry: ManifestEntry, expert: Expert, machine: Machine) -> Record:
@@ -287,7 +242,7 @@ def _count(frame: TranslatedFrame, entry: ManifestEntry, expert: Expert, machine
     kept = None if source is None else edges_kept(frame, source, translated, machine.device)
     return Record(
         frame.name,
-        _counted_on(entry),
+        counted_on(entry),
         expert.sha256,
         source is not None,
         None if kept is None else round(kept, 6),
@@ -357,45 +312,3 @@ def _write_scores(
         journal.append(changed.values())
     if changed:
         write_manifest(folder / MANIFEST, scored.values())
-
-
-def _known_records(folder: Path) -> dict[str, Record]:
-    """Earlier counts by frame, of all processes."""
-    known = _read_records(folder / RECORDS)
-    for path in sorted(folder.glob(RECORDS_OF_PARTS)):
-        known |= _read_records(path)
-    return known
-
-
-def _read_records(path: Path) -> dict[str, Record]:
-    """Earlier counts by frame. They can be made again: whatever cannot be read is."""
-    try:
-        return {record.frame: record for record in map(_parsed, path.read_bytes().splitlines())}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
-
-
-def _line(record: Record) -> bytes:
-    values = vars(record) | {"translated": _sparse(record.translated), "source": _sparse(record.source)}
-    return json.dumps(values).encode("ascii") + b"\n"
-
-
-def _parsed(line: bytes) -> Record:
-    values: dict[str, Any] = parse_json(line)
-    return Record(**values | {name: _dense(values[name]) for name in ("translated", "source")})
-
-
-def _sparse(counts: torch.Tensor | None) -> list[list[int]] | None:
-    """[label, seen, pixels] of every pair that occurs."""
-    if counts is None:
-        return None
-    return [[*place, int(counts[tuple(place)])] for place in counts.nonzero().tolist()]
-
-
-def _dense(pairs: list[list[int]] | None) -> torch.Tensor | None:
-    if pairs is None:
-        return None
-    counts = torch.zeros(len(CLASS_NAMES), len(CLASS_NAMES) + 1, dtype=torch.int64)
-    for label, seen, pixels in pairs:
-        counts[label, seen] = pixels
-    return counts

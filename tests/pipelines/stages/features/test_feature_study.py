@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,11 @@ from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.report.feature_study import FeatureStudy, FeatureStudyOptions
 from pipelines.stages.features.feature_study import (
     domain_frames,
-    domain_pairs,
-    learnt_from,
     merged_groups,
     study_features,
     study_features_of_arms,
     trained_arms,
 )
-from tests.pipelines.stages.features.test_feature_embedding import drawn
 
 OPTIONS = FeatureStudyOptions(frames=4, most_per_class=20, points=150, perplexity=8.0)
 
@@ -200,45 +196,3 @@ def test_a_domain_whose_labels_merge_classes_merges_them_for_all():
     domains = {"source": [place(cityscapes())], "target": [place(cityscapes()), place(camvid())]}
     assert merged_groups(domains) == [[6, 7], [12, 18], [13, 14, 15]]
     assert merged_groups({"source": domains["source"]}) == []
-
-
-class TestDomainPairs:
-    def test_domains_far_apart(self):
-        domains = {"source": drawn({0: 40, 1: 40}), "target": drawn({0: 40, 1: 40}, seed=1, shift=5.0)}
-        (pair,) = domain_pairs(domains, {"source": 4, "target": 4}, 0)
-        assert (pair.probe_accuracy, pair.a_distance) == (1.0, 2.0) and pair.mmd > 0.3
-        assert [shift.train_id for shift in pair.classes] == [0, 1] and pair.centroid_distance > 3
-
-    def test_a_mixture_of_classes_gives_no_domain_away(self):
-        """Nine tenths of one domain are class 0, of the other class 1; drawn evenly they are the same."""
-        domains = {"source": drawn({0: 180, 1: 20}), "target": drawn({0: 20, 1: 180}, seed=1)}
-        (pair,) = domain_pairs(domains, {"source": 4, "target": 4}, 0)
-        assert abs(pair.probe_accuracy - 0.5) < 0.25 and pair.mmd < 0.05
-
-    def test_nor_do_halves_of_the_frames_that_hold_the_classes_unevenly(self):
-        """Three quarters of a class's cells are of the frames learnt from in one domain, a quarter in the other."""
-        half = learnt_from(8, 0)
-        learnt, tested = np.flatnonzero(half), np.flatnonzero(~half)
-
-        def domain(seed, more, fewer):
-            places = [np.resize(frames, cells) for frames, cells in ((more, 60), (fewer, 20), (more, 20), (fewer, 60))]
-            return replace(drawn({0: 80, 1: 80}, seed=seed), frames=np.concatenate(places))
-
-        domains = {"source": domain(0, learnt, tested), "target": domain(1, tested, learnt)}
-        (pair,) = domain_pairs(domains, {"source": 8, "target": 8}, 0)
-        assert abs(pair.probe_accuracy - 0.5) < 0.2
-
-    def test_classes_with_too_few_cells_have_no_figures(self):
-        domains = {"source": drawn({0: 40, 1: 9}), "target": drawn({0: 40, 1: 40}, seed=1)}
-        (pair,) = domain_pairs(domains, {"source": 4, "target": 4}, 0)
-        assert [shift.train_id for shift in pair.classes] == [0]
-        assert math.isnan(pair.shift(1).centroid_distance)
-
-    def test_nothing_in_common(self):
-        (pair,) = domain_pairs({"source": drawn({0: 40}), "target": drawn({1: 40})}, {"source": 4, "target": 4}, 0)
-        assert pair.classes == [] and math.isnan(pair.mmd) and math.isnan(pair.probe_accuracy)
-
-    def test_halves_are_of_frames(self):
-        halves = learnt_from(9, 0)
-        assert halves.sum() == 4 and len(halves) == 9
-        assert np.array_equal(halves, learnt_from(9, 0)) and not np.array_equal(halves, learnt_from(9, 1))
