@@ -10,13 +10,14 @@ from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.work import JobControl
 from pipelines.engine.launch import StopRequest
 from pipelines.engine.session import Session
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import Interrupted
 from pipelines.progress import Progress
 
 
 @contextmanager
 def watched(title: str, session: Session, part: Part | None = None) -> Iterator[JobControl]:
-    """The control of a job inside the block.
+    """The control of a job inside the block. Of a launcher's processes the first one shows how far its part is.
 
     Args:
         title: Shown beside the progress.
@@ -26,7 +27,9 @@ def watched(title: str, session: Session, part: Part | None = None) -> Iterator[
     Raises:
         Interrupted: A signal came during the last frame: whoever sent it does not want the next command to begin.
     """
-    with StopRequest().listening() as stop, Progress(title, 0, "frame") as progress:
+    title = title if part is None else f"{title}, part {part}"
+    said = ProcessRank.of_environment().stderr()
+    with StopRequest().listening() as stop, Progress(title, 0, "frame", stream=said) as progress:
         begun = False
 
         def check(done: int, total: int) -> None:

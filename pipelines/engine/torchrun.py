@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 PATIENCE_S = 10
 """How long to wait for the store where all meet, for another process to print its line, or for all to have heard."""
@@ -30,6 +30,10 @@ class ProcessRank:
             return cls()
         local = environment.get("LOCAL_RANK", "")
         return cls(int(rank), int(world_size), int(local) if local.isdigit() else 0)
+
+    def stderr(self) -> TextIO:
+        """Where goes what all processes would say alike: nowhere but in the first of them."""
+        return sys.stderr if self.rank == 0 else open(os.devnull, "w")
 
 
 def attempt() -> str:

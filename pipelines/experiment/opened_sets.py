@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pipelines.data.disk.hashes import HashCache
@@ -78,11 +79,18 @@ class OpenedSets:
         with in_turn(self._lock):
             self._hashes.refresh()
             self._good.refresh()
-            with Progress(f"check {frames.name}", len(frames), "frame") as progress:
-                troubles = self._good.troubles(frames, progress.reach)
+            with Progress("", 0, "frame") as progress:
+                troubles = self._good.troubles(frames, partial(self._show, progress, frames))
             self._hashes.save()
             self._good.save()
         return troubles
+
+    def _show(self, progress: Progress, frames: FrameSet, done: int) -> None:
+        """Of several processes those that only find what another one has found say nothing."""
+        if ProcessRank.of_environment().rank == 0 or self._hashes.changed or self._good.changed:
+            if progress.total == 0:
+                progress.begin(f"check {frames.name}", len(frames), done - 1)
+            progress.reach(done)
 
     def _root(self, settings: AnyFrameSetSettings) -> Path:
         """Where a set's root is looked up: the data folder, or the run folder for what toy world draws."""

@@ -24,7 +24,8 @@ class HashCache:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known = self._read()
-        self._changed = False
+        self.changed = False
+        """Whether anything was computed that is not kept yet."""
 
     def of(self, file: Path) -> str:
         """The file's hash; StorageError if it cannot be read."""
@@ -37,7 +38,7 @@ class HashCache:
         if known is None or known[:-1] != state:
             known = [*state, sha256_of(file)]
             self._known[str(file)] = known
-            self._changed = True
+            self.changed = True
         return known[-1]
 
     def _read(self) -> dict[str, list[Any]]:
@@ -55,6 +56,6 @@ class HashCache:
 
     def save(self) -> None:
         """Keep what was computed, if anything was."""
-        if self._changed:
+        if self.changed:
             write_atomically(self.path, json.dumps(self._known).encode())
-            self._changed = False
+            self.changed = False

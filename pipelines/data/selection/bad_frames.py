@@ -36,7 +36,8 @@ class GoodFrames:
     def __init__(self, path: Path, hash_of: Callable[[Path], str]) -> None:
         self.path, self._hash_of = path, hash_of
         self._good = self._read()
-        self._changed = False
+        self.changed = False
+        """Whether anything was found that is not kept yet."""
 
     def troubles(self, frames: FrameSet, progress: Callable[[int], None] = lambda done: None) -> dict[str, str]:
         """Name and trouble, on one line, of each frame that cannot be used, in the set's order.
@@ -61,7 +62,7 @@ class GoodFrames:
                 if frames.has_label_map(index):
                     frames.read_label_map(index)
                 self._good.add(known_by)
-                self._changed = True
+                self.changed = True
         except (ImageError, StorageError) as error:
             if out_of_resources(error):
                 raise
@@ -82,9 +83,9 @@ class GoodFrames:
 
     def save(self) -> None:
         """Keep what was found, if anything was."""
-        if self._changed:
+        if self.changed:
             write_atomically(self.path, json.dumps(sorted(self._good)).encode())
-            self._changed = False
+            self.changed = False
 
     def _read(self) -> set[str]:
         """What was kept; whatever of it cannot be used is found out again."""

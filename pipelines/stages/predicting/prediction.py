@@ -1,6 +1,5 @@
 """Stage two, use: a trained segmenter predicts whatever a person names, by the fastest runtime that is present."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pipelines.data.labels.label_formats import LabelFormat
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.experiment.trained import TrainedSegmenter, load_ensemble
 from pipelines.runtimes.conversion import refuse_absent_runtime
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation, open_predictor
@@ -121,7 +121,8 @@ def _opened(
     predictor = open_predictor(
         trained.network, options.height or trained.height, machine, Inference(runtime, mode, looks)
     )
-    print(f"predict: {runtime}, {mode}, {describe_machine(machine)} ({capabilities()})", file=sys.stderr)
+    said = f"predict: {runtime}, {mode}, {describe_machine(machine)} ({capabilities()})"
+    print(said, file=ProcessRank.of_environment().stderr())
     network = SegmentingNetwork(predictor, NetworkClock(str(machine.device)))
     return network, _identity(trained, options, machine)
 

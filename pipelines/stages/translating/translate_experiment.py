@@ -3,7 +3,6 @@
 The frames of an experiment, or whatever a person names: a folder tree, a list file, a data set, an image.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipelines.engine.capabilities import capabilities
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine, describe_machine, make_deterministic
 from pipelines.engine.session import Session
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
 from pipelines.experiment.trained import finished_translator, load_translator
 from pipelines.experiment.workspace import Workspace
@@ -113,7 +113,8 @@ def resolved_options(machine: Machine, options: TranslationOptions, method: Tran
 def print_options(machine: Machine, options: TranslationOptions) -> None:
     """The first line of a run, on stderr: what computes, and what that was chosen by."""
     mode = "fast" if options.fast else "exact" if machine.precision == "fp32" else "autocast"
-    print(f"translate: {options.runtime}, {mode}, {describe_machine(machine)} ({capabilities()})", file=sys.stderr)
+    said = f"translate: {options.runtime}, {mode}, {describe_machine(machine)} ({capabilities()})"
+    print(said, file=ProcessRank.of_environment().stderr())
 
 
 def device_of_frames(options: TranslationOptions, machine: Machine) -> str:

@@ -38,17 +38,37 @@ def test_what_goes_wrong_inside_is_what_is_told():
         raise ValueError("cut off")
 
 
-def test_frames_that_were_there_are_no_speed(monkeypatch, capsys):
-    """Looked at in 20 s; then, of 100,000 frames with 90,000 done before, one a second: 9990 s are left after 10."""
+@pytest.fixture
+def clock(monkeypatch):
+    """A list of the one number that progress takes for the time."""
     seconds = [0.0]
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    return seconds
+
+
+def test_of_a_launcher_s_processes_one_says_how_far_it_is(monkeypatch, capsys, clock):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    shown = []
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        with watched("predict", Session(CPU), Part(rank + 1, 2)) as control:
+            control.checked(0, 8)
+            clock[0] += 4
+            control.checked(8, 8)
+            control.progress(8, 10)
+        shown.append(capsys.readouterr().err)
+    assert shown == ["predict, part 1/2: check what is there: 8/8, 2.0 frame/s, took 4 s\n", ""]
+
+
+def test_frames_that_were_there_are_no_speed(capsys, clock):
+    """Looked at in 20 s; then, of 100,000 frames with 90,000 done before, one a second: 9990 s are left after 10."""
     with watched("predict", Session(CPU)) as control:
-        seconds[0] = 5
+        clock[0] = 5
         control.checked(0, 90_000)
-        seconds[0] = 25
+        clock[0] = 25
         control.checked(90_000, 90_000)
         control.progress(90_000, 100_000)
-        seconds[0] = 35
+        clock[0] = 35
         control.progress(90_010, 100_000)
         shown = capsys.readouterr().err.splitlines()
     assert shown == [

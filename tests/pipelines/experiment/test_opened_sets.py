@@ -1,12 +1,16 @@
 """What an experiment's frames are, by content: a changed byte is noticed whatever times say, a touched file is not."""
 
+import itertools
 import json
 import os
+import re
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from pipelines import progress
 from pipelines.data.decoding import decode
 from pipelines.data.disk import hashes
 from pipelines.data.disk.hashes import HashCache
@@ -190,6 +194,19 @@ def test_every_process_finds_what_the_first_has_looked_at(own_frames, monkeypatc
     assert len(first.source[0]) == 5
     monkeypatch.setattr(decode, "KINDS", {})  # whoever decodes fails
     assert len(second.source[0]) == 5
+
+
+def test_of_several_processes_the_one_that_looks_says_how_far_it_is(own_frames, monkeypatch, capsys):
+    """Whichever comes first; 5 frames, in 10 s each. The one that leads speaks in any case, once it takes so long."""
+    make, _ = own_frames
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=itertools.count(step=10.0).__next__))
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    shown = []
+    for rank in (1, 2, 0):
+        monkeypatch.setenv("RANK", str(rank))
+        assert len(make().source[0]) == 5
+        shown.append(set(re.findall("check [a-z]+: 5/5", capsys.readouterr().err)))
+    assert shown == [{"check game: 5/5"}, set(), {"check game: 5/5"}]
 
 
 def test_of_several_processes_the_leader_alone_names_what_is_left_out(own_frames, capsys, monkeypatch):
