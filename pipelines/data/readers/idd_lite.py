@@ -37,10 +37,11 @@ class IddLiteSettings(PatternSettings):
 
     def find(self, data: Path) -> Found:
         """All frames of the split; a note tells of drives that the table gives to it and that are not there."""
-        found = super().find(data)
+        root = self.folder(data)
         if self.split is None:
-            return found
-        wanted = drives_of_split(path_of(self.folder(data), self.splits), self.split)
+            return self._found(root, _is_frame)
+        wanted = drives_of_split(path_of(root, self.splits), self.split)
+        found = self._found(root, lambda name: _is_frame(name) and drive_in(name) in wanted)
         there = {drive_in(frame.name) for frame in found.frames}
         if wanted <= there:
             return found
@@ -55,13 +56,10 @@ class IddLiteSettings(PatternSettings):
         """The folder."""
         return drive_in(name)
 
-    def _matches(self, root: Path, pattern: str) -> list[tuple[str, Path]]:
-        # NNNNNN_inst_label.png, where a release has it, ends as a label map does and numbers instances.
-        found = [(name, path) for name, path in super()._matches(root, pattern) if not name.endswith("_inst")]
-        if self.split is None:
-            return found
-        drives = drives_of_split(path_of(root, self.splits), self.split)
-        return [(name, path) for name, path in found if drive_in(name) in drives]
+
+def _is_frame(name: str) -> bool:
+    # NNNNNN_inst_label.png, where a release has it, ends as a label map does and numbers instances.
+    return not name.endswith("_inst")
 
 
 def drive_in(name: str) -> str:

@@ -7,7 +7,7 @@ every pair after it, and nothing would say so.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -215,8 +215,11 @@ class PatternSettings(ListedSettings):
             UserError: The root is missing, or two images have one label map, or one image two.
             NoInputsError: No image that is read follows the pattern.
         """
-        root = self.folder(data)
-        images, unread = self._images(root)
+        return self._found(self.folder(data))
+
+    def _found(self, root: Path, belongs: Callable[[str], bool] = lambda name: True) -> Found:
+        """Of the frames and labels that follow the patterns those whose name `belongs` to the set; errors as `find`."""
+        images, unread = self._images(root, belongs)
         if not images:
             wanted = f"of data set {self.name!r} matches {self._filled(self.images)!r} (setting `images`)"
             if self.images == ANY_IMAGE:  # the folder may have been given by an option, and settings by nobody
@@ -224,7 +227,7 @@ class PatternSettings(ListedSettings):
             raise NoInputsError(
                 f"{root}: no image {wanted}" + (f"; {_in_unread_formats(list(unread.values()))}" if unread else "")
             )
-        labels = self._labels(root)
+        labels = self._labels(root, belongs)
         encoding = self.label_encoding()
         frames = [
             Frame(name, image, labels.get(name), encoding if name in labels else None)
@@ -243,9 +246,9 @@ class PatternSettings(ListedSettings):
         """The pattern with every placeholder but {name} replaced by its setting."""
         return re.sub(r"{(?!name})(\w+)}", lambda match: str(getattr(self, match[1])), pattern)
 
-    def _images(self, root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    def _images(self, root: Path, belongs: Callable[[str], bool]) -> tuple[dict[str, Path], dict[str, Path]]:
         """Frame name -> image: of those that are read, and of those that are not."""
-        found = self._matches(root, self.images)
+        found = self._matches(root, self.images, belongs)
         if self.labels:
             self._refuse_doubles(found, "images")
         names = distinct_names([(name, f"{name}{path.suffix}") for name, path in found])
@@ -255,9 +258,9 @@ class PatternSettings(ListedSettings):
             (unread if path.suffix.lower() in UNREAD_SUFFIXES else images)[name] = path
         return images, unread
 
-    def _labels(self, root: Path) -> dict[str, Path]:
+    def _labels(self, root: Path, belongs: Callable[[str], bool]) -> dict[str, Path]:
         """Frame name -> label map."""
-        found = self._matches(root, self.labels) if self.labels else []
+        found = self._matches(root, self.labels, belongs) if self.labels else []
         self._refuse_doubles(found, "labels")
         return dict(found)
 
@@ -272,14 +275,14 @@ class PatternSettings(ListedSettings):
                 )
             seen[name] = path
 
-    def _matches(self, root: Path, pattern: str) -> list[tuple[str, Path]]:
-        """Frame name and file, for all files under `root` that follow the pattern."""
+    def _matches(self, root: Path, pattern: str, belongs: Callable[[str], bool]) -> list[tuple[str, Path]]:
+        """Frame name and file, for all files under `root` that follow the pattern and are of a frame that `belongs`."""
         pattern = self._filled(pattern)
         expression = _expression(pattern)
         prefix = pattern[: pattern.index("{name}")]
         start = root / prefix[: prefix.rfind("/") + 1]
         matches = [(expression.fullmatch(path.relative_to(root).as_posix()), path) for path in files_below(start)]
-        return sorted((match[1], path) for match, path in matches if match is not None)
+        return sorted((match[1], path) for match, path in matches if match is not None and belongs(match[1]))
 
 
 def distinct_names(names: Sequence[tuple[str, str]]) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.images import write_image
+from pipelines.data.readers import idd_lite
 from pipelines.errors import NoInputsError, UserError
 from tests.pipelines.data.readers.every_reader import EveryReader, opened, photo
 
@@ -33,6 +34,14 @@ class TestIddLite(EveryReader):
         self.parted(tmp_path)
         assert opened(tmp_path, **self.settings, split="train").notes == ("1 of the 2 drives of 'train' are there",)
         assert opened(tmp_path, **self.settings, split="val").notes == ()
+
+    def test_the_table_is_read_once(self, tmp_path, monkeypatch):
+        """Images, labels and what is said of them go by one table, whoever changes the file meanwhile."""
+        self.parted(tmp_path)
+        reads, read = [], idd_lite.open_regular
+        monkeypatch.setattr(idd_lite, "open_regular", lambda path: reads.append(path) or read(path))
+        opened(tmp_path, **self.settings, split="train")
+        assert reads == [tmp_path / "splits.csv"]
 
     def test_a_drive_is_a_folder(self, tmp_path):
         self.parted(tmp_path)
