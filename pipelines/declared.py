@@ -9,6 +9,7 @@ the file's source. What a settings class needs must therefore be free of torch: 
 import ast
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,13 @@ def settings_of(methods: str, name: str) -> type | None:
 
 @cache
 def attribute_of(methods: str, name: str, attribute: str) -> Any:
-    """A constant attribute of a method's class, such as its title; None where the class itself has none."""
+    """An attribute of a method's class that is written out, such as its title; None where the class itself has none."""
     _, method = _class_of(methods, name)
-    values = [node.value for node in method.body if _assigns(node, attribute)]
-    return next((value.value for value in values if isinstance(value, ast.Constant)), None)
+    for node in method.body:
+        if _assigns(node, attribute):
+            with suppress(ValueError):  # a name or a call
+                return ast.literal_eval(node.value)
+    return None
 
 
 @cache

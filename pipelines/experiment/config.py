@@ -13,7 +13,7 @@ from pipelines.experiment.arms import learns_from_labels
 from pipelines.experiment.config_file import read_config_file
 from pipelines.experiment.experiment import Experiment, VariantSettings
 from pipelines.experiment.segmenters import same_weights
-from pipelines.experiment.translators import other_architecture
+from pipelines.experiment.translators import cannot_teach, other_architecture
 from pipelines.settings import explain
 
 OF_THE_TABLE = ("name", "validation", "test", "student", "variant", "study")
@@ -169,7 +169,7 @@ def _refuse_unfit_translators(
     where: str,
 ) -> None:
     """UserError where the teacher, or what it starts from, is a variant without a translator, or none before this one;
-    or is another network than what starts from it.
+    or is no network that teaches or starts this one.
     """
     start, teacher = variant.start_from, getattr(experiment.translator, "teacher", None)
     if teacher not in before and any(teacher in (one.name, *one.rows) for one in experiment.variant):
@@ -181,6 +181,12 @@ def _refuse_unfit_translators(
             raise UserError(
                 f"{where}: {key} names variant {name}, which trains no translator; name a variant that does"
             )
+    if teacher in before:
+        why = cannot_teach(experiment.translator, before[teacher][1].translator.model_dump(mode="json"))
+        if experiment.translator.teacher_direction != "source_to_target":
+            why = "whose translated frames are learnt from; leave translator.teacher_direction out"
+        if why is not None:
+            raise UserError(f"{where}: translator.teacher names variant {teacher}: {why}")
     if start is None:
         return
     there, here = (one.translator.model_dump(mode="json") for one in (before[start][1], experiment))

@@ -12,7 +12,7 @@ from pipelines.declared import attribute_of, names_in, settings_class, settings_
 from pipelines.experiment.saving import Saving
 from pipelines.settings import model_of
 from segment.settings import Later
-from translate.choices import Direction
+from translate.choices import Direction, check_divides
 
 METHODS = "translate.methods.METHODS"
 ENCODING_GENERATORS = "translate.networks.ENCODING_GENERATORS"
@@ -55,6 +55,9 @@ ARCHITECTURE = (
 """Settings of translators that decide which weights there are."""
 ARCHITECTURE_OF = {"adain": ("encoder",)}
 """Those that do so in one method, by its key in METHODS, and in others have the same name and do not."""
+
+INHERITED_WAYS = ("source_to_target",)
+"""Where a method goes whose class does not say it: translators of layouts go one way."""
 
 
 class GuidanceSettings(Guidance):
@@ -332,3 +335,29 @@ def other_architecture(settings: TranslatorTraining, there: Mapping[str, Any]) -
     keys = (*ARCHITECTURE, *ARCHITECTURE_OF.get(settings.method, ()))
     here = settings.model_dump(mode="json")
     return next((key for key in keys if key in here and key in there and here[key] != there[key]), None)
+
+
+def cannot_teach(student: StudentSettings, teacher: Mapping[str, Any]) -> str | None:
+    """What of a translator keeps it from being a student's teacher, in words; None where nothing does.
+
+    Args:
+        student: Of the student.
+        teacher: Of the translator, as a record keeps them.
+    """
+    method, wanted = _method(teacher), student.teacher_direction
+    ways = teacher.get("directions") or attribute_of(METHODS, method, "directions") or INHERITED_WAYS
+    if wanted not in ways:
+        return f"it goes {' and '.join(ways)}, and teacher_direction is {wanted}; leave that out, or name another"
+    if student.feature_weight == 0:
+        return None
+    generator, encoding = teacher.get("generator", method), names_in(ENCODING_GENERATORS)
+    if generator not in encoding:
+        return (
+            f"its generator is {generator}, which has no encoder to compare features of, and feature_weight is "
+            f"{student.feature_weight:g}; set that to 0, or name one with {' or '.join(encoding)}"
+        )
+    try:
+        check_divides(generator, student.crop, student.crop)
+    except ValueError as error:
+        return f"its features are imitated (feature_weight), and {error}"
+    return None

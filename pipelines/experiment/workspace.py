@@ -26,7 +26,7 @@ from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import ARMS, EXPERT, arm_named
 from pipelines.experiment.experiment import Experiment
 from pipelines.experiment.opened_sets import OpenedSets
-from pipelines.experiment.translators import UNGUIDED, GuidanceSettings
+from pipelines.experiment.translators import UNGUIDED, GuidanceSettings, cannot_teach
 
 STUDENT = "student"
 """Folder of all that is a student's."""
@@ -195,13 +195,16 @@ class Workspace:
         """This experiment with a student of its translator, that of `seed`, in the translator's place.
 
         Raises:
-            UserError: The experiment has no [student].
+            UserError: The experiment has no [student], or one that cannot learn from its translator.
         """
         if self.experiment.student is None:
             raise UserError(
                 "the experiment has no [student] to learn from its translator; add the table, "
                 'such as [student] with generator = "unet_light"'
             )
+        why = cannot_teach(self.experiment.student, self.experiment.translator.model_dump(mode="json"))
+        if why is not None:
+            raise UserError(f"the teacher of [student] is the experiment's translator: {why}")
         teacher = str(self.translated(seed).absolute())
         translator = self.experiment.student.model_copy(update={"teacher": teacher})
         experiment = self.experiment.model_copy(update={"translator": translator, "student": None})
@@ -214,7 +217,7 @@ class Workspace:
         this experiment, trained already: there it would be another.
 
         Raises:
-            UserError: The experiment has no [student].
+            UserError: As of `student`.
         """
         there = self.student(seed)
         settings = there.experiment.translator.unguided()

@@ -49,6 +49,8 @@ def test_checks_come_along():
 def test_attributes_of_a_method():
     assert attribute_of(PLACE, "dacs", "title") == METHODS["dacs"].title == "DACS"
     assert attribute_of(PLACE, "supervised", "title") is None, "inherited, not its own"
+    assert attribute_of("translate.methods.METHODS", "cut", "directions") == ("source_to_target",)
+    assert attribute_of(PLACE, "dacs", "Settings") is None, "a name, not written out"
 
 
 def test_what_is_not_written_out_is_said_so():

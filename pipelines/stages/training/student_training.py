@@ -145,31 +145,14 @@ def teacher_features(workspace: Workspace, machine: Machine) -> TeacherFeatures 
     """The teacher's generator, whose features the settings have imitated; None where they do not.
 
     Raises:
-        UserError: The teacher is only a folder of frames, takes label maps, has no encoder to compare features of, or
-            takes no crops of this size.
+        UserError: The teacher is only a folder of frames, or has no features to imitate.
         CheckpointError: The teacher is damaged.
     """
-    settings = workspace.experiment.translator
-    if settings.feature_weight == 0:
+    if workspace.experiment.translator.feature_weight == 0:
         return None
     found = teachers_network(workspace)
     teacher, _ = load_translator(found.checkpoint, machine)
-    if teacher.takes != "image":
-        raise UserError(
-            f"the student's feature_weight: teacher {found.checkpoint} translates label maps and sees no frame; set it "
-            "to 0"
-        )
-    generator = teacher.generator(found.direction)
-    try:
-        features = TeacherFeatures(generator)
-    except ValueError as error:
-        raise UserError(f"the student's feature_weight: teacher {found.checkpoint}: {error} Set it to 0") from error
-    if settings.crop % generator.side_multiple or settings.crop < generator.smallest_side:
-        raise UserError(
-            f"the student's crop is {settings.crop}; the teacher, whose features are imitated, takes multiples of "
-            f"{generator.side_multiple} from {generator.smallest_side} on"
-        )
-    return features
+    return TeacherFeatures(teacher.generator(found.direction))
 
 
 def cut_patches(target: list[FrameSet], settings: StudentSettings) -> list[Tensor]:

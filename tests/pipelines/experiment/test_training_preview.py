@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.data.disk.files import sha256_of
 from pipelines.data.disk.json_files import write_json
+from pipelines.engine.checkpoint_files import FILES, FORMAT
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.identity import segmenter_settings
+from pipelines.experiment.teachers import teachers_checkpoint
 from pipelines.experiment.training_preview import (
     preview,
     trainings_of_arm,
@@ -230,6 +233,46 @@ def test_a_students_teacher_must_be_there(toyworld, tmp_path):
         UserError, match=r"frames: no translation of source frame 'photos/a'; 1 of 1 frames are missing"
     ):
         preview_translator(student("frames", photos), 4)
+
+
+def checkpoint(folder, **settings):
+    """A translator's, of which only the settings are looked at."""
+    folder.mkdir(parents=True)
+    about = {"stage": "translator", "settings": settings}
+    write_json(folder / "state.json", {"format": FORMAT, "step": 0, "about": about, "optimizers": {}})
+    for name in ("method.safetensors", "optimizers.safetensors"):
+        (folder / name).touch()
+    write_json(folder / "manifest.json", {name: sha256_of(folder / name) for name in FILES})
+    return folder
+
+
+def test_a_teacher_must_go_the_way_and_have_the_features_that_are_asked_for(toyworld, tmp_path):
+    """A student's own settings do not tell: the teacher's do, wherever it is, and hours before its network is built."""
+    unet = checkpoint(tmp_path / "unet", method="cyclegan", generator="unet128")
+    layouts = checkpoint(tmp_path / "layouts", method="pix2pixhd", generator="global")
+    of = "translator={{ method = 'student', encoder = '', teacher = '{}', {} }}"
+    back, features = "teacher_direction = 'target_to_source'", "feature_weight = 1"
+    for settings, said in (
+        (of.format(unet, features), r"^translator\.teacher: .*unet: its generator is unet128, which has no encoder"),
+        (of.format(layouts, features), r"^translator\.teacher: .*layouts: its generator is global, which has no"),
+        (
+            of.format(layouts, back),
+            r"^translator\.teacher: .*layouts: it goes source_to_target, and teach",
+        ),
+        (
+            of.format(tmp_path, back),
+            r"^translator\.teacher_direction is target_to_source, and .* is a folder of",
+        ),
+    ):
+        its = toyworld(settings)
+        for refused in (lambda one: preview_translator(one, 4), teachers_checkpoint):
+            with pytest.raises(UserError, match=said):
+                refused(its)
+    assert told(preview_translator(toyworld(of.format(unet, back)), 4)) == ["translator"]
+    own = toyworld("translator={ method = 'cyclegan', generator = 'unet128', crop = 128 }", "student.feature_weight=1")
+    with pytest.raises(UserError, match=r"^the teacher of \[student\] is the experiment's translator: its gener"):
+        preview_distillation(own, 4, False, False)
+    assert told(preview_comparison(own)), "which trains no student"
 
 
 def test_labels_that_a_translator_learns_from_must_be_there(toyworld, tmp_path):

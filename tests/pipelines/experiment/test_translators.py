@@ -19,10 +19,14 @@ from pipelines.experiment.translators import (
     AnyTranslatorSettings,
     CycleGANSettings,
     LoadableTranslatorSettings,
+    StudentSettings,
+    cannot_teach,
     other_architecture,
 )
 from pipelines.settings import decisive, explain
+from translate.choices import Direction
 from translate.methods import METHODS, TRANSLATORS
+from translate.methods.published import OF_IMAGES
 
 ADAPTER = TypeAdapter(AnyTranslatorSettings)
 RECORDED = json.loads((Path(__file__).parent / "translator_settings.json").read_text())
@@ -235,3 +239,44 @@ def test_the_settings_that_name_an_architecture_are_those_that_change_weights(me
                     break  # one that is accepted tells enough
         if key in (*ARCHITECTURE, *ARCHITECTURE_OF.get(method, ())):
             assert True in changes, f"{method}: {key} changes no weights"
+
+
+# --- who can teach a student ----------------------------------------------------------------------------------------
+
+
+def a_student(**settings):
+    return StudentSettings(crop=100, height=100, patch=64, generator="resnet6", **settings)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_ways_of_a_teacher_are_those_of_its_method(method):
+    for direction in get_args(Direction):
+        why = cannot_teach(
+            a_student(teacher_direction=direction), ADAPTER.validate_python({"method": method}).model_dump()
+        )
+        assert (why is None) == (direction in METHODS[method].directions), why
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_features_are_of_generators_with_an_encoder_that_take_the_students_crops(name):
+    """What a student could not imitate shows by the names, before hours of the teacher's work."""
+    generator, teacher = None, {"method": "published", "generator": name, "directions": ["source_to_target"]}
+    with torch.device("meta"):
+        generator = OF_IMAGES[name]()
+    assert cannot_teach(a_student(), teacher) is None
+    imitated = cannot_teach(a_student(feature_weight=1), teacher)
+    if hasattr(generator, "compared_layers"):
+        assert imitated == (
+            None
+            if 100 % generator.side_multiple == 0
+            else f"its features are imitated (feature_weight), and crop is 100; {name} takes multiples of 8"
+        )
+    else:
+        assert imitated.startswith(f"its generator is {name}, which has no encoder to compare features of, and feature")
+    assert a_student().crop >= getattr(generator, "smallest_side", 0) or not hasattr(generator, "compared_layers")
+
+
+@pytest.mark.parametrize("method", ["adain", "pix2pixhd"])
+def test_methods_with_generators_of_their_own_have_no_features_to_imitate(method):
+    teacher = ADAPTER.validate_python({"method": method}).model_dump(mode="json")
+    assert "which has no encoder to compare features of" in cannot_teach(a_student(feature_weight=1), teacher)

@@ -215,9 +215,25 @@ def taught_by(*others, name="second"):
     return f'[[variant]]\nname = "{name}"\nsettings = {{ "segmenter.teachers" = {list(others)}, {adapting} }}\n'
 
 
+def translating(name, table):
+    return f'[[variant]]\nname = "{name}"\nsettings = {{ translator = {table} }}\n'
+
+
+ADAIN = translating("looks", '{ method = "adain", crop = 64, height = 64 }')
+STUDENT = '{ method = "student", teacher = "looks", crop = 32, height = 32, patch = 16, MORE }'
+
+
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
+        (
+            ADAIN + translating("light", STUDENT.replace("MORE", "feature_weight = 1")),
+            "light: translator.teacher names variant looks: its generator is adain, which has no encoder to compare fe",
+        ),
+        (
+            ADAIN + translating("light", STUDENT.replace("MORE", 'teacher_direction = "target_to_source"')),
+            "names variant looks: whose translated frames are learnt from; leave translator.teacher_direction out",
+        ),
         (starting_from("second"), r"second: segmenter\.initial names variant second, which is none before it; name an"),
         (starting_from("trained") + TRAINED, r"initial names variant trained, which is none before it"),
         (taught_by("second"), r"second: segmenter\.teachers names variant second, which is none before it"),
