@@ -16,7 +16,7 @@ from pipelines.data.decoding.headers import Header
 from pipelines.data.disk.files import size_in_words
 from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import LOSSY, read_file_header
-from pipelines.data.video.recorded import VideoFacts, encoder_of, read_facts
+from pipelines.data.video.recorded import VideoFacts, encoder_of, read_facts, refuse_sound
 from pipelines.errors import ImageError
 from pipelines.printable import printable
 
@@ -135,6 +135,7 @@ def describe_video(source: Path, output: Path) -> Sequence[str]:
     facts: VideoFacts = read_facts(source)
     encoder, options = encoder_of(output)
     refuse_places(source, output)
+    refuse_sound(source, output)
     there = [f"{output} exists: left alone if it is what would be made, else refused, or set aside by --restart"]
     return (
         f"{len(facts)} frames of {facts.width}x{facts.height} at {float(facts.rate):.3f} per second",

@@ -1,7 +1,7 @@
 """A video made of a video, frame by frame: same size, frame rate and times, sound carried along.
 
 Meant to be killed. Pieces of a hundred frames lie in a hidden folder beside the output until all are there; the same
-command goes on after the last whole piece. A video that fails leaves no output at all.
+command goes on after the last whole piece. A source that turns out to be damaged leaves nothing: mended it is another.
 """
 
 import contextlib
@@ -25,8 +25,16 @@ from pipelines.batch_inference.plan import resolved
 from pipelines.batch_inference.work import UNWATCHED, JobControl
 from pipelines.data.disk.files import sha256_of, storage_errors, sync_folder, write_atomically
 from pipelines.data.disk.ownership import as_json, hold, read_plan, set_aside, sweep
-from pipelines.data.video.recorded import VideoFacts, encoder_of, join_pieces, read_facts, read_frames, write_piece
-from pipelines.errors import Interrupted, StorageError, UserError
+from pipelines.data.video.recorded import (
+    VideoFacts,
+    encoder_of,
+    join_pieces,
+    read_facts,
+    read_frames,
+    refuse_sound,
+    write_piece,
+)
+from pipelines.errors import ImageError, Interrupted, StorageError, UserError
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
     from torch import Tensor
@@ -87,7 +95,7 @@ def make_video(
     """Make what is missing of a video; arguments as of `work_through`.
 
     Raises:
-        ImageError: The source is no video, or is damaged.
+        ImageError: The source is no video, is damaged, or has a sound that the output's kind of file cannot hold.
         UserError: The output exists and is another video, or another process is at it; or PyAV is not installed.
         StorageError: The disk refuses. Whole pieces stay.
         Interrupted: A stop was requested. The same call carries on.
@@ -96,6 +104,7 @@ def make_video(
     facts = read_facts(source)
     encoder, options = encoder_of(output)
     refuse_places(source, output)
+    refuse_sound(source, output)
     plan: dict[str, JsonValue] = {
         "format": 1, **work.identity, "encoder": encoder, "encoder_options": options, "source": source.name,
         "source_sha256": sha256_of(source),
@@ -204,7 +213,10 @@ def refuse_places(source: Path, output: Path) -> None:
 
 @contextlib.contextmanager
 def _workplace(output: Path, plan: Mapping[str, JsonValue]) -> Iterator[Path]:
-    """The hidden folder of a video's pieces, ours alone; emptied where it is of another plan, removed in the end."""
+    """The hidden folder of a video's pieces, ours alone; emptied where it is of another plan.
+
+    Removed in the end, and where the source is damaged.
+    """
     folder = _folder(output)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -215,9 +227,17 @@ def _workplace(output: Path, plan: Mapping[str, JsonValue]) -> Iterator[Path]:
                     path.unlink()
                 write_atomically(folder / "plan.json", json.dumps(plan).encode())
         sweep(folder)
-        yield folder
-        with storage_errors(folder):
-            shutil.rmtree(folder)
+        try:
+            yield folder
+        except ImageError:  # no plan of a source that can be read will ask for these pieces
+            _remove(folder)
+            raise
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    with storage_errors(folder):
+        shutil.rmtree(folder)
 
 
 def _plan_in(folder: Path) -> Mapping[str, JsonValue] | None:

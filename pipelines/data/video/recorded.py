@@ -14,6 +14,7 @@ PyAV (the extra `video`) brings FFmpeg along. One written rule each:
 import contextlib
 import errno
 import heapq
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,17 @@ from typing import Any
 import numpy as np
 
 from pipelines.data.decoding.headers import MAX_PIXELS
-from pipelines.data.disk.files import open_regular, part_of, storage_errors, sync_folder
+from pipelines.data.disk.files import (
+    OUT_OF_REACH,
+    open_regular,
+    part_of,
+    says_nothing_of_the_file,
+    storage_errors,
+    sync_folder,
+)
 from pipelines.data.images import image_error
 from pipelines.data.video.container import missing_part
-from pipelines.errors import ImageError, UserError
+from pipelines.errors import ImageError, StorageError, UserError
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Suffix of the videos that we write -> FFmpeg's name of the format."""
@@ -43,7 +51,7 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 # "force-cfr" writes the frame rate into the stream, not the tick; the times themselves stay as they are.
 H264 = ("libx264", {"crf": "16", "preset": "medium", "bf": "0", "threads": "4", "x264-params": "force-cfr=1"})
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 CONVERSION = 0x4 | 0x2000 | 0x40000
 """FFmpeg's flags for YUV to RGB and back: bicubic, full chroma, exact rounding. By default a round trip through 4:2:0
 darkens every pixel by a level (-1.0, -1.4, -1.1 in red, green, blue; so: 0.0)."""
@@ -101,9 +109,11 @@ def read_facts(path: Path) -> VideoFacts:
     Raises:
         ImageError: It is no video, is damaged, or is too large.
         UserError: The extra `video` is not installed.
+        StorageError: The disk or the way to it fails.
     """
-    with _opened(path) as container:
-        _refuse_cut_off(path)
+    load_av()
+    _refuse_cut_off(path)
+    with _read(path) as container:
         stream = container.streams.video[0]
         context, base = stream.codec_context, stream.time_base
         if not 0 < context.width * context.height <= MAX_PIXELS:
@@ -138,10 +148,22 @@ def _without_pictures(path: Path) -> ImageError:
 
 
 def _refuse_cut_off(path: Path) -> None:
-    with open_regular(path) as stream:
-        reason = missing_part(stream, os.fstat(stream.fileno()).st_size)
+    """Before FFmpeg opens it, which says less of one without an end, and waits at a pipe until somebody writes."""
+    try:
+        with open_regular(path) as stream:
+            reason = missing_part(stream, os.fstat(stream.fileno()).st_size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if reason is not None:
         raise image_error(path, reason)
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    """What to raise for a failure of the system: a disk out of reach says nothing of the video."""
+    reason = f"cannot be read: {error.strerror or error}"
+    if says_nothing_of_the_file(error):
+        return StorageError(f"{path}: {reason}. Check the disk")
+    return image_error(path, f"{reason}. Expected a whole video")
 
 
 def _distinct(times: Sequence[int | None]) -> tuple[int, ...] | None:
@@ -162,11 +184,12 @@ def read_frames(path: Path, facts: VideoFacts, skip: int = 0) -> Iterator[np.nda
 
     Raises:
         ImageError: A frame is damaged, or is not as the index says.
+        StorageError: The disk or the way to it fails.
     """
-    with _opened(path) as container:
+    with _read(path) as container:
         container.streams.video[0].thread_type = "AUTO"
         number = 0
-        for number, frame in enumerate(container.decode(video=0), 1):
+        for number, frame in enumerate(_decoded(container, path, len(facts)), 1):
             what = f"frame {number} of {len(facts)}"
             if frame.is_corrupt or number > len(facts):
                 raise image_error(path, f"{what} is damaged")
@@ -179,6 +202,21 @@ def read_frames(path: Path, facts: VideoFacts, skip: int = 0) -> Iterator[np.nda
                 yield frame.reformat(format="rgb24", interpolation=CONVERSION).to_ndarray()
         if number < len(facts):
             raise image_error(path, f"only {number} of its {len(facts)} frames can be decoded")
+
+
+def _decoded(container: Any, path: Path, count: int) -> Iterator[Any]:
+    """The pictures in order of time; ImageError says how far they go."""
+    number, pictures = 0, container.decode(video=0)
+    while True:
+        try:
+            picture = next(pictures, None)
+        except load_av().error.InvalidDataError as error:
+            reason = f"cannot be decoded after frame {number} of {count}: {error.strerror}"
+            raise image_error(path, f"{reason}. Expected a whole video") from error
+        if picture is None:
+            return
+        number += 1
+        yield picture
 
 
 def not_as_stored(frame: Any) -> str | None:
@@ -220,6 +258,26 @@ def write_piece(
         settle(part, path)
 
 
+def refuse_sound(source: Path, output: Path) -> None:
+    """ImageError where a file like `output` cannot hold the sound of `source`: known before a frame is computed."""
+    import av
+
+    with _read(source) as container:
+        if not container.streams.audio:
+            return
+        sound = container.streams.audio[0]
+        packet = next(container.demux(sound))
+        try:
+            with av.open(io.BytesIO(), "w", format=CONTAINERS[output.suffix.lower()]) as trial:
+                copy = trial.add_stream_from_template(sound)
+                if packet.size:
+                    packet.stream = copy
+                    trial.mux(packet)
+        except (ValueError, OSError) as error:  # some kinds refuse it when they are closed
+            reason = f"its sound ({sound.name}) cannot be carried into a {output.suffix} file; try .mkv"
+            raise image_error(source, reason) from error
+
+
 def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: VideoFacts) -> None:
     """One video of all pieces and the source's sound, checked for count and times before it gets its name.
 
@@ -230,7 +288,7 @@ def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: Video
         facts: Of the source.
 
     Raises:
-        ImageError: The sound cannot be carried into this kind of file.
+        ImageError: The sound is damaged.
         StorageError: The disk refuses.
     """
     import av
@@ -246,9 +304,9 @@ def join_pieces(source: Path, pieces: Sequence[Path], joined: Path, facts: Video
         ):
             video = container.add_stream_from_template(first.streams.video[0])
             video.time_base, video.codec_context.framerate = facts.time_base, facts.rate  # VP9 itself names no rate
-            audio = _audio_stream(source, sound, container)
             streams = [_timed(_packets_of(pieces, facts), video)]
-            if audio is not None:
+            if sound.streams.audio:
+                audio = container.add_stream_from_template(sound.streams.audio[0])
                 packets = (packet for packet in sound.demux(sound.streams.audio[0]) if packet.dts is not None)
                 streams.append(_timed((one for one in packets if one.dts >= 0 or not facts.trimmed), audio))
             for _, packet in heapq.merge(*streams, key=lambda timed: timed[0]):
@@ -288,15 +346,6 @@ def _timed(packets: Iterable[Any], stream: Any) -> Iterator[tuple[Fraction, Any]
         time = packet.dts * packet.time_base
         packet.stream = stream
         yield time, packet
-
-
-def _audio_stream(source: Path, sound: Any, container: Any) -> Any | None:
-    if not sound.streams.audio:
-        return None
-    try:
-        return container.add_stream_from_template(sound.streams.audio[0])
-    except (ValueError, OSError) as error:
-        raise image_error(source, f"its sound cannot be carried into this kind of file ({error}); try .mkv") from error
 
 
 def _check(part: Path, facts: VideoFacts, container_name: str) -> None:
@@ -341,6 +390,16 @@ def _storing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _read(path: Path) -> Iterator[Any]:
+    """As `_opened`, of a video that is read alone: what the disk refuses is said of it."""
+    try:
+        with _opened(path) as container:
+            yield container
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+@contextlib.contextmanager
 def _opened(path: Path, container_name: str | None = None) -> Iterator[Any]:
     """An open video with at least one picture stream; whatever FFmpeg throws becomes one line that names the file."""
     av = load_av()
@@ -350,6 +409,6 @@ def _opened(path: Path, container_name: str | None = None) -> Iterator[Any]:
                 raise _without_pictures(path)
             yield container
     except av.error.FFmpegError as error:
-        if error.errno in DISK_FULL:  # of what is written meanwhile
+        if error.errno in (*DISK_FULL, *OUT_OF_REACH):  # perhaps of what is written meanwhile
             raise OSError(error.errno, error.strerror) from error
         raise image_error(path, f"{error.strerror or error}. Expected a whole video") from error

@@ -16,9 +16,10 @@ from pipelines.batch_inference.folder import claimed, restarting
 from pipelines.batch_inference.preview import describe_video
 from pipelines.batch_inference.video import VideoSummary, VideoWork, make_video
 from pipelines.batch_inference.work import UNWATCHED, JobControl
-from pipelines.data.disk.files import storage_errors, write_atomically
+from pipelines.data.disk.files import sha256_of, storage_errors, write_atomically
 from pipelines.data.images import encode_png
 from pipelines.data.labels.label_formats import LabelFormat, in_format
+from pipelines.errors import ImageError
 from pipelines.stages.predicting.predict_frames import ACTION, WHAT, SegmentingNetwork, overlay
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def predict_video(
 
     if labels is None:
         return make()
-    return _with_folder(folder, {"format": 1, **identity, "video": source.name}, control.restart, make)
+    # By content: of another film under the same name, a longer one, label maps would stay behind its last frame.
+    plan = {"format": 1, **identity, "video": source.name, "video_sha256": sha256_of(source)}
+    return _with_folder(folder, plan, control.restart, make)
 
 
 def describe_video_prediction(source: Path, output: Path, labels: LabelFormat | None, how: str) -> list[str]:
@@ -95,6 +98,10 @@ def _with_folder(
         with claimed(folder, plan, WHAT) as journal, storage_errors(folder):
             try:
                 return make()
+            except ImageError:  # a film that is damaged has no label maps
+                for path in folder.glob("*.png"):
+                    path.unlink()
+                raise
             finally:
                 journal.path.unlink()
                 if not any(folder.glob("*.png")):

@@ -1,5 +1,6 @@
 """A video made piece by piece: killed and resumed, stopped, and two processes kept apart."""
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.batch_inference import video as making
-from pipelines.data.video.recorded import read_facts
-from pipelines.errors import Interrupted, UserError
+from pipelines.data.video.recorded import read_facts, read_frames
+from pipelines.errors import ImageError, Interrupted, StorageError, UserError
 from tests.pipelines.batch_inference.translating import (
     Counting,
     in_a_process,
@@ -17,7 +18,7 @@ from tests.pipelines.batch_inference.translating import (
     run_video,
     tree,
 )
-from tests.pipelines.data.video.films import film, seconds
+from tests.pipelines.data.video.films import damaged, film, seconds
 
 
 def test_a_finished_video_is_left_alone_and_another_is_not_overwritten(tmp_path):
@@ -96,6 +97,40 @@ def test_asked_to_stop_it_keeps_whole_pieces(tmp_path, monkeypatch):
         )
     assert not (tmp_path / "out.mp4").exists()
     assert run_video(source, tmp_path / "out.mp4").resumed == 4
+
+
+def test_a_source_that_is_damaged_leaves_nothing(tmp_path, monkeypatch):
+    """Pieces would be of no use: mended it is another source. Those of an earlier run go too."""
+    monkeypatch.setattr(making, "PIECE_FRAMES", 3)
+    source = damaged(film(tmp_path / "in.mkv", size=(64, 96), codec="mjpeg", pixels="yuvj444p"), 7)
+    with pytest.raises(Interrupted):
+        run_video(source, tmp_path / "out.mp4", stop_requested=lambda: True)
+    assert (tmp_path / ".out.mp4.pieces").exists()
+    with pytest.raises(ImageError, match=r"in\.mkv: cannot be decoded after frame 7 of 10: Invalid data"):
+        run_video(source, tmp_path / "out.mp4")
+    assert os.listdir(tmp_path) == ["in.mkv"]
+
+
+def test_what_says_nothing_of_the_source_leaves_its_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "PIECE_FRAMES", 3)
+    source = film(tmp_path / "in.mkv")
+
+    def out_of_reach(*arguments):
+        yield from itertools.islice(read_frames(*arguments), 7)
+        raise StorageError("in.mkv: cannot be read: Stale file handle")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError):
+        patch.setattr(making, "read_frames", out_of_reach)
+        run_video(source, tmp_path / "out.mp4")
+    assert run_video(source, tmp_path / "out.mp4").resumed == 6
+
+
+def test_a_sound_that_the_output_cannot_hold_is_refused_before_anything_is_computed(tmp_path):
+    source, translate = film(tmp_path / "in.mkv", sound="aac"), Counting()
+    said = r"in\.mkv: its sound \(aac\) cannot be carried into a \.webm file; try \.mkv"
+    with pytest.raises(ImageError, match=said):
+        run_video(source, tmp_path / "out.webm", translate)
+    assert translate.calls == 0 and os.listdir(tmp_path) == ["in.mkv"]
 
 
 def test_two_processes_on_one_video_are_refused(tmp_path):

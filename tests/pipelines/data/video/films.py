@@ -35,14 +35,14 @@ def film(
     size=(32, 48),
     matrix=None,
     shape=None,
-    sound=False,
+    sound=None,
     codec="libx264",
     pixels="yuv444p",
     options=None,
     rate=25,
 ):
     """Write a small video that names a rate; its frames' times are in units of BASE, `shape` that of a pixel, `options`
-    the encoder's.
+    the encoder's, `sound` the name of another one, for silence.
     """
     times = times or [512 * number for number in range(FRAMES)]
     with av.open(str(path), "w") as container:
@@ -55,7 +55,7 @@ def film(
         if shape is not None:
             stream.codec_context.sample_aspect_ratio = shape
         stream.options = {"crf": "4"} | (options or {})
-        tone = container.add_stream("aac", rate=8000) if sound else None
+        tone = container.add_stream(sound, rate=48000) if sound else None
         for number, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
             frame = frame.reformat(format=pixels, dst_colorspace=matrix or 5)
@@ -63,8 +63,8 @@ def film(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if tone is not None:
-            samples = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
-            samples.sample_rate, samples.pts = 8000, 0
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.int16), format="s16", layout="mono")
+            samples.sample_rate, samples.pts = 48000, 0
             container.mux(tone.encode(samples))
             container.mux(tone.encode(None))
     return path
@@ -81,6 +81,17 @@ def trimmed(path, whole, frames):
                 later = round(frames * Fraction(1, 25) / packet.time_base)
                 packet.pts, packet.dts, packet.stream = packet.pts - later, packet.dts - later, streams[packet.stream]
                 container.mux(packet)
+    return path
+
+
+def damaged(path, number):
+    """The film itself, the second half of whose packet `number` is filled with ones."""
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    data, packet = bytearray(path.read_bytes()), packets[number]
+    begin, end = data.find(packet) + len(packet) // 2, data.find(packet) + len(packet)
+    data[begin:end] = b"\xff" * (end - begin)
+    path.write_bytes(data)
     return path
 
 

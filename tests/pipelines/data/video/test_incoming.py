@@ -12,21 +12,11 @@ import pytest
 from pipelines.data.video import incoming
 from pipelines.data.video.incoming import read_opened, read_raw
 from pipelines.errors import ImageError, UserError
-from tests.pipelines.data.video.films import FRAMES, SIZE, av, film, frames_of, picture, raw, seconds
+from tests.pipelines.data.video.films import FRAMES, SIZE, av, damaged, film, frames_of, picture, raw, seconds
 
 
 def refuse(reason):
     raise AssertionError(reason)
-
-
-def damage(path, number):
-    """Fill the second half of a packet's bytes with ones."""
-    with av.open(str(path)) as container:
-        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
-    data, packet = bytearray(path.read_bytes()), packets[number]
-    begin, end = data.find(packet) + len(packet) // 2, data.find(packet) + len(packet)
-    data[begin:end] = b"\xff" * (end - begin)
-    path.write_bytes(data)
 
 
 @pytest.mark.parametrize("order", ["rgb24", "bgr24"])
@@ -128,7 +118,7 @@ def test_the_times_of_an_avi_rise_though_its_packets_come_in_another_order(tmp_p
 def test_a_damaged_picture_of_an_avi_leaves_its_time_empty(tmp_path):
     path, lost = film(tmp_path / "a.avi", size=(64, 96), codec="mjpeg", pixels="yuvj444p"), []
     times = seconds(path)
-    damage(path, 4)
+    damaged(path, 4)
     found = [frame.seconds for frame in read_opened(str(path), lost.append)]
     assert len(lost) == 1 and found == pytest.approx(times[:4] + times[5:])
 
@@ -136,7 +126,7 @@ def test_a_damaged_picture_of_an_avi_leaves_its_time_empty(tmp_path):
 @pytest.mark.parametrize(("codec", "pixels", "suffix"), [("mjpeg", "yuvj444p", ".mkv"), ("libx264", "yuv420p", ".mp4")])
 def test_a_damaged_packet_costs_one_frame(tmp_path, codec, pixels, suffix):
     path, lost = film(tmp_path / f"a{suffix}", size=(64, 96), codec=codec, pixels=pixels), []
-    damage(path, 4)
+    damaged(path, 4)
     assert len(list(read_opened(str(path), lost.append))) == FRAMES - 1
     assert len(lost) == 1 and lost[0].startswith("a frame, at 0.") and "cannot be decoded: Invalid data" in lost[0]
 

@@ -1,5 +1,7 @@
 """Videos in pieces: facts of the index, frames in order, pieces joined with every time; what is refused, and how."""
 
+import errno
+import os
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -17,9 +19,10 @@ from pipelines.data.video.recorded import (
     pixel_format,
     read_facts,
     read_frames,
+    refuse_sound,
     write_piece,
 )
-from pipelines.errors import ImageError, UserError
+from pipelines.errors import ImageError, StorageError, UserError
 from tests.pipelines.data.video.films import (
     BASE,
     FRAMES,
@@ -103,7 +106,7 @@ def test_pieces_of_any_length_join_to_the_whole(tmp_path, source, cut):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_what_a_film_was_trimmed_of_is_no_frame(tmp_path, suffix):
-    path = trimmed(tmp_path / "in.mp4", film(tmp_path / "whole.mp4", sound=True), 4)
+    path = trimmed(tmp_path / "in.mp4", film(tmp_path / "whole.mp4", sound="aac"), 4)
     facts, frames = read_facts(path), frames_of(path)
     assert facts.trimmed and seconds(path) == [number / 25 for number in range(FRAMES - 4)]
     assert all(np.abs(frame.astype(int) - picture(number)).mean() < 3 for number, frame in enumerate(frames, 4))
@@ -184,8 +187,46 @@ def test_a_film_without_frames(tmp_path, name):
 
 def test_what_is_no_video(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video at all")
-    with pytest.raises(ImageError, match=r"a\.mp4: .*Expected a whole video"):
-        read_facts(tmp_path / "a.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name, reason in (
+        ("a.mp4", "Invalid data found when processing input"),
+        ("pipe.mp4", "cannot be read: is a pipe, expected a file"),  # FFmpeg would wait for somebody to write
+        ("none.mp4", "cannot be read: No such file or directory"),
+    ):
+        with pytest.raises(ImageError, match=rf"{name}: {reason}\. Expected a whole video$"):
+            read_facts(tmp_path / name)
+
+
+def test_a_film_without_an_end_is_cut_off(tmp_path, source):
+    """Its index is behind the pictures, and FFmpeg alone would find no data."""
+    whole = film(tmp_path / "in.mp4").read_bytes()
+    (tmp_path / "in.mp4").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=r"in\.mp4: is cut off: it should have"):
+        read_facts(tmp_path / "in.mp4")
+
+
+@pytest.mark.parametrize("read", [read_facts, frames_of], ids=["index", "frames"])
+def test_a_disk_out_of_reach_says_nothing_of_a_video(source, monkeypatch, read):
+    facts = read_facts(source)
+    monkeypatch.setattr("tests.pipelines.data.video.films.read_facts", lambda path: facts)
+
+    def out_of_reach(*arguments, **options):
+        raise av.error.FFmpegError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(av, "open", out_of_reach)
+    with pytest.raises(StorageError, match=r"in\.mkv: cannot be read: Stale file handle\. Check the disk"):
+        read(source)
+
+
+@pytest.mark.parametrize(
+    ("sound", "suffix"), [("aac", ".webm"), ("pcm_s16le", ".mp4"), ("libopus", ".mov")]
+)  # the last two are refused when the file is begun or closed
+def test_a_sound_that_a_kind_of_file_cannot_hold(tmp_path, sound, suffix):
+    source = film(tmp_path / "in.mkv", sound=sound)
+    with pytest.raises(ImageError, match=rf"in\.mkv: its sound \([a-z0-9_]+\) cannot be carried into a \{suffix} file"):
+        refuse_sound(source, tmp_path / f"out{suffix}")
+    refuse_sound(source, tmp_path / "out.mkv")
+    assert os.listdir(tmp_path) == ["in.mkv"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.pipelines.stages.predicting.predicting import IDENTITY, ByBrightness,
 
 pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
 
-from tests.pipelines.data.video.films import film, frames_of, seconds
+from tests.pipelines.data.video.films import damaged, film, frames_of, seconds
 
 
 def run(source, output, segmenter=None, height=32, labels=None, **control):
@@ -31,7 +31,7 @@ def expected_map(frame):
 
 
 def test_overlays_at_the_times_of_the_frames(tmp_path):
-    source = film(tmp_path / "in.mp4", sound=True)
+    source = film(tmp_path / "in.mp4", sound="aac")
     summary = run(source, tmp_path / "out.mp4")
     assert summary.count_line == "10 frames in = 10 frames out (10 predicted, 0 already there)"
     assert seconds(tmp_path / "out.mp4") == pytest.approx(seconds(source), abs=1e-3)
@@ -91,6 +91,30 @@ def test_a_video_that_fails_leaves_nothing(tmp_path):
     (tmp_path / "out.mp4.labels/mine.png").write_bytes(b"precious")
     with pytest.raises(UserError, match="exists and is no prediction"):
         run(film(tmp_path / "in.mp4"), tmp_path / "out.mp4", labels="train_ids")
+
+
+def test_label_maps_of_another_film_of_the_same_name_are_set_aside_with_its_video(tmp_path):
+    """Else those behind the last frame of a shorter one would stay among its own."""
+    source, output = film(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    run(source, output, labels="train_ids")
+    before = tree(tmp_path)
+    film(source, times=[0, 512, 1024])
+    with pytest.raises(UserError, match="holds another prediction: video_sha256 was"):
+        run(source, output, labels="train_ids")
+    run(source, output, labels="train_ids", restart=True)
+    names = [*(f"{number:06d}.png" for number in range(3)), "prediction.json"]
+    after = tree(tmp_path)
+    assert sorted(os.listdir(tmp_path / "out.mp4.labels")) == names
+    assert after["out.mp4.labels.replaced-1/000009.png"] == before["out.mp4.labels/000009.png"]
+    assert after["out.replaced-1.mp4"] == before["out.mp4"]
+
+
+def test_a_film_that_is_damaged_in_the_middle_leaves_neither_pieces_nor_label_maps(tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "PIECE_FRAMES", 3)
+    source = damaged(film(tmp_path / "in.mkv", size=(64, 96), codec="mjpeg", pixels="yuvj444p"), 7)
+    with pytest.raises(ImageError, match=r"in\.mkv: cannot be decoded after frame 7 of 10"):
+        run(source, tmp_path / "out.mp4", labels="train_ids")
+    assert os.listdir(tmp_path) == ["in.mkv"]
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
