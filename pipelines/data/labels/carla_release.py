@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines.data.labels.encodings import CARLA_VERSIONS, IGNORE, LabelEncoding, carla, packed
+from pipelines.data.labels.encodings import IGNORE, LabelEncoding, carla
+from pipelines.data.labels.label_tables import CARLA_VERSIONS
+from pipelines.data.labels.stored_values import packed
 from segment.classes import CLASS_NAMES
 
 ROAD, CAR = CLASS_NAMES.index("road"), CLASS_NAMES.index("car")

@@ -9,7 +9,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from pipelines.data.labels.encodings import label_maps
+from pipelines.data.labels.label_tables import label_maps
 from segment.classes import CLASS_NAMES, PALETTE
 
 LabelFormat = Literal["train_ids", "label_ids", "colour"]

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.data.labels.encodings import LabelEncoding, carla, carla_table
+from pipelines.data.labels.encodings import LabelEncoding, carla
+from pipelines.data.labels.label_tables import carla_table
 from pipelines.data.readers.layout import PatternSettings
 from pipelines.errors import UserError
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from pipelines.data.decoding.matlab import numbers_in
 from pipelines.data.disk.files import open_regular
-from pipelines.data.labels.encodings import LabelEncoding, gta5, label_maps
+from pipelines.data.labels.encodings import LabelEncoding, gta5
+from pipelines.data.labels.label_tables import label_maps
 from pipelines.data.readers.layout import Found, PatternSettings, path_of
 from pipelines.errors import NoInputsError, UserError
 

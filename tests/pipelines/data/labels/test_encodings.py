@@ -2,24 +2,20 @@
 
 import json
 import pickle
-import zlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.data.images import read_file_header, write_image
+from pipelines.data.images import write_image
 from pipelines.data.labels import encodings
-from pipelines.data.labels.encodings import CARLA_VERSIONS, ENCODINGS, LabelEncoding, carla, carla_table
+from pipelines.data.labels.encodings import ENCODINGS, LabelEncoding, carla
 from pipelines.errors import ImageError, UserError
 from segment.classes import CLASS_NAMES, TRAIN_IDS_16
-
-TABLES = json.loads((Path(encodings.__file__).parents[1] / "label_maps.json").read_text())
-SHARED = Path(__file__).parents[5] / "shared" / "label_maps.json"
+from tests.pipelines.data.labels.label_files import save, table_of
 
 ALL = [
     encodings.cityscapes(),
@@ -59,17 +55,6 @@ BY_COLOUR = [
 ]
 
 
-def table_of(name):
-    """Stored id -> (train id, colour), written out from the file by other code than ours."""
-    return {int(i): (e["train_id"], tuple(e.get("rgb", ()))) for i, e in TABLES[name]["ids"].items() if int(i) >= 0}
-
-
-def save(folder, array, bits16=False):
-    path = folder / "label.png"
-    write_image(path, np.asarray(array, np.uint16 if bits16 else np.uint8))
-    return path
-
-
 def stored_as(encoding, ids):
     """The pixels that hold `ids` in the form that the encoding expects."""
     ids = np.asarray(ids)
@@ -79,10 +64,6 @@ def stored_as(encoding, ids):
 
 
 class TestTables:
-    @pytest.mark.skipif(not SHARED.exists(), reason="the shared label_maps.json is not beside the checkout")
-    def test_our_copy_is_the_shared_file(self):
-        assert json.loads(SHARED.read_text()) == TABLES
-
     @pytest.mark.parametrize(("encoding", "name"), BY_ID, ids=[name for _, name in BY_ID])
     def test_ids_one_by_one(self, tmp_path, encoding, name):
         table = table_of(name)
@@ -163,41 +144,6 @@ class TestForms:
         with pytest.raises(ImageError, match=r"unknown colours \(1,1,1\)"):
             encodings.gta5().decode(tmp_path / "strange.png")
 
-    def test_carla_raw_in_the_red_channel_or_alone(self, tmp_path):
-        tags = np.array([[1, 7], [24, 11]])
-        encoding = encodings.carla("0.9.15")
-        expected = [[0, 6], [0, 10]]
-        noise = np.full_like(tags, 99)  # the instance camera keeps its numbers in green and blue
-        for pixels in (tags, np.dstack([tags, noise, noise]), np.dstack([tags, noise, noise, noise])):
-            assert encoding.decode(save(tmp_path, pixels)).tolist() == expected
-
-    def test_carla_palette_needs_colours(self, tmp_path):
-        with pytest.raises(ImageError, match=r"label\.png.*no 8-bit RGB"):
-            encodings.carla("0.9.12", "palette").decode(save(tmp_path, [[7]]))
-
-    def test_ids_need_one_channel(self, tmp_path):
-        with pytest.raises(ImageError, match="3 channels, expected one"):
-            encodings.cityscapes().decode(save(tmp_path, np.zeros((2, 2, 3))))
-
-    def test_synthia_class_is_the_first_of_16_bit_channels(self, tmp_path):
-        # The stored file as OpenCV sees it: blue 0, green the instance, red the class.
-        pixels = np.zeros((1, 3, 3), np.uint16)
-        pixels[0, :, 2] = [3, 22, 8]
-        pixels[0, :, 1] = [0, 0, 1000]
-        cv2.imwrite(str(tmp_path / "label.png"), pixels)
-        assert encodings.synthia().decode(tmp_path / "label.png").tolist() == [[0, 0, 13]]
-        assert encodings.synthia("ignore").decode(tmp_path / "label.png").tolist() == [[0, 255, 13]]
-        with pytest.raises(ImageError, match=r"8-bit, 3 channel.*16-bit"):
-            encodings.synthia().decode(save(tmp_path, np.zeros((2, 2, 3))))
-        with pytest.raises(ImageError, match="unknown ids 300"):
-            encodings.synthia().decode(save(tmp_path, np.full((2, 2, 3), 300), bits16=True))
-
-    def test_many_unknown_colours_are_counted_not_listed(self, tmp_path):
-        greys = np.arange(1, 128, 2, dtype=np.uint8)  # 64 odd levels; CamVid's colours are even
-        with pytest.raises(ImageError, match=r"\(15,15,15\) and 56 more") as caught:
-            encodings.camvid("32").decode(save(tmp_path, np.repeat(greys[None, :, None], 3, axis=-1)))
-        assert "\n" not in str(caught.value)
-
     @given(data=st.data())
     @settings(max_examples=30, deadline=None)
     def test_any_mixture_of_known_values_is_read_pixel_by_pixel(self, tmp_path_factory, data):
@@ -207,127 +153,6 @@ class TestForms:
         pixels, wide = stored_as(encoding, [keys])
         decoded = encoding.decode(save(tmp_path_factory.mktemp("mix"), pixels, wide))
         assert decoded[0].tolist() == [table[key] for key in keys]
-
-
-def indexed(path, ids, palette):
-    """A palette PNG of indices."""
-    image = Image.fromarray(np.asarray(ids, np.uint8), mode="P")
-    image.putpalette([level for colour in palette for level in colour])
-    image.save(path)
-    return path
-
-
-class TestPalettes:
-    """Image tools cut, extend and re-order palettes; the colours then tell what the indices no longer do."""
-
-    ROAD, CAR, SKY, POLE = (128, 64, 128), (0, 0, 142), (70, 130, 180), (153, 153, 153)
-
-    @pytest.mark.parametrize(
-        "encoding",
-        [encodings.gta5(), encodings.cityscapes(), encodings.cityscapes("labelTrainIds"), encodings.carla("0.9.14")],
-        ids=lambda encoding: encoding.name,
-    )
-    def test_another_order_is_read_by_its_colours(self, tmp_path, encoding):
-        path = indexed(tmp_path / "label.png", [[0, 1, 2, 3]], [self.CAR, self.ROAD, self.SKY, self.POLE])
-        assert encoding.decode(path).tolist() == [[13, 0, 10, 5]]
-
-    def test_the_publishers_order_is_read_by_its_ids(self, tmp_path):
-        """Pole group (18) and pole (17) share a colour: in the order of GTA5 the index tells them apart."""
-        palette = [rgb for _, rgb in table_of("gta5").values()]
-        path = indexed(tmp_path / "label.png", [[17, 18, 7, 0]], palette)
-        assert encodings.gta5().decode(path).tolist() == [[5, 255, 0, 255]]
-
-    def test_other_colours_of_what_does_not_count_change_nothing(self, tmp_path):
-        palette = [rgb for _, rgb in table_of("gta5").values()]
-        palette[4] = (1, 2, 3)
-        assert encodings.gta5().decode(indexed(tmp_path / "label.png", [[4, 7]], palette)).tolist() == [[255, 0]]
-
-    def test_ids_that_were_grey_are_the_levels_of_the_palette(self, tmp_path):
-        path = indexed(tmp_path / "label.png", [[0, 1, 2]], [(26, 26, 26), (7, 7, 7), (23, 23, 23)])
-        assert encodings.cityscapes().decode(path).tolist() == [[13, 0, 10]]
-        ramp = [(level, level, level) for level in range(256)]
-        assert encodings.cityscapes("labelTrainIds").decode(
-            indexed(tmp_path / "ramp.png", [[0, 0]], ramp)
-        ).tolist() == [[0, 0]]
-
-    def test_where_nobody_shows_ids_in_colours_they_can_only_have_been_grey(self, tmp_path):
-        path = indexed(tmp_path / "label.png", [[0, 1, 2, 3]], [(255, 255, 255), (6, 6, 6), (3, 3, 3), (0, 0, 0)])
-        assert encodings.idd_lite().decode(path).tolist() == [[255, 10, 13, 0]]
-
-    @pytest.mark.parametrize("palette", [[ROAD, CAR], [(0, 0, 0), (0, 0, 0)]], ids=["colours", "one black for two"])
-    def test_a_palette_that_tells_no_ids_is_refused(self, tmp_path, palette):
-        path = indexed(tmp_path / "label.png", [[0, 1]], palette)
-        with pytest.raises(ImageError, match=r"label\.png.*a palette that tells no ids; expected the ids themselves"):
-            encodings.idd_lite().decode(path)
-
-    def test_a_black_that_can_be_road_or_nothing_is_refused(self, tmp_path):
-        path = indexed(tmp_path / "label.png", [[0, 0]], [(0, 0, 0)])
-        with pytest.raises(ImageError, match="can be classes and, as levels of grey, ids; save the ids as 8-bit grey"):
-            encodings.cityscapes("labelTrainIds").decode(path)
-
-    def test_carlas_raw_tags_with_a_palette(self, tmp_path):
-        path = indexed(tmp_path / "label.png", [[0, 1, 2]], [(11, 0, 0), (1, 0, 0), (14, 0, 0)])
-        assert encodings.carla("0.9.14").decode(path).tolist() == [[10, 0, 13]]
-
-    @pytest.mark.parametrize("encoding", [encodings.carla("0.9.14", "palette"), encodings.camvid("32")])
-    def test_colours_with_a_palette_are_colours(self, tmp_path, encoding):
-        path = indexed(tmp_path / "label.png", [[1, 0]], [(0, 0, 0), self.ROAD])
-        assert encoding.decode(path).tolist() == [[0, 255]]
-
-    def test_camvids_order_is_told_by_the_colours(self, tmp_path):
-        """In its other order, index 0 would be a building."""
-        sky, building = (128, 128, 128), (128, 0, 0)
-        path = indexed(tmp_path / "label.png", [[0, 1]], [sky, building])
-        assert encodings.camvid(order="segnet").decode(path).tolist() == [[10, 2]]
-        assert encodings.camvid(order="building_first").decode(path).tolist() == [[10, 2]]
-
-    def test_foreign_colours_are_refused(self, tmp_path):
-        path = indexed(tmp_path / "label.png", [[6, 7]], [(1, 2, 3)] * 8)
-        with pytest.raises(ImageError, match=r"label\.png.*unknown colours \(1,2,3\).*may be in any order"):
-            encodings.gta5().decode(path)
-
-    def test_an_index_without_a_colour_is_refused(self, tmp_path):
-        """Tools write such a file where they cut the palette and keep the pixels."""
-        path = indexed(tmp_path / "label.png", [[0, 9]], [self.ROAD] * 16)
-        data = path.read_bytes()
-        start = data.index(b"PLTE") - 4
-        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
-        body = b"PLTE" + bytes(self.ROAD) * 2
-        chunk = (6).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-        path.write_bytes(data[:start] + chunk + data[end:])
-        with pytest.raises(ImageError, match="index 9 of a palette of 2 colours"):
-            encodings.gta5().decode(path)
-
-    def test_a_palette_of_fewer_bits(self, tmp_path):
-        path = indexed(tmp_path / "label.png", [[0, 1, 1]], [self.SKY, self.ROAD])
-        Image.open(path).save(path, bits=1)
-        assert read_file_header(path).depth == 1
-        assert encodings.gta5().decode(path).tolist() == [[10, 0, 0]]
-
-
-class TestSwappedChannels:
-    """OpenCV's order taken for RGB: named, since the remedy is one line of the user's own code."""
-
-    @pytest.mark.parametrize(
-        "encoding", [encodings.gta5(), encodings.carla("0.9.14", "palette"), encodings.camvid("32")]
-    )
-    def test_of_colours(self, tmp_path, encoding):
-        colours = [(128, 64, 128), (0, 128, 192)] if encoding.name == "camvid32" else [(128, 64, 128), (0, 0, 142)]
-        with pytest.raises(ImageError, match="red and blue are swapped"):
-            encoding.decode(save(tmp_path, [[colour[::-1] for colour in colours]]))
-
-    def test_of_a_palette(self, tmp_path):
-        palette = [rgb[::-1] for _, rgb in table_of("gta5").values()]
-        with pytest.raises(ImageError, match="red and blue are swapped"):
-            encodings.gta5().decode(indexed(tmp_path / "label.png", [[7, 26]], palette))
-
-    def test_of_tags(self, tmp_path):
-        with pytest.raises(ImageError, match="tags in the blue channel: red and blue are swapped"):
-            encodings.carla("0.9.14").decode(save(tmp_path, [[(0, 0, 1), (0, 0, 14)]]))
-
-    def test_of_synthias_classes(self, tmp_path):
-        with pytest.raises(ImageError, match="classes in the third channel: red and blue are swapped"):
-            encodings.synthia().decode(save(tmp_path, [[(0, 5, 3), (0, 0, 8)]], bits16=True))
 
 
 SEVEN = ((1, 9), (11, 12), range(13, 19), range(3, 8), (2, 8))
@@ -380,40 +205,6 @@ class TestMerging:
     def test_strange_groups_are_a_user_error(self, merging):
         with pytest.raises(UserError, match="Label encoding"):
             LabelEncoding.from_json({"reader": "cityscapes", "merging": merging})
-
-
-class TestVersions:
-    @pytest.mark.parametrize(
-        ("version", "table"),
-        [
-            ("0.8", "carla_0.9.0_to_0.9.9"),
-            ("0.8.4", "carla_0.9.0_to_0.9.9"),
-            ("0.9.0", "carla_0.9.0_to_0.9.9"),
-            ("0.9.9", "carla_0.9.0_to_0.9.9"),
-            ("0.9.9.4", "carla_0.9.0_to_0.9.9"),
-            ("0.9.10", "carla_0.9.10_to_0.9.13"),
-            ("0.9.10.1", "carla_0.9.10_to_0.9.13"),
-            ("0.9.13", "carla_0.9.10_to_0.9.13"),
-            ("0.9.14", "carla_0.9.14_and_later"),
-            ("0.9.16", "carla_0.9.14_and_later"),
-            ("0.9.14-dirty", "carla_0.9.14_and_later"),
-            ("0.9.13-12-g0a1b2c3", "carla_0.9.10_to_0.9.13"),
-            ("0.9.15.2-dirty", "carla_0.9.14_and_later"),
-            ("v0.9.5_own", "carla_0.9.0_to_0.9.9"),
-            ("0.9.14rc1", "carla_0.9.14_and_later"),
-            ("0.10", "carla_0.10_ue5"),
-            ("0.10.0-rc", "carla_0.10_ue5"),
-            ("0.10.0", "carla_0.10_ue5"),
-        ],
-    )
-    def test_releases(self, version, table):
-        assert carla_table(version) == table
-
-    @pytest.mark.parametrize("version", ["", "0.9", "0.7", "1.0", "latest", "0.9.x", "0.9-dirty", "9.12", "0,9,12"])
-    def test_unknown_release_lists_the_valid_ones(self, version):
-        with pytest.raises(UserError) as caught:
-            encodings.carla(version)
-        assert all(group in str(caught.value) for group in CARLA_VERSIONS)
 
 
 class TestDescriptions:
