@@ -1,16 +1,18 @@
 """An experiment's file as it was written: TOML, with what other files and other variants lend it put in its place.
 
     include = ["parts/carla.toml"]      # at the top: files to build on, by their paths from this one's folder
+    replace = ["source"]                # of what they say this is not built on: what stands here counts alone
 
     [[variant]]
     name = "fda"
     like = "longer"                     # begins with that earlier variant's settings; its own are put over them
 
-Both only save writing: what is checked, kept and compared afterwards is the whole text that they stand for.
+All three only save writing: what is checked, kept and compared afterwards is the whole text that they stand for.
 """
 
 import copy
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,16 @@ BUNDLED = Path("pipelines/configs")
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """Everything that a file says, with `include` and `like` resolved.
+    """Everything that a file says, with `include`, `replace` and `like` resolved.
 
     Tables of included files are merged key by key, and what a file says itself counts. Lists of tables, such as the
-    sources and the variants, are joined: those of the included files first, in their order.
+    sources and the variants, are joined: those of the included files first, in their order. A list or table that
+    `replace` names, by its dotted key, is neither joined nor merged; an empty list leaves all of the included out.
     `pipelines/configs/NAME.toml` is the packaged file where there is none, so that documented commands work everywhere.
 
     Raises:
-        UserError: A file is missing or is not TOML, includes itself, or includes or resembles nothing that is there;
-            one line that names it.
+        UserError: A file is missing or is not TOML, includes itself, or includes, replaces or resembles nothing that is
+            there; one line that names it.
     """
     content = _with_included(_or_packaged(path), ())
     _resolve_likenesses(content, path)
@@ -46,11 +49,8 @@ def _or_packaged(path: Path) -> Path:
 
 def _with_included(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     own = _read_toml(path, above[-1] if above else None)
-    names = own.pop("include", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(
-            f'config {path}: include: expected a list of files, such as ["parts/carla.toml"], got {names!r}'
-        )
+    names = _texts(own, "include", 'files, such as ["parts/carla.toml"]', path)
+    replaced = _texts(own, "replace", 'lists and tables by their keys, such as ["source"]', path)
     chain = (*above, path)
     whole: dict[str, Any] = {}
     for name in names:
@@ -58,15 +58,45 @@ def _with_included(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         if included.resolve() in {one.resolve() for one in chain}:
             raise UserError(f"config {path}: include: {name} includes this file in its turn; leave one of them out")
         whole = _merged(whole, _with_included(included, chain))
-    return _merged(whole, own)
+    for key in replaced:
+        if not _holds(own, key):
+            raise UserError(
+                f"config {path}: replace names {key!r}, which this file does not set itself; set it here, or leave it "
+                "out of replace"
+            )
+        if not _holds(whole, key):
+            raise UserError(f"config {path}: replace names {key!r}, which no included file sets; leave it out")
+    return _merged(whole, own, replaced)
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _texts(own: dict[str, Any], key: str, expected: str, path: Path) -> list[str]:
+    """Take a list of texts out of what a file says; empty where it says none."""
+    texts = own.pop(key, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"config {path}: {key}: expected a list of {expected}, got {texts!r}")
+    return texts
+
+
+def _holds(content: Any, key: str) -> bool:
+    """Whether something stands at a dotted key."""
+    for part in key.split("."):
+        if not isinstance(content, dict) or part not in content:
+            return False
+        content = content[part]
+    return True
+
+
+def _merged(
+    below: dict[str, Any], above: dict[str, Any], replaced: Collection[str] = (), parent: str = ""
+) -> dict[str, Any]:
+    """What stands in either, and of both what stands `above`; dotted keys begin with `parent`."""
     merged = dict(below)
     for key, value in above.items():
         there = below.get(key)
-        if isinstance(there, dict) and isinstance(value, dict):
-            merged[key] = _merged(there, value)
+        if f"{parent}{key}" in replaced:
+            merged[key] = value
+        elif isinstance(there, dict) and isinstance(value, dict):
+            merged[key] = _merged(there, value, replaced, f"{parent}{key}.")
         elif _is_tables(there) and _is_tables(value):
             merged[key] = there + value
         else:

@@ -156,6 +156,8 @@ class Experiment(Settings):
     name: Name
     include: tuple[()] = Field(default=(), exclude=True)
     """Files that this one builds on: put in place when the file is read (`config_file`)."""
+    replace: tuple[()] = Field(default=(), exclude=True)
+    """What of these files' lists and tables gives way to this file's own, likewise."""
     source: tuple[AnyFrameSetSettings, ...] = Field(min_length=1)
     """Synthetic frames. Sets without labels serve the translator alone."""
     source_sets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None

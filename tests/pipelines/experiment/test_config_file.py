@@ -34,6 +34,53 @@ def test_lists_of_tables_are_joined_and_tables_merged(files):
     }
 
 
+def test_what_is_replaced_is_neither_joined_nor_merged(files):
+    path = files(
+        mine="""
+        include = ["first.toml", "second.toml"]
+        replace = ["source", "segmenter.adaptation"]
+        variant = []
+        [segmenter]
+        adaptation = { method = "minent" }
+        [[source]]
+        name = "c"
+        [[target]]
+        name = "e"
+        """,
+        first='[segmenter]\nsteps = 1\nadaptation = { method = "dacs", sigma = 1 }\n[[source]]\nname = "a"\n',
+        second='[[source]]\nname = "b"\n[[target]]\nname = "d"\n[[variant]]\nname = "other"\n',
+    )
+    assert read_config_file(path) == {
+        "segmenter": {"steps": 1, "adaptation": {"method": "minent"}},
+        "source": [{"name": "c"}],
+        "target": [{"name": "d"}, {"name": "e"}],
+        "variant": [],
+    }
+
+
+def test_what_an_included_file_replaces_is_of_the_files_that_it_includes_itself(files):
+    path = files(
+        a='include = ["b.toml"]\n[[source]]\nname = "of a"',
+        b='include = ["c.toml"]\nreplace = ["source"]\n[[source]]\nname = "of b"',
+        c='[[source]]\nname = "of c"',
+    )
+    assert read_config_file(path) == {"source": [{"name": "of b"}, {"name": "of a"}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('replace = "source"', r"a\.toml: replace: expected a list of lists and tables by their keys, such as"),
+        ('replace = ["sorce"]\n[[source]]\nname = "a"', r"replace names 'sorce', which this file does not set itself"),
+        ('replace = ["x"]\nx = 1', r"a\.toml: replace names 'x', which no included file sets; leave it out$"),
+        ('replace = ["source.name"]\nsource = [{ name = "a" }]', r"names 'source\.name', which this file does not set"),
+    ],
+)
+def test_a_replacement_of_nothing_is_refused(files, text, message):
+    with pytest.raises(UserError, match=message):
+        read_config_file(files(a=f'include = ["b.toml"]\n{text}', b='[[source]]\nname = "b"'))
+
+
 def test_a_bundled_config_is_found_from_every_folder(tmp_path, monkeypatch):
     """By the path that documents give it, unless there is a file of that path."""
     bundled = Path("pipelines/configs/carla_to_camvid.toml")
