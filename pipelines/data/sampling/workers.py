@@ -9,13 +9,13 @@ import dataclasses
 import multiprocessing
 import pickle
 import re
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -23,6 +23,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, _utils, get_worker_info
 
 from pipelines.data.disk.files import OUT_OF_RESOURCES
+from pipelines.data.parents import leave_signals_to_the_parent, signals_held_back
 from pipelines.errors import StorageError, UserError
 from segment.batches import Batch
 
@@ -98,7 +99,7 @@ def stream(make_batch: Callable[[int], Any], first: int, last: int, workers: int
         sampler=range(first, last),
         num_workers=workers,
         generator=torch.Generator().manual_seed(0),
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_begin,
         prefetch_factor=4 if workers else None,
     )
     batches = _started(loader)
@@ -147,10 +148,15 @@ def _end(batches: Any) -> None:
 
 def _started(loader: DataLoader) -> Any:
     """The iterator of a loader's batches, its workers started: all or, also where a signal breaks off, none."""
-    others = set(multiprocessing.active_children())
+    others, batches = set(multiprocessing.active_children()), None
     try:
-        return iter(loader)
+        with signals_held_back():
+            batches = iter(loader)
+        return batches
     except BaseException as error:
+        if batches is not None and loader.num_workers:  # a signal that was held back
+            _end(batches)
+            raise
         # They ignore SIGTERM, and Python waits for them before it ends.
         for worker in set(multiprocessing.active_children()) - others:
             with contextlib.suppress(RuntimeError):  # torch's, of a worker that it has come to know by now
@@ -174,12 +180,18 @@ def _no_workers(why: str, kind: type[UserError]) -> UserError:
     )
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
-    """The parent ends its workers itself: terminals and batch systems send signals to the whole group, and a worker
-    that died of one would take the parent down before it could save.
+def _begin(worker: int) -> None:
+    leave_signals_to_the_parent()
+    sys.excepthook = _print_unless_the_parent_left
+
+
+def _print_unless_the_parent_left(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What a worker prints of an error in the thread that hands its shared memory over: nothing where the parent, which
+    a signal broke off, has hung up.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    hung_up = isinstance(error, (EOFError, ConnectionError)) or (isinstance(error, OSError) and error.errno is None)
+    if not hung_up:
+        sys.__excepthook__(kind, error, trace)
 
 
 def tells_of_a_lost_worker(error: RuntimeError) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.data.disk.files import write_atomically
 from pipelines.data.images import write_image
-from pipelines.data.parents import end_with_the_parent
+from pipelines.data.parents import end_with_the_parent, leave_signals_to_the_parent, signals_held_back
 from pipelines.data.toyworld.labels import CARLA_TAGS, CITYSCAPES_IDS
 from pipelines.data.toyworld.rendering.camera import render_camera
 from pipelines.data.toyworld.rendering.game import render_game
@@ -119,10 +119,16 @@ def _results(draw: Callable[[int], None], frames: int, workers: int) -> Iterator
     # Spawned, as a fork inherits the locks of OpenCV's threads and hangs; their own threads would multiply with them.
     fresh = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=fresh, initializer=_begin) as pool:
-        yield from pool.map(draw, range(frames), chunksize=8)
+        try:
+            with signals_held_back():
+                drawn = pool.map(draw, range(frames), chunksize=8)
+            yield from drawn
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin() -> None:
+    leave_signals_to_the_parent()
     end_with_the_parent()
     cv2.setNumThreads(1)
 

@@ -21,7 +21,7 @@ from pipelines.data.disk.json_files import read_json
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import image_error
 from pipelines.data.labels.encodings import IGNORE, cityscapes
-from pipelines.data.parents import end_with_the_parent
+from pipelines.data.parents import end_with_the_parent, leave_signals_to_the_parent, signals_held_back
 from pipelines.data.readers.layout import Frame, files_below
 from pipelines.engine.processes import ALONE, Processes
 from pipelines.errors import UserError
@@ -176,13 +176,16 @@ def _counted_in_order(tasks: Sequence[Task], workers: int) -> Iterator[FrameCoun
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     with ProcessPoolExecutor(workers, multiprocessing.get_context(method), _begin) as pool:
         try:
-            yield from pool.map(count_predicted, tasks, chunksize=4)
+            with signals_held_back():
+                counted = pool.map(count_predicted, tasks, chunksize=4)
+            yield from counted
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def _begin() -> None:
+    leave_signals_to_the_parent()
     end_with_the_parent()
     torch.set_num_threads(1)
     keep_freed_memory()

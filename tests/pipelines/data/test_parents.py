@@ -1,4 +1,4 @@
-"""Processes of a pool are gone when whoever started them was killed."""
+"""Processes that work for another one hear no signals, and are gone when it was killed."""
 
 import multiprocessing
 import os
@@ -8,10 +8,46 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from pipelines.data.parents import end_with_the_parent
+from pipelines.data.parents import FOR_THE_PARENT, end_with_the_parent, leave_signals_to_the_parent, signals_held_back
 
 PATIENCE_S = 60
 """By which a process that will never end is told from one that is slow to."""
+
+
+def signalled():
+    for number in FOR_THE_PARENT:
+        os.kill(os.getpid(), number)
+    leave_signals_to_the_parent()
+    for number in FOR_THE_PARENT:
+        os.kill(os.getpid(), number)
+
+
+def test_a_process_hears_no_signal_from_its_first_moment_on(capfd):
+    def break_off(number, frame):
+        raise KeyboardInterrupt
+
+    former = {number: signal.signal(number, break_off) for number in FOR_THE_PARENT}
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), signalled) as pool:
+            with signals_held_back():
+                found = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ())
+            assert not found.result().intersection(FOR_THE_PARENT), "what it starts would be deaf to them"
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    assert capfd.readouterr().err == ""
+
+
+def test_signals_that_were_held_back_come_at_the_end():
+    heard = []
+    former = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        with signals_held_back():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert heard == []
+        assert heard == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGUSR1, former)
 
 
 def begun(barrier):

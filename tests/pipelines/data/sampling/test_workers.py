@@ -1,10 +1,12 @@
 """Worker processes: the same batches as without, nothing left behind, and what one line says of one that is lost."""
 
 import errno
+import functools
 import multiprocessing
 import os
 import resource
 import signal
+import socket
 import threading
 from contextlib import closing
 from multiprocessing.process import BaseProcess
@@ -100,6 +102,65 @@ def test_what_breaks_off_the_start_of_workers_leaves_none(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         next(stream(labelled(), 0, 4, 3))
     assert [worker.exitcode for worker in started] == [-signal.SIGKILL] * 2
+
+
+def test_a_signal_that_comes_while_workers_start_ends_all(monkeypatch):
+    start, started = BaseProcess.start, []
+
+    def signalled(worker):
+        start(worker)
+        started.append(worker)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def break_off(number, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BaseProcess, "start", signalled)
+    former = signal.signal(signal.SIGUSR1, break_off)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(stream(labelled(), 0, 4, 2))
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+    assert len(started) == 2 and not any(worker.is_alive() for worker in started)
+
+
+def test_a_worker_that_a_signal_meets_before_it_ignores_signals_says_nothing(monkeypatch, capfd):
+    """A terminal's Ctrl-C goes to all, and a worker begins with its parent's handlers."""
+    begin = torch.utils.data._utils.signal_handling._set_worker_signal_handlers
+
+    def signalled():
+        begin()
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def break_off(number, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.utils.data._utils.signal_handling, "_set_worker_signal_handlers", signalled)
+    former = {number: signal.signal(number, break_off) for number in (signal.SIGINT, signal.SIGUSR1)}
+    try:
+        assert list(stream(lambda step: step, 0, 3, 1)) == [0, 1, 2]
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & former.keys()
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_worker_whose_batch_is_not_taken_to_its_end_says_nothing(monkeypatch, capfd):
+    """A signal may break the parent off while a worker hands it a piece of shared memory."""
+    rebuild = torch.multiprocessing.reductions.rebuild_storage_fd
+
+    @functools.wraps(rebuild)  # the worker sends it by its name
+    def breaks_off_once(kind, descriptor, size):
+        with socket.socket(socket.AF_UNIX) as broken_off:
+            broken_off.connect(descriptor._id[0])
+        return rebuild(kind, descriptor, size)  # whoever comes next waits until the worker has seen that one off
+
+    monkeypatch.setattr(torch.multiprocessing.reductions, "rebuild_storage_fd", breaks_off_once)
+    assert len(list(stream(labelled(), 0, 2, 1))) == 2
+    assert capfd.readouterr().err == ""
 
 
 def test_making_batches_leaves_torchs_generator_alone():

@@ -1,5 +1,9 @@
 """Predictions from elsewhere: found by name, counted by one process or several, and refused when they do not fit."""
 
+import functools
+import os
+import signal
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +13,7 @@ from pipelines.data.images import encode_png
 from pipelines.data.labels.encodings import cityscapes
 from pipelines.data.readers.layout import Frame
 from pipelines.errors import BusyError, ImageError, NoInputsError, UserError
+from pipelines.stages.evaluation import evaluate_predictions as evaluating
 from pipelines.stages.evaluation.evaluate import held_for_evaluation, labelled_frames
 from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
 from pipelines.stages.evaluation.evaluation_counts import Measures
@@ -44,6 +49,21 @@ def test_counted_by_hand(sets, tmp_path, workers):
     assert evaluation.iou()[CAR] == 0.5 and evaluation.iou()[ROAD] == 0
     assert (tmp_path / "out/evaluation.json").exists() and (tmp_path / "out/frames.csv").exists()
     assert evaluation.boundaries is not None
+
+
+def test_processes_that_count_leave_signals_to_the_one_that_asks(sets, tmp_path, monkeypatch, capfd):
+    """A terminal's Ctrl-C goes to all of them."""
+    count = evaluating.count_predicted
+
+    @functools.wraps(count)  # a process is told its name
+    def signalled(task):
+        os.kill(os.getpid(), signal.SIGINT)
+        return count(task)
+
+    monkeypatch.setattr(evaluating, "count_predicted", signalled)
+    folder = predicted(tmp_path / "p", "city/0.png", "city/1.png")
+    assert evaluate_predictions(sets, folder, "train_ids", tmp_path / "out", 1).iou()[CAR] == 0.5
+    assert capfd.readouterr().err == ""
 
 
 def test_label_ids(sets, tmp_path):
