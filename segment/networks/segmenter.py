@@ -162,11 +162,12 @@ class Segmenter(nn.Module, ABC):
 
     def at_image_size(self, coarse: Tensor, height: int, width: int) -> Tensor:
         """What is said of the features of a padded image, (B, K, h, w), brought to the image's size as logits are."""
-        padded = (height + -height % self.stride, width + -width % self.stride)
-        return self._upsample(coarse, padded)[..., :height, :width]
+        return self._upsample(coarse, self._padded_size(height, width))[..., :height, :width]
 
     def over_image(self, features: Tensor, height: int, width: int) -> Tensor:
         """What of a map of features lies over the image, and not over what the image was padded with.
+
+        A map's cells lie where those of its logits do: with `align_corners` the outer ones at the image's corners.
 
         Args:
             features: (B, C, h, w), of an image that was padded.
@@ -174,17 +175,21 @@ class Segmenter(nn.Module, ABC):
             width: Of the image.
 
         Returns:
-            (B, C, h', w') with cells of about the same size, interpolated; without padding `features` itself.
+            (B, C, h', w') with cells of about the same size, which part the image evenly, interpolated; `features`
+            itself where they do so, and nothing was padded.
         """
-        shares = [side / (side + -side % self.stride) for side in (height, width)]
-        if shares == [1, 1]:
+        padded = self._padded_size(height, width)
+        if padded == (height, width) and not self.align_corners:
             return features
-        size = [max(1, round(side * share)) for side, share in zip(features.shape[-2:], shares, strict=True)]
-        down, right = shares
-        # In affine_grid's coordinates the padded image goes from -1 to 1, x first; the image begins where it does.
-        part = features.new_tensor([[right, 0, right - 1], [0, down, down - 1]]).expand(len(features), 2, 3)
+        sides = tuple(zip(features.shape[-2:], (height, width), padded, strict=True))
+        size = [max(1, round(cells * (side / whole))) for cells, side, whole in sides]
+        (down, top), (right, left) = (_part(side, whole, self.align_corners) for _, side, whole in sides)
+        part = features.new_tensor([[right, 0, left], [0, down, top]]).expand(len(features), 2, 3)  # x first
         grid = F.affine_grid(part, [*features.shape[:2], *size], align_corners=False)
-        return F.grid_sample(features, grid, padding_mode="border", align_corners=False)
+        return F.grid_sample(features, grid, padding_mode="border", align_corners=self.align_corners)
+
+    def _padded_size(self, height: int, width: int) -> tuple[int, int]:
+        return height + -height % self.stride, width + -width % self.stride
 
     def padded_labels(self, label_map: Tensor) -> Tensor:
         """Label maps (B, H, W) filled up with 255 to the size that their images are padded to, for maps of features."""
@@ -203,6 +208,15 @@ class Segmenter(nn.Module, ABC):
         if tuple(logits.shape[-2:]) == size:
             return logits
         return F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
+
+
+def _part(side: int, whole: int, align_corners: bool) -> tuple[float, float]:
+    """The factor and the summand that take places from -1 to 1 over the first `side` pixels of `whole` to the places,
+    again from -1 to 1, where `grid_sample` looks for them.
+    """
+    if align_corners:  # there -1 and 1 are the outer pixels' centres, and here their rims
+        return side / (whole - 1), (side - 1) / (whole - 1) - 1
+    return side / whole, side / whole - 1
 
 
 def _finest(maps: list[Tensor]) -> Tensor:

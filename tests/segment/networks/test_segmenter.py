@@ -47,6 +47,26 @@ def test_features_over_the_image_are_in_register_with_it(height, width):
     torch.testing.assert_close(features[0, 0, 0, 1:-1], expected[1:-1], atol=1e-5, rtol=0)
 
 
+class Corners(Means):
+    """Of the same image values at places of which the outer ones are the image's corners, as DeepLabV2's cells lie."""
+
+    align_corners = True
+
+    def coarse_logits(self, normalised):
+        size = [side // 4 + 1 for side in normalised.shape[-2:]]
+        return SegmenterOutput(F.interpolate(normalised[:, :1], size, mode="bilinear", align_corners=True))
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 64), (12, 61), (9, 64)])
+def test_features_whose_corners_are_the_images_are_brought_in_register_with_it(height, width):
+    network, image = Corners().eval(), red_ramp(height, width)
+    features = network.over_image(network.coarse_logits(network._pad(image))[0], height, width)
+    columns = features.shape[-1]
+    assert columns in (16, 17)
+    expected = 0.002 * ((torch.arange(columns) + 0.5) * width / columns - 0.5)
+    torch.testing.assert_close(features[0, 0, 0, :-2], expected[:-2], atol=1e-5, rtol=0)
+
+
 def test_without_padding_features_are_what_they_were():
     features = torch.rand(2, 3, 2, 4)
     assert Means().over_image(features, 8, 16) is features
