@@ -15,6 +15,10 @@ from pipelines.commands.options import (
     training_options,
 )
 from pipelines.commands.request import Request, on_experiment
+from pipelines.declared import settings_class
+
+USUAL = settings_class("segment.methods.cbst.CBSTSettings")()
+"""The choice of labels where nothing is said, as it stands beside the method that learns from them."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,16 @@ pseudo_label_options = gathered(
     "typed",
     TypedOptions,
     *several_checkpoints(),
-    click.option("--kept-share", type=Amount(0, 1), default=0.2, show_default=True,
+    click.option("--kept-share", type=Amount(0, 1), default=USUAL.kept_share, show_default=True,
                  help="Share of each class's pixels, its surest, that become labels."),
-    click.option("--largest-threshold", type=Amount(0, 1), default=0.9, show_default=True,
+    click.option("--largest-threshold", type=Amount(0, 1), default=USUAL.largest_threshold, show_default=True,
                  help="Pixels that are likelier than this become labels in any case."),
-    click.option("--assignment", type=click.Choice(("balanced", "likeliest")), default="balanced", show_default=True,
+    click.option("--assignment", type=click.Choice(("balanced", "likeliest")), default=USUAL.assignment,
+                 show_default=True,
                  help="balanced: a pixel's class is the one most above its threshold; likeliest: the likeliest."),
-    click.option("--flip/--no-flip", default=True, show_default=True, help="Look at the mirror image, too."),
-    click.option("--prototype-temperature", type=Amount(0), default=0.0, show_default=True,
+    click.option("--flip/--no-flip", default=USUAL.flip, show_default=True, help="Look at the mirror image, too."),
+    click.option("--prototype-temperature", type=Amount(0), default=USUAL.prototype_temperature,
+                 show_default=True,
                  help="Above 0: weigh by the nearness of features to the classes' means, distances over this."),
     click.option("--output", type=A_FOLDER, required=True, help="The set; the reader pseudo_labelled opens it."),
 )  # fmt: skip

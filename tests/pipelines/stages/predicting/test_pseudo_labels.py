@@ -1,6 +1,7 @@
 """Pseudo-labels: thresholds over all frames, what a reader makes of them, safe to kill, without the labels on disk."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pipelines.errors import UserError
 from pipelines.experiment.trained import load_ensemble
 from pipelines.stages.predicting.pseudo_labels import Choice, write_pseudo_labels
 from segment.classes import IGNORE_INDEX
+from segment.methods.cbst import CBSTSettings
 
 
 @pytest.fixture
@@ -133,6 +135,10 @@ def test_a_frame_that_cannot_be_read_is_named(tiny_run, session, tmp_path):
 def test_what_is_no_number_is_refused(choice, said):
     with pytest.raises(UserError, match=said):
         Choice(**choice)
+
+
+def test_the_usual_choice_is_that_of_the_method_that_learns_from_it():
+    assert asdict(Choice()).items() <= asdict(CBSTSettings()).items()
 
 
 def test_prototypes_of_a_finished_set_are_not_sought_again(write, tmp_path, monkeypatch):
