@@ -43,8 +43,8 @@ class FrameNetwork(Protocol):
 class Writer(Protocol):
     """What becomes of a frame's result."""
 
-    def write(self, loaded: Loaded, result: "Tensor") -> ManifestEntry:
-        """Write a frame's files; ImageError where the frame is at fault."""
+    def write(self, loaded: Loaded, result: "Tensor", output: Path) -> ManifestEntry:
+        """Write a frame's files into the folder `output`; ImageError where the frame is at fault."""
         ...
 
 
@@ -71,7 +71,7 @@ def process_frames(
                 break
             results = network([loaded.pixels for loaded in batch], batch[0].frame.image)
             for loaded, result in zip(batch, results, strict=True):
-                saving.append((loaded.frame, pool.submit(writer.write, loaded, result)))
+                saving.append((loaded.frame, pool.submit(writer.write, loaded, result, record.output)))
             while saving and (saving[0][1].done() or len(saving) > ahead):
                 record.note(*saving.popleft())
         while saving:

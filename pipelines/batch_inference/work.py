@@ -3,6 +3,7 @@
 What is done to a frame is the caller's: a network and a writer. All that makes it safe to kill is here and below.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,11 +96,11 @@ class Work:
     """Frames, and what is to be made of them.
 
     Attributes:
-        frames: All of them in name order, also where only a part is done here.
-        output: Folder of what is made.
+        frames: All of them, also where only a part is done here; brought into the order of their names.
+        output: Folder of what is made; an absolute path is made of it.
         plan: What decides the result, as JSON; a folder of another plan is refused.
         network: Arrays of one shape to a result each.
-        writer: A frame and its result to files.
+        writer: A frame and its result to files in a folder.
         what: The word for what the folder holds.
         action: What is done to a frame, for people: "translated", "predicted".
         read: Frame -> what the network is given; None: the frame's image.
@@ -113,6 +114,11 @@ class Work:
     what: str
     action: str
     read: Reader | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frames", sorted(self.frames, key=lambda frame: frame.name))
+        # "." is another folder once it is set aside.
+        object.__setattr__(self, "output", Path(os.path.abspath(self.output)))
 
 
 def work_through(work: Work, network_share: Callable[[], float | None], control: JobControl = UNWATCHED) -> Outcome:

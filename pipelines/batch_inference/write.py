@@ -46,18 +46,18 @@ class Loaded:
 
 @dataclass(frozen=True)
 class FrameWriter:
-    """Writes the frames of one translation to `output`; `quality` is that of JPEG."""
+    """Writes the frames of one translation; `quality` is that of JPEG."""
 
-    output: Path
     checkpoint_sha256: str
     quality: int
 
-    def write(self, loaded: Loaded, image: "Tensor") -> ManifestEntry:
+    def write(self, loaded: Loaded, image: "Tensor", output: Path) -> ManifestEntry:
         """Write a frame's files; they count once the returned entry is in a journal.
 
         Args:
             loaded: The frame.
             image: Its translation, (3, H, W) in [0, 1].
+            output: Folder of the translated set.
 
         Raises:
             ImageError: The image does not fit into its format, or a file that goes along is gone.
@@ -71,9 +71,9 @@ class FrameWriter:
             raise NumericalError(f"{frame.image}: {error}") from error
         except ValueError as error:
             raise image_error(frame.image, str(error)) from error
-        write_atomically(self.output / frame.output_image, data)
+        write_atomically(output / frame.output_image, data)
         for source, destination in frame.carried:
-            carry_along(source, self.output / destination)
+            carry_along(source, output / destination)
         height, width = loaded.size
         return ManifestEntry(
             frame=frame.name,

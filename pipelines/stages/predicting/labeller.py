@@ -104,15 +104,15 @@ class Labeller(SegmentingNetwork):
 class PseudoLabelWriter:
     """Writes what a frame's labels are chosen from."""
 
-    output: Path
     checkpoint_sha256: str
 
-    def write(self, loaded: Loaded, result: Tensor) -> ManifestEntry:
+    def write(self, loaded: Loaded, result: Tensor, output: Path) -> ManifestEntry:
         """Write a frame's files; they count once the returned entry is in a journal.
 
         Args:
             loaded: The frame.
             result: uint8 (2, H, W, CANDIDATES), classes and confidences.
+            output: Folder of the set.
         """
         candidates, confidences = (encode_png(part) for part in result.cpu().numpy())
-        return write_files(self.output, loaded, candidates, confidences, self.checkpoint_sha256)
+        return write_files(output, loaded, candidates, confidences, self.checkpoint_sha256)

@@ -5,7 +5,6 @@ command and leaves the same bytes; a bad file costs one frame; `manifest.jsonl` 
 """
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -89,16 +88,16 @@ class SegmentingNetwork:
 class PredictionWriter:
     """Writes the label map of a frame and, where the frame has a place for it, the overlay."""
 
-    output: Path
     checkpoint_sha256: str
     labels: LabelFormat
 
-    def write(self, loaded: Loaded, result: "Tensor") -> ManifestEntry:
+    def write(self, loaded: Loaded, result: "Tensor", output: Path) -> ManifestEntry:
         """Write a frame's files; they count once the returned entry is in a journal.
 
         Args:
             loaded: The frame.
             result: uint8 (H, W) train ids.
+            output: Folder of the predictions.
 
         Raises:
             ImageError: The overlay does not fit into its format.
@@ -107,7 +106,7 @@ class PredictionWriter:
         frame, label_map = loaded.frame, result.cpu().numpy()
         data = encode_png(in_format(label_map, self.labels))
         picture = None if frame.output_overlay is None else self._overlay(loaded, label_map)
-        return write_files(self.output, loaded, data, picture, self.checkpoint_sha256)
+        return write_files(output, loaded, data, picture, self.checkpoint_sha256)
 
     def _overlay(self, loaded: Loaded, label_map: np.ndarray) -> bytes:
         try:
@@ -227,13 +226,12 @@ def predict_frames(
     """
     if not frames:
         raise NoInputsError(f"There are no frames to predict into {output}")
-    output = Path(os.path.abspath(output))  # "." is another folder once it is set aside
     work = Work(
-        frames=sorted(frames, key=lambda frame: frame.name),
+        frames=frames,
         output=output,
         plan=prediction_plan(identity, network.height, labels),
         network=network,
-        writer=PredictionWriter(output, str(identity["checkpoint_sha256"]), labels),
+        writer=PredictionWriter(str(identity["checkpoint_sha256"]), labels),
         read=network.read,
         what=WHAT,
         action=ACTION,

@@ -112,7 +112,7 @@ def write_pseudo_labels(
             prototypes = Prototypes(trained, predictor, frames, control.stop_requested)
         labeller = Labeller(predictor, clock, temperature=choice.prototype_temperature, prototypes=prototypes)
         work = Work(
-            frames=sorted(frames, key=lambda frame: frame.name),
+            frames=frames,
             output=output,
             plan={
                 "format": 2,
@@ -123,7 +123,7 @@ def write_pseudo_labels(
                 "prototype_temperature": choice.prototype_temperature,
             },
             network=labeller,
-            writer=PseudoLabelWriter(output, trained.sha256),
+            writer=PseudoLabelWriter(trained.sha256),
             read=labeller.read,
             what="set of pseudo-labels",
             action="labelled",
@@ -131,7 +131,7 @@ def write_pseudo_labels(
         outcome = work_through(work, lambda: clock.share, control)
     if outcome.failed:
         raise UserError(f"{outcome.failures[0].reason}; every target frame must be readable to be labelled")
-    return choose(output, choice)
+    return choose(work.output, choice)
 
 
 def choose(output: Path, choice: Choice) -> Chosen:

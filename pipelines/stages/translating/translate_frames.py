@@ -4,7 +4,6 @@ Meant to be killed. A frame is finished when its files have their names and the 
 what is missing, and the folder ends up byte for byte as if nothing had happened. A bad file costs one frame.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -57,13 +56,12 @@ def translate_frames(
         raise NoInputsError(f"There are no frames to translate into {output}")
     height, size, batch_size = network.height, network.size, network.batch_size
     _check_numbers(batch_size=batch_size, workers=control.workers, height=height, quality=quality)
-    output = Path(os.path.abspath(output))  # "." is another folder once it is set aside
     work = Work(
-        frames=sorted(frames, key=lambda frame: frame.name),
+        frames=frames,
         output=output,
         plan=translation_plan(identity, height, size, batch_size, quality),
         network=network,
-        writer=FrameWriter(output, str(identity["checkpoint_sha256"]), quality),
+        writer=FrameWriter(str(identity["checkpoint_sha256"]), quality),
         what=WHAT,
         action=ACTION,
         read=read,

@@ -1,24 +1,36 @@
 """What becomes of all frames of a folder: counts for people, progress, and the end when none could be done."""
 
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from pipelines.batch_inference import network_clock
 from pipelines.batch_inference.network import Network
+from pipelines.batch_inference.plan import plan_sets
 from pipelines.batch_inference.shards import Part
+from pipelines.batch_inference.work import Work
+from pipelines.batch_inference.write import FrameWriter
 from pipelines.data.disk.manifest import read_manifest
 from pipelines.data.images import write_image
 from pipelines.errors import NoInputsError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,
+    as_sets,
     negative,
     paint,
     run,
     run_folder,
 )
+
+
+def test_work_has_an_absolute_folder_and_its_frames_in_order(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = plan_sets(as_sets(source), tmp_path / "out")[::-1]
+    work = Work(frames, Path("."), {}, Network(negative), FrameWriter("c" * 64, 95), "translation", "translated")
+    assert work.output == tmp_path and [frame.name for frame in work.frames] == sorted(frame.name for frame in frames)
 
 
 def test_how_busy_the_network_was_is_told(tmp_path, monkeypatch):
