@@ -74,7 +74,7 @@ def scores_chart(rows: list[Scored], said: str) -> Markup:
     found = [end for row in rows for _, mean, interval in row.results for end in (*interval, mean)]
     ends = [end for end in found if math.isfinite(end)] or [0.0, 1.0]
     margin = max(max(ends) - min(ends), 0.02) * 0.06
-    place, marks = _axis(min(ends) - margin, max(ends) + margin, 6)
+    place, marks = _axis(max(min(ends) - margin, 0.0), min(max(ends) + margin, 1.0), 6)
     tops = list(itertools.accumulate((34 + 16 * max(len(row.results), 1) for row in rows), initial=0))
     height = tops[-1]
     svg = _drawing(height, said, "plot gap")

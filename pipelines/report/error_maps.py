@@ -13,8 +13,8 @@ import numpy as np
 
 from pipelines.data.images import encode_jpeg, encode_webp
 from pipelines.data.labels.label_formats import coloured
-from pipelines.report.pictures import data_uri, fitted
-from segment.class_groups import Groups, lowest_ids
+from pipelines.report.pictures import as_scored, data_uri, fitted
+from segment.class_groups import Groups
 from segment.classes import IGNORE_INDEX
 
 WIDTH = 320
@@ -58,7 +58,7 @@ class ErrorPicture:
     @property
     def wrong(self) -> float:
         """Share of the labelled pixels that are wrong; NaN without any."""
-        truth, seen = _as_scored(self.label, self.groups), _as_scored(self.prediction, self.groups)
+        truth, seen = as_scored(self.label, self.groups), as_scored(self.prediction, self.groups)
         counted = truth != IGNORE_INDEX
         return float((truth != seen)[counted].mean()) if counted.any() else math.nan
 
@@ -117,7 +117,7 @@ def error_map(label: np.ndarray, prediction: np.ndarray, groups: Groups = ()) ->
     """
     if label.shape != prediction.shape:
         raise ValueError(f"The prediction is {prediction.shape}, the label map {label.shape}; expected one shape.")
-    truth, seen = _as_scored(label, groups), _as_scored(prediction, groups)
+    truth, seen = as_scored(label, groups), as_scored(prediction, groups)
     ignored, wrong = truth == IGNORE_INDEX, (truth != seen) & (truth != IGNORE_INDEX)
     picture = np.full((*label.shape, 4), (255, 255, 255, VEIL), np.uint8)
     picture[wrong, :3], picture[wrong, 3] = coloured(truth)[wrong], 255
@@ -133,17 +133,16 @@ def small_photograph(image: np.ndarray) -> str:
     return data_uri("image/jpeg", encode_jpeg(fitted(image, cv2.INTER_AREA, WIDTH), JPEG_QUALITY))
 
 
-def small_painting(label_map: np.ndarray) -> str:
-    """A label map in class colours as the data URI of a WebP without loss, of at most `WIDTH` pixels across."""
-    return data_uri("image/webp", encode_webp(coloured(fitted(label_map, cv2.INTER_NEAREST, WIDTH))))
+def small_painting(label_map: np.ndarray, groups: Groups = ()) -> str:
+    """A label map in class colours as the data URI of a WebP without loss, of at most `WIDTH` pixels across.
+
+    Classes of a group have one colour, as in `painting`.
+    """
+    small = fitted(label_map, cv2.INTER_NEAREST, WIDTH)
+    return data_uri("image/webp", encode_webp(coloured(as_scored(small, groups))))
 
 
 def error_painting(picture: ErrorPicture) -> str:
     """The error map as the data URI of a see-through WebP of at most `WIDTH` pixels across."""
     small = [fitted(array, cv2.INTER_NEAREST, WIDTH) for array in (picture.label, picture.prediction)]
     return data_uri("image/webp", encode_webp(error_map(small[0], small[1], picture.groups)))
-
-
-def _as_scored(label_map: np.ndarray, groups: Groups) -> np.ndarray:
-    """Train ids with each group at its lowest; what is no class of ours is 255 in labels and predictions alike."""
-    return np.array(lowest_ids(groups), np.uint8)[label_map]

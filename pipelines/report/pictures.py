@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.data.images import encode_jpeg, encode_png
 from pipelines.data.labels.label_formats import coloured
+from segment.class_groups import Groups, lowest_ids
 from segment.classes import PALETTE
 
 WIDEST = 640
@@ -24,9 +25,21 @@ def photograph(image: np.ndarray) -> str:
     return data_uri("image/jpeg", encode_jpeg(fitted(image, cv2.INTER_AREA), JPEG_QUALITY))
 
 
-def painting(label_map: np.ndarray) -> str:
-    """A label map, (H, W) of train ids, as the data URI of a PNG in class colours, at most `WIDEST` pixels across."""
-    return data_uri("image/png", encode_png(coloured(fitted(label_map, cv2.INTER_NEAREST))))
+def painting(label_map: np.ndarray, groups: Groups = ()) -> str:
+    """A label map, (H, W) of train ids, as the data URI of a PNG in class colours, at most `WIDEST` pixels across.
+
+    `groups` are train ids that are scored as one: each is painted in the colour of its lowest (`as_scored`).
+    """
+    return data_uri("image/png", encode_png(coloured(as_scored(fitted(label_map, cv2.INTER_NEAREST), groups))))
+
+
+def as_scored(label_map: np.ndarray, groups: Groups) -> np.ndarray:
+    """Train ids with each group at its lowest; what is no class of ours is 255 in labels and predictions alike.
+
+    A label map may tell a sign from a light where the network learnt both as one: without this what is right would be
+    painted in two colours.
+    """
+    return np.array(lowest_ids(groups), np.uint8)[label_map]
 
 
 def fitted(array: np.ndarray, interpolation: int, widest: int = WIDEST) -> np.ndarray:

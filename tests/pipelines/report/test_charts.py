@@ -113,6 +113,13 @@ def test_gap_chart_places_every_seed(study):
     assert all(0 < place < 100 for place in places)
 
 
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_the_axis_of_scores_ends_where_scores_end(score):
+    rows = [charts.Scored("one", "translated", [(0, score, (score, score))])]
+    ticks = re.findall(r'class="tick middle">([^<]+)<', charts.scores_chart(rows, "scores"))
+    assert ticks and all(0 <= float(tick) <= 1 for tick in ticks)
+
+
 def test_names_are_escaped_and_made_visible(study):
     hostile = replace(study, classes=['<script>"\x00\u202e', *study.classes[1:]])
     text = charts.class_bars(hostile, [0])

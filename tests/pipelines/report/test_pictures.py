@@ -21,6 +21,13 @@ def test_painting_has_exact_class_colours_and_black_for_ignored():
     assert pixels.tolist() == [[list(PALETTE[0]), list(PALETTE[18])], [[0, 0, 0], list(PALETTE[13])]]
 
 
+def test_classes_that_are_scored_as_one_have_one_colour():
+    """A label map tells a truck from a car; a network that learnt them as one paints both as cars."""
+    label, prediction = np.array([[13, 14, 255]], np.uint8), np.array([[13, 13, 255]], np.uint8)
+    assert pictures.painting(label, [[13, 14]]) == pictures.painting(prediction)
+    assert pictures.painting(label) != pictures.painting(prediction)
+
+
 def test_photograph_keeps_red_red():
     pixels = decoded(pictures.photograph(np.full((16, 16, 3), (250, 10, 10), np.uint8)), "image/jpeg")
     assert pixels[8, 8, 0] > 200 and pixels[8, 8, 2] < 50

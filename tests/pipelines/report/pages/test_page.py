@@ -6,9 +6,12 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from pipelines.errors import StorageError
+from pipelines.experiment.arms import COMPARED
+from pipelines.report.error_maps import ErrorPicture
 from pipelines.report.pages.page import Gallery, flattened, frame_rows, render_page, translator_curves, write_report
 from pipelines.report.study import FrameScore
 
@@ -61,6 +64,27 @@ def test_class_that_is_predicted_but_never_labelled_is_named(study, pictures):
     first = replace(study.results[0], iou=[0.0 if i == 3 else value for i, value in enumerate(study.results[0].iou)])
     text = Elements(render_page(replace(study, results=[first, *study.results[1:]]), pictures)).text
     assert "never labelled, hence counted as 0 there: wall." in text and "not in the labels" in text
+
+
+def test_classes_that_are_scored_as_one_have_one_colour(study, pictures):
+    """Trucks are learnt as cars here: a truck that is seen as a car is right, and looks so."""
+    label = np.where(pictures.best[0].label == 13, 14, pictures.best[0].label).astype(np.uint8)
+    best = replace(pictures.best[0], label=label, predictions=dict.fromkeys(COMPARED, pictures.best[0].label))
+    errors = [ErrorPicture("best", "1", 1.0, best.image, label, pictures.best[0].label, [], study.groups)]
+    only = Gallery(best=[best], errors={"oracle": errors})
+    shown = {
+        attributes["alt"]: attributes["src"]
+        for tag, attributes in Elements(render_page(study, only)).tags
+        if tag == "img" and "Frame" not in attributes["alt"]
+    }
+    assert shown[f"Label of {best.name}"] == shown[f"Oracle prediction for {best.name}"]
+    assert shown["Label of 1"] == shown["Oracle prediction for 1"]
+
+
+def test_keys_name_each_colour_once(study, pictures):
+    page = render_page(study, pictures)
+    keys = page.partition('aria-label="Class colours"')[2].partition("</ul>")[0]
+    assert "car + truck + bus" in keys and keys.count("<li>") == 17
 
 
 def test_page_is_self_contained(study, pictures):

@@ -85,6 +85,17 @@ def test_nothing_sticks_out_sideways(opened, width):
     assert browser.execute_script("return window.innerWidth") == width
 
 
+def test_figures_under_the_headline_stay_on_one_line(opened, study):
+    """Without a gap one of them is a word: "undefined"."""
+    high = [replace(one, mean_iou=0.9) if one.arm == "source_only" else one for one in study.results]
+    browser = opened(380, study=replace(study, results=high))
+    heights = "return [...document.querySelectorAll('.figures dd')].map(value => "
+    heights += "{ const text = document.createRange(); text.selectNodeContents(value.firstChild); "
+    heights += "return text.getClientRects().length })"
+    assert "undefined" in browser.find_element(By.CSS_SELECTOR, ".figures").text
+    assert set(browser.execute_script(heights)) == {1}
+
+
 def test_names_run_no_script(opened, study, pictures):
     frames = [replace(frame, name=HOSTILE + frame.name) for frame in study.results[0].frames]
     hostile = replace(
