@@ -31,6 +31,7 @@ class StreamCounts:
     """What has become of the frames so far, and in what time."""
 
     read: int = 0
+    """Taken up, to be drawn or dropped."""
     written: int = 0
     lost: int = 0
     dropped: int = 0
@@ -110,9 +111,7 @@ class Stream:
         drop = self._when_behind == "drop"
         counts, watcher = self.counts, self._watcher
         begin: float | None = None
-        with overlapped(
-            map(self._counted, frames), self._drawn, PLACES[self._when_behind], drop, watcher.stop_requested
-        ) as results:
+        with overlapped(frames, self._drawn, PLACES[self._when_behind], drop, watcher.stop_requested) as results:
             try:
                 for frame, picture in results:
                     try:
@@ -128,10 +127,8 @@ class Stream:
                     watcher.progress(counts)
             finally:
                 counts.dropped = results.dropped
-
-    def _counted(self, frame: LiveFrame) -> LiveFrame:
-        self.counts.read += 1
-        return frame
+                counts.read += counts.dropped
 
     def _drawn(self, frame: LiveFrame) -> tuple[LiveFrame, np.ndarray]:
+        self.counts.read += 1
         return frame, self._draw(frame.pixels)

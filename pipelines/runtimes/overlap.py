@@ -23,7 +23,7 @@ class Handover(Generic[Item]):
     """What one thread hands over to another, in order.
 
     Args:
-        places: Items that wait at most.
+        places: Items that wait at most, beside the one whose giver waits for a place.
         drop: Where there is no place, leave out the oldest of those that wait; else whoever gives waits.
     """
 
@@ -39,18 +39,18 @@ class Handover(Generic[Item]):
         self._error: BaseException | None = None
 
     def give(self, item: Item) -> bool:
-        """Hand an item over; False where no more are taken."""
+        """Hand an item over; False where no more are taken. One that has waited for a place by then is taken still."""
         with self._changed:
-            if self._drop and len(self._waiting) == self._places and not self._ended:
-                self._waiting.popleft()
-                self.dropped += 1
-            while len(self._waiting) == self._places and not self._ended:
-                self._changed.wait()
             if self._ended:
                 return False
+            if self._drop and len(self._waiting) == self._places:
+                self._waiting.popleft()
+                self.dropped += 1
             self._waiting.append(item)
             self._changed.notify_all()
-            return True
+            while len(self._waiting) > self._places and not self._ended:
+                self._changed.wait()
+            return not self._ended
 
     def finish(self, error: BaseException | None = None) -> None:
         """Say that no more will come, and if that is why, by which error. What waits is still taken."""

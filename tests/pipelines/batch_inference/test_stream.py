@@ -26,7 +26,7 @@ class Kept:
 
 def frames(count):
     for number in range(count):
-        yield LiveFrame(np.full((2, 2, 3), number, np.uint8), number / 10, rate=10)
+        yield LiveFrame(np.full((2, 2, 3), number % 256, np.uint8), number / 10, rate=10)
 
 
 def negative(frame):
@@ -70,8 +70,15 @@ def test_a_stop_finishes_what_was_read_and_reads_no_more():
     watcher = Watcher(stop_requested=lambda: len(sink.pictures) >= 3)
     stream = Stream(negative, sink, watcher=watcher)
     stream.run(frames(1000))
-    assert 3 <= len(sink.pictures) == stream.counts.written < 30
-    assert stream.counts.written >= stream.counts.read - 1, "one may have been on its way when reading ended"
+    assert 3 <= len(sink.pictures) == stream.counts.written == stream.counts.read < 30
+
+
+def test_a_stop_leaves_the_counts_of_dropped_frames_whole():
+    sink = Kept()
+    stream = Stream(negative, sink, "drop", Watcher(stop_requested=lambda: len(sink.pictures) >= 3))
+    stream.run(frames(10**9))
+    counts = stream.counts
+    assert counts.read == counts.written + counts.dropped and len(sink.pictures) == counts.written >= 3
 
 
 def test_a_source_that_fails_leaves_what_came_before():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipelines.runtimes.overlap import Handover, overlapped
+from tests.pipelines.hangs import HANGS_S
 
 
 def names():
@@ -55,6 +56,19 @@ def test_an_item_waits_for_a_place():
     giver.start()
     assert list(handover.taken()) == ["a", "b"] and handover.dropped == 0
     giver.join()
+
+
+def test_what_waits_for_a_place_when_a_stop_comes_is_taken_still():
+    """It has been read, and its source will not give it again."""
+    handover, told = Handover(1), []
+    assert handover.give("a")
+    giver = threading.Thread(target=lambda: told.append(handover.give("b")))
+    giver.start()
+    with handover._changed:
+        assert handover._changed.wait_for(lambda: len(handover._waiting) == 2, HANGS_S)
+    handover.finish()
+    giver.join()
+    assert list(handover.taken()) == ["a", "b"] and told == [False], "it is the last"
 
 
 def test_the_oldest_that_waits_is_left_out_where_dropping_is_the_rule():
