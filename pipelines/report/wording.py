@@ -139,7 +139,8 @@ def _seeds(study: Study) -> str:
     better, name = sum(gain > 0 for gain in gains), study.names()["translated"]
     if 0 < better < len(seeds):
         return f"The seeds disagree: {name} is better in {better} of {len(seeds)}, so the effect is not settled."
-    return f"All {len(seeds)} seeds agree that {name} is {'better' if better else 'not better'} than source-only."
+    agreeing = "Both" if len(seeds) == 2 else f"All {len(seeds)}"
+    return f"{agreeing} seeds agree that {name} is {'better' if better else 'not better'} than source-only."
 
 
 def _frames(study: Study) -> str:

@@ -110,8 +110,8 @@ def headline(study: FeatureStudy) -> str:
     if translated < source:
         near = "nearer to the target than"
     return (
-        f"{one.title}: translated frames lie {near} source frames do, by the {len(both)} classes that both show "
-        f"{figures.amount(translated, 2)} spreads against {figures.amount(source, 2)}."
+        f"{one.title}: translated frames lie {near} source frames do: {figures.amount(translated, 2)} spreads against "
+        f"{figures.amount(source, 2)}, by the {'class' if len(both) == 1 else f'{len(both)} classes'} that both show."
     )
 
 

@@ -113,7 +113,7 @@ class TestGallery:
     def test_it_says_what_was_confused(self, study, with_errors):
         page = render_page(study, with_errors)
         assert page.count("Best: mIoU 0.610") == 3 and page.count("Worst: mIoU 0.610") == 3
-        assert "car + truck + bus → void" in page and '<span class="quiet">12 %</span>' in page
+        assert "car + truck + bus</span> → void" in page and '<span class="quiet">12 %</span>' in page
 
     def test_a_report_with_large_frames_stays_below_three_megabytes(self, study, with_errors):
         noise = np.random.default_rng(0).integers(0, 255, (60, 120, 3), np.uint8)

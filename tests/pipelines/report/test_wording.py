@@ -51,7 +51,7 @@ def test_single_seed_says_so(study):
 
 def test_harm_in_all_seeds(study):
     findings = wording.findings(scored(study, [0.3, 0.3], [0.2, 0.2], [0.5, 0.5]))
-    assert "All 2 seeds agree that translated is not better than source-only." in findings
+    assert "Both seeds agree that translated is not better than source-only." in findings
 
 
 def test_undefined_gap_in_words(study):

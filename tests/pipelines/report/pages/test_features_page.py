@@ -56,8 +56,8 @@ def looked():
 class TestWords:
     def test_the_headline(self, looked):
         assert headline(looked) == (
-            "Translated: translated frames lie nearer to the target than source frames do, by the 2 classes "
-            "that both show 0.50 spreads against 2.50."
+            "Translated: translated frames lie nearer to the target than source frames do: 0.50 spreads against 2.50, "
+            "by the 2 classes that both show."
         )
         worse = replace(looked.checkpoints[1], pairs=[pair("source", "target", 1.0), pair("translated", "target", 1.5)])
         assert "lie no nearer to the target" in headline(replace(looked, checkpoints=[worse]))
