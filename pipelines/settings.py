@@ -186,7 +186,7 @@ def _wrong_kind(item: Any, keys: tuple[str, ...], model: Any) -> str:
     key = next(name for name in TELLING_APART if all(name in kind.model_fields for kind in kinds))
     tags = {tag for kind in kinds for tag in _tags(kind)}
     if item["type"] == "model_attributes_type":
-        tag = item["input"] if item["input"] in tags else min(tags)
+        tag = item["input"] if item["input"] in sorted(tags) else min(tags)  # which may be a list, and in no set
         return f'{".".join(keys)}: expected a table such as {{ {key} = "{tag}" }}, got {_short(item["input"])}'
     if item["type"] == "union_tag_invalid":
         tag = item["ctx"]["tag"]

@@ -66,6 +66,7 @@ def explained(model=Everything, **values):
         ({"sets": [{"raeder": "folder"}]}, "unknown key sets.0.raeder: did you mean reader?"),
         ({"sets": [{}]}, "sets.0.reader is missing: expected one of folder, simulator"),
         ({"sets": ["simulator"]}, "sets.0: expected a table such as { reader = \"simulator\" }, got 'simulator'"),
+        ({"sets": [["simulator"]]}, "sets.0: expected a table such as { reader = \"folder\" }, got ['simulator']"),
         ({"sets": [5]}, 'sets.0: expected a table such as { reader = "folder" }, got 5'),
         ({"sets": []}, "sets: must have at least 1 item after validation, not 0, got []"),
         ({"sets": 5}, "sets: expected a list in brackets, got 5"),

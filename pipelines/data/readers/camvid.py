@@ -35,7 +35,7 @@ class CamVidSettings(PatternSettings):
     def _default_patterns(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return PATTERNS.get(values.get("encoding", "11"), {}) | values
+        return PATTERNS.get(str(values.get("encoding")), PATTERNS["11"]) | values  # another encoding is refused later
 
     def drive_of(self, name: str) -> str | None:
         """What stands before the frame's number: "0016E5" of 0016E5_07959, "Seq05VD" of Seq05VD_f00000."""

@@ -35,6 +35,15 @@ class EveryReader:
     label: str
     road: int | tuple = 0
 
+    def test_a_setting_of_another_kind_is_refused_alone(self):
+        """...by pydantic, whose errors are worded for whoever wrote the file."""
+        model = type(SETTINGS.validate_python({"root": "."} | self.settings))
+        for key in model.model_fields:
+            for value in ([[1]], {"a": 1}):
+                with pytest.raises(ValidationError) as caught:
+                    SETTINGS.validate_python({"root": "."} | self.settings | {key: value})
+                assert all(key in error["loc"] or key == "reader" for error in caught.value.errors())
+
     def label_pixels(self):
         return np.full((4, 6, 3) if isinstance(self.road, tuple) else (4, 6), self.road, np.uint8)
 
