@@ -102,7 +102,7 @@ def _learns_from_few_labels(
     if variant.leaves_a_translator(experiment):
         if translator.learns_from == "paired" or (guidance is not None and guidance.task_weight > 0):
             return True
-        named |= {guidance.expert} if guidance is not None else set()
+        named.update(translator.guides)
     return "few_labels" in named or any(before[name][0].labels for name in named if name in before)
 
 

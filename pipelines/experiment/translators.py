@@ -128,6 +128,11 @@ class TranslatorTraining(Training, Saving):
         return None
 
     @property
+    def guides(self) -> tuple[str, ...]:
+        """The segmenters that it learns by, as they are named: the expert, and the encoder that finds real patches."""
+        return () if self.guided_by is None else (self.guided_by.expert,)
+
+    @property
     def wants_perceptual_loss(self) -> bool:
         """Whether the method is to be handed a perceptual loss, if this machine has its weights."""
         return False
@@ -276,6 +281,10 @@ class StudentSettings(_model("student", GuidedTraining)):
     @property
     def wants_perceptual_loss(self) -> bool:
         return self.perceptual_weight > 0
+
+    @property
+    def guides(self) -> tuple[str, ...]:
+        return (*super().guides, self.encoder) if self.finds_real_patches else super().guides
 
     @property
     def finds_real_patches(self) -> bool:

@@ -40,13 +40,6 @@ class Variant:
         """Whether its own training begins with a translator."""
         return self.settings.leaves_a_translator(self.experiment)
 
-    @property
-    def guides(self) -> tuple[str, ...]:
-        """The segmenters that its translator learns by: the expert that guides, the encoder that finds real patches."""
-        translator = self.experiment.translator
-        named = [] if translator.guided_by is None else [translator.guided_by.expert]
-        return (*named, translator.encoder) if getattr(translator, "finds_real_patches", False) else tuple(named)
-
 
 @dataclass
 class Variants:
@@ -89,7 +82,7 @@ class Variants:
         the arm there. A variant with a number of labels finds in "few_labels" the network of so many labels alone.
         """
         variant, found = self.named[name], {}
-        for named in (*variant.needs, *variant.guides):
+        for named in (*variant.needs, *variant.experiment.translator.guides):
             if named in REFERENCES:
                 found[named] = self.base, named
             elif named == "few_labels" and variant.labels is not None:
@@ -140,7 +133,7 @@ class Variants:
             if of_seed != seed or earlier == name or translation_inputs(other, seed) != inputs:
                 continue
             # The network of few labels lies beside the translator.
-            few = "few_labels" in (*self.named[name].needs, *self.named[name].guides)
+            few = "few_labels" in (*self.named[name].needs, *experiment.translator.guides)
             if not few or segmenter_inputs(other, seed, "few_labels") == segmenter_inputs(its, seed, "few_labels"):
                 return self.base.beside(experiment, folder, shared, other.stage_one)
         return its
@@ -152,7 +145,7 @@ class Variants:
         its, translator = self.base.beside(experiment, self.folder(name), self.base.run), experiment.translator
         other = {
             arm: str(self.base.segmenter(seed, arm).absolute())
-            for arm in self.named[name].guides
+            for arm in translator.guides
             if arm in REFERENCES and segmenter_inputs(its, seed, arm) != segmenter_inputs(self.base, seed, arm)
         }
         if translator.guided_by is not None and translator.guided_by.expert in other:

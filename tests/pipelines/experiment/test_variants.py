@@ -275,6 +275,19 @@ def test_a_variant_that_could_not_be_trained_is_refused_with_the_config(tiny_con
     assert "\n" not in str(error.value) and str(config) in str(error.value)
 
 
+def test_few_labels_teach_a_student_whose_real_patches_their_network_finds(tiny_config, tmp_path):
+    config = tmp_path / "config.toml"
+
+    def found_by(encoder):
+        student = translating("light", STUDENT.replace("MORE", f'encoder = "{encoder}"')) + "labels = [2]\n"
+        config.write_text(tiny_config.read_text() + ADAIN + student)
+        return read_variants(config)
+
+    assert list(found_by("few_labels")) == ["looks", "light_2_labels"]
+    with pytest.raises(UserError, match="so many labelled target frames, and nothing of it learns from them"):
+        found_by("oracle")
+
+
 def test_an_arm_and_an_earlier_row_may_be_named(tiny_config, tmp_path):
     config = tmp_path / "config.toml"
     config.write_text(tiny_config.read_text() + BUDGETS + taught_by("budgets_2_labels", "oracle", "elsewhere/run"))
