@@ -117,16 +117,19 @@ def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: b
 
     refuse_missing_extras(output, typed.precision)
     found = resolve_checkpoint(checkpoint)
-    if read_state(found)["about"].get("stage") == "segmenter":
-        if direction is not None:
-            raise UserError(f"--direction {direction}: {checkpoint} is a segmenter; leave it out")
-        click.echo(f"{output}: {export_segmenter(checkpoint, output, with_argmax, typed.fewer_bits('target'))}")
-        return
-    if with_argmax:
+    of_segmenter = read_state(found)["about"].get("stage") == "segmenter"
+    if of_segmenter and direction is not None:
+        raise UserError(f"--direction {direction}: {checkpoint} is a segmenter; leave it out")
+    if not of_segmenter and with_argmax:
         raise UserError(f"--with-argmax: {checkpoint} is a translator; leave it out")
     direction = direction or ONWARD
-    if output.suffix == PLAIN:
+    if output.suffix == PLAIN and not of_segmenter:
         click.echo(f"{output}: {export_plain(checkpoint, output, direction)} tensors")
+        return
+    # Said first: converters take a minute for a large network, and do not tell how far they are.
+    click.echo(f"export to {output}: converted, then compared with the network", err=True)
+    if of_segmenter:
+        click.echo(f"{output}: {export_segmenter(checkpoint, output, with_argmax, typed.fewer_bits('target'))}")
         return
     learnt_from = settings_in(found, "translator").get("teacher_direction", ONWARD)
     fewer = typed.fewer_bits(direction.partition("_")[0], learnt_from)

@@ -29,6 +29,7 @@ def test_a_translator(commands, translator, tmp_path):
     )
     assert done.code == 0, done.stderr
     assert done.stdout.startswith(f"{tmp_path / 'm.pt2'}: largest difference 0.0")
+    assert f"export to {tmp_path / 'm.pt2'}: converted, then compared with the network" in done.stderr
 
 
 def test_a_translators_plain_weights(commands, translator, tmp_path):
