@@ -101,18 +101,17 @@ def refuse_missing_weights(segmenter: SegmenterSettings) -> None:
 
 
 def refuse_missing_aids(workspace: Workspace, seed: int) -> None:
-    """For before anything is trained that a translator builds on; says nothing of one that is trained already.
+    """For before anything is trained that a translator builds on.
 
     Raises:
-        UserError: A file of weights that its settings name is not there; or the segmenter that guides it, or by whose
-            features a student's real patches are found, where it is no arm.
+        UserError: A file of weights that its settings name is not there, and it is not trained yet; or the segmenter
+            that guides it, or by whose features a student's real patches are found, where it is no arm.
         CheckpointError: These are no segmenters, or what it starts from is no translator or another network.
     """
     settings = workspace.experiment.translator
-    if is_finished(workspace.translator(workspace.translator_seed(seed))):
-        return
+    trained = is_finished(workspace.translator(workspace.translator_seed(seed)))
     for name, given in named_weights(settings).items():
-        if given not in ("", PACKAGED) and not Path(given).expanduser().is_file():
+        if not trained and given not in ("", PACKAGED) and not Path(given).expanduser().is_file():
             raise UserError(
                 f"translator.{name}: {given} does not exist; name a file of weights that does, or leave the setting out"
             )

@@ -12,6 +12,7 @@ from pipelines.data.disk.ownership import as_json, differing, read_plan
 from pipelines.data.frames import FrameSet
 from pipelines.data.selection.scores import read_scores
 from pipelines.engine.checkpoint_files import checkpoint_hash
+from pipelines.errors import UserError
 from pipelines.experiment.arms import ARMS, COMPARED, ENCODER, EXPERT, INITIAL, TEACHERS, arm_named, learns_from_labels
 from pipelines.experiment.elsewhere import (
     named_weights,
@@ -36,15 +37,11 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
     inputs = {
         "stage": "translator",
         "seed": seed,
-        "settings": translator_settings(settings),
+        "settings": known_translator_settings(workspace, seed),
         "frames": _translator_frames(workspace, seed),
     }
     if settings.initial == UNGUIDED:
         inputs["initial"] = translator_inputs(workspace.unguided(), seed)
-    elif settings.initial is not None:
-        started = translator_elsewhere("translator.initial", settings.initial)
-        inputs["settings"]["initial"] = checkpoint_hash(started)
-    inputs["settings"] |= _weights_by_content(workspace, seed)
     if settings.learns_from == "translated":
         inputs |= _teacher_inputs(workspace, seed, inputs)
     if settings.guided_by is not None:
@@ -55,6 +52,31 @@ def translator_inputs(workspace: Workspace, seed: int) -> dict[str, Any]:
 def translator_settings(settings: AnyTranslatorSettings) -> dict[str, Any]:
     """What of a translator's settings decides its outcome; what it names of elsewhere, by its name."""
     return {key: value for key, value in decisive(settings).items() if key not in RETENTION}
+
+
+def known_translator_settings(workspace: Workspace, seed: int) -> dict[str, Any]:
+    """What of a translator's settings decides its outcome; files and runs of elsewhere by their content.
+
+    A teacher that is a folder of frames is there by its name: it counts among the frames.
+
+    Raises:
+        UserError: What is named is not there.
+        CheckpointError: A run is of another kind, not begun, or damaged.
+    """
+    asked = workspace.experiment.translator
+    settings = translator_settings(asked) | _weights_by_content(workspace, seed)
+    if asked.initial not in (None, UNGUIDED):
+        settings["initial"] = checkpoint_hash(translator_elsewhere("translator.initial", asked.initial))
+    if asked.learns_from == "translated":
+        teacher = teachers_checkpoint(workspace)
+        if teacher is not None:
+            settings["teacher"] = checkpoint_hash(teacher)
+        if asked.finds_real_patches and asked.encoder != PACKAGED and arm_named(ENCODER, asked.encoder) is None:
+            settings["encoder"] = checkpoint_hash(segmenter_elsewhere(ENCODER, asked.encoder))
+    if asked.guided_by is not None and workspace.expert_arm(asked.guided_by) is None:
+        expert = checkpoint_hash(segmenter_elsewhere(EXPERT, asked.guided_by.expert))
+        settings["guidance"] = settings["guidance"] | {"expert": expert}
+    return settings
 
 
 def _weights_by_content(workspace: Workspace, seed: int) -> dict[str, str]:
@@ -109,19 +131,15 @@ def _teacher_inputs(workspace: Workspace, seed: int, inputs: dict[str, Any]) -> 
     A teacher that is a translator counts by its checkpoint and how it translates; its frames follow from these.
     """
     settings, added = workspace.experiment.translator, {}
-    checkpoint = teachers_checkpoint(workspace)
-    if checkpoint is None:
+    if teachers_checkpoint(workspace) is None:
         inputs["settings"]["teacher"] = workspace.sets.fingerprint(teachers_pairs(workspace, seed).translated)
         if settings.feature_weight > 0:
             added["features"] = checkpoint_hash(teachers_network(workspace).checkpoint)
     else:
-        inputs["settings"]["teacher"] = checkpoint_hash(checkpoint)
         added["translation"] = workspace.experiment.translation.model_dump(mode="json")
     if settings.finds_real_patches and settings.encoder != PACKAGED:
         arm = arm_named(ENCODER, settings.encoder)
-        if arm is None:
-            inputs["settings"]["encoder"] = checkpoint_hash(segmenter_elsewhere(ENCODER, settings.encoder))
-        else:
+        if arm is not None:
             added["encoder"] = segmenter_inputs(workspace, seed, arm)
     return added
 
@@ -132,9 +150,7 @@ def _guidance_inputs(
     """What guidance adds to a translator's inputs: the expert, by what it was made from, and the few labels."""
     added: dict[str, Any] = {}
     arm = workspace.expert_arm(guidance)
-    if arm is None:
-        inputs["settings"]["guidance"]["expert"] = checkpoint_hash(segmenter_elsewhere(EXPERT, guidance.expert))
-    else:
+    if arm is not None:
         added["expert"] = segmenter_inputs(workspace.expert_workspace(arm), seed, arm)
     if guidance.task_weight > 0:
         few = workspace.sets.fingerprint(workspace.labelled_subset(seed))
@@ -165,47 +181,79 @@ def segmenter_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any
         used["initial"] = _trained_before(workspace, INITIAL, own.initial, seed, own.network)
     if own.teachers:
         used["teachers"] = [_trained_before(workspace, TEACHERS, teacher, seed) for teacher in own.teachers]
-    settings = segmenter_settings(segmenter, arm)
-    if own.initial not in ARMS:  # like teachers: known among the frames by what it was made from, wherever it lies
-        settings.pop("initial", None)
-    settings["encoder_weights"] = _encoder_weights(workspace, segmenter)
+    settings = segmenter_settings(workspace, arm)
     return {"stage": "segmenter", "seed": seed, "settings": settings, "frames": used} | _unusable(workspace, used)
 
 
-def segmenter_settings(segmenter: SegmenterSettings, arm: str) -> dict[str, Any]:
-    """What of a segmenter's settings decides an arm's outcome; what it names of elsewhere, by its name."""
+def segmenter_settings(workspace: Workspace, arm: str) -> dict[str, Any]:
+    """What of a segmenter's settings decides an arm's outcome; files of elsewhere by their content.
+
+    Raises:
+        UserError: A file of weights is not there.
+    """
+    segmenter = workspace.experiment.segmenter
     shares = ARMS[arm].shares(segmenter)
     settings = segmenter.identity(ARMS[arm].adapts) | {"shares": shares}
     if shares["translated"] == 0:  # what only concerns translated frames
         settings = {k: v for k, v in settings.items() if k not in ("least_label_consistency", "weigh_by_consistency")}
+    if segmenter.initial not in ARMS:  # like teachers: known among the frames by what it was made from
+        settings.pop("initial", None)
+    settings["encoder_weights"] = _encoder_weights(workspace, segmenter)
     return settings
 
 
-NAMED_ELSEWHERE = frozenset({"initial", "teacher", "encoder", "encoder_weights", "perceptual_weights"})
-"""Settings that a run is known by the content of, wherever it lies."""
+NAMED_ELSEWHERE = ("initial", "teacher", "encoder", "encoder_weights", "perceptual_weights", "guidance")
+"""The settings of translators that name what a run is known by the content of, wherever it lies."""
 
 
-def other_settings(run: Path, asked: Mapping[str, Any]) -> list[str]:
-    """The settings, by name, that a run was begun with otherwise than asked for; none where there is no run.
+def translator_begun_otherwise(workspace: Workspace, seed: int) -> list[str]:
+    """The settings, by name, that a translator's run was begun with otherwise than asked for; none where there is none.
 
-    No content is looked at: frames may differ still, and so may what the settings name of elsewhere.
-
-    Args:
-        run: Its folder.
-        asked: As of `segmenter_settings` or `translator_settings`.
+    No frame is looked at: they may differ still.
     """
-    former = _config_of(run).get("settings")
+    former = _config_of(workspace.translator(seed)).get("settings")
     if not isinstance(former, Mapping):
         return []
-    changed = differing(_of_here(former), _of_here(as_json(asked)))
-    return [name for name, _, _ in changed]
+    try:
+        asked = known_translator_settings(workspace, seed)
+        folder = asked.get("teacher") == getattr(workspace.experiment.translator, "teacher", "")
+        by_name = ("teacher",) if folder else ()  # of frames
+    except UserError:  # some of it is yet to be made; where it is not, who asks refuses it
+        asked, by_name = translator_settings(workspace.experiment.translator), NAMED_ELSEWHERE
+    return _otherwise(former, asked, by_name)
 
 
-def _of_here(settings: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE}
-    if isinstance(kept.get("guidance"), Mapping):
-        kept["guidance"] = {name: value for name, value in kept["guidance"].items() if name != "expert"}
-    return kept
+def segmenter_begun_otherwise(workspace: Workspace, seed: int, arm: str, among: Collection[str] = ()) -> list[str]:
+    """The same of an arm's run. What the settings name of elsewhere must be there.
+
+    Args:
+        workspace: Its experiment and folders.
+        seed: Of the training.
+        arm: Key of ARMS.
+        among: Names that `initial` and `teachers` may have of what is yet to be known by its content.
+    """
+    begun = _config_of(workspace.segmenter(seed, arm))
+    former, beside = begun.get("settings"), begun.get("frames")
+    if not isinstance(former, Mapping) or not isinstance(beside, Mapping):
+        return []
+    own = ARMS[arm].settings(workspace.experiment.segmenter)
+    by_name = () if own.initial in ARMS and own.initial not in among else ("initial",)
+    changed = _otherwise(former, segmenter_settings(workspace, arm), by_name)
+    named = {INITIAL: () if own.initial is None else (own.initial,), TEACHERS: own.teachers}
+    for setting, names in named.items():
+        if any(name in ARMS or name in among for name in names):
+            continue  # an arm has a run of its own to tell by
+        key = setting.removeprefix("segmenter.")
+        known: Any = [_trained_before(workspace, setting, name, seed) for name in names] or None
+        if beside.get(key) != (known[0] if known and setting == INITIAL else known):
+            changed.append(key)
+    return list(dict.fromkeys(changed))
+
+
+def _otherwise(former: Mapping[str, Any], asked: Mapping[str, Any], by_name: Collection[str]) -> list[str]:
+    """The names of settings that differ, but for those that are known `by_name` alone."""
+    changed = differing(former, as_json(asked))
+    return [name for name, _, _ in changed if name not in by_name]
 
 
 def segmenter_run_inputs(workspace: Workspace, seed: int, arm: str) -> dict[str, Any]:

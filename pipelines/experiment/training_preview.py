@@ -1,20 +1,19 @@
 """What a training would do, said before it does it: frames and runs are looked up, and nothing is written.
 
-A full-scale experiment takes days; whether its folders, labels and teachers are there shows in seconds. No file's
+A full-scale experiment takes days; whether its folders, labels and teachers are there shows in seconds. No frame's
 content is read (`sim2real data check` does so), and nothing here waits for torch. What a dry run refuses, the command
 itself refuses before it trains anything (`refuse_missing`): both walk through the same trainings.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pipelines.data.frames import AnyFrameSetSettings, FrameSet
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.selection.subset import names_in, refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, step_of
-from pipelines.errors import NoInputsError
+from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import (
     ARMS,
     INITIAL,
@@ -27,7 +26,7 @@ from pipelines.experiment.arms import (
 )
 from pipelines.experiment.elsewhere import refuse_missing_aids, refuse_missing_weights, segmenter_elsewhere
 from pipelines.experiment.experiment import PARTS, Experiment
-from pipelines.experiment.identity import other_settings, segmenter_settings, translator_settings
+from pipelines.experiment.identity import segmenter_begun_otherwise, translator_begun_otherwise
 from pipelines.experiment.network_study import TRAINED_ON, studied_networks
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.teachers import teachers_checkpoint, teachers_network, teachers_pairs
@@ -47,11 +46,11 @@ def preview(workspace: Workspace, trainings: Iterable[str], scored: bool = True)
         scored: Whether what is trained is evaluated, which takes labels.
 
     Raises:
-        UserError: A data set is missing, or one of `trainings`' errors.
+        UserError: A data set is missing that may be read, or one of `trainings`' errors.
         NoInputsError: There is nothing to learn from, or nothing to evaluate on.
     """
     workspace = workspace.by_name
-    lines = _sets(workspace)
+    lines = _sets(workspace, ("source", "target", *((workspace.part,) if scored else ())))
     if scored:
         _refuse_nothing_to_score(workspace)
     return list(dict.fromkeys([*lines, *trainings]))
@@ -170,19 +169,33 @@ def _refuse_nothing_to_score(workspace: Workspace) -> None:
         raise NoInputsError("no validation frame has a label map; there is nothing to evaluate on")
 
 
-def _sets(workspace: Workspace) -> list[str]:
-    """A line for each data set that is used; those of toy world are drawn when they are needed, which is not now."""
+def _sets(workspace: Workspace, read: Collection[str]) -> list[str]:
+    """A line for each data set; those of toy world are drawn when they are needed, which is not now.
+
+    Args:
+        workspace: The experiment.
+        read: The parts whose sets the command may read; of the others it is told where one is missing.
+    """
     lines, experiment = [], workspace.experiment
     for part in PARTS:
         for settings in experiment.used_source if part == "source" else getattr(experiment, part):
-            if isinstance(settings, ToyWorldSettings):
-                found = f"{settings.used} frames, drawn when needed"
-            else:
-                (frames,) = workspace.sets.open([settings])
-                found = f"{len(frames)} frames, {len(frames.only_labelled())} with a label map"
-                found += "; those that cannot be used will be left out" * (settings.bad_frames == "leave_out")
+            try:
+                found = _found(workspace, settings)
+            except UserError as error:
+                if part in read:
+                    raise
+                found = f"not needed for this, and cannot be read: {error}"
             lines.append(f"{part:<16}  {settings.name}: {found}")
     return lines
+
+
+def _found(workspace: Workspace, settings: AnyFrameSetSettings) -> str:
+    """The frames of a set, in words."""
+    if isinstance(settings, ToyWorldSettings):
+        return f"{settings.used} frames, drawn when needed"
+    (frames,) = workspace.sets.open([settings])
+    found = f"{len(frames)} frames, {len(frames.only_labelled())} with a label map"
+    return found + "; those that cannot be used will be left out" * (settings.bad_frames == "leave_out")
 
 
 def _experiments_translator(workspace: Workspace, seed: int) -> Iterator[str]:
@@ -228,7 +241,8 @@ def _translators(workspace: Workspace, seed: int, title: str = "translator") -> 
                 raise NoInputsError("no target frame has a label map; the translator needs some to learn from")
             workspace.labelled_subset(seed)
     said = f"{title}, seed {seed}: {settings.method}, {settings.steps} steps"
-    yield _line(workspace.translator(seed), translator_settings(settings), f"{said}, batch {settings.batch}")
+    others = translator_begun_otherwise(workspace, seed)
+    yield _line(workspace.translator(seed), others, f"{said}, batch {settings.batch}")
 
 
 def _trainings(
@@ -262,15 +276,15 @@ def _trainings(
     after = f"; after {', '.join(before)}" if before else ""
     yield _line(
         workspace.segmenter(seed, arm),
-        segmenter_settings(workspace.experiment.segmenter, arm),
+        segmenter_begun_otherwise(workspace, seed, arm, among),
         f"{name or arm}, seed {seed}: {how}, {settings.steps} steps, batch {settings.batch} of {width}x{height}, from "
         f"{', '.join(_frames(workspace, seed, arm, settings))}{after}",
     )
 
 
-def _line(run: Path, settings: Mapping[str, Any], training: str) -> str:
-    """How far a training is, and what it is."""
-    if others := other_settings(run, settings):
+def _line(run: Path, others: Sequence[str], training: str) -> str:
+    """How far a training is, and what it is; `others` are the settings that it was begun with otherwise."""
+    if others:
         return (
             f"{'other settings':<16}  {training}; {run} was begun with another {' and '.join(others[:3])}: the command "
             "refuses it, and sets it aside with --restart"

@@ -6,10 +6,11 @@ import pytest
 
 from pipelines.data.disk.files import sha256_of
 from pipelines.data.disk.json_files import write_json
-from pipelines.engine.checkpoint_files import FILES, FORMAT
+from pipelines.engine.checkpoint_files import FILES, FORMAT, checkpoint_hash
 from pipelines.errors import CheckpointError, NoInputsError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
-from pipelines.experiment.identity import segmenter_settings
+from pipelines.experiment.identity import known_translator_settings, segmenter_settings
+from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.teachers import teachers_checkpoint
 from pipelines.experiment.training_preview import (
     preview,
@@ -104,12 +105,10 @@ def test_an_arm_that_is_missing_begun_and_finished(experiment, tmp_path):
 
 
 def test_a_run_of_other_settings_is_not_called_finished(experiment):
-    """The command would refuse it. What is named of elsewhere is known by content, of which nothing is read here."""
+    """The command would refuse it."""
     base = experiment().base
     run, segmenter = base.segmenter(3, "source_only"), base.experiment.segmenter
-    run.mkdir(parents=True)
-    (run / "final.json").touch()
-    write_json(run / "config.json", {"settings": segmenter_settings(segmenter, "source_only") | {"initial": "there"}})
+    begin(run, settings=segmenter_settings(base, "source_only"), frames={})
     assert preview_training(base, 3, "source_only")[3].startswith(f"{'finished':<16}  source_only")
 
     longer = base.experiment.model_copy(update={"segmenter": segmenter.model_copy(update={"steps": 31, "batch": 5})})
@@ -118,6 +117,68 @@ def test_a_run_of_other_settings_is_not_called_finished(experiment):
     assert line.endswith(
         f"{run} was begun with another batch and steps: the command refuses it, and sets it aside with --restart"
     )
+
+
+def checkpoint(folder, stage, **settings):
+    """One of which only the settings are looked at."""
+    folder.mkdir(parents=True)
+    about = {"stage": stage, "settings": settings}
+    write_json(folder / "state.json", {"format": FORMAT, "step": 0, "about": about, "optimizers": {}})
+    for name in ("method.safetensors", "optimizers.safetensors"):
+        (folder / name).touch()
+    write_json(folder / "manifest.json", {name: sha256_of(folder / name) for name in FILES})
+    return folder
+
+
+def begin(run, **inputs):
+    """A finished run that was begun with these inputs."""
+    run.mkdir(parents=True)
+    (run / "final.json").touch()
+    write_json(run / "config.json", inputs)
+
+
+def test_what_a_run_names_of_elsewhere_is_known_by_its_content(experiment, tmp_path):
+    """...wherever it lies, as by the command itself: a checkpoint that was trained on is another."""
+
+    def starting(at, **more):
+        chosen = {"adaptation": {"method": "distillation"}, "teachers": (str(at),), "initial": str(at), **more}
+        segmenter = SegmenterSettings(**(experiment().base.experiment.segmenter.model_dump() | chosen))
+        base = experiment().base
+        return base.beside(base.experiment.model_copy(update={"segmenter": segmenter}), base.run)
+
+    first, moved, other = (
+        checkpoint(tmp_path / name, "segmenter", network="lraspp", trained=trained)
+        for name, trained in (("first", 1), ("moved", 1), ("other", 2))
+    )
+    its = starting(first)
+    known = checkpoint_hash(first)
+    begin(
+        its.segmenter(3, "translated"),
+        settings=segmenter_settings(its, "translated"),
+        frames={"initial": known, "teachers": [known]},
+    )
+    for at in (first, moved):
+        assert preview_training(starting(at), 3, "translated")[3].startswith(f"{'finished':<16}  translated, seed 3")
+    line = preview_training(starting(other), 3, "translated")[3]
+    assert line.startswith("other settings") and "was begun with another initial and teachers: the command" in line
+    line = preview_training(starting(first, initial=None), 3, "translated")[3]
+    assert line.startswith("other settings") and "was begun with another initial: the command refuses it" in line
+
+
+def test_what_a_translator_names_of_elsewhere_is_known_by_its_content(toyworld, tmp_path):
+    first, moved, other = (
+        checkpoint(tmp_path / name, "translator", method="cut", trained=trained)
+        for name, trained in (("first", 1), ("moved", 1), ("other", 2))
+    )
+    its = toyworld(f"translator.initial={first}")
+    begin(its.translator(4), settings=known_translator_settings(its, 4))
+    for at in (first, moved):
+        assert preview_translator(toyworld(f"translator.initial={at}"), 4)[3].startswith("finished")
+    for changed in (f"translator.initial={other}", "translator.batch=1"):
+        line = preview_translator(toyworld(changed), 4)[3]
+        assert line.startswith("other settings") and "was begun with another initial: the command refuses it" in line
+    with pytest.raises(CheckpointError, match=r"^translator\.initial: checkpoint .*gone does not exist; give a run"):
+        preview_translator(toyworld(f"translator.initial={tmp_path / 'gone'}"), 4)
 
 
 def test_an_arm_comes_after_those_that_it_learns_from(experiment):
@@ -180,6 +241,17 @@ def test_a_comparison_without_a_label_to_score_by_is_refused(toyworld, tmp_path)
         preview_comparison(on_test)
 
 
+def test_a_set_that_the_command_would_not_read_may_be_missing(toyworld, tmp_path):
+    """...and is told: the command itself would not notice."""
+    missing = '{}=[{{ name = "later", reader = "folder", root = "later" }}]'.format
+    lines = preview_comparison(toyworld(missing("test")))
+    assert lines[3].startswith(f"{'test':<16}  later: not needed for this, and cannot be read: ") and len(lines) == 8
+    assert "later: not needed for this" in preview_training(toyworld(missing("validation")), 4, "oracle")[2]
+    for needed in (toyworld(missing("test")).on_test(), toyworld(missing("validation")), toyworld(missing("target"))):
+        with pytest.raises(UserError, match=str(tmp_path / "later")):
+            preview_comparison(needed)
+
+
 def test_what_guides_a_translator_comes_before_it(toyworld, tmp_path):
     guided = toyworld('translator.guidance={ expert = "translated", label_weight = 1.0 }')
     lines = [line[18:].split(",")[0] for line in preview_translator(guided, 4)[3:]]
@@ -235,21 +307,10 @@ def test_a_students_teacher_must_be_there(toyworld, tmp_path):
         preview_translator(student("frames", photos), 4)
 
 
-def checkpoint(folder, **settings):
-    """A translator's, of which only the settings are looked at."""
-    folder.mkdir(parents=True)
-    about = {"stage": "translator", "settings": settings}
-    write_json(folder / "state.json", {"format": FORMAT, "step": 0, "about": about, "optimizers": {}})
-    for name in ("method.safetensors", "optimizers.safetensors"):
-        (folder / name).touch()
-    write_json(folder / "manifest.json", {name: sha256_of(folder / name) for name in FILES})
-    return folder
-
-
 def test_a_teacher_must_go_the_way_and_have_the_features_that_are_asked_for(toyworld, tmp_path):
     """A student's own settings do not tell: the teacher's do, wherever it is, and hours before its network is built."""
-    unet = checkpoint(tmp_path / "unet", method="cyclegan", generator="unet128")
-    layouts = checkpoint(tmp_path / "layouts", method="pix2pixhd", generator="global")
+    unet = checkpoint(tmp_path / "unet", "translator", method="cyclegan", generator="unet128")
+    layouts = checkpoint(tmp_path / "layouts", "translator", method="pix2pixhd", generator="global")
     of = "translator={{ method = 'student', encoder = '', teacher = '{}', {} }}"
     back, features = "teacher_direction = 'target_to_source'", "feature_weight = 1"
     for settings, said in (
