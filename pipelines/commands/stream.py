@@ -87,7 +87,7 @@ class Pipes:
     def frames(self, lost: "Lost") -> "Iterator[Any]":
         """The frames as they come; raw where their size was given."""
         from pipelines.data.video.incoming import read_opened, read_raw
-        from pipelines.data.video.raw import USUAL_RATE
+        from pipelines.data.video.rates import USUAL_RATE
 
         if self.size is not None:
             return read_raw(self.source, self.size, lost, self.pixels, self.rate or USUAL_RATE)

@@ -20,7 +20,8 @@ import numpy as np
 
 from pipelines.data.decoding.headers import MAX_PIXELS
 from pipelines.data.images import image_error
-from pipelines.data.video.raw import STANDARD, USUAL_RATE, Order, open_raw
+from pipelines.data.video.rates import USUAL_RATE, film_rate
+from pipelines.data.video.raw import STANDARD, Order, open_raw
 from pipelines.data.video.recorded import CONVERSION, IN_DECODING_ORDER, is_video, load_av, not_as_stored
 from pipelines.errors import ImageError, UserError
 
@@ -132,7 +133,7 @@ def read_opened(
             raise image_error(Path(name), "holds no pictures. Expected a video")
         stream = container.streams.video[0]
         stream.codec_context.options = {"err_detect": "explode"}
-        yield from _decoded(container, stream, name, lost, rate or float(stream.average_rate or USUAL_RATE))
+        yield from _decoded(container, stream, name, lost, rate or float(film_rate(stream.average_rate)))
 
 
 def _decoded(container: Any, stream: Any, name: str, lost: Lost, rate: float) -> Iterator[LiveFrame]:

@@ -24,7 +24,8 @@ import numpy as np
 from pipelines.data.disk.files import hidden_beside, storage_errors
 from pipelines.data.disk.ownership import hold, is_still
 from pipelines.data.images import IMAGE_SUFFIXES
-from pipelines.data.video.raw import STANDARD, USUAL_RATE, Order, open_raw
+from pipelines.data.video.rates import LEAST_RATE, MOST_RATE, TICKS, film_rate, is_rate
+from pipelines.data.video.raw import STANDARD, Order, open_raw
 from pipelines.data.video.recorded import CONTAINERS, CONVERSION, VIDEO_SUFFIXES, load_av, pixel_format, settle
 from pipelines.errors import Interrupted, StorageError, UserError
 
@@ -34,10 +35,6 @@ SECONDS_TO_READERS = 0.05
 """How often a named pipe is tried that nobody reads yet."""
 BT_601 = 5
 """FFmpeg's number of the matrix that films are written with, and name."""
-TICKS = 1000
-"""Of a second, in videos that are written: Matroska counts no finer, and would give two frames one time."""
-LEAST_RATE, MOST_RATE = 0.01, float(TICKS)
-"""Frames a second: such as film or stream have, and no finer than films count."""
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "webm": ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}),
 }
@@ -67,7 +64,7 @@ def refuse_output(name: str, rate: float | None = None) -> None:
         UserError: There is a file of this name, or no folder for it, or by its name it is something that we do not
             write here, and would hold raw pictures; or the rate is none that films have, or films need an extra.
     """
-    if rate is not None and not LEAST_RATE <= rate <= MOST_RATE:
+    if rate is not None and not is_rate(rate):
         raise UserError(f"rate is {rate}; expected {LEAST_RATE:g} to {MOST_RATE:g} frames a second")
     path = Path(name)
     if name != STANDARD and _is_file(path):
@@ -231,13 +228,6 @@ class VideoSink:
         frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
         self._container.mux(self._stream.encode(frame))
 
-    def _named_rate(self, of_source: float | None) -> Fraction:
-        """Frames a second that the film names; a source may name what no film has."""
-        rate = of_source if self._rate is None else self._rate
-        if rate is None or not LEAST_RATE <= rate <= MOST_RATE:
-            rate = USUAL_RATE
-        return Fraction(rate).limit_denominator(1001)
-
     def _close(self) -> None:
         if self._container is not None:
             with storage_errors(self._path):
@@ -276,8 +266,9 @@ class VideoSink:
         self._take_name()
         container_name = CONTAINERS[self._path.suffix.lower()]
         encoder, options = ENCODERS.get(container_name, H264)
+        named = film_rate(rate if self._rate is None else self._rate).limit_denominator(1001)
         self._container = self._av.open(str(self._part), "w", format=container_name)
-        self._stream = self._container.add_stream(encoder, rate=self._named_rate(rate))
+        self._stream = self._container.add_stream(encoder, rate=named)
         height, width = picture.shape[:2]
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = pixel_format(width, height)

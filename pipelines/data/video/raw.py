@@ -9,8 +9,6 @@ from pipelines.errors import UserError
 Order = Literal["rgb24", "bgr24"]
 STANDARD = "-"
 """Name of standard input and output."""
-USUAL_RATE = 25.0
-"""Frames a second, where nobody says."""
 
 
 def open_raw(name: str, mode: Literal["rb", "wb"]) -> io.FileIO:

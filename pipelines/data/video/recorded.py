@@ -36,6 +36,7 @@ from pipelines.data.disk.files import (
 )
 from pipelines.data.images import image_error
 from pipelines.data.video.container import missing_part
+from pipelines.data.video.rates import film_rate
 from pipelines.errors import ImageError, StorageError, UserError
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -122,7 +123,7 @@ def read_facts(path: Path) -> VideoFacts:
         packets = [(packet.pts, packet.dts) for packet in stored if not packet.is_discard]
         if not packets:
             raise _without_pictures(path)
-        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        rate = film_rate(stream.average_rate or stream.guessed_rate)
         timed = container.format.name not in IN_DECODING_ORDER
         times = _distinct([pts for pts, _ in packets]) if timed else None
         if times is None and container.format.name in EVEN_FORMATS:

@@ -59,6 +59,11 @@ def test_the_facts_of_an_index(tmp_path):
     assert facts.colour_matrix == 1 and facts.timed
 
 
+def test_a_rate_that_no_film_has_is_the_usual_one(tmp_path):
+    """As in the index of a single frame that lasts for a tick: 12800 a second."""
+    assert read_facts(film(tmp_path / "in.mp4", times=[0], rate=12800)).rate == 25
+
+
 def test_frames_come_in_order_and_may_be_skipped(source):
     frames = frames_of(source)
     assert len(frames) == FRAMES and frames[0].shape == (32, 48, 3) and frames[0].dtype == np.uint8
