@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,8 +28,17 @@ if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch
 Reader = Callable[[PlannedFrame], np.ndarray]
 
 
+MOST_PIXELS = 2**25
+"""A frame of 8K has 33 million. What is larger at the height that was asked for is a stripe, and would take all memory.
+"""
+
+
 class FrameNetwork(Protocol):
     """What a batch of frames goes through: a translator, a segmenter."""
+
+    def refuse(self, source: Path, size: tuple[int, int]) -> None:
+        """ImageError where a frame of a height and width cannot be given to it."""
+        ...
 
     @property
     def batch_size(self) -> int:
@@ -48,6 +58,13 @@ class Writer(Protocol):
         ...
 
 
+def refuse_stripe(source: Path, size: tuple[int, int], height: int) -> None:
+    """ImageError where a frame of `size` (height, width) is so long that at another height it takes all memory."""
+    own_height, width = size
+    if height * max(1.0, width * height / own_height) > MOST_PIXELS:
+        raise image_error(source, f"{width}x{own_height} pixels are too long a stripe at height {height}")
+
+
 def process_frames(
     frames: Sequence[PlannedFrame],
     record: Record,
@@ -65,7 +82,8 @@ def process_frames(
     ahead = network.batch_size + record.check.workers
     pool = ThreadPoolExecutor(record.check.workers)
     try:
-        readable = _readable(frames, record, read, pool, ahead, stop_requested)
+        load = partial(_load, read=read, network=network)
+        readable = _readable(frames, record, load, pool, ahead, stop_requested)
         for batch in _batches(readable, network.batch_size):
             if stop_requested():
                 break
@@ -87,7 +105,7 @@ def process_frames(
 def _readable(
     frames: Iterable[PlannedFrame],
     record: Record,
-    read: Reader | None,
+    load: "Callable[[PlannedFrame], Loaded | Failure]",
     pool: ThreadPoolExecutor,
     ahead: int,
     stop_requested: Callable[[], bool],
@@ -100,7 +118,7 @@ def _readable(
     waiting = iter(frames)
     while not stop_requested():
         for frame in waiting:
-            loading.append(pool.submit(_load, frame, read))
+            loading.append(pool.submit(load, frame))
             if len(loading) > ahead:
                 break
         if not loading:
@@ -112,7 +130,7 @@ def _readable(
             yield result
 
 
-def _load(frame: PlannedFrame, read: Reader | None) -> Loaded | Failure:
+def _load(frame: PlannedFrame, read: Reader | None, network: FrameNetwork) -> Loaded | Failure:
     """Read a frame. What goes along is read too, so that a frame whose label cannot be carried is not half done.
 
     Hashes come before pixels: those of a file that is rewritten in between are not the new file's, so the next run does
@@ -130,6 +148,7 @@ def _load(frame: PlannedFrame, read: Reader | None) -> Loaded | Failure:
         pixels, alpha = read_image_and_alpha(frame.image) if read is None else (read(frame), None)
         if read is None:
             _refuse_turned_apart(frame)
+        network.refuse(frame.image, (pixels.shape[0], pixels.shape[1]))
         return Loaded(frame, pixels, alpha, source_sha256, label_sha256)
     except ImageError as error:
         return Failure(frame, str(error))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.batch_inference.flow import refuse_stripe
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.errors import UserError
 from pipelines.runtimes.frame_translation import FrameTranslator
@@ -22,6 +23,11 @@ class Network(FrameTranslator):
     def clock(self) -> NetworkClock:
         """How much of the time it is at work."""
         return NetworkClock(self.device)
+
+    def refuse(self, source: Path, size: tuple[int, int]) -> None:
+        """ImageError where a frame of a height and width is a stripe that would take all memory."""
+        if self.height is not None:
+            refuse_stripe(source, size, self.height)
 
     def __call__(self, batch: Sequence[np.ndarray], source: Path) -> Tensor:
         """The translations of a batch, (B, 3, H, W) in [0, 1].

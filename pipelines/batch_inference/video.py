@@ -102,6 +102,7 @@ def make_video(
     """
     source, output = work.source, work.output
     facts = read_facts(source)
+    work.network.refuse(source, (facts.height, facts.width))
     encoder, options = encoder_of(output)
     refuse_places(source, output)
     refuse_sound(source, output)

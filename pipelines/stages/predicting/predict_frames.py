@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from pydantic import JsonValue
 
+from pipelines.batch_inference.flow import refuse_stripe
 from pipelines.batch_inference.folder import Intent
 from pipelines.batch_inference.network_clock import NetworkClock
 from pipelines.batch_inference.plan import PlannedFrame, refuse_collisions
@@ -23,7 +24,7 @@ from pipelines.batch_inference.work import UNWATCHED, JobControl, Outcome, Work,
 from pipelines.batch_inference.write import Loaded
 from pipelines.data.disk.files import write_atomically
 from pipelines.data.disk.manifest import ManifestEntry
-from pipelines.data.images import encode_image, encode_png, image_error, read_image
+from pipelines.data.images import encode_image, encode_png, image_error
 from pipelines.data.labels.label_formats import LabelFormat, coloured, in_format
 from pipelines.data.readers.layout import distinct_names
 from pipelines.errors import NoInputsError, UserError
@@ -39,8 +40,6 @@ LABELS, OVERLAYS = PurePosixPath("labels"), PurePosixPath("overlays")
 OVERLAY_STRENGTH = 0.55
 LABEL_BYTES_PER_PIXEL = 0.04
 """Size of label maps of driving frames as PNG; colours take a little more."""
-MOST_PIXELS = 2**25
-"""A frame of 8K has 33 million. What is larger at the network's height is a stripe, and would take all memory."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +74,9 @@ class SegmentingNetwork:
         """The label map of a frame, uint8 (H, W) on the device."""
         return self.predictor.label_map(frame, size)
 
-    def read(self, frame: PlannedFrame) -> np.ndarray:
-        """A frame's image; ImageError where it is damaged, or so long that the network cannot be given it."""
-        image = read_image(frame.image)
-        height, width = image.shape[:2]
-        if self.height * max(1.0, width * self.height / height) > MOST_PIXELS:
-            raise image_error(frame.image, f"{width}x{height} pixels are too long a stripe at height {self.height}")
-        return image
+    def refuse(self, source: Path, size: tuple[int, int]) -> None:
+        """ImageError where a frame of a height and width is a stripe that would take all memory."""
+        refuse_stripe(source, size, self.height)
 
 
 @dataclass(frozen=True)
@@ -232,7 +227,6 @@ def predict_frames(
         plan=prediction_plan(identity, network.height, labels),
         network=network,
         writer=PredictionWriter(str(identity["checkpoint_sha256"]), labels),
-        read=network.read,
         what=WHAT,
         action=ACTION,
     )

@@ -80,8 +80,8 @@ def describe_video_prediction(source: Path, output: Path, labels: LabelFormat | 
     """
     *facts, nothing_written = describe_video(source, output)
     places = [str(place) for place in (output, *([] if labels is None else [label_folder(output)]))]
-    there = "there already" if output.exists() else "not there yet"
-    return [*facts, f"to {' and '.join(places)}, by {how}", f"{output} is {there}", nothing_written]
+    missing = [] if output.exists() else [f"{output} is not there yet"]
+    return [*facts, f"to {' and '.join(places)}, by {how}", *missing, nothing_written]
 
 
 def label_folder(output: Path) -> Path:

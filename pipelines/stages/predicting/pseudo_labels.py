@@ -124,7 +124,6 @@ def write_pseudo_labels(
             },
             network=labeller,
             writer=PseudoLabelWriter(trained.sha256),
-            read=labeller.read,
             what="set of pseudo-labels",
             action="labelled",
         )

@@ -23,7 +23,7 @@ from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
 from pipelines.experiment.trained import finished_translator, load_translator
 from pipelines.experiment.workspace import Workspace
-from pipelines.runtimes.frame_translation import Translate, open_translation, refuse_unlearnt
+from pipelines.runtimes.frame_translation import Translate, mode_on, open_translation, refuse_unlearnt
 from pipelines.stages.translating.layouts import layout_reader, translate_layout
 from pipelines.stages.translating.translate_frames import translate_frames
 from pipelines.stages.translating.translate_video import translate_video
@@ -112,9 +112,8 @@ def resolved_options(machine: Machine, options: TranslationOptions, method: Tran
 
 def print_options(machine: Machine, options: TranslationOptions) -> None:
     """The first line of a run, on stderr: what computes, and what that was chosen by."""
-    mode = "fast" if options.fast else "exact" if machine.precision == "fp32" else "autocast"
-    said = f"translate: {options.runtime}, {mode}, {describe_machine(machine)} ({capabilities()})"
-    print(said, file=ProcessRank.of_environment().stderr())
+    how, said = f"{options.runtime}, {mode_on(machine, options.fast)}", ProcessRank.of_environment().stderr()
+    print(f"translate: {how}, {describe_machine(machine)} ({capabilities()})", file=said)
 
 
 def device_of_frames(options: TranslationOptions, machine: Machine) -> str:

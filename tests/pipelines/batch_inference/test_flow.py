@@ -190,3 +190,13 @@ def test_a_label_map_that_cannot_be_carried_along_fails_its_frame(source, tmp_pa
     summary = run(source, tmp_path / "out")
     assert summary.failed == 1 and "ids/a b.png: cannot read: is a folder" in summary.failures[0].reason
     assert not (tmp_path / "out/toy/rgb/a b.png").exists()
+
+
+def test_a_stripe_that_would_take_all_memory_at_another_height_costs_one_frame(tmp_path):
+    """1x9000 pixels at height 64 are 64x576,000; at its own size it is like any other."""
+    for name, size in (("stripe", (1, 9000)), ("usual", (6, 8))):
+        write_image(tmp_path / f"in/{name}.png", paint(0, *size))
+    outcome = run_folder(tmp_path / "in", tmp_path / "out", height=64)
+    assert (outcome.made, outcome.failed) == (1, 1)
+    assert "stripe.png: 9000x1 pixels are too long a stripe at height 64" in outcome.failures[0].reason
+    assert run_folder(tmp_path / "in", tmp_path / "own").made == 2

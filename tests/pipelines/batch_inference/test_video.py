@@ -133,6 +133,13 @@ def test_a_sound_that_the_output_cannot_hold_is_refused_before_anything_is_compu
     assert translate.calls == 0 and os.listdir(tmp_path) == ["in.mkv"]
 
 
+def test_a_stripe_that_would_take_all_memory_at_another_height_is_refused(tmp_path):
+    translate = Counting()
+    with pytest.raises(ImageError, match=r"in\.mkv: 48x32 pixels are too long a stripe at height 5000"):
+        run_video(film(tmp_path / "in.mkv"), tmp_path / "out.mkv", translate, height=5000)
+    assert translate.calls == 0 and os.listdir(tmp_path) == ["in.mkv"]
+
+
 def test_two_processes_on_one_video_are_refused(tmp_path):
     source = film(tmp_path / "in.mp4")
 

@@ -274,7 +274,7 @@ def test_a_video(use, tmp_path):
     assert len(list(Path(tmp_path / "out.mp4.labels").glob("*.png"))) == 10
     again = use("--labels", "train_ids", source=source, output="out.mp4")
     assert again.stdout.endswith("(0 predicted, 10 already there)\n")
-    assert "out.mp4 is there already" in use("--dry-run", source=source, output="out.mp4").stdout
+    assert "out.mp4 exists: left alone if it is what" in use("--dry-run", source=source, output="out.mp4").stdout
     for arguments, output, expected in (
         (["--shard", "1/2"], "b.mp4", "--shard: a video is predicted by one process"),
         ([], "out", "a video is predicted into a video; give --output a name such as out.mp4"),
