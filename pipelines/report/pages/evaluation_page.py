@@ -55,15 +55,17 @@ class EvaluationPage:
 
     @property
     def worst(self) -> list[EvaluatedFrame]:
-        """The frames with the lowest scores, the worst first."""
-        return sorted(self.frames, key=lambda frame: (frame.mean_iou, frame.name))[:LISTED]
+        """The frames with the lowest scores, the worst first: half of the frames at most."""
+        return self._ascending[: min(LISTED, len(self.frames) // 2)]
 
     @property
     def best(self) -> list[EvaluatedFrame]:
-        """The frames with the highest scores, the best first; none that is among the worst."""
-        worst = {frame.name for frame in self.worst}
-        others = [frame for frame in self.frames if frame.name not in worst]
-        return sorted(others, key=lambda frame: (-frame.mean_iou, frame.name))[:LISTED]
+        """As many with the highest scores, the best first; a frame that is alone is the best."""
+        return self._ascending[::-1][: max(len(self.worst), 1)]
+
+    @property
+    def _ascending(self) -> list[EvaluatedFrame]:
+        return sorted(self.frames, key=lambda frame: (frame.mean_iou, frame.name))
 
 
 def write_evaluation_page(page: EvaluationPage, path: Path) -> None:

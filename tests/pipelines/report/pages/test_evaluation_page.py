@@ -67,7 +67,16 @@ def test_the_headline_says_how_sure_it_is(page):
 def test_best_and_worst_frames_by_name(page):
     assert [frame.name for frame in page.worst] == [f"val/{i:02d}" for i in range(LISTED)]
     assert [frame.name for frame in page.best] == [f"val/{29 - i:02d}" for i in range(LISTED)]
-    assert replace(page, frames=page.frames[:3]).best == []
+
+
+def test_of_few_frames_none_is_among_the_best_and_the_worst(page):
+    few = replace(page, frames=page.frames[:5])
+    ascending = sorted(few.frames, key=lambda frame: frame.mean_iou)
+    assert few.worst == ascending[:2] and few.best == ascending[:2:-1]
+    alike = replace(page, frames=[EvaluatedFrame(name, 0.5) for name in "ab"])
+    assert [one.name for one in (*alike.worst, *alike.best)] == ["a", "b"]
+    alone = replace(page, frames=page.frames[:1])
+    assert (alone.worst, alone.best) == ([], page.frames[:1])
 
 
 def test_columns_are_those_that_were_measured(page):
