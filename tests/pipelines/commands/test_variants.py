@@ -43,6 +43,14 @@ def test_those_that_are_asked_for_are_compared(ask, played, tmp_path, only, name
     assert chosen.rows() == names and session.machine.device.type == "cpu"
 
 
+def test_a_dry_run_says_what_would_be_trained_of_those_asked_for(ask, played, tmp_path):
+    compared = played("pipelines.stages.comparison.compare_variants.compare_variants")
+    said = ask("--only", "long", "--seeds", "2", "--dry-run")
+    assert [said.count(f" long, seed {seed}") for seed in range(3)] == [2, 2, 0]  # its translator and its network
+    assert "short" not in said and said.endswith("dry run: nothing was trained\n")
+    assert compared.given == [] and not (tmp_path / "run").exists()
+
+
 def test_on_the_test_frames_in_files_of_their_own(ask, played, tmp_path):
     compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace(stopped={}))
     played("pipelines.report.variants.markdown_table", "| variant |")

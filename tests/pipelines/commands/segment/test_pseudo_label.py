@@ -46,11 +46,15 @@ def test_what_is_said_of_the_choice_is_what_is_chosen_by(on_tiny, played, tmp_pa
         "--largest-threshold", 0.8, "--assignment", "likeliest", "--no-flip", "--prototype-temperature", 2,
     )  # fmt: skip
     assert said == f"thresholds\npseudo-labels in {tmp_path / 'out'}\n"
-    on_tiny(segment_pseudo_label, *checkpoints[:2], "--output", tmp_path / "out")
+    on_tiny(
+        segment_pseudo_label, *checkpoints[:2], "--output", tmp_path / "out", "--flip", "--workers", 3, "--restart"
+    )  # fmt: skip
     assert [(paths, weights) for paths, _, weights in loaded.given] == [
         ((tmp_path / "a", tmp_path / "b"), (3, 1)), ((tmp_path / "a",), None),
     ]  # fmt: skip
-    (target, networks, output, choice, _), by_default = written.given
+    (target, networks, output, choice, session), by_default = written.given
+    assert (session.workers, session.restart) == (1, False)
+    assert (by_default[4].workers, by_default[4].restart) == (3, True)
     assert [frames.name for frames in target] == ["camera"] and (networks, output) == ("two networks", tmp_path / "out")
     assert choice == Choice(0.3, 0.8, "likeliest", flip=False, prototype_temperature=2) and by_default[3] == Choice()
 
