@@ -105,10 +105,14 @@ def _warn_of_shared_drives(
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def data_toyworld(output: Path, renderer: str, frames: int, size: tuple[int, int], seed: int) -> None:
-    """Draw a toy world data set to disk."""
-    from pipelines.data.toyworld.write import draw_toy_world
+    """Draw a toy world data set to disk, or carry on where it stopped."""
+    from pipelines.data.toyworld.write import DRAWING, draw_toy_world
     from pipelines.progress import Progress
 
+    # Frames of others may have the names of ours: those without a label map would be drawn over.
+    begun = (output / DRAWING).exists() or not output.is_dir()
+    if not begun and any(not one.name.startswith(".") for one in output.iterdir()):
+        raise UserError(f"--output {output} holds files and no toy world ({DRAWING}); choose another folder")
     with Progress(f"draw {renderer}", frames, "frame") as progress:
         draw_toy_world(output, renderer, frames, size, seed, progress=progress.reach)
     click.echo(f"{frames} frames in {output}")

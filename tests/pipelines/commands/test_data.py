@@ -106,3 +106,16 @@ def test_toy_world_is_as_large_as_it_is_asked_for(tmp_path):
 def test_frames_too_small_to_draw_are_refused(tmp_path):
     with pytest.raises(click.BadParameter, match="8 is not in the range x>=16"):
         draw("--output", tmp_path, "--renderer", "camera", "--size", 64, 8)
+
+
+def test_a_folder_of_somebody_elses_frames_is_left_alone(tmp_path):
+    """CARLA's frames have the same names."""
+    frame = tmp_path / "carla/rgb/000000.png"
+    write_image(frame, np.zeros((16, 32, 3), np.uint8))
+    before = frame.read_bytes()
+    with pytest.raises(UserError, match=r"--output .*carla holds files and no toy world \(toyworld\.json\); choose an"):
+        draw("--renderer", "game", "--frames", 1, "--size", 32, 16, "--output", tmp_path / "carla")
+    assert frame.read_bytes() == before and [path.name for path in (tmp_path / "carla").iterdir()] == ["rgb"]
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):  # and the same command carries on
+        draw("--renderer", "game", "--frames", 1, "--size", 32, 16, "--output", tmp_path / "empty")
