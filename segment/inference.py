@@ -125,7 +125,8 @@ class Windowed(nn.Module):
         super().__init__()
         if not all(0 < step <= side for step, side in zip(stride, window, strict=True)):
             raise ValueError(
-                f"Stride {stride} for windows of {window}; expected at least 1 and at most the window: no gaps."
+                f"A stride of {stride[1]}x{stride[0]} for windows of {window[1]}x{window[0]}; expected at least 1 and "
+                "at most the window: no gaps."
             )
         self.network, self.window, self.stride = network, window, stride
         self.train(network.training)

@@ -37,7 +37,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 1 <= self.index <= self.count:
-            raise UserError(f"part {self}: expected I/N with I from 1 to N, such as 2/8")
+            raise UserError(f"--shard {self}: expected I/N with I from 1 to N, such as 2/8")
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"

@@ -286,7 +286,7 @@ def _line(run: Path, others: Sequence[str], training: str) -> str:
     """How far a training is, and what it is; `others` are the settings that it was begun with otherwise."""
     if others:
         return (
-            f"{'other settings':<16}  {training}; {run} was begun with another {' and '.join(others[:3])}: the command "
+            f"{'other settings':<16}  {training}; {run} was begun otherwise ({', '.join(others[:3])}): the command "
             "refuses it, and sets it aside with --restart"
         )
     checkpoints = list_checkpoints(run / "checkpoints")

@@ -107,7 +107,8 @@ class Workspace:
         """
         folder = self.translated(seed).absolute()
         if not (folder / MANIFEST).exists():
-            raise UserError(f"{folder}: no translated frames yet; run `sim2real translate experiment` first")
+            command = f"sim2real translate experiment --seed {seed}"
+            raise UserError(f"{folder}: no translated frames yet; run `{command}` first")
         return folder
 
     def segmenter(self, seed: int, arm: str) -> Path:

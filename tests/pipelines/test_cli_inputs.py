@@ -163,7 +163,8 @@ def test_device_that_is_not_there(on_photos):
 
 def test_stages_in_the_wrong_order(on_photos):
     assert_refused(on_photos("translate experiment"), 5, "is not there yet; run `sim2real translate train` first")
-    assert_refused(on_photos("segment train"), 2, "no translated frames yet; run `sim2real translate experiment` first")
+    first = "no translated frames yet; run `sim2real translate experiment --seed 0` first"
+    assert_refused(on_photos("segment train"), 2, first)
 
 
 # --- disks ------------------------------------------------------------------------------------------------------------

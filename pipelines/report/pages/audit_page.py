@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.data.disk.files import write_atomically
 from pipelines.report import charts, figures
 from pipelines.report.pages.templates import rendered
-from segment.classes import CLASS_NAMES
+from segment.class_groups import Groups, class_titles, lowest_ids
 from translate.quality.consistency import Flip
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
@@ -48,7 +48,7 @@ class AuditPicture:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found. `titles` names classes by train id, `scored` are those that count."""
+    """What an audit found. `titles` names classes by train id, `scored` are those that count, `groups` count as one."""
 
     folder: str
     expert: str
@@ -57,6 +57,7 @@ class Audit:
     titles: dict[int, str]
     scored: list[int]
     with_sources: bool
+    groups: Groups = ()
     command: str = ""
     date: str = ""
     machine: str = ""
@@ -104,8 +105,14 @@ def render_audit(audit: Audit) -> str:
         worst=[(title, chosen) for title, chosen in worst if chosen],
         thresholds=thresholds(audit),
         curves=sorted_scores(audit),
-        classes=list(CLASS_NAMES),
+        keys=colour_keys(audit.groups),
     )
+
+
+def colour_keys(groups: Groups) -> dict[int, str]:
+    """Names of the classes that are told apart, by the train ids in whose colours they are painted."""
+    lowest = lowest_ids(groups)
+    return {train_id: title for train_id, title in class_titles(groups).items() if lowest[train_id] == train_id}
 
 
 def headline(audit: Audit) -> str:

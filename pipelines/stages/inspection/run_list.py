@@ -117,6 +117,8 @@ def describe(folder: Path) -> Iterator[str]:
     Raises:
         UserError: It is not a run folder.
     """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; `sim2real runs list` names all run folders below runs")
     if not (folder / "config.json").is_file():
         raise UserError(
             f"{folder} is not a run folder (no config.json); `sim2real runs list {folder}` lists those in it"

@@ -118,11 +118,11 @@ def _opened(
     trained = load_ensemble(checkpoints, machine, options.weights)
     runtime, mode = options.runtime_on(machine), options.mode_on(machine)
     looks = TestTimeAugmentation(flip=options.flip)
+    said = f"predict: {runtime}, {mode}, {describe_machine(machine)} ({capabilities()})"
+    print(said, file=ProcessRank.of_environment().stderr())  # before a conversion, which may take half a minute
     predictor = open_predictor(
         trained.network, options.height or trained.height, machine, Inference(runtime, mode, looks)
     )
-    said = f"predict: {runtime}, {mode}, {describe_machine(machine)} ({capabilities()})"
-    print(said, file=ProcessRank.of_environment().stderr())
     network = SegmentingNetwork(predictor, NetworkClock(str(machine.device)))
     return network, _identity(trained, options, machine)
 

@@ -75,13 +75,13 @@ class Chosen:
     """Pixels that have each for their label; more than these where it gained some of other classes."""
 
     def table(self) -> str:
-        """For the terminal: a class per line, those that were seen."""
+        """For the terminal: a class per line, those that were seen; both shares are of all pixels."""
         total = max(sum(self.pixels), 1)
-        lines = [f"{'':<16}{'share':>8}{'threshold':>11}{'kept':>8}"]
+        lines = [f"{'':<16}{'likeliest':>10}{'threshold':>11}{'labelled':>10}"]
         for name, threshold, pixels, kept in zip(CLASS_NAMES, self.thresholds, self.pixels, self.kept, strict=True):
             if pixels:
-                lines.append(f"{name:<16}{pixels / total:>8.1%}{threshold:>11.3f}{kept / pixels:>8.1%}")
-        return "\n".join([*lines, f"{'all':<16}{1:>8.0%}{'':>11}{sum(self.kept) / total:>8.1%}"])
+                lines.append(f"{name:<16}{pixels / total:>10.1%}{threshold:>11.3f}{kept / total:>10.1%}")
+        return "\n".join([*lines, f"{'all':<16}{1:>10.0%}{'':>11}{sum(self.kept) / total:>10.1%}"])
 
 
 def write_pseudo_labels(

@@ -164,6 +164,7 @@ def audit_frames(
         titles=class_titles(classes.groups),
         scored=classes.scored,
         with_sources=before is not None,
+        groups=classes.groups,
     )
 
 

@@ -115,7 +115,7 @@ def test_a_run_of_other_settings_is_not_called_finished(experiment):
     line = preview_training(base.beside(longer, base.run), 3, "source_only")[3]
     assert line.startswith(f"{'other settings':<16}  source_only, seed 3: lraspp, 31 steps")
     assert line.endswith(
-        f"{run} was begun with another batch and steps: the command refuses it, and sets it aside with --restart"
+        f"{run} was begun otherwise (batch, steps): the command refuses it, and sets it aside with --restart"
     )
 
 
@@ -160,9 +160,9 @@ def test_what_a_run_names_of_elsewhere_is_known_by_its_content(experiment, tmp_p
     for at in (first, moved):
         assert preview_training(starting(at), 3, "translated")[3].startswith(f"{'finished':<16}  translated, seed 3")
     line = preview_training(starting(other), 3, "translated")[3]
-    assert line.startswith("other settings") and "was begun with another initial and teachers: the command" in line
+    assert line.startswith("other settings") and "was begun otherwise (initial, teachers): the command" in line
     line = preview_training(starting(first, initial=None), 3, "translated")[3]
-    assert line.startswith("other settings") and "was begun with another initial: the command refuses it" in line
+    assert line.startswith("other settings") and "was begun otherwise (initial): the command refuses it" in line
 
 
 def test_what_a_translator_names_of_elsewhere_is_known_by_its_content(toyworld, tmp_path):
@@ -176,7 +176,7 @@ def test_what_a_translator_names_of_elsewhere_is_known_by_its_content(toyworld, 
         assert preview_translator(toyworld(f"translator.initial={at}"), 4)[3].startswith("finished")
     for changed in (f"translator.initial={other}", "translator.batch=1"):
         line = preview_translator(toyworld(changed), 4)[3]
-        assert line.startswith("other settings") and "was begun with another initial: the command refuses it" in line
+        assert line.startswith("other settings") and "was begun otherwise (initial): the command refuses it" in line
     with pytest.raises(CheckpointError, match=r"^translator\.initial: checkpoint .*gone does not exist; give a run"):
         preview_translator(toyworld(f"translator.initial={tmp_path / 'gone'}"), 4)
 

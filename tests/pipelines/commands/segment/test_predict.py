@@ -242,7 +242,7 @@ def test_ended_by_a_signal_the_same_command_carries_on(use, tmp_path, signal_nam
         (["--height", 8], "8 is not in the range x>=16"),
         (["--reader", "carla"], "--reader carla with --frames: version is missing"),
         (["--frames", "version"], "--frames version: expected KEY=VALUE"),
-        (["--shard", "3/2"], "part 3/2: expected I/N with I from 1 to N"),
+        (["--shard", "3/2"], "--shard 3/2: expected I/N with I from 1 to N"),
         (["--shard", "two"], "--shard two: expected I/N"),
     ],
 )

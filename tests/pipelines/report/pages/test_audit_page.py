@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipelines.report.pages.audit_page import (
@@ -16,6 +17,7 @@ from pipelines.report.pages.audit_page import (
     thresholds,
     worst_first,
 )
+from pipelines.report.pictures import painting
 from segment.classes import CLASS_NAMES
 from tests.pipelines.report.conftest import street, street_labels
 from translate.quality.consistency import Flip
@@ -51,6 +53,16 @@ def audit():
         lowest=[shown(frames[0], 1), shown(frames[1], 2)],
         lost=[shown(frames[2], 3)],
     )
+
+
+def test_classes_that_count_as_one_have_one_colour_and_one_name(audit):
+    """A pole that the label calls a sign is painted like the sign that the expert sees."""
+    pole, sign = CLASS_NAMES.index("pole"), CLASS_NAMES.index("traffic sign")
+    (one, *_) = audit.lowest
+    seen = replace(one, label=np.full_like(one.seen, sign), seen=np.full_like(one.seen, pole))
+    page = render_audit(replace(audit, lowest=[seen], lost=[], groups=[[pole, sign]]))
+    assert page.count(painting(seen.seen)) == 2 and painting(seen.label) not in page
+    assert "pole + traffic sign</li>" in page and '<li><i style="background:#dcdc00"' not in page
 
 
 def test_the_headline_names_the_worst_flip(audit):

@@ -115,3 +115,5 @@ def test_folders_without_runs(tmp_path, experiment):
         find_runs(experiment / "translated_net/config.json")
     with pytest.raises(UserError, match=r"is not a run folder \(no config.json\); `sim2real runs list"):
         list(describe(experiment))
+    with pytest.raises(UserError, match=r"nowhere: no such folder; `sim2real runs list` names all run folders"):
+        list(describe(tmp_path / "nowhere"))
