@@ -40,7 +40,6 @@ from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation,
 from pipelines.stages.predicting.labeller import CANDIDATES, CLASSES, Labeller, Prototypes, PseudoLabelWriter
 from segment.adaptation.pseudo_labels import CONFIDENCES, assigned_labels, class_thresholds
 from segment.classes import CLASS_NAMES, IGNORE_INDEX
-from segment.methods.cbst import CBSTSettings
 
 SEEN, CONFIDENCE = PurePosixPath("seen"), PurePosixPath("confidence")
 
@@ -49,11 +48,11 @@ SEEN, CONFIDENCE = PurePosixPath("seen"), PurePosixPath("confidence")
 class Choice:
     """Which of what the networks say becomes a label; the settings of `segment.methods.cbst` say more."""
 
-    kept_share: float = CBSTSettings.kept_share
-    largest_threshold: float = CBSTSettings.largest_threshold
-    assignment: Literal["balanced", "likeliest"] = CBSTSettings.assignment
-    flip: bool = CBSTSettings.flip
-    prototype_temperature: float = CBSTSettings.prototype_temperature
+    kept_share: float
+    largest_threshold: float
+    assignment: Literal["balanced", "likeliest"]
+    flip: bool
+    prototype_temperature: float
 
     def __post_init__(self) -> None:
         for name in ("kept_share", "largest_threshold"):

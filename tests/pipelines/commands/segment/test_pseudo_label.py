@@ -1,11 +1,13 @@
 """`sim2real segment pseudo-label` as a person runs it: a set that its reader opens, killed on the way or not."""
 
 import shutil
+from dataclasses import asdict
 from types import SimpleNamespace
 
 from pipelines.commands.segment.pseudo_label import segment_pseudo_label
 from pipelines.data.readers.pseudo_labelled import CHOSEN
 from pipelines.stages.predicting.pseudo_labels import Choice
+from segment.methods.cbst import CBSTSettings
 
 
 def files(folder):
@@ -56,7 +58,8 @@ def test_what_is_said_of_the_choice_is_what_is_chosen_by(on_tiny, played, tmp_pa
     assert (session.workers, session.restart) == (1, False)
     assert (by_default[4].workers, by_default[4].restart) == (3, True)
     assert [frames.name for frames in target] == ["camera"] and (networks, output) == ("two networks", tmp_path / "out")
-    assert choice == Choice(0.3, 0.8, "likeliest", flip=False, prototype_temperature=2) and by_default[3] == Choice()
+    assert choice == Choice(0.3, 0.8, "likeliest", flip=False, prototype_temperature=2)
+    assert asdict(by_default[3]).items() <= asdict(CBSTSettings()).items()
 
 
 def test_a_killed_command_is_carried_on_to_the_same_bytes(commands, tiny_config, tiny_run, tmp_path):

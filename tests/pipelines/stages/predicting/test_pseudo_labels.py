@@ -1,7 +1,7 @@
 """Pseudo-labels: thresholds over all frames, what a reader makes of them, safe to kill, without the labels on disk."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import numpy as np
 import pytest
@@ -20,11 +20,17 @@ from segment.classes import IGNORE_INDEX
 from segment.methods.cbst import CBSTSettings
 
 
+def choice_with(**settings):
+    """The choice of the method that learns from pseudo-labels, but for some of its settings."""
+    usual = asdict(CBSTSettings())
+    return Choice(**{one.name: usual[one.name] for one in fields(Choice)} | settings)
+
+
 @pytest.fixture
 def write(tiny_run, make_workspace, session, tmp_path):
     """A function: a choice, the folder's name, arms of the finished run -> what was chosen."""
 
-    def run(choice=Choice(), name="out", arms=("source_only",)):  # noqa: B008  (frozen)
+    def run(choice=choice_with(), name="out", arms=("source_only",)):  # noqa: B008  (frozen)
         trained = load_ensemble([tiny_run / f"seed-0/{arm}" for arm in arms], session.machine)
         return write_pseudo_labels(make_workspace().target, trained, tmp_path / name, choice, session)
 
@@ -60,7 +66,7 @@ def read_back(tmp_path):
 
 def test_labels_of_the_likeliest_classes_are_the_surest_share_of_each(write, read_back):
     """Counted here again from the classes and confidences on disk, over all frames together."""
-    chosen = write(Choice(kept_share=0.5, largest_threshold=1.0, assignment="likeliest"))
+    chosen = write(choice_with(kept_share=0.5, largest_threshold=1.0, assignment="likeliest"))
     candidates, confidences, label = read_back()
     seen, confidence = candidates[..., 0], confidences[..., 0]
     for k in np.unique(seen):
@@ -76,8 +82,8 @@ def test_labels_of_the_likeliest_classes_are_the_surest_share_of_each(write, rea
 
 def test_balanced_labels_go_to_the_class_most_above_its_threshold(write, read_back):
     """The thresholds are those of the likeliest classes; each pixel by the paper's equation 4."""
-    likeliest = write(Choice(kept_share=0.5, assignment="likeliest"))
-    chosen = write(Choice(kept_share=0.5))
+    likeliest = write(choice_with(kept_share=0.5, assignment="likeliest"))
+    chosen = write(choice_with(kept_share=0.5))
     assert chosen.thresholds == likeliest.thresholds and chosen.pixels == likeliest.pixels
     candidates, confidences, label = read_back()
     assert (np.diff(confidences.astype(int)) <= 0).all()  # the likeliest first
@@ -95,7 +101,7 @@ def test_a_finished_set_is_left_alone_and_another_choice_takes_no_network(write,
     monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("a network is asked"))
     write()
     assert files(tmp_path / "out") == before
-    write(Choice(kept_share=0.9))
+    write(choice_with(kept_share=0.9))
     after = files(tmp_path / "out")
     assert after.keys() == before.keys()
     assert {name for name in after if after[name] != before[name]} >= {CHOSEN}
@@ -109,11 +115,11 @@ def test_other_networks_are_refused_in_the_same_folder(write):
 
 def test_prototypes_weigh_and_need_one_network(write, tmp_path):
     write(name="plain")
-    write(Choice(prototype_temperature=1.0), "denoised")
+    write(choice_with(prototype_temperature=1.0), "denoised")
     plain, denoised = files(tmp_path / "plain"), files(tmp_path / "denoised")
     assert any(plain[name] != denoised[name] for name in plain if name.startswith("confidence/"))
     with pytest.raises(UserError, match="2 networks are to label; name one, or set prototype_temperature to 0"):
-        write(Choice(prototype_temperature=1.0), "two", ("source_only", "oracle"))
+        write(choice_with(prototype_temperature=1.0), "two", ("source_only", "oracle"))
 
 
 def test_a_frame_that_cannot_be_read_is_named(tiny_run, session, tmp_path):
@@ -123,7 +129,7 @@ def test_a_frame_that_cannot_be_read_is_named(tiny_run, session, tmp_path):
     frames = open_frame_set(FolderSettings(reader="folder", root=str(root)), tmp_path)
     trained = load_ensemble([tiny_run / "seed-0/source_only"], session.machine)
     with pytest.raises(UserError, match=r"broken\.png.*every target frame must be readable"):
-        write_pseudo_labels([frames], trained, tmp_path / "out", Choice(), session)
+        write_pseudo_labels([frames], trained, tmp_path / "out", choice_with(), session)
 
 
 @pytest.mark.parametrize(
@@ -136,15 +142,11 @@ def test_a_frame_that_cannot_be_read_is_named(tiny_run, session, tmp_path):
 )
 def test_what_is_no_number_is_refused(choice, said):
     with pytest.raises(UserError, match=said):
-        Choice(**choice)
-
-
-def test_the_usual_choice_is_that_of_the_method_that_learns_from_it():
-    assert asdict(Choice()).items() <= asdict(CBSTSettings()).items()
+        choice_with(**choice)
 
 
 def test_prototypes_of_a_finished_set_are_not_sought_again(write, tmp_path, monkeypatch):
-    choice = Choice(prototype_temperature=1.0)
+    choice = choice_with(prototype_temperature=1.0)
     write(choice)
     before = files(tmp_path / "out")
     monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("a network is asked"))
