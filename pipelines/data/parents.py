@@ -18,11 +18,22 @@ def signals_held_back() -> Iterator[None]:
     A process begins with our handlers, and one of these would break it off, with a traceback or without. Held back for
     the process too, a signal waits until it leaves them to us.
     """
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_PARENT)
-    try:
+    held: list[int] = []
+    with contextlib.ExitStack() as afterwards:  # in the opposite order, all of it, also where a handler raises
+        afterwards.callback(_raise_all, held)
+        if threading.current_thread() is threading.main_thread():
+            # A mask is one thread's. Where another thread lets a signal in, this one handles it all the same.
+            for number in FOR_THE_PARENT:
+                former = signal.signal(number, lambda number, _: held.append(number))
+                afterwards.callback(signal.signal, number, signal.SIG_DFL if former is None else former)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_PARENT)
+        afterwards.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def _raise_all(numbers: list[int]) -> None:
+    for number in numbers:
+        signal.raise_signal(number)
 
 
 def leave_signals_to_the_parent() -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import select
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -38,16 +39,38 @@ def test_a_process_hears_no_signal_from_its_first_moment_on(capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_signals_that_were_held_back_come_at_the_end():
-    heard = []
-    former = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+@pytest.mark.parametrize("others", [0, 1])
+def test_signals_that_were_held_back_come_at_the_end(others):
+    """Also where they come by another thread, such as OpenMP's and torch's, which holds none back."""
+    heard, done = [], threading.Event()
+    threads = [threading.Thread(target=done.wait) for _ in range(others)]
+    former = signal.signal(signal.SIGUSR1, handler := lambda number, frame: heard.append(number))
+    for thread in threads:
+        thread.start()
     try:
         with signals_held_back():
             os.kill(os.getpid(), signal.SIGUSR1)
             assert heard == []
         assert heard == [signal.SIGUSR1]
+        assert signal.getsignal(signal.SIGUSR1) is handler and not signal.pthread_sigmask(signal.SIG_BLOCK, ())
     finally:
+        done.set()
         signal.signal(signal.SIGUSR1, former)
+
+
+def test_a_handler_that_raises_leaves_none_of_it_behind():
+    def break_off(number, frame):
+        raise KeyboardInterrupt
+
+    former = {number: signal.signal(number, break_off) for number in FOR_THE_PARENT}
+    try:
+        with pytest.raises(KeyboardInterrupt), signals_held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert {signal.getsignal(number) for number in FOR_THE_PARENT} == {break_off}
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def begun(barrier):
