@@ -9,8 +9,6 @@ module. What is lost is the overlap of both with communication.
 import contextlib
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,7 +55,7 @@ class Processes:
 
     def stderr(self) -> TextIO:
         """Where progress goes: nowhere but in the process that speaks."""
-        return sys.stderr if self.leads else open(os.devnull, "w")
+        return ProcessRank(self.rank, self.world_size).stderr()
 
     def share_of(self, batch: int) -> range:
         """The slots of a batch that are this process's."""
