@@ -6,18 +6,32 @@ Settings are frozen and refuse unknown keys, so an hour of training never ends i
 import dataclasses
 import difflib
 import inspect
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from pipelines.declared import names_in
 from segment.settings import Later, OneOf
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def from_home(path: str) -> str:
+    """A path whose home folder (~, or ~NAME) is written out; any other as it is. ValueError: nobody has that home."""
+    whole = os.path.expanduser(path)
+    if whole.startswith("~"):
+        raise ValueError(f"{path}: there is no such home folder; write the path from the root on")
+    return whole
+
+
+FilePath = Annotated[str, AfterValidator(from_home)]
+"""A setting that names a file or folder: relative to what the setting says, absolute, or from a home folder. Words that
+a setting takes in a path's place stay as they are."""
 
 SHOWN = 3
 """Problems told in one message; the rest is counted."""
@@ -145,6 +159,7 @@ def explain(error: ValidationError, model: Any) -> str:
         found.setdefault(_walk(tuple(item["loc"]), model)[0], []).append(item)
     problems: dict[str, None] = {}  # ordered, each once
     for keys, items in found.items():
+        items = [item for item in items if item["type"] == "value_error"] or items  # ours say the most
         if any(keys == other[: len(keys)] and keys != other for other in found):
             continue  # a consequence: a list is "empty" once its entries were refused
         if items[0]["type"] == "missing" and keys in guessed:

@@ -18,6 +18,7 @@ from typing import Any
 
 from pipelines.data.disk.files import open_regular
 from pipelines.errors import UserError
+from pipelines.settings import from_home
 
 LARGEST_CONFIG = 2**20
 """Bytes; what is larger was given by mistake."""
@@ -54,7 +55,10 @@ def _with_included(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     chain = (*above, path)
     whole: dict[str, Any] = {}
     for name in names:
-        included = path.parent / name
+        try:
+            included = path.parent / from_home(name)
+        except ValueError as error:
+            raise UserError(f"config {path}: include: {error}") from error
         if included.resolve() in {one.resolve() for one in chain}:
             raise UserError(f"config {path}: include: {name} includes this file in its turn; leave one of them out")
         whole = _merged(whole, _with_included(included, chain))

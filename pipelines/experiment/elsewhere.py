@@ -111,7 +111,7 @@ def refuse_missing_aids(workspace: Workspace, seed: int) -> None:
     settings = workspace.experiment.translator
     trained = is_finished(workspace.translator(workspace.translator_seed(seed)))
     for name, given in named_weights(settings).items():
-        if not trained and given not in ("", PACKAGED) and not Path(given).expanduser().is_file():
+        if not trained and given not in ("", PACKAGED) and not Path(given).is_file():
             raise UserError(
                 f"translator.{name}: {given} does not exist; name a file of weights that does, or leave the setting out"
             )

@@ -14,7 +14,7 @@ from pipelines.data.readers.layout import FOLDER_NAMES, is_folder_name
 from pipelines.experiment.arms import ARMS, REFERENCES, translates
 from pipelines.experiment.segmenters import AugmentationSettings, NetworkName, SegmenterSettings
 from pipelines.experiment.translators import AnyTranslatorSettings, CycleGANSettings, StudentSettings
-from pipelines.settings import Settings
+from pipelines.settings import FilePath, Settings
 from segment.class_groups import Groups, joined_groups
 
 
@@ -170,7 +170,7 @@ class Experiment(Settings):
     test: tuple[AnyFrameSetSettings, ...] = ()
     """Real labelled frames, of drives that no other set has, for the last look: nothing is chosen by them, and nothing
     looks at them but what is asked to (--test)."""
-    labelled_target: int | float | str | None = None
+    labelled_target: int | float | FilePath | None = None
     """How many labels of target frames may be used, the oracle apart: a count (14), a fraction (0.1) or a file that
     lists frames, relative to --data. A smaller number's frames are among a larger's. Absent: all."""
     translator: AnyTranslatorSettings = CycleGANSettings()

@@ -4,6 +4,7 @@ Settings, frames by content, the seed, and what the stage builds on by what that
 differ is refused, so what is found here stays the same for ever: a setting added later leaves its default out.
 """
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,10 +89,13 @@ def _weights_by_content(workspace: Workspace, seed: int) -> dict[str, str]:
     recorded = _config_of(workspace.translator(seed)).get("settings", {})
     known = {}
     for name, given in named_weights(workspace.experiment.translator).items():
-        if given in ("", PACKAGED) or recorded.get(name) == given:
+        if given in ("", PACKAGED):
             continue
-        file = Path(given).expanduser()
-        known[name] = workspace.sets.hash_of(file) if file.is_file() else recorded.get(name, given)
+        former = recorded.get(name, "")
+        if os.path.expanduser(former) == given:  # runs once recorded a path as it was written, with its ~
+            known[name] = former
+        else:
+            known[name] = workspace.sets.hash_of(Path(given)) if Path(given).is_file() else former or given
     return known
 
 

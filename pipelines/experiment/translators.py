@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, PositiveFloat, PositiveInt, Tag, fiel
 
 from pipelines.declared import attribute_of, names_in, settings_class, settings_of
 from pipelines.experiment.saving import Saving
-from pipelines.settings import model_of
+from pipelines.settings import FilePath, model_of
 from segment.settings import Later
 from translate.choices import Direction, check_divides
 
@@ -63,7 +63,7 @@ INHERITED_WAYS = ("source_to_target",)
 class GuidanceSettings(Guidance):
     """The guidance, and who guides."""
 
-    expert: str = "source_only"
+    expert: FilePath = "source_only"
     """Arm of the same experiment (source_only, oracle, few_labels, translated), trained first where it is missing; or a
     segmenter's run folder or checkpoint. `translated` learns from the translator without guidance."""
 
@@ -80,7 +80,7 @@ class TranslatorTraining(Training, Saving):
     """Range of a random factor on `height`, drawn log-uniformly; a crop is never larger than its frame."""
     flip: bool = True
     """Mirror half of the crops."""
-    initial: str | None = None
+    initial: FilePath | None = None
     """Begin with the weights of this translator (run folder or checkpoint) instead of random ones; "unguided" for the
     same experiment's translator without guidance, trained first where it is missing."""
 
@@ -188,7 +188,7 @@ class Pix2pixHDSettings(_model("pix2pixhd")):
     crop: tuple[PositiveInt, PositiveInt] = (1024, 512)
     """Width and height of the crops, or the side of square ones. The generator halves them `halvings` times, and once
     more for each enhancer."""
-    perceptual_weights: str = ""
+    perceptual_weights: FilePath = ""
     """torchvision's file of VGG-19 weights; empty: the one in torch's cache, if it is there. Never downloaded.
     "package": instead of VGG-19 the packaged EfficientNet-Lite0, with which the loss is not that of the paper."""
     instances: bool = True
@@ -210,7 +210,7 @@ class AdaINSettings(_model("adain")):
     batch: PositiveInt = 8
     height: PositiveInt = 512
     """Frames are brought to this height before cropping."""
-    encoder_weights: str = ""
+    encoder_weights: FilePath = ""
     """File of the encoder's weights. Empty: of "vgg19" torchvision's in torch's cache, if it is there; those of
     "efficientnet_lite0" come with a package. Never downloaded."""
 
@@ -223,7 +223,7 @@ class StudentSettings(_model("student", GuidedTraining)):
     """A student's, and whom it learns from: a finished translator's frames, pair by pair."""
 
     method: Literal["student"] = "student"
-    teacher: str = ""
+    teacher: FilePath = ""
     """What made the frames to learn from: a translator's run folder or checkpoint, an earlier variant, or a folder of
     translated frames of the source's names, ours or another tool's. Left out in [student]: the experiment's own."""
     teacher_direction: Annotated[Direction, Later()] = "source_to_target"
@@ -232,11 +232,11 @@ class StudentSettings(_model("student", GuidedTraining)):
     height: PositiveInt = 512
     """Frames are brought to this height before cropping."""
     crop: Annotated[int, Field(ge=24, multiple_of=4)] = 512
-    encoder: str = "source_only"
+    encoder: FilePath = "source_only"
     """By whose features real patches are found: an arm of the same experiment, trained first where it is missing; a
     segmenter's run folder or checkpoint; "package" for EfficientNet-Lite0 as an installed package has it; "" learns
     from the teacher's patches alone."""
-    perceptual_weights: Annotated[str, Later()] = PACKAGED
+    perceptual_weights: Annotated[FilePath, Later()] = PACKAGED
     """What sees the student's image and the teacher's where `perceptual_weight` is not 0: "package" for the packaged
     EfficientNet-Lite0, torchvision's file of VGG-19 weights, or "" for the one in torch's cache, if it is there. Never
     downloaded."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, JsonValue, PositiveInt, TypeAdapter, ValidationError, model_validator
 
-from pipelines.settings import Settings, explain
+from pipelines.settings import FilePath, Settings, explain, from_home
 
 
 class Folder(Settings):
@@ -41,6 +41,7 @@ class Everything(Settings):
     seeds: tuple[int, ...] = ()
     labels: int | float | str | None = None
     weights: str | tuple[float, ...] = ""
+    listed: int | FilePath = 1
     free: dict[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -105,6 +106,18 @@ def test_truth_is_no_number_and_numbers_in_text_are_numbers():
     """Settings of a reader come as text from the command line."""
     assert Everything.model_validate(GOOD | {"steps": "12"}).steps == 12
     assert Everything.model_validate(GOOD | {"pair": {"flip": False}}).pair.flip is False
+
+
+def test_a_path_from_home_is_written_out(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert from_home("~/weights.pth") == "/home/me/weights.pth" and from_home("~") == "/home/me"
+    assert from_home("/a/~b") == "/a/~b" and from_home("./~b") == "./~b" and from_home("package") == "package"
+
+
+def test_a_home_that_nobody_has_is_refused_where_a_setting_may_be_a_number_too():
+    assert explained(**GOOD, listed="~nobody-of-this-name/list.txt") == (
+        "listed: ~nobody-of-this-name/list.txt: there is no such home folder; write the path from the root on"
+    )
 
 
 def test_settings_are_frozen():

@@ -11,8 +11,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from pipelines.data.readers.carla import CarlaSettings
 from pipelines.data.readers.cityscapes import CityscapesSettings
-from pipelines.data.readers.layout import Found, Frame, LayoutSettings, path_of
+from pipelines.data.readers.layout import Found, Frame, LayoutSettings
 from pipelines.data.toyworld.write import DRAWING_VERSION, SMALLEST_SIDE, SPLIT, draw_toy_world, frame_paths
+from pipelines.settings import FilePath
 
 Side = Annotated[int, Field(ge=SMALLEST_SIDE)]
 
@@ -27,14 +28,14 @@ class ToyWorldSettings(LayoutSettings):
     size: tuple[Side, Side] = (256, 128)
     """Width and height."""
     seed: NonNegativeInt = 0
-    root: str = ""
+    root: FilePath = ""
     """Where the frames are kept; named after the settings and the drawing's version where empty."""
 
     def folder(self, data: Path) -> Path:
         """The set's folder."""
         width, height = self.size
         drawing = f"toyworld-{self.renderer}-{width}x{height}-seed{self.seed}-v{DRAWING_VERSION}"
-        return path_of(data, self.root or drawing)
+        return data / (self.root or drawing)
 
     @property
     def used(self) -> int:

@@ -12,8 +12,9 @@ from pipelines.data.decoding.matlab import numbers_in
 from pipelines.data.disk.files import open_regular
 from pipelines.data.labels.encodings import LabelEncoding, gta5
 from pipelines.data.labels.label_tables import label_maps
-from pipelines.data.readers.layout import Found, PatternSettings, path_of
+from pipelines.data.readers.layout import Found, PatternSettings
 from pipelines.errors import NoInputsError, UserError
+from pipelines.settings import FilePath
 
 
 class Gta5Settings(PatternSettings):
@@ -23,7 +24,7 @@ class Gta5Settings(PatternSettings):
     name: str = "gta5"
     split: Literal["train", "val", "test"] | None = None
     """Use the frames alone that the authors' file `splits` gives to this split; absent: all, as most papers do."""
-    splits: str = "split.mat"
+    splits: FilePath = "split.mat"
     """The authors' file of splits, relative to the root; read where `split` is set."""
     images: str = "images/{name}.*"
     labels: str = "labels/{name}.png"
@@ -42,7 +43,7 @@ class Gta5Settings(PatternSettings):
         found = super().find(data)
         frames, notes = found.frames, found.notes
         if self.split is not None:
-            table = path_of(self.folder(data), self.splits)
+            table = self.folder(data) / self.splits
             numbers = frames_of_split(table, self.split)
             frames = [frame for frame in frames if _number(frame.name) in numbers]
             if not frames:

@@ -12,9 +12,10 @@ from typing import ClassVar, Literal
 
 from pipelines.data.disk.files import open_regular
 from pipelines.data.labels.encodings import LabelEncoding, idd_lite
-from pipelines.data.readers.layout import Found, PatternSettings, path_of
+from pipelines.data.readers.layout import Found, PatternSettings
 from pipelines.data.selection.listing import lines_of
 from pipelines.errors import UserError
+from pipelines.settings import FilePath
 
 COLUMNS = ["drive", "split"]
 
@@ -28,7 +29,7 @@ class IddLiteSettings(PatternSettings):
     """The publishers' split: the folder in leftImg8bit and gtFine."""
     split: str | None = None
     """Use the drives alone that the table `splits` gives to this split; absent: all drives of the folder."""
-    splits: str = "splits.csv"
+    splits: FilePath = "splits.csv"
     """Table of `drive,split` that parts the drives, relative to the root; read where `split` is set."""
     images: str = "leftImg8bit/{folder_split}/{name}_image.*"
     labels: str = "gtFine/{folder_split}/{name}_label.png"
@@ -40,7 +41,7 @@ class IddLiteSettings(PatternSettings):
         root = self.folder(data)
         if self.split is None:
             return self._found(root, _is_frame)
-        wanted = drives_of_split(path_of(root, self.splits), self.split)
+        wanted = drives_of_split(root / self.splits, self.split)
         found = self._found(root, lambda name: _is_frame(name) and drive_in(name) in wanted)
         there = {drive_in(frame.name) for frame in found.frames}
         if wanted <= there:

@@ -20,7 +20,7 @@ from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.data.readers.frame_names import named, read_frame_list
 from pipelines.data.selection.drives import drives_of, evenly_of_drives
 from pipelines.errors import NoInputsError, UserError
-from pipelines.settings import Settings
+from pipelines.settings import FilePath, Settings
 
 IMAGE_SUFFIX = "|".join(re.escape(suffix) for suffix in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES))
 ANY_IMAGE = "{name}.*"
@@ -35,18 +35,6 @@ FOLDER_NAMES = "choose a name without '/' and leading '.'"
 def is_folder_name(name: str) -> bool:
     """Whether a set's name can be that of a folder, for its translated frames."""
     return name != "" and "/" not in name and not name.startswith(".")
-
-
-def path_of(base: Path, path: str) -> Path:
-    """What a setting means by a path: relative to `base`, absolute, or from a home folder (~).
-
-    Raises:
-        UserError: The home folder is nobody's.
-    """
-    try:
-        return base / Path(path).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"{path}: there is no such home folder; write the path from the root on") from error
 
 
 @dataclass(frozen=True)
@@ -86,7 +74,7 @@ class LayoutSettings(Settings):
 
     name: str
     """What reports call the set."""
-    root: str
+    root: FilePath
     """Folder of the set, relative to --data, or absolute."""
     first: PositiveInt | None = None
     """Use only so many frames, the first in name order (counted after `every` and `frames_per_drive`)."""
@@ -103,7 +91,7 @@ class LayoutSettings(Settings):
 
     def folder(self, data: Path) -> Path:
         """The set's folder; UserError where it is missing."""
-        folder = path_of(data, self.root)
+        folder = data / self.root
         if not folder.is_dir():
             raise UserError(
                 f"{folder}: the folder of data set {self.name!r} does not exist. Change its setting `root`, or --data"
@@ -147,14 +135,14 @@ class LayoutSettings(Settings):
 class ListedSettings(LayoutSettings):
     """A set of which a list file may choose frames."""
 
-    frames: str | None = None
+    frames: FilePath | None = None
     """File that lists the frames to use, as `exclude` names them, one a line; relative to the root, or absolute. What
     it chooses decides an outcome, not the file's place."""
 
     def meant(self, frames: list[Frame], root: Path) -> list[Frame]:
         """The frames that `frames` lists, or all, but `exclude`; errors as of `LayoutSettings`, and of the list."""
         if self.frames is not None:
-            path = path_of(root, self.frames)
+            path = root / self.frames
             wanted = named(_images(frames), read_frame_list(path), root, f"{path} of data set {self.name!r}")
             frames = [frame for frame in frames if frame.name in wanted]
         return super().meant(frames, root)

@@ -12,8 +12,9 @@ from pipelines.data.disk.files import sha256_of
 from pipelines.data.disk.json_files import parse_json
 from pipelines.data.disk.manifest import MANIFEST, ManifestEntry, read_manifest
 from pipelines.data.labels.encodings import cityscapes
-from pipelines.data.readers.layout import Found, Frame, ListedSettings, path_of
+from pipelines.data.readers.layout import Found, Frame, ListedSettings
 from pipelines.errors import NoInputsError, UserError
+from pipelines.settings import FilePath
 
 LABELS, CHOSEN = PurePosixPath("labels"), "pseudo_labels.json"
 """In the set's folder: its label maps, and what was chosen."""
@@ -25,7 +26,7 @@ class PseudoLabelledSettings(ListedSettings):
 
     reader: Literal["pseudo_labelled"]
     name: str = "pseudo_labelled"
-    images: str
+    images: FilePath
     """Folder that the images lie in, the root of the set that was labelled; relative to --data, or absolute."""
 
     def find(self, data: Path) -> Found:
@@ -35,7 +36,7 @@ class PseudoLabelledSettings(ListedSettings):
             UserError: The set is missing or unfinished, or its images are not where `images` says.
             NoInputsError: The manifest is empty.
         """
-        root, images = self.folder(data), path_of(data, self.images)
+        root, images = self.folder(data), data / self.images
         frames = []
         for entry, label_sha256 in finished(root):
             image = images / entry.source

@@ -84,7 +84,7 @@ def _of_package(settings: Judged) -> str:
 def vgg_weights(settings: Judged) -> Path | None:
     """The file of the settings, else torchvision's in torch's cache; None if there is none."""
     if settings.perceptual_weights:
-        path = Path(settings.perceptual_weights).expanduser()
+        path = Path(settings.perceptual_weights)
         if not path.is_file():
             raise UserError(
                 f'translator.perceptual_weights: {path} does not exist; set it to "" to look in {torch_cache()}, or '

@@ -51,7 +51,7 @@ def refuse_missing_style_encoder(workspace: Workspace) -> None:
 def style_encoder_weights(settings: AdaINSettings) -> Path:
     """The file of the settings, else that of a package or of torch's cache; UserError, with what to do, without one."""
     if settings.encoder_weights:
-        path = Path(settings.encoder_weights).expanduser()
+        path = Path(settings.encoder_weights)
         if not path.is_file():
             raise UserError(f"translator.encoder_weights: {path} does not exist; give a file of {settings.encoder}'s")
         return path

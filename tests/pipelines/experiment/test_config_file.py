@@ -101,6 +101,16 @@ def test_an_included_file_includes_by_its_own_folder(files, tmp_path):
     assert read_config_file(path) == {"name": "one", "data": "there"}
 
 
+def test_a_file_of_the_home_folder_is_included_by_its_sign(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mine = files(mine='include = ["~/parts/first.toml"]')
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/first.toml").write_text('name = "first"')
+    assert read_config_file(mine) == {"name": "first"}
+    with pytest.raises(UserError, match="include: ~nobody-of-this-name/a: there is no such home"):
+        read_config_file(files(mine='include = ["~nobody-of-this-name/a"]'))
+
+
 def test_one_file_may_be_included_on_two_ways(files):
     path = files(a='include = ["b.toml", "c.toml"]', b='include = ["d.toml"]', c='include = ["d.toml"]', d="x = 1")
     assert read_config_file(path) == {"x": 1}

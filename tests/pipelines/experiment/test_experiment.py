@@ -49,3 +49,34 @@ def test_a_variant_leaves_a_segmenter_if_it_trains_one_of_its_own():
     assert VariantSettings(name="v").leaves_a_segmenter
     assert not VariantSettings(name="v", train_segmenter=False).leaves_a_segmenter
     assert not VariantSettings(name="v", average=("a", "b")).leaves_a_segmenter
+
+
+STUDENT = {"method": "student"}
+
+
+@pytest.mark.parametrize(
+    ("part", "settings", "key"),
+    [
+        ("source", [CAMVID | {"root": "~/x"}], "0.root"),
+        ("source", [CAMVID | {"frames": "~/x"}], "0.frames"),
+        ("source", [{"reader": "gta5", "root": "a", "splits": "~/x"}], "0.splits"),
+        ("source", [{"reader": "idd_lite", "root": "a", "splits": "~/x"}], "0.splits"),
+        ("source", [{"reader": "pseudo_labelled", "root": "a", "images": "~/x"}], "0.images"),
+        ("source", [CAMERA | {"root": "~/x"}], "0.root"),
+        ("labelled_target", "~/x", ""),
+        ("segmenter", {"encoder_weights": "~/x"}, "encoder_weights"),
+        ("segmenter", {"initial": "~/x"}, "initial"),
+        ("segmenter", {"teachers": ["~/x"], "adaptation": {"method": "distillation"}}, "teachers.0"),
+        ("translator", {"initial": "~/x"}, "initial"),
+        ("translator", {"guidance": {"expert": "~/x", "label_weight": 1}}, "guidance.expert"),
+        ("translator", {"method": "pix2pixhd", "perceptual_weights": "~/x"}, "perceptual_weights"),
+        ("translator", {"method": "adain", "encoder_weights": "~/x"}, "encoder_weights"),
+        *(("translator", STUDENT | {key: "~/x"}, key) for key in ("teacher", "encoder", "perceptual_weights")),
+    ],
+)
+def test_whatever_names_a_file_or_folder_may_be_in_the_home_folder(monkeypatch, part, settings, key):
+    monkeypatch.setenv("HOME", "/home/me")
+    found = experiment(**{part: settings}).model_dump(mode="json")[part]
+    for step in filter(None, key.split(".")):
+        found = found[int(step) if step.isdecimal() else step]
+    assert found == "/home/me/x"

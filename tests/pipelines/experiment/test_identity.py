@@ -178,6 +178,16 @@ def test_a_run_that_was_known_by_the_path_of_its_weights_is_known_again(make_wor
     assert settings_by(make_workspace, ADAIN, tmp_path / "moved.pth", run)["encoder_weights"].startswith("ca978112")
 
 
+def test_so_is_one_whose_path_was_recorded_from_home(make_workspace, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.pth").write_bytes(b"a")
+    folder = make_workspace(ADAIN % "~/own.pth", run=tmp_path / "run").translator(0)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"settings": {"encoder_weights": "~/own.pth"}}))
+    for path in ("~/own.pth", tmp_path / "own.pth"):
+        assert settings_by(make_workspace, ADAIN, path, tmp_path / "run")["encoder_weights"] == "~/own.pth"
+
+
 def test_a_trained_run_is_known_where_its_weights_are_gone(make_workspace, tmp_path):
     file, run = tmp_path / "own.pth", tmp_path / "run"
     file.write_bytes(b"a")

@@ -62,7 +62,7 @@ def test_a_home_folder_is_meant_by_its_sign(tmp_path, monkeypatch):
     (tmp_path / "home/list.txt").write_text("b\n")
     found = opened(tmp_path, reader="folder", root="~/set", frames="~/list.txt")
     assert [frame.image for frame in found.frames] == [tmp_path / "home/set/b.png"]
-    with pytest.raises(UserError, match="~nobody-of-this-name/set: there is no such home folder"):
+    with pytest.raises(ValidationError, match="~nobody-of-this-name/set: there is no such home folder"):
         opened(tmp_path, reader="folder", root="~nobody-of-this-name/set")
 
 
