@@ -8,6 +8,7 @@ import click
 
 from pipelines.commands.options import A_FOLDER, A_PATH, checkpoint_option, gathered
 from pipelines.commands.request import open_workspace
+from pipelines.data.disk.files import refuse_unwritable
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: b
     from pipelines.stages.export.suffixes import PLAIN, refuse_unknown_format
 
     refuse_unknown_format(output, typed.precision != "float32", plain=True)
+    refuse_unwritable(output)
 
     from pipelines.engine.checkpoint_files import read_state, resolve_checkpoint, settings_in
     from pipelines.stages.export.export_formats import refuse_missing_extras

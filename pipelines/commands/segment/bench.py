@@ -7,6 +7,7 @@ import click
 
 from pipelines.commands.machine import MachineOptions
 from pipelines.commands.options import A_FOLDER, A_PATH, gathered
+from pipelines.data.disk.files import refuse_unwritable_folder, write_atomically
 from pipelines.errors import UserError
 
 WAYS = (
@@ -88,6 +89,8 @@ def segment_bench(measured: Measured, scores: Path | None, output: Path | None, 
     from pipelines.stages.export.bench import BenchPlan, bench, candidates, record
 
     known = read_scores(scores) if scores else {}
+    if output:
+        refuse_unwritable_folder(output)
     keep_freed_memory()
     session = on.open_session()
     plan = BenchPlan(measured.sizes or SIZES, measured.ways or WAYS, measured.warmup, measured.repeats)
@@ -98,8 +101,6 @@ def segment_bench(measured: Measured, scores: Path | None, output: Path | None, 
     result = record(rows, plan, session, known)
     click.echo(bench_table(result), nl=False)
     if output:
-        from pipelines.data.disk.files import write_atomically
-
         picture = tradeoff_svg(result)
         files = {"bench.md": bench_table(result), "bench.json": result.to_json(), "bench.svg": picture}
         for name, text in files.items():

@@ -18,6 +18,7 @@ from pipelines.commands.options import (
     test_option,
 )
 from pipelines.commands.request import Request, on_experiment
+from pipelines.data.disk.files import refuse_unwritable_folder
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
@@ -255,6 +256,8 @@ def _of_checkpoints(request: Request, subject: Subject, chosen: InferenceOptions
     workspace, checkpoints, submission = request.workspace, subject.checkpoints, subject.submission
     if len(checkpoints) > 1 and report.output is None:
         raise UserError("--output: say where to keep the evaluation of several checkpoints, which is in no run folder")
+    if submission is not None:
+        refuse_unwritable_folder(submission)
     session = request.session
     options = _options(request, chosen, report)
     if submission is not None:
@@ -325,6 +328,8 @@ def _compared(request: Request, compare: tuple[Path, Path], chosen: InferenceOpt
             f"{' and '.join(unheard)}: --compare {stored} is an evaluation that is made already; name its checkpoint "
             "instead, or leave them out"
         )
+    if report.output is not None:
+        refuse_unwritable_folder(report.output)
     options = replace(_options(request, chosen, report), output=None)
 
     def evaluated(path: Path) -> "Evaluation":

@@ -7,6 +7,7 @@ import click
 
 from pipelines.commands.options import A_PATH, Amount, gathered, machine_options, seed_option
 from pipelines.commands.request import Request, on_experiment
+from pipelines.data.disk.files import refuse_unwritable
 from pipelines.errors import UserError
 
 
@@ -53,6 +54,7 @@ def segment_features(request: Request, typed: TypedOptions) -> None:
     page = typed.output or request.workspace.run / "features.html"
     if page.suffix != ".html":
         raise UserError(f"--output {page}: the page is HTML and its numbers go beside it; give a name such as x.html")
+    refuse_unwritable(page)
 
     from pipelines.report.feature_study import FeatureStudyOptions
     from pipelines.report.figures import amount, percent

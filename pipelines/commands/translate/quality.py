@@ -9,6 +9,7 @@ import click
 from pipelines.commands.machine import MachineOptions
 from pipelines.commands.options import A_FILE, A_FOLDER, A_PATH, gathered, machine_options, seed_option
 from pipelines.commands.request import first_seed, open_workspace
+from pipelines.data.disk.files import refuse_unwritable
 from pipelines.errors import UserError
 
 if TYPE_CHECKING:
@@ -131,6 +132,10 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
     from pipelines.stages.quality.translation_quality import evenly, format_quality, measure_quality, write_quality
 
     inputs = of.inputs(measured.target)
+    # What --translated names is somebody's, to be looked at alone: perhaps another tool's, on a disk without writing.
+    path = output or (inputs.folder / "quality.json" if of.translated is None else None)
+    if path is not None:
+        refuse_unwritable(path)
     with on.joined_session() as session:
         networks = inputs.networks(session, measured.inception, measured.features)
         if not networks.extractors and session.machine.processes.leads:
@@ -148,8 +153,6 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
     if not session.machine.processes.leads:
         return
     click.echo(format_quality(figures))
-    # What --translated names is somebody's, to be looked at alone: perhaps another tool's, on a disk without writing.
-    path = output or (inputs.folder / "quality.json" if of.translated is None else None)
     kept = "--output FILE keeps the figures" if path is None else f"also in {path}"
     if path is not None:
         write_quality(path, figures, about)
@@ -172,9 +175,10 @@ def translate_audit(of: Translation, shown: int, output: Path | None, on: Machin
     Label consistency and structure enter the set's manifest, where segmenter.least_label_consistency and
     segmenter.weigh_by_consistency find them.
     """
-    from pipelines.stages.quality.translation_audit import audit_translation
+    from pipelines.stages.quality.translation_audit import PAGE, audit_translation
 
     inputs = of.inputs()
+    refuse_unwritable(output or inputs.folder / PAGE)
     with on.joined_session() as session:
         expert = inputs.networks(session).expert
         if expert is None:

@@ -62,6 +62,29 @@ def write_atomically(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+def refuse_unwritable(file: Path) -> None:
+    """For before the hours of work that end in a file: StorageError where it cannot be written now, or is a folder.
+
+    Writes nothing, so a disk that fills up meanwhile is told of by `write_atomically`.
+    """
+    with storage_errors(file):
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    refuse_unwritable_folder(file.parent)
+
+
+def refuse_unwritable_folder(folder: Path) -> None:
+    """The same of a folder that is to get files, and is made if missing."""
+    there = Path(os.path.abspath(folder))
+    while not os.path.lexists(there):
+        there = there.parent
+    with storage_errors(folder):
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def part_of(path: Path) -> Path:
     """Where this process writes what will be `path`: a hidden neighbour that PART matches, however long the name is."""
     return hidden_beside(path, f".{os.getpid()}.part")

@@ -10,7 +10,7 @@ from torch import nn
 from pipelines.commands.export import TypedPrecision, export
 from pipelines.data.images import write_image
 from pipelines.engine.checkpoints import save_checkpoint
-from pipelines.errors import UserError
+from pipelines.errors import StorageError, UserError
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,13 @@ def test_a_name_that_cannot_be_is_refused_before_anything_is_read(tmp_path, name
         (tmp_path / f"folder.{suffix}").mkdir()
     with pytest.raises(UserError, match=f"^--output .*{message}"):
         typed("--checkpoint", tmp_path / "nowhere", "--output", tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "xml", "pt2", "pth"])
+def test_so_is_a_place_where_nothing_can_be(tmp_path, suffix):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(StorageError, match=r"notes\.txt: cannot write: Not a directory"):
+        typed("--checkpoint", tmp_path / "nowhere", "--output", tmp_path / f"notes.txt/m.{suffix}")
 
 
 def test_a_segmenters_weights_have_no_plain_form(commands, segmenter, tmp_path):

@@ -49,6 +49,13 @@ def test_what_is_wrong_is_said_in_one_line(commands, arguments, message):
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+def test_an_output_that_could_not_be_written_is_refused_before_the_work(commands, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    done = commands("segment", "bench", tmp_path / "nowhere", "--output", tmp_path / "notes.txt/out")
+    assert done.code == 6 and "notes.txt/out: cannot write: Not a directory" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_what_is_no_checkpoint(commands, tmp_path):
     done = commands("segment", "bench", tmp_path)
     assert done.code == 5 and len(done.stderr.splitlines()) == 1

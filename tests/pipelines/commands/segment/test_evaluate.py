@@ -206,6 +206,16 @@ def test_contradictions_are_one_line(commands, tiny_config, tmp_path, options, m
     assert message in finished.stderr and finished.stderr.strip().splitlines()[-1].count("\n") == 0
 
 
+@pytest.mark.parametrize(
+    "options", [("--checkpoint", "nowhere", "--submission"), ("--compare", "nowhere", "nowhere", "--output")]
+)
+def test_an_output_that_could_not_be_written_is_refused_before_the_work(commands, tiny_config, tmp_path, options):
+    """So it is told of checkpoints that are not there, too."""
+    (tmp_path / "notes.txt").touch()
+    finished = evaluated(commands, tiny_config, tmp_path, *options, tmp_path / "notes.txt/out", code=6)
+    assert "notes.txt/out: cannot write: Not a directory" in finished.stderr
+
+
 def test_a_stride_larger_than_its_window(commands, tiny_config, copied_run, oracle):
     options = ("--checkpoint", oracle, "--window", "8", "--stride", "9")
     finished = evaluated(commands, tiny_config, copied_run, *options, code=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.commands.segment.features import named_checkpoints, segment_features
-from pipelines.errors import UserError
+from pipelines.errors import StorageError, UserError
 from tests.pipelines.commands.typed import typed
 
 MACHINE = ("--device", "cpu", "--threads", 1)
@@ -48,6 +48,14 @@ def test_what_is_wrong_is_said_in_a_line(tiny_run, tiny_config, tmp_path, cpu, a
     with pytest.raises(UserError) as refused:
         typed(segment_features, tiny_config, "--run", tiny_run, *SMALL, *MACHINE, *arguments)
     assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_page_that_could_not_be_written_is_refused_before_the_work(tiny_run, tiny_config, tmp_path, cpu, played):
+    study = played("pipelines.stages.features.feature_study.study_features")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(StorageError, match=r"notes\.txt: cannot write: Not a directory"):
+        typed(segment_features, tiny_config, "--run", tiny_run, "--output", tmp_path / "notes.txt/out.html", *MACHINE)
+    assert study.given == []
 
 
 def test_a_checkpoint_is_called_by_its_run_folder():

