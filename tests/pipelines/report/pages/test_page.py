@@ -81,6 +81,15 @@ def test_classes_that_are_scored_as_one_have_one_colour(study, pictures):
     assert shown["Label of 1"] == shown["Oracle prediction for 1"]
 
 
+def test_columns_of_classes_are_called_as_the_arms_are(study, pictures):
+    """What closes the gap may be no translation at all."""
+    adapted = {"segmenter": {"shares": {"translated": 0.0, "source": 1.0}, "adaptation": {"method": "dacs"}}}
+    for settings, name in (({}, "Translated"), (adapted, "DACS")):
+        page = render_page(replace(study, settings=settings), pictures)
+        headings = page.partition('<table class="classes">')[2].partition("</thead>")[0]
+        assert re.findall(r'arm">([^<]*)', headings) == ["Source-only", name, "Oracle"]
+
+
 def test_keys_name_each_colour_once(study, pictures):
     page = render_page(study, pictures)
     keys = page.partition('aria-label="Class colours"')[2].partition("</ul>")[0]
