@@ -80,13 +80,14 @@ def ranked_frames(scores: Sequence[float]) -> dict[str, int]:
     return {"best": chosen["best"]} if len(order) == 1 else chosen
 
 
-def most_confused(confusion: Sequence[Sequence[int]], most: int = 3, least: float = 0.002) -> list[Confusion]:
+def most_confused(confusion: Sequence[Sequence[int]], most: int = 3, least: float = 0.005) -> list[Confusion]:
     """What was most often taken for something else.
 
     Args:
         confusion: (K, K + 1) pixels, rows true classes, the last column void; groups already merged.
         most: How many.
-        least: Share of all labelled pixels below which a confusion is not worth a word.
+        least: Share of all labelled pixels up to which a confusion is not worth a word: half a percent, which is
+            written as 0 %.
     """
     counts = np.asarray(confusion, np.int64)
     total = counts.sum()
@@ -97,7 +98,7 @@ def most_confused(confusion: Sequence[Sequence[int]], most: int = 3, least: floa
     return [
         Confusion(label, seen if seen < len(counts) else None, float(wrong[label, seen] / total))
         for label, seen in pairs
-        if wrong[label, seen] > 0 and wrong[label, seen] >= least * total
+        if wrong[label, seen] > least * total
     ]
 
 

@@ -21,6 +21,7 @@ from pipelines.report.error_maps import (
     ranked_frames,
     small_photograph,
 )
+from pipelines.report.figures import percent
 from pipelines.report.pages.page import render_page
 from segment.classes import PALETTE
 from tests.pipelines.report.conftest import street, street_labels
@@ -104,6 +105,12 @@ class TestMostConfused:
         assert most_confused([[10, 0, 0], [0, 5, 0]]) == []
         assert most_confused([[0, 0, 0], [0, 0, 0]]) == []
         assert most_confused([[9999, 1, 0], [0, 10000, 0]]) == []
+
+    def test_none_is_listed_as_a_share_of_zero(self):
+        """Half a percent is written as 0 %, a little more as 1 %."""
+        assert most_confused([[995, 5, 0], [0, 0, 0]]) == []
+        (listed,) = most_confused([[9949, 51, 0], [0, 0, 0]])
+        assert percent(listed.share) == "1 %"
 
 
 class TestGallery:

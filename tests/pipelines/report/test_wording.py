@@ -59,6 +59,11 @@ def test_undefined_gap_in_words(study):
     assert words.startswith("The gap is undefined: the oracle (0.400) does not score above source-only (0.500)")
 
 
+def test_a_gap_of_an_arm_without_a_score_is_not_put_down_to_the_oracle(study):
+    words = wording.gap_in_words(scored(study, [0.3], [math.nan], [0.6]))
+    assert words == "The gap is undefined: an arm has no score."
+
+
 def test_arms_that_start_apart_leave_no_gap(study):
     """The adapted net may owe all that it won to its start."""
     apart = scored(study, [0.3], [0.4], [0.5])

@@ -94,6 +94,11 @@ def test_the_page_holds_the_figures(page):
     assert "http" not in text.replace("http-equiv", "")
 
 
+def test_it_does_not_say_that_frames_are_drawn_together_where_each_is_drawn_by_itself(page):
+    text = render_evaluation(page)
+    assert "a percentile bootstrap over 3 frames, 1000 draws, 95 %; where a drive has several frames" in text
+
+
 def test_the_page_without_options(page):
     wanted = ("instance_iou", "boundary_iou", "calibration", "category_iou")
     plain = {key: value for key, value in page.summary.items() if key not in wanted}
