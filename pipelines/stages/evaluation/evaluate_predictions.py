@@ -107,11 +107,11 @@ def folder_of_predictions(workspace: Workspace, folder: Path) -> Path:
     The folder itself is somebody's, to be read alone: perhaps another tool's, or on a disk without writing.
 
     Raises:
-        UserError: That of another folder of this name is there.
+        UserError: That of another folder of this name is there, or of a network.
     """
     kept = workspace.run / workspace.on_part("evaluation") / folder.resolve().name
     if (kept / "evaluation.json").exists():
-        former = read_json(kept / "evaluation.json")["identity"]["predictions"]
+        former = read_json(kept / "evaluation.json")["identity"].get("predictions", "a network")
         if former != str(folder.absolute()):
             raise UserError(f"{kept} is the evaluation of {former}; say with --output where to keep that of {folder}")
     return kept

@@ -3,11 +3,13 @@
 import functools
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.data.disk.json_files import write_json
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import encode_png
 from pipelines.data.labels.encodings import cityscapes
@@ -15,7 +17,11 @@ from pipelines.data.readers.layout import Frame
 from pipelines.errors import BusyError, ImageError, NoInputsError, UserError
 from pipelines.stages.evaluation import evaluate_predictions as evaluating
 from pipelines.stages.evaluation.evaluate import held_for_evaluation, labelled_frames
-from pipelines.stages.evaluation.evaluate_predictions import evaluate_predictions, find_predictions
+from pipelines.stages.evaluation.evaluate_predictions import (
+    evaluate_predictions,
+    find_predictions,
+    folder_of_predictions,
+)
 from pipelines.stages.evaluation.evaluation_counts import Measures
 from tests.pipelines.stages.evaluation.scored import CAR, CITYSCAPES_ID, ROAD, VOID, frame_set
 
@@ -163,6 +169,16 @@ def test_figures_of_before_do_not_outlive_the_counts(sets, tmp_path):
     with pytest.raises(ImageError):
         evaluate_predictions(sets, folder, "train_ids", tmp_path / "out")
     assert not (tmp_path / "out/evaluation.json").exists()
+
+
+def test_the_place_of_an_evaluation_of_a_network_is_not_taken(tmp_path):
+    """--output may have put one there."""
+    workspace = SimpleNamespace(run=tmp_path / "run", on_part=lambda name: name)
+    kept = workspace.run / "evaluation/p"
+    assert folder_of_predictions(workspace, tmp_path / "p") == kept
+    write_json(kept / "evaluation.json", {"identity": {"checkpoint": "0a1b"}})
+    with pytest.raises(UserError, match=r"evaluation/p is the evaluation of a network; say with --output"):
+        folder_of_predictions(workspace, tmp_path / "p")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
