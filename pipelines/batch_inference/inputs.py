@@ -18,7 +18,7 @@ from pipelines.batch_inference.plan import (
 )
 from pipelines.data.frames import AnyFrameSetSettings, open_frame_set
 from pipelines.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES
-from pipelines.data.video.recorded import is_video
+from pipelines.data.video.formats import is_video
 from pipelines.errors import UserError
 from pipelines.settings import explain
 

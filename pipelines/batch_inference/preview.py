@@ -16,7 +16,8 @@ from pipelines.data.decoding.headers import Header
 from pipelines.data.disk.files import size_in_words
 from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import LOSSY, read_file_header
-from pipelines.data.video.recorded import VideoFacts, encoder_of, read_facts, refuse_sound
+from pipelines.data.video.pieces import encoder_of, refuse_sound
+from pipelines.data.video.recorded import VideoFacts, read_facts
 from pipelines.errors import ImageError
 from pipelines.printable import printable
 

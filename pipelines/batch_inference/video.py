@@ -25,15 +25,8 @@ from pipelines.batch_inference.plan import resolved
 from pipelines.batch_inference.work import UNWATCHED, JobControl
 from pipelines.data.disk.files import sha256_of, storage_errors, sync_folder, write_atomically
 from pipelines.data.disk.ownership import as_json, hold, read_plan, set_aside, sweep
-from pipelines.data.video.recorded import (
-    VideoFacts,
-    encoder_of,
-    join_pieces,
-    read_facts,
-    read_frames,
-    refuse_sound,
-    write_piece,
-)
+from pipelines.data.video.pieces import encoder_of, join_pieces, refuse_sound, write_piece
+from pipelines.data.video.recorded import VideoFacts, read_facts, read_frames
 from pipelines.errors import ImageError, Interrupted, StorageError, UserError
 
 if TYPE_CHECKING:  # a plan can be made and shown without waiting for torch

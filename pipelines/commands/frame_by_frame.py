@@ -40,7 +40,7 @@ class Given:
     @property
     def is_video(self) -> bool:
         """Whether a video goes in, as its name says; a folder may be called like one."""
-        from pipelines.data.video.recorded import is_video
+        from pipelines.data.video.formats import is_video
 
         return is_video(self.source) and not self.source.is_dir()
 
@@ -63,7 +63,8 @@ def refuse_for_video(given: Given, part: "Part | None", done: str, more: Mapping
     Raises:
         UserError: It is not there, would not become a video, or comes with an option that does nothing for one.
     """
-    from pipelines.data.video.recorded import encoder_of, is_video, load_av
+    from pipelines.data.video.formats import is_video, load_av
+    from pipelines.data.video.pieces import encoder_of
 
     source, output = given.source, given.output
     if not source.exists():

@@ -90,6 +90,14 @@ def part_of(path: Path) -> Path:
     return hidden_beside(path, f".{os.getpid()}.part")
 
 
+def settle(part: Path, path: Path) -> None:
+    """A file that a library has written gets its name, once it is on the disk."""
+    with open(part, "rb") as stream:
+        os.fsync(stream.fileno())
+    os.replace(part, path)
+    sync_folder(path.parent)
+
+
 def hidden_beside(path: Path, ending: str) -> Path:
     """The hidden neighbour of a file that has its name and an ending, or where that is too long a name made from it."""
     name = f".{path.name}{ending}"

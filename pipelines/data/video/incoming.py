@@ -20,9 +20,9 @@ import numpy as np
 
 from pipelines.data.decoding.headers import MAX_PIXELS
 from pipelines.data.images import image_error
+from pipelines.data.video.formats import CONVERSION, IN_DECODING_ORDER, is_video, load_av, not_as_stored
 from pipelines.data.video.rates import USUAL_RATE, film_rate
 from pipelines.data.video.raw import STANDARD, Order, open_raw
-from pipelines.data.video.recorded import CONVERSION, IN_DECODING_ORDER, is_video, load_av, not_as_stored
 from pipelines.errors import ImageError, UserError
 
 Lost = Callable[[str], None]

@@ -21,12 +21,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipelines.data.disk.files import hidden_beside, storage_errors
+from pipelines.data.disk.files import hidden_beside, settle, storage_errors
 from pipelines.data.disk.ownership import hold, is_still
 from pipelines.data.images import IMAGE_SUFFIXES
+from pipelines.data.video.formats import CONTAINERS, CONVERSION, VIDEO_SUFFIXES, load_av, pixel_format
 from pipelines.data.video.rates import LEAST_RATE, MOST_RATE, TICKS, film_rate, is_rate
 from pipelines.data.video.raw import STANDARD, Order, open_raw
-from pipelines.data.video.recorded import CONTAINERS, CONVERSION, VIDEO_SUFFIXES, load_av, pixel_format, settle
 from pipelines.errors import Interrupted, StorageError, UserError
 
 NO_RAW_NAMES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".gif")

@@ -10,7 +10,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pipelines.data.video.recorded import is_video, read_facts
+from pipelines.data.video.formats import is_video
+from pipelines.data.video.recorded import read_facts
 from pipelines.errors import ImageError, UserError
 from tests.pipelines.batch_inference.translating import (
     negative,
