@@ -45,7 +45,7 @@ def test_what_guessing_costs():
 @pytest.mark.parametrize("name", DOMAIN_LOSSES)
 def test_weights_multiply_each_place_and_get_a_gradient(name):
     """Places of equal loss, weighted 1 and 3: twice the mean. More weight costs more, by half the loss each."""
-    judged, weights = torch.zeros(2), torch.tensor([1.0, 3.0], requires_grad=True)
+    judged, weights = torch.full((2,), 0.5), torch.tensor([1.0, 3.0], requires_grad=True)
     plain, weighted = DOMAIN_LOSSES[name](judged, TARGET), DOMAIN_LOSSES[name](judged, TARGET, weights)
     assert weighted.item() == pytest.approx(2 * plain.item())
     weighted.backward()

@@ -37,6 +37,13 @@ def test_image_wise_weights_by_hand():
     assert image_wise_weights(probabilities).flatten()[0].item() == pytest.approx(expected)
 
 
+def test_image_wise_weights_go_by_the_likeliest_class():
+    """Of four pixels two are likeliest of class 0, one of 1, one of 2; the least likely are 2, 1, 1 and 0."""
+    rows = [[0.6, 0.3, 0.1], [0.5, 0.1, 0.4], [0.2, 0.1, 0.7], [0.1, 0.5, 0.4]]
+    probabilities = torch.tensor(rows).T.view(1, 3, 2, 2)
+    torch.testing.assert_close(image_wise_weights(probabilities, 1.0), torch.tensor([[[0.5, 0.5], [1.0, 1.0]]]))
+
+
 def test_below_zero_frequent_classes_weigh_more():
     """Three pixels of class 0, one of class 1, none of class 2: with power -1, 3 / 16 and 1 / 16."""
     seen = torch.tensor([[[0, 0], [0, 1]]])
@@ -56,6 +63,12 @@ def test_weighted_squares_by_hand():
     """One frame, one class sure in both pixels, weights 1/4: (1/4 + 1/4) / (2 x 1 x 2)."""
     probabilities = torch.tensor([[[[1.0, 1.0]], [[0.0, 0.0]]]])
     assert maximum_squares(probabilities, torch.full((1, 1, 2), 0.25)).item() == pytest.approx(-0.125)
+
+
+def test_weighted_squares_are_a_mean_over_frames_and_classes():
+    """Two frames as above, three classes: twice (1/4 + 1/4) / (2 x 2 x 3)."""
+    probabilities = torch.tensor([[[[1.0, 1.0]], [[0.0, 0.0]], [[0.0, 0.0]]]]).expand(2, 3, 1, 2)
+    assert maximum_squares(probabilities, torch.full((2, 1, 2), 0.25)).item() == pytest.approx(-1 / 12)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 13, 16, 19])

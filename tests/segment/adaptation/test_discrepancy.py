@@ -8,10 +8,10 @@ from segment.adaptation.discrepancy import cosine_distance, sliced_wasserstein, 
 
 def test_cosine_distance_by_hand():
     """(1, 0) and (0, 1): no class in common. (0.6, 0.8) and itself: none. (1, 0) and (0.6, 0.8): cosine 0.6."""
-    first = torch.tensor([[1.0, 0.0], [0.6, 0.8], [1.0, 0.0]]).T.view(1, 2, 1, 3)
-    second = torch.tensor([[0.0, 1.0], [0.6, 0.8], [0.6, 0.8]]).T.view(1, 2, 1, 3)
+    first = torch.tensor([[1.0, 0.0], [0.6, 0.8], [1.0, 0.0]]).T.view(1, 2, 3, 1)
+    second = torch.tensor([[0.0, 1.0], [0.6, 0.8], [0.6, 0.8]]).T.view(1, 2, 3, 1)
     distance = cosine_distance(first, second)
-    assert distance.shape == (1, 1, 1, 3)
+    assert distance.shape == (1, 1, 3, 1)
     torch.testing.assert_close(distance.flatten(), torch.tensor([1.0, 0.0, 0.4]))
 
 

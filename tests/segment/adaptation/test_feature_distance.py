@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from segment.adaptation.feature_distance import feature_distance, locations_of_things
+from segment.adaptation.feature_distance import THINGS, feature_distance, locations_of_things
+from segment.classes import CLASS_NAMES
 
 CAR, ROAD, BUS = 13, 0, 15
 
@@ -17,16 +18,22 @@ def test_a_place_counts_where_one_thing_covers_enough_of_it():
     assert locations_of_things(label_map, (2, 2), 0.8).tolist() == [[[True, False], [False, False]]]
 
 
+def test_things_are_those_of_the_authors_code():
+    assert [CLASS_NAMES[thing] for thing in THINGS] == [
+        "traffic light", "traffic sign", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+    ]  # fmt: skip
+
+
 def test_a_share_of_nothing_still_needs_a_thing():
     assert not locations_of_things(torch.full((1, 4, 4), ROAD), (2, 2), 0.0).any()
 
 
 def test_the_distance_by_hand():
     """Places differ by (3, 4) and (0, 0): lengths 5 and 0. Both count: 2.5; the first alone: 5."""
-    features = torch.tensor([[[[3.0, 0.0]], [[4.0, 0.0]]]])
-    zero = torch.zeros_like(features)
-    assert feature_distance(features, zero, torch.tensor([[[True, True]]])).item() == 2.5
-    assert feature_distance(features, zero, torch.tensor([[[True, False]]])).item() == 5.0
+    features = torch.tensor([[[[4.0, 2.0]], [[6.0, 1.0]]]])
+    imagenet = torch.tensor([[[[1.0, 2.0]], [[2.0, 1.0]]]])
+    assert feature_distance(features, imagenet, torch.tensor([[[True, True]]])).item() == 2.5
+    assert feature_distance(features, imagenet, torch.tensor([[[True, False]]])).item() == 5.0
 
 
 def test_features_are_pulled_towards_imagenets():

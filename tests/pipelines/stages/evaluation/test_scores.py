@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from pipelines.stages.evaluation.scores import Evaluation, read_evaluation
 from segment.classes import CLASS_NAMES
 from segment.inference import Flipped, MultiScale, Windowed
 from segment.metrics.calibration import BINS
+from segment.metrics.regions import confusion_matrix
 from tests.pipelines.stages.evaluation.scored import (
     BICYCLE,
+    BUS,
     CAMVID_ID,
     CAR,
     CITYSCAPES_ID,
@@ -61,11 +64,35 @@ def test_camvid_has_no_categories(tmp_path):
     assert evaluation.title(LIGHT) == "traffic light + traffic sign" and evaluation.title(ROAD) == "road"
 
 
+def test_groups_within_a_category_leave_the_categories_there():
+    """Two pixels, a car and a bus that count as one class, one of them taken for a truck: a vehicle all the same."""
+    counts = confusion_matrix(torch.tensor([[CAR, BUS]]), torch.tensor([[CAR, TRUCK]]))[None]
+    evaluation = Evaluation(["a"], counts, [[CAR, BUS]], list(range(19)))
+    assert evaluation.category_iou()["vehicle"] == 1
+
+
+def test_a_frame_is_scored_in_the_classes_of_its_labels():
+    """Two pixels of road, one seen as a car: half of road is found, and cars are none of this frame's classes."""
+    counts = confusion_matrix(torch.tensor([[ROAD, ROAD]]), torch.tensor([[ROAD, CAR]]))[None]
+    assert Evaluation(["a"], counts, [], list(range(19))).frame_scores() == [0.5]
+
+
+def test_intervals_draw_drives_where_they_are_known():
+    counts = torch.zeros(12, 19, 20, dtype=torch.int64)
+    evaluation = Evaluation([f"{i}" for i in range(12)], counts, [], list(range(19)))
+    assert evaluation.units.title == "12 frames"
+    assert replace(evaluation, drives=[f"{i // 2}" for i in range(12)]).units.title == "6 drives"
+
+
 def test_calibration_by_hand(tmp_path, cpu):
     """Sure by 0.9 four times and right three times; the boundary of so small a frame is all of it."""
     summary = both_measured(tmp_path, cpu).summary()
     assert summary["calibration"]["expected_calibration_error"] == pytest.approx(0.15)
-    assert [one["pixels"] for one in summary["calibration"]["bins"]] == [0] * (BINS - 2) + [4, 0]
+    bins = summary["calibration"]["bins"]
+    assert [one["pixels"] for one in bins] == [0] * (BINS - 2) + [4, 0]
+    assert [one["up_to"] for one in bins] == pytest.approx([(place + 1) / 15 for place in range(15)])
+    assert bins[-2]["confidence"] == pytest.approx(0.9) and bins[-2]["accuracy"] == 0.75
+    assert bins[-1]["confidence"] is bins[-1]["accuracy"] is None
     assert summary["boundary_iou"]["ratio"] == 0.005
     assert summary["boundary_iou"]["classes"]["road"] == summary["iou"]["road"] == 0.75
 
