@@ -58,6 +58,15 @@ def test_a_rectangle_has_half_of_the_area_and_frames_draw_for_themselves():
     assert heights.min() >= 99 and heights.max() <= 201 and len(heights.unique()) > 10
 
 
+def test_a_rectangle_lies_anywhere_in_the_frame():
+    """All sides of the frame are covered, those that face each other equally often."""
+    torch.manual_seed(0)
+    covered = half_rectangle(torch.zeros(4000, 10, 20)).float().mean(dim=0)  # the share of rectangles over each pixel
+    assert covered.min() > 0.01
+    torch.testing.assert_close(covered, covered.flip(0), atol=0.04, rtol=0)
+    torch.testing.assert_close(covered, covered.flip(1), atol=0.04, rtol=0)
+
+
 @pytest.mark.parametrize("name", MASKS)
 def test_every_mask_is_of_the_label_maps_shape(name):
     label_map = torch.arange(4).repeat(3, 5, 1)
