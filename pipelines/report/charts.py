@@ -32,6 +32,15 @@ MOST_POINTS = 240
 """Points drawn of one curve: more cannot be told apart on a screen and would make a large page."""
 
 
+SERIES = 6
+"""Colours for curves that belong to no arm; `style.html` defines `.series-0` and so on."""
+
+
+def series_style(index: int) -> str:
+    """The CSS class of the curve of this number, from 0; after the last colour comes the first again."""
+    return f"series-{index % SERIES}"
+
+
 @dataclass(frozen=True)
 class Line:
     """One curve: what it is, the CSS class that colours it, and its (step, value) points; NaN leaves a hole."""

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.disk.files import write_atomically
 from pipelines.report import charts, figures
-from pipelines.report.pages.templates import rendered
+from pipelines.report.pages.templates import rendered, write_page
 from segment.class_groups import Groups, class_titles, lowest_ids
 from translate.quality.consistency import Flip
 
@@ -87,7 +86,7 @@ class Audit:
 
 def write_audit(audit: Audit, path: Path) -> None:
     """Write the page to `path`, in one piece or not at all; StorageError if the disk refuses it."""
-    write_atomically(path, render_audit(audit).encode("utf-8", "replace"))
+    write_page(render_audit(audit), path)
 
 
 def render_audit(audit: Audit) -> str:

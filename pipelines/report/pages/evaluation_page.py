@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.disk.files import write_atomically
 from pipelines.report import figures
-from pipelines.report.pages.templates import rendered
+from pipelines.report.pages.templates import rendered, write_page
 from segment.classes import CLASS_NAMES
 
 LISTED = 10
@@ -70,7 +69,7 @@ class EvaluationPage:
 
 def write_evaluation_page(page: EvaluationPage, path: Path) -> None:
     """Write the page to `path`, in one piece or not at all; StorageError if the disk refuses it."""
-    write_atomically(path, render_evaluation(page).encode("utf-8", "replace"))
+    write_page(render_evaluation(page), path)
 
 
 def render_evaluation(page: EvaluationPage) -> str:

@@ -8,10 +8,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.disk.files import write_atomically
 from pipelines.report import figures, scatter
 from pipelines.report.feature_study import DOMAIN_TITLES, CheckpointFeatures, DomainPair, FeatureStudy
-from pipelines.report.pages.templates import rendered
+from pipelines.report.pages.templates import rendered, write_page
 from pipelines.report.study import average
 
 PICTURES = {"tsne": "t-SNE", "pca": "Principal components"}
@@ -19,7 +18,7 @@ PICTURES = {"tsne": "t-SNE", "pca": "Principal components"}
 
 def write_features_page(study: FeatureStudy, path: Path) -> None:
     """Write the page to `path`, in one piece or not at all; StorageError if the disk refuses it."""
-    write_atomically(path, render_features(study).encode("utf-8", "replace"))
+    write_page(render_features(study), path)
 
 
 def render_features(study: FeatureStudy) -> str:

@@ -14,17 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.disk.files import write_atomically
 from pipelines.experiment.arms import COMPARED
 from pipelines.report import charts, tables, wording
 from pipelines.report.error_maps import ErrorPicture
 from pipelines.report.feature_study import FeatureStudy
 from pipelines.report.pages import features_page
-from pipelines.report.pages.templates import rendered
+from pipelines.report.pages.templates import rendered, write_page
 from pipelines.report.study import Study, average
-
-STYLES = 6
-"""Colours for curves that belong to no arm; `style.html` defines `.series-0` and so on."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def write_report(study: Study, pictures: Gallery, path: Path, features: FeatureS
     Raises:
         StorageError: The disk refuses it.
     """
-    write_atomically(path, render_page(study, pictures, features).encode("utf-8", "replace"))
+    write_page(render_page(study, pictures, features), path)
 
 
 def render_page(study: Study, pictures: Gallery, features: FeatureStudy | None = None) -> str:
@@ -130,7 +126,7 @@ def translator_curves(curve: list[tuple[int, dict[str, float]]]) -> list[tuple[s
     return [
         (
             name,
-            charts.Line(name, f"series-{index % STYLES}", [(s, losses[name]) for s, losses in curve if name in losses]),
+            charts.Line(name, charts.series_style(index), [(s, losses[name]) for s, losses in curve if name in losses]),
         )
         for index, name in enumerate(names)
     ]

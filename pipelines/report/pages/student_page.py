@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.disk.files import write_atomically
-from pipelines.report.pages.templates import rendered
+from pipelines.report.pages.templates import rendered, write_page
 from pipelines.report.student import COLUMNS, StudentStudy
 
 
@@ -26,7 +25,7 @@ class Beside:
 
 def write_student_page(study: StudentStudy, pictures: Sequence[Beside], path: Path) -> None:
     """Write the page to `path`, in one piece or not at all; StorageError if the disk refuses it."""
-    write_atomically(path, render_student(study, pictures).encode("utf-8", "replace"))
+    write_page(render_student(study, pictures), path)
 
 
 def render_student(study: StudentStudy, pictures: Sequence[Beside]) -> str:

@@ -1,15 +1,17 @@
-"""How every page is made of its template: all is escaped, a name that a template gets wrong is an error, and the page's
-own policy lets no script run but ours, whose hash it names.
+"""How every page is made of its template, and written: all is escaped, a name that a template gets wrong is an error,
+and the page's own policy lets no script run but ours, whose hash it names.
 """
 
 import base64
 import hashlib
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipelines.data.disk.files import write_atomically
 from pipelines.printable import printable
 from pipelines.report import charts, error_maps, figures, pictures, wording
 
@@ -25,6 +27,15 @@ FILTERS = {
     "small_painting": error_maps.small_painting,
     "error_painting": error_maps.error_painting,
 }
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write a page to `path`, in one piece or not at all.
+
+    Raises:
+        StorageError: The disk refuses it.
+    """
+    write_atomically(path, page.encode("utf-8", "replace"))
 
 
 def rendered(template: str, **values: Any) -> str:

@@ -6,11 +6,10 @@ Built like the report of a comparison (`page.py`): one file, everything escaped,
 from collections.abc import Collection
 from pathlib import Path
 
-from pipelines.data.disk.files import write_atomically
 from pipelines.experiment.arms import REFERENCES, few_labels_name
-from pipelines.report.charts import Line, Scored
+from pipelines.report.charts import Line, Scored, series_style
 from pipelines.report.figures import percent
-from pipelines.report.pages.templates import rendered
+from pipelines.report.pages.templates import rendered, write_page
 from pipelines.report.study import average
 from pipelines.report.variants import (
     VariantStudy,
@@ -22,13 +21,10 @@ from pipelines.report.variants import (
     title_of,
 )
 
-SERIES = 6
-"""Colours for curves."""
-
 
 def write_variants_page(study: VariantStudy, path: Path) -> None:
     """Write the page to `path`, in one piece or not at all; StorageError if the disk refuses it."""
-    write_atomically(path, render_variants(study).encode("utf-8", "replace"))
+    write_page(render_variants(study), path)
 
 
 def render_variants(study: VariantStudy) -> str:
@@ -123,6 +119,6 @@ def label_curves(study: VariantStudy) -> list[Line]:
     curves = {"labelled target frames alone": alone}
     curves |= {family: [(n, study.with_labels(family, n)) for n in budgets] for family in study.families()}
     return [
-        Line(title_of(title), f"series-{index % SERIES}", [(n, average(values)) for n, values in points if values])
+        Line(title_of(title), series_style(index), [(n, average(values)) for n, values in points if values])
         for index, (title, points) in enumerate(curves.items())
     ]

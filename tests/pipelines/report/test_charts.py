@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from importlib import resources
 from xml.etree import ElementTree as Tree
 
 import pytest
@@ -22,6 +23,14 @@ from pipelines.report import charts
 )
 def test_tick_values(low, high, count, expected):
     assert charts.tick_values(low, high, count) == pytest.approx(expected)
+
+
+def test_every_series_has_a_colour_in_light_and_in_dark():
+    style = resources.files("pipelines.report.pages").joinpath("style.html").read_text("utf-8")
+    styles = [charts.series_style(index) for index in range(charts.SERIES + 1)]
+    assert styles[charts.SERIES] == styles[0] == "series-0" and len(set(styles)) == charts.SERIES
+    assert all(style.count(f"--{name}: ") == 2 and f".{name} {{" in style for name in styles)
+    assert f"series-{charts.SERIES}" not in style
 
 
 def test_thin_averages_neighbours():
