@@ -10,6 +10,7 @@ from segment.adaptation.pseudo_labels import (
     log_of_pseudo_labels,
     seen_in_target,
 )
+from segment.classes import IGNORE_INDEX
 
 
 def test_the_log_tells_the_mean_weight_and_the_shares_of_the_classes():
@@ -20,6 +21,11 @@ def test_the_log_tells_the_mean_weight_and_the_shares_of_the_classes():
         "pseudo_share/1": 0.0,
         "pseudo_share/2": 0.25,
     }
+
+
+def test_where_no_pixel_has_a_pseudo_label_no_class_has_a_share():
+    found = log_of_pseudo_labels(torch.full((1, 1, 4), IGNORE_INDEX), torch.zeros(1, 1, 4), 2)
+    assert [value.item() for value in found.values()] == [0, 0, 0]
 
 
 def test_the_log_tells_the_shares_of_the_classes_in_target_frames():
@@ -48,9 +54,9 @@ def test_thresholds_keep_the_share_of_each_class_by_itself():
 
 
 def test_who_is_sure_enough_counts_whatever_the_share():
-    """0.5 of 255 is 127.5, that is 128: a threshold of 200 comes down to it, one of 90 stays."""
+    """0.4 of 255 is 102: a threshold of 200 comes down to it, one of 90 stays."""
     counts = counts_of({200: 5, 150: 5}, {90: 1})
-    assert class_thresholds(counts, 0.1, 0.5).tolist() == [128, 90]
+    assert class_thresholds(counts, 0.1, 0.4).tolist() == [102, 90]
 
 
 def test_a_class_that_was_never_seen_has_a_threshold_that_nothing_reaches():
@@ -83,10 +89,11 @@ def test_sums_of_features_by_class():
 def test_denoising_by_hand():
     """Prototypes at 0 and 4; a feature at 1 is 1 and 3 away: softmax(-1/2, -3/2) = (0.7311, 0.2689).
 
-    Times (0.4, 0.6): 0.2924 and 0.1614, that is 0.6444 of the first, which turns from the less into the more likely.
+    Times (0.36, 0.54): 0.2632 and 0.1452, that is 0.6444 of the first, which turns from the less into the more likely.
+    The third class has no prototype, and so no probability.
     """
     sums = torch.tensor([[0.0, 2.0], [12.0, 3.0], [0.0, 0.0]])
-    probabilities = torch.tensor([0.4, 0.6, 0.0]).view(1, 3, 1, 1)
+    probabilities = torch.tensor([0.36, 0.54, 0.1]).view(1, 3, 1, 1)
     found = denoised(probabilities, torch.ones(1, 1, 1, 1), sums, 2.0)
     torch.testing.assert_close(found.flatten(), torch.tensor([0.6444, 0.3556, 0.0]), atol=1e-4, rtol=0)
 
