@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.disk.json_files import parse_json
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST, ManifestEntry
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import UserError
 
 LISTED = ".journal.0-of-0.jsonl"
@@ -52,11 +53,20 @@ class Part:
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
-        """The part of a process that torchrun started, by RANK and WORLD_SIZE; None where there is but one process."""
-        rank, count = environment.get("RANK", ""), environment.get("WORLD_SIZE", "")
-        if not (rank.isdigit() and count.isdigit()) or int(count) < 2:
+        """The part of a process that a launcher started; None where there is but one process.
+
+        Raises:
+            UserError: The launcher gave it a rank that none of so many processes has.
+        """
+        started = ProcessRank.of_environment(environment)
+        if started.world_size == 1:
             return None
-        return cls(int(rank) + 1, int(count))
+        if started.rank >= started.world_size:
+            raise UserError(
+                f"RANK is {started.rank} and WORLD_SIZE {started.world_size}; expected ranks from 0 to "
+                f"{started.world_size - 1}, as torchrun gives them"
+            )
+        return cls(started.rank + 1, started.world_size)
 
     def of(self, items: Sequence[Item]) -> list[Item]:
         """The items that fall to this part, every `count`-th."""

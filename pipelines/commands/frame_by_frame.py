@@ -13,6 +13,7 @@ import click
 
 from pipelines.commands.machine import open_machine, typed_command
 from pipelines.commands.options import Decorator, gathered, machine_options, restart_option
+from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import SomeInputsFailedError, UserError
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ class Given:
         return plan_input(self.source, self.output, self.reader, self.reader_settings, suffix, self.carry)
 
 
-def refuse_for_video(given: Given, part: "Part | None", done: str, more: Mapping[str, bool]) -> None:
+def refuse_for_video(given: Given, work: "WorkThrough", done: str, more: Mapping[str, bool]) -> None:
     """Refuse, of a video and before anything is loaded, what would be found out late or do nothing.
 
     Args:
         given: Its source is a video.
-        part: Of the frames, that is done here.
+        work: How it would be worked through.
         done: Is done to it, for people: "translated".
         more: Options that do nothing for a video -> whether they were typed; beside those of `given`.
 
@@ -71,8 +72,8 @@ def refuse_for_video(given: Given, part: "Part | None", done: str, more: Mapping
         raise UserError(f"--input {source} does not exist; check the path")
     if not is_video(output):
         raise UserError(f"--input {source}: a video is {done} into a video; give --output a name such as out.mp4")
-    if part is not None:
-        raise UserError(f"--shard: a video is {done} by one process; cut it into several to share the work")
+    if work.part is not None:
+        raise UserError(f"{work.why_in_parts}: a video is {done} by one process; cut it into several to share the work")
     in_files = {"--reader": given.reader != "folder", "--frames": given.reader_settings, "--carry": given.carry}
     typed = [option for option, value in (*in_files.items(), *more.items()) if value]
     if typed:
@@ -120,6 +121,14 @@ class WorkThrough:
         from pipelines.batch_inference.shards import Part
 
         return Part.parse(self.shard) if self.shard else Part.of_environment()
+
+    @property
+    def why_in_parts(self) -> str:
+        """Who asked for a part alone: the option as it was typed, or a launcher, by the variables that it sets."""
+        if self.shard:
+            return f"--shard {self.shard}"
+        started = ProcessRank.of_environment()
+        return f"RANK and WORLD_SIZE, by which a launcher (torchrun, srun) started {started.world_size} processes"
 
     def open_session(self) -> "Session":
         """How to compute; this process does nothing else, so what a frame frees is kept for the next one."""

@@ -55,7 +55,7 @@ def segment_predict(given: Given, typed: TypedOptions, work: WorkThrough) -> Non
     part, source, output = work.part, given.source, given.output
     of_video = given.is_video
     if of_video:
-        refuse_for_video(given, part, "predicted", {"--workers": work.workers != WORKERS})
+        refuse_for_video(given, work, "predicted", {"--workers": work.workers != WORKERS})
         if not typed.overlays:
             raise UserError("--no-overlays: a video is made of overlays; leave it out")
     elif output.is_file():

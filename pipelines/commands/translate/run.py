@@ -106,7 +106,7 @@ def translate_run(checkpoint: Path, given: Given, typed: TypedOptions, work: Wor
             "--quality": typed.quality != QUALITY,
             "--workers": work.workers != WORKERS,
         }
-        refuse_for_video(given, options.part, "translated", more)
+        refuse_for_video(given, work, "translated", more)
         run_on_video(checkpoint, given, options, work)
         return
     plan, absent = given.plan(typed.suffix)

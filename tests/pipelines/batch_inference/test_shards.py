@@ -59,6 +59,8 @@ def test_a_part_is_named_by_text_or_by_torchrun():
     assert Part.of_environment({"RANK": "0", "WORLD_SIZE": "4"}) == Part(1, 4)
     assert Part.of_environment({"RANK": "0", "WORLD_SIZE": "1"}) is None
     assert Part.of_environment({}) is None
+    with pytest.raises(UserError, match=r"^RANK is 2 and WORLD_SIZE 2; expected ranks from 0 to 1, as torchrun gives"):
+        Part.of_environment({"RANK": "2", "WORLD_SIZE": "2"})
 
 
 # --- one after the other ----------------------------------------------------------------------------------------------

@@ -58,26 +58,34 @@ def beside_a_film(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "part", "more", "message"),
+    ("given", "shard", "more", "message"),
     [
         (replace(FILM, source=Path("no.mp4")), None, {}, "--input no.mp4 does not exist; check the path"),
         (replace(FILM, output=Path("out")), None, {}, "--input in.mp4: a video is done into a video; give --output a"),
         (replace(FILM, output=Path("out.avi")), None, {}, "out.avi: videos are written as one of .mp4"),
-        (FILM, Part(1, 2), {}, "--shard: a video is done by one process; cut it into several to share the work"),
+        (FILM, "1/2", {}, "--shard 1/2: a video is done by one process; cut it into several to share the work"),
         (replace(FILM, reader="carla"), None, {}, "--reader: of use for images in files, and --input in.mp4"),
         (replace(FILM, reader_settings=("first=1",)), None, {}, "--frames: of use for images in files"),
         (replace(FILM, carry=("{name}.txt",)), None, {"--quality": True}, "--carry and --quality: of use for images"),
         (FILM, None, {"--format": True, "--quality": False}, "--format: of use for images in files"),
     ],
 )  # fmt: skip
-def test_what_is_not_for_a_video_is_refused(beside_a_film, given, part, more, message):
+def test_what_is_not_for_a_video_is_refused(beside_a_film, given, shard, more, message):
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
-        refuse_for_video(given, part, "done", more)
+        refuse_for_video(given, replace(ALONE, shard=shard), "done", more)
+
+
+@pytest.mark.parametrize("command", [translate_run, segment_predict])
+def test_of_a_launchers_processes_a_video_names_the_launcher(beside_a_film, monkeypatch, command):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UserError, match=r"^RANK and WORLD_SIZE, .* \(torchrun, srun\) started 3 processes: a video is"):
+        typed(command, "--checkpoint", "nowhere", "--input", "in.mp4", "--output", "out.mp4")
 
 
 def test_a_video_that_becomes_one_is_not_refused(beside_a_film):
     pytest.importorskip("av", reason="videos need PyAV (the extra `video`)")
-    refuse_for_video(FILM, None, "done", {"--format": False})
+    refuse_for_video(FILM, ALONE, "done", {"--format": False})
     assert FILM.is_video and not replace(FILM, source=Path("folder.mp4")).is_video
 
 
@@ -86,7 +94,7 @@ def test_a_video_that_becomes_one_is_not_refused(beside_a_film):
     ("source", "options", "message"),
     [
         ("no.mp4", (), "--input no.mp4 does not exist"),
-        ("in.mp4", ("--shard", "1/2", "--dry-run"), "--shard: a video is "),
+        ("in.mp4", ("--shard", "1/2", "--dry-run"), "--shard 1/2: a video is "),
         ("in.mp4", ("--reader", "carla"), "--reader: of use for images in files"),
         ("in.mp4", ("--workers", "3"), "--workers: of use for images in files"),
     ],

@@ -276,7 +276,7 @@ def test_a_video(use, tmp_path):
     assert again.stdout.endswith("(0 predicted, 10 already there)\n")
     assert "out.mp4 exists: left alone if it is what" in use("--dry-run", source=source, output="out.mp4").stdout
     for arguments, output, expected in (
-        (["--shard", "1/2"], "b.mp4", "--shard: a video is predicted by one process"),
+        (["--shard", "1/2"], "b.mp4", "--shard 1/2: a video is predicted by one process"),
         ([], "out", "a video is predicted into a video; give --output a name such as out.mp4"),
         (["--no-overlays"], "b.mp4", "--no-overlays: a video is made of overlays"),
     ):
