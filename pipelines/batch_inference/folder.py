@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from pipelines.data.disk import ownership
 from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.disk.manifest import JOURNAL, Journal
-from pipelines.data.disk.ownership import as_json, differing, is_still, locking, read_plan, sweep, try_lock
+from pipelines.data.disk.ownership import as_json, differing, in_words, is_still, locking, read_plan, sweep, try_lock
 from pipelines.errors import Interrupted, UserError
 
 PLAN = "translation.json"
@@ -159,8 +159,7 @@ def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue], what: str, unkn
     except (OSError, ValueError) as error:
         raise ForeignPlanError(f"{place}: damaged ({error}). {WAY_OUT}") from error
     if changed:
-        differences = ", ".join(f"{key} was {former!r} and is {asked!r}" for key, former, asked in changed)
-        raise ForeignPlanError(f"{output}: holds another {what}: {differences}. {WAY_OUT}")
+        raise ForeignPlanError(f"{output}: holds another {what}: {in_words(changed)}. {WAY_OUT}")
 
 
 def plan_number(output: Path, what: str) -> int | None:

@@ -24,7 +24,7 @@ from pipelines.batch_inference.flow import FrameNetwork
 from pipelines.batch_inference.plan import resolved
 from pipelines.batch_inference.work import UNWATCHED, JobControl
 from pipelines.data.disk.files import sha256_of, storage_errors, sync_folder, write_atomically
-from pipelines.data.disk.ownership import as_json, hold, read_plan, set_aside, sweep
+from pipelines.data.disk.ownership import as_json, differing, hold, in_words, read_plan, set_aside, sweep
 from pipelines.data.video.pieces import encoder_of, join_pieces, refuse_sound, write_piece
 from pipelines.data.video.recorded import VideoFacts, read_facts, read_frames
 from pipelines.errors import ImageError, Interrupted, StorageError, UserError
@@ -167,18 +167,18 @@ def _finished(work: VideoWork, frames: int, plan: Mapping[str, JsonValue], resta
         return False
     try:
         about = read_plan(_record(output))
-        ours = all(about.get(key) == value for key, value in plan.items()) and about["video_sha256"] == sha256_of(
-            output
-        )
-        whole = work.beside is None or about.get("beside_sha256") == _hash_beside(work.beside, frames)
-    except (OSError, ValueError, KeyError):
-        ours = whole = False
-    if ours:
-        return whole  # else it is made once more, and comes out as it was
+    except (OSError, ValueError):
+        about = {}
+    ours = "video_sha256" in about
+    changed = differing({key: about.get(key) for key in plan}, plan) if ours else []
+    if ours and not changed and about["video_sha256"] == sha256_of(output):
+        # Else it is made once more, and comes out as it was.
+        return work.beside is None or about.get("beside_sha256") == _hash_beside(work.beside, frames)
     if not restart:
+        why = f" ({in_words(changed)})" if changed else ""
         raise UserError(
-            f"{output}: exists and is not what this command would make; choose another --output, or set it aside with "
-            "--restart"
+            f"{output}: exists and is not what this command would make{why}; choose another --output, or set it aside "
+            "with --restart"
         )
     set_aside(output, output.suffix, [RECORD])
     return False

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.disk.json_files import parse_json, read_json, write_json
-from pipelines.data.disk.ownership import as_json, differing, hold, read_plan, set_aside, sweep
+from pipelines.data.disk.ownership import as_json, differing, hold, read_plan, set_aside, sweep, value_in_words
 from pipelines.engine.capabilities import capabilities
 from pipelines.engine.checkpoint_files import NEWEST_TWO, Retention, checkpoint_hash, newest_checkpoint, step_of
 from pipelines.engine.checkpoints import drop_old, save_checkpoint, sweep_checkpoints
@@ -216,7 +216,9 @@ class RunFolder:
         if found == self.config:
             return ""
         changed = differing(flatten(found), flatten(self.config))
-        shown = [f"{key} was {_short(former)}, now {_short(asked)}" for key, former, asked in changed[:2]]
+        shown = [
+            f"{key} was {value_in_words(former)}, now {value_in_words(asked)}" for key, former, asked in changed[:2]
+        ]
         more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
         return ("; ".join(shown) or "an empty part") + more
 
@@ -270,12 +272,6 @@ def open_run(
     run = RunFolder(path, config, restart, retention) if processes.leads else FollowedRun(path, config)
     processes.wait()
     return run
-
-
-def _short(value: Any) -> str:
-    """As text; a hash is told by its beginning."""
-    text = str(value)
-    return text if len(text) <= 32 else f"{text[:12]}…"
 
 
 def _reason(error: Exception) -> str:

@@ -276,7 +276,7 @@ def test_a_truncated_image_costs_one_translation(use, checkpoints, photos):
     assert finished.stdout.startswith("2 frames in, 1 frames out (1 translated, 0 already there); 1 failed")
     assert sorted(path.name for path in (photos / "out").glob("[!.]*.png")) == ["1.png"]
     assert_refused(
-        use("translate run", checkpoints["translator"], None, "--height", "16"), 2, "height was None and is 16"
+        use("translate run", checkpoints["translator"], None, "--height", "16"), 2, "height was left out and is 16"
     )
 
 

@@ -153,6 +153,28 @@ def differing(former: Mapping[str, Any], asked: Mapping[str, Any]) -> list[tuple
     return [(key, before, now) for key, before, now in pairs if before != now]
 
 
+def in_words(changes: Sequence[tuple[str, Any, Any]]) -> str:
+    """What `differing` found, for whoever gave the options: "tile was left out and is 64"."""
+    return ", ".join(
+        f"{key.removesuffix('_sha256').replace('_', ' ')} was {value_in_words(former)} and is {value_in_words(asked)}"
+        for key, former, asked in changes
+    )
+
+
+LONGEST_TOLD = 32
+"""Characters of a value that are told in full; a longer one is a hash, mostly."""
+
+
+def value_in_words(value: Any) -> str:
+    """A value of a plan for whoever gave it, as an option or a setting: None was not given, a switch is on or off."""
+    if value is None:
+        return "left out"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= LONGEST_TOLD else f"{text[:12]}…"
+
+
 def set_aside(place: Path, suffix: str = "", beside: Sequence[str] = ()) -> None:
     """Rename an output to NAME.replaced-K, the first K that is free; nothing where there is none.
 

@@ -24,9 +24,10 @@ def test_the_leftovers_of_killed_runs_are_swept_up(source, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"checkpoint_sha256": "d" * 64}, "checkpoint_sha256 was 'c{64}' and is 'd{64}'"),
-        ({"direction": "target_to_source"}, "direction was 'source_to_target' and is 'target_to_source'"),
-        ({"tiles": 4}, "tiles was None and is 4"),
+        ({"checkpoint_sha256": "d" * 64}, "checkpoint was c{12}… and is d{12}…"),
+        ({"direction": "target_to_source"}, "direction was source_to_target and is target_to_source"),
+        ({"tile": 4}, "tile was left out and is 4"),
+        ({"fast": True, "style_seed": 3}, "fast was left out and is on, style seed was left out and is 3"),
     ],
 )
 def test_a_folder_with_another_translation_is_refused(source, tmp_path, change, message):

@@ -27,7 +27,7 @@ def test_a_finished_video_is_left_alone_and_another_is_not_overwritten(tmp_path)
     before, translate = tree(tmp_path), Counting()
     assert run_video(source, tmp_path / "out.mp4", translate).resumed == 10 and translate.calls == 0
     assert tree(tmp_path) == before
-    with pytest.raises(UserError, match="is not what this command would make"):
+    with pytest.raises(UserError, match=r"is not what this command would make \(height was left out and is 16\);"):
         run_video(source, tmp_path / "out.mp4", height=16)
     run_video(source, tmp_path / "out.mp4", height=16, restart=True)
     assert (tmp_path / "out.replaced-1.mp4").read_bytes() == before["out.mp4"]

@@ -14,6 +14,7 @@ from pipelines.data.disk.ownership import (
     differing,
     hold,
     in_turn,
+    in_words,
     is_still,
     read_plan,
     set_aside,
@@ -143,6 +144,15 @@ class TestTurn:
         (tmp_path / "file").touch()
         with pytest.raises(StorageError, match="file/lock"), in_turn(tmp_path / "file/lock"):
             pass
+
+
+def test_differences_are_told_in_the_words_of_options():
+    before = {"tile": 64, "checkpoint_sha256": "c" * 64, "runtime": "torch"}
+    now = {"fast": True, "checkpoint_sha256": "d" * 64, "size": [32, 16], "runtime": "torch"}
+    assert in_words(differing(before, now)) == (
+        f"checkpoint was {'c' * 12}… and is {'d' * 12}…, fast was left out and is on, "
+        "size was left out and is 32 16, tile was 64 and is left out"
+    )
 
 
 def test_only_files_that_were_being_written_are_swept_up(tmp_path):
