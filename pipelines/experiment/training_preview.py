@@ -5,13 +5,13 @@ content is read (`sim2real data check` does so), and nothing here waits for torc
 itself refuses before it trains anything (`refuse_missing`): both walk through the same trainings.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.data.frames import AnyFrameSetSettings, FrameSet
+from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.data.readers.drawn import ToyWorldSettings
-from pipelines.data.selection.subset import names_in, refuse_more_than_labelled
+from pipelines.data.selection.subset import count_wanted, names_in, refuse_more_than_labelled
 from pipelines.engine.checkpoint_files import is_finished, list_checkpoints, step_of
 from pipelines.errors import NoInputsError, UserError
 from pipelines.experiment.arms import (
@@ -301,14 +301,16 @@ def _frames(workspace: Workspace, seed: int, arm: str, settings: SegmenterSettin
     if shares["translated"] > 0:
         used.append("translated frames")
     if shares["source"] > 0:
-        used.append(_counted(experiment.used_source, lambda: workspace.labelled_source, "labelled source frames"))
-    if shares["target"] > 0 or (settings.adaptation is not None and learns_from_labels(settings.method)):
-        _refuse_more_labels_than_drawn(workspace, arm)
-        used.append(
-            _counted(experiment.target, lambda: _labelled_target(workspace, seed, arm), "labelled target frames")
+        count = (
+            _before_drawing(workspace, experiment.used_source, labelled=True)
+            if _drawn(experiment.used_source)
+            else sum(map(len, workspace.labelled_source))
         )
+        used.append(f"{count} labelled source frames")
+    if shares["target"] > 0 or (settings.adaptation is not None and learns_from_labels(settings.method)):
+        used.append(_labelled_target(workspace, seed, arm))
     if settings.adaptation is not None:
-        used.append(_counted(experiment.target, lambda: workspace.target, "target frames"))
+        used.append(f"{_before_drawing(workspace, experiment.target)} target frames")
     return used
 
 
@@ -323,21 +325,28 @@ def _refuse_more_labels_than_drawn(workspace: Workspace, arm: str) -> None:
         names_in(workspace.data / wanted)
     if not isinstance(wanted, int):
         return
-    found = [one for one in settings if not isinstance(one, ToyWorldSettings)]
-    labelled = sum(len(frames.only_labelled()) for frames in workspace.sets.open(found))
-    drawn = sum(one.used for one in settings if isinstance(one, ToyWorldSettings))
-    refuse_more_than_labelled(wanted, labelled + drawn)
+    refuse_more_than_labelled(wanted, _before_drawing(workspace, settings, labelled=True))
 
 
-def _labelled_target(workspace: Workspace, seed: int, arm: str) -> list[FrameSet]:
-    if not workspace.labelled_target:
-        raise NoInputsError("no target frame has a label map; the segmenter has nothing to learn from")
-    return workspace.target_labels(seed, arm)
+def _labelled_target(workspace: Workspace, seed: int, arm: str) -> str:
+    """So many labelled target frames; without their number where a list names some that are still to be drawn."""
+    what, wanted, settings = "labelled target frames", workspace.experiment.labelled_target, workspace.experiment.target
+    _refuse_more_labels_than_drawn(workspace, arm)
+    if not _drawn(settings):
+        if not workspace.labelled_target:
+            raise NoInputsError("no target frame has a label map; the segmenter has nothing to learn from")
+        return f"{sum(map(len, workspace.target_labels(seed, arm)))} {what}"
+    labelled = _before_drawing(workspace, settings, labelled=True)
+    if ARMS[arm].sees_all_labels or wanted is None:
+        return f"{labelled} {what}"
+    return what if isinstance(wanted, str) else f"{count_wanted(wanted, labelled)} {what}"
 
 
-def _counted(settings: Sequence[AnyFrameSetSettings], sets: Callable[[], list[FrameSet]], what: str) -> str:
-    """So many frames; without their number where some are still to be drawn."""
-    return what if _drawn(settings) else f"{sum(map(len, sets()))} {what}"
+def _before_drawing(workspace: Workspace, settings: Sequence[AnyFrameSetSettings], labelled: bool = False) -> int:
+    """How many frames sets have, or will have: of toy world that is known, and all will have labels."""
+    found = workspace.sets.open([one for one in settings if not isinstance(one, ToyWorldSettings)])
+    counts = [len(frames.only_labelled() if labelled else frames) for frames in found]
+    return sum(counts) + sum(one.used for one in settings if isinstance(one, ToyWorldSettings))
 
 
 def _drawn(settings: Sequence[AnyFrameSetSettings]) -> bool:

@@ -37,7 +37,7 @@ def labelled_subset(sets: Sequence[FrameSet], wanted: SubsetSize | None, seed: i
     elif isinstance(wanted, str):
         chosen = _listed(data / wanted, sets)
     else:
-        count = wanted if isinstance(wanted, int) else max(round(wanted * len(names)), 1)
+        count = count_wanted(wanted, len(names))
         refuse_more_than_labelled(count, len(names))
         chosen = set(sorted(names, key=lambda name: key_number(seed, "labelled_target", name))[:count])
     reduced = [
@@ -45,6 +45,11 @@ def labelled_subset(sets: Sequence[FrameSet], wanted: SubsetSize | None, seed: i
         for frames in sets
     ]
     return [frames for frames in reduced if len(frames)]
+
+
+def count_wanted(wanted: int | float, labelled: int) -> int:
+    """How many frames a count or a fraction of those that have a label map means."""
+    return wanted if isinstance(wanted, int) else max(round(wanted * labelled), 1)
 
 
 def refuse_more_than_labelled(wanted: int, labelled: int) -> None:

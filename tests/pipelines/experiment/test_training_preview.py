@@ -94,7 +94,7 @@ def test_an_arm_that_is_missing_begun_and_finished(experiment, tmp_path):
     first, *_ = lines = preview_training(base, 3, "source_only")
     assert first == f"{'source':<16}  game: 40 frames, drawn when needed" and len(lines) == 4
     assert lines[1] == f"{'target':<16}  photos: 1 frames, 0 with a label map"
-    assert lines[3] == f"{'to be trained':<16}  source_only, seed 3: {STEP}, from labelled source frames"
+    assert lines[3] == f"{'to be trained':<16}  source_only, seed 3: {STEP}, from 40 labelled source frames"
     assert not (tmp_path / "run").exists()
 
     for checkpoint in ("step-00000010", "step-00000020"):
@@ -188,7 +188,7 @@ def test_an_arm_comes_after_those_that_it_learns_from(experiment):
     its = base.beside(base.experiment.model_copy(update={"segmenter": segmenter}), base.run)
     _, _, _, teacher, learner = preview_training(its, 0, "translated")
     assert "source_only, seed 0" in teacher
-    assert learner.endswith("from labelled source frames, 1 target frames; after source_only")
+    assert learner.endswith("from 40 labelled source frames, 1 target frames; after source_only")
     assert "lraspp by Distillation, 30 steps" in learner
 
 
@@ -393,7 +393,7 @@ def test_variants_in_their_order_each_once(experiment, tmp_path):
     names = [line[18:].split(",")[0] for line in lines]
     assert names == ["source_only", "oracle", "once", "twice", "both", "through_cut", "through_cut"]
     learner = "lraspp by MaxSquare, 30 steps, batch 4 of 64x32"
-    assert lines[3].endswith(f"{learner}, from labelled source frames, target frames; after once")
+    assert lines[3].endswith(f"{learner}, from 40 labelled source frames, 8 target frames; after once")
     assert "the mean of once, twice" in lines[4] and ": cut, " in lines[5]
     assert not (tmp_path / "run").exists()
 
@@ -413,6 +413,27 @@ def test_more_labels_than_will_be_drawn_are_refused_before_they_are(experiment, 
         (tmp_path / "data/drive" / folder / "a.png").touch()
     with pytest.raises(UserError, match=r"^labelled_target is 5, but only 4 "):
         preview_variants(experiment(budgets.format(5), f"{every_third}\n[[target]]\n{DRIVE}"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"), [(None, "9 labelled"), (2, "2 labelled"), (0.5, "4 labelled"), ("few.txt", "labelled")]
+)
+def test_frames_of_several_sets_are_counted_though_some_are_still_to_be_drawn(experiment, tmp_path, wanted, said):
+    """40 of the game and one of a drive; 8 of the camera, one of a drive and a photo without a label map."""
+    for folder in ("train", "trainannot"):
+        (tmp_path / "data/drive" / folder).mkdir(parents=True)
+        (tmp_path / "data/drive" / folder / "a.png").touch()
+    (tmp_path / "data/few.txt").write_text("camera/0\n")
+    target = f"{CAMERA}\n[[target]]\n{DRIVE}\n[[target]]\n{PHOTOS}\n[[source]]\n{DRIVE}"
+    its = experiment(target=target).base.experiment.model_copy(update={"labelled_target": wanted})
+    workspace = Workspace(its, tmp_path / "data", tmp_path / "run")
+    assert preview_training(workspace, 0, "source_only")[-1].endswith("from 41 labelled source frames")
+    assert preview_training(workspace, 0, "oracle")[-1].endswith("from 9 labelled target frames")
+    assert preview_training(workspace, 0, "few_labels")[-1].endswith(f"from {said} target frames")
+    adaptation = type(its.segmenter)(**(its.segmenter.model_dump() | {"adaptation": {"method": "fda"}}))
+    adapted = workspace.beside(its.model_copy(update={"segmenter": adaptation}), workspace.run)
+    assert preview_training(adapted, 0, "translated")[-1].endswith("41 labelled source frames, 10 target frames")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_list_of_labelled_frames_must_be_there_though_the_frames_are_still_to_be_drawn(experiment, tmp_path):
