@@ -4,6 +4,7 @@ A comparison asks for the same few sets again and again, for every seed, arm, va
 hundred thousand frames on a network's disk every look through them takes minutes.
 """
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -96,7 +97,9 @@ class OpenedSets:
         """Where a set's root is looked up: the data folder, or the run folder for what toy world draws."""
         if not isinstance(settings, ToyWorldSettings):
             return self.data
-        with Progress(f"draw {settings.name}", settings.frames, "frame") as progress:
+        # Of several processes one draws what is missing, and the others then find it there.
+        turn = contextlib.nullcontext() if settings.is_drawn(self.drawn) else in_turn(self._lock)
+        with turn, Progress(f"draw {settings.name}", settings.frames, "frame") as progress:
             settings.draw(self.drawn, progress.reach)
         return self.drawn
 

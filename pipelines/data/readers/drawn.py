@@ -55,6 +55,11 @@ class ToyWorldSettings(LayoutSettings):
         name = image.stem if self.renderer == "game" else f"{city}/{image.stem.removesuffix('_leftImg8bit')}"
         return Frame(name, image, drive=self.drive_of(name))
 
+    def is_drawn(self, data: Path) -> bool:
+        """Whether no file of a frame is missing; of which drawing they are is seen by `draw`."""
+        folder = self.folder(data)
+        return all(file.exists() for index in range(self.frames) for file in frame_paths(folder, self.renderer, index))
+
     def draw(self, data: Path, progress: Callable[[int], None] | None = None) -> None:
         """Draw the frames that are not there yet; `progress` hears how many are."""
         draw_toy_world(self.folder(data), self.renderer, self.frames, self.size, self.seed, progress=progress)

@@ -14,8 +14,10 @@ from pipelines import progress
 from pipelines.data.decoding import decode
 from pipelines.data.disk import hashes
 from pipelines.data.disk.hashes import HashCache
+from pipelines.data.disk.ownership import try_lock
 from pipelines.data.frames import open_frame_set
 from pipelines.data.images import write_image
+from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.readers.folder import FolderSettings
 from pipelines.engine.session import Session
 from pipelines.errors import ImageError, NoInputsError
@@ -38,6 +40,25 @@ def flip_a_byte(path):
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+# --- drawing ------------------------------------------------------------------------------------------------
+
+
+def test_of_several_processes_one_draws_what_is_missing(make_workspace, monkeypatch):
+    """While it does, the others come no further; where all is there, nobody waits for anybody."""
+    lock, alone, draw = make_workspace().run / ".frames.lock", [], ToyWorldSettings.draw
+
+    def drawing(settings, data, progress):
+        with open(lock, "ab") as other:
+            alone.append(not try_lock(other))
+        draw(settings, data, progress)
+
+    monkeypatch.setattr(ToyWorldSettings, "draw", drawing)
+    for frames in (2, 3, 2):
+        workspace = make_workspace("source.0.root=''", f"source.0.frames={frames}").by_name
+        assert len(workspace.source[0]) == frames
+    assert alone == [True, True, False]
 
 
 # --- fingerprints ------------------------------------------------------------------------------------------

@@ -39,7 +39,9 @@ def test_a_root_may_begin_at_home(tmp_path, monkeypatch):
 
 
 def test_only_missing_frames_are_drawn(tmp_path):
+    assert not drawn("game", frames=1).is_drawn(tmp_path)
     drawn("game", frames=1).draw(tmp_path)
+    assert drawn("game", frames=1).is_drawn(tmp_path) and not drawn("game", frames=3).is_drawn(tmp_path)
     (first,) = tmp_path.rglob("rgb/*.png")
     before = first.stat().st_mtime_ns
     drawn("game", frames=3).draw(tmp_path)
