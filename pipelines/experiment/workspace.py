@@ -120,6 +120,14 @@ class Workspace:
         """The labels that an adapted arm's teachers gave to the target frames before it learnt from them."""
         return self.run / f"seed-{seed}" / "pseudo_labels"
 
+    def among_others(self, run: Path) -> str:
+        """Where a run folder is, for lines of progress of commands that make many: " in variants/fda"; empty for the
+        experiment's own.
+        """
+        folder = run.parents[1]
+        own = folder == self.shared or not folder.is_relative_to(self.shared)
+        return "" if own else f" in {folder.relative_to(self.shared)}"
+
     @property
     def translates(self) -> bool:
         """Whether an arm of the comparison learns from translated frames."""

@@ -56,11 +56,12 @@ def train_segmenter(workspace: Workspace, seed: int, arm: str, session: Session)
             label_target(workspace, seed, session)
         return BATCHES[METHODS[settings.method].learns_from](workspace, seed, arm, processes)
 
+    run = workspace.segmenter(seed, arm)
     job = TrainingJob(
-        workspace.segmenter(seed, arm),
+        run,
         inputs,
         settings,
-        f"train {settings.network} {_learning(arm, settings)}, seed {seed}",
+        f"train {settings.network} {_learning(arm, settings)}{workspace.among_others(run)}, seed {seed}",
         lambda: starting_segmenter(workspace, seed, arm, batches(), machine),
         batches,
         lambda method: {"assumed": assumptions_of(method.network)},

@@ -55,11 +55,12 @@ def train_translator(workspace: Workspace, seed: int, session: Session) -> Path:
         teach(workspace, seed, session)
         if settings.finds_real_patches and settings.encoder in ARMS:
             train_segmenter(workspace, seed, settings.encoder, session)
+    run = workspace.translator(seed)
     job = TrainingJob(
-        workspace.translator(seed),
+        run,
         inputs,
         settings,
-        f"train {settings.method}, seed {seed}",
+        f"train {settings.method}{workspace.among_others(run)}, seed {seed}",
         lambda: starting_translator(workspace, seed, session.machine),
         lambda: BATCHES[settings.learns_from](workspace, seed, processes),
     )

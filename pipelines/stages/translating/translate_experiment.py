@@ -37,11 +37,17 @@ def translate_experiment(workspace: Workspace, seed: int, session: Session) -> O
     output = workspace.translated(seed)
     plan = plan_sets(workspace.labelled_source, output)
     options = TranslationOptions(height=workspace.experiment.translation.height)
-    return run_translation(checkpoint, plan, output, options, session)
+    title = f"translate{workspace.among_others(output)}, seed {seed}"
+    return run_translation(checkpoint, plan, output, options, session, title)
 
 
 def run_translation(
-    checkpoint: Path, plan: Sequence[PlannedFrame], output: Path, options: TranslationOptions, session: Session
+    checkpoint: Path,
+    plan: Sequence[PlannedFrame],
+    output: Path,
+    options: TranslationOptions,
+    session: Session,
+    title: str = "translate",
 ) -> Outcome:
     """Translate a plan's frames with a checkpoint; what is finished is left alone.
 
@@ -51,6 +57,7 @@ def run_translation(
         output: Folder of the translated set.
         options: How to translate.
         session: How to compute. At least one thread reads ahead and writes behind.
+        title: Shown beside the progress.
     """
     machine = session.machine
     make_deterministic(machine.deterministic)
@@ -63,7 +70,7 @@ def run_translation(
     if isinstance(method, LayoutTranslator):
         read, layout = layout_reader(method, found, plan)
         identity |= {} if layout is None else {"layout": layout}
-    with watched("translate", session, options.part) as control:
+    with watched(title, session, options.part) as control:
         return translate_frames(
             plan,
             output,
@@ -80,7 +87,7 @@ def run_video(
 ) -> VideoSummary:
     """Translate a video into a video with a checkpoint; arguments as of `run_translation`."""
     if options.part is not None:
-        raise UserError("--shard: a video is translated by one process; cut it into several to share the work")
+        raise UserError(f"part {options.part}: a video is translated by one process; leave the part out")
     machine = session.machine
     make_deterministic(machine.deterministic)
     method, found = load_translator(checkpoint, machine)

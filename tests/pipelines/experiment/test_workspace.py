@@ -31,6 +31,17 @@ def test_one_translator_serves_every_seed(make_workspace):
     assert segmenter_inputs(workspace, 4, "translated")["seed"] == 4
 
 
+def test_a_run_folder_tells_whose_it_is_among_others(make_workspace):
+    base = make_workspace()
+    variant = base.beside(base.experiment, base.run / "variants/fda", base.run)
+    assert base.among_others(base.segmenter(0, "translated")) == base.among_others(base.translated(0)) == ""
+    assert variant.among_others(variant.segmenter(0, "translated")) == " in variants/fda"
+    assert variant.among_others(variant.unguided().translator(0)) == " in variants/fda/unguided"
+    assert variant.among_others(variant.segmenter(0, "oracle")) == ""  # shared by all
+    elsewhere = base.beside(base.experiment, base.run, base.run / "shared")
+    assert elsewhere.among_others(elsewhere.translator(0)) == ""
+
+
 def test_toy_world_is_drawn_into_the_run_folder(make_workspace):
     workspace = make_workspace("source.0.root=''", "source.0.frames=2")
     assert len(workspace.source[0]) == 2

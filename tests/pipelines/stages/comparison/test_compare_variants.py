@@ -126,6 +126,21 @@ def test_every_variant_is_compared_and_what_they_share_is_trained_once(compared,
     assert compared.trained() == before
 
 
+def test_what_is_said_of_a_training_names_the_variant_and_the_seed(compared):
+    said = re.findall(r"^train (.*, seed 0): ", compared.finished.stderr, re.MULTILINE)
+    assert set(said) == {
+        "ddrnet23_slim source_only, seed 0",
+        "ddrnet23_slim oracle, seed 0",
+        "ddrnet23_slim few_labels in variants/few_labels_2, seed 0",
+        "cyclegan in variants/as_it_is, seed 0",
+        "cyclegan in variants/without_identity, seed 0",
+        *(
+            f"ddrnet23_slim translated in variants/{name}, seed 0"
+            for name in ("as_it_is", "weighed", "mixed_2_labels", "mixed_all_labels")
+        ),
+    }
+
+
 def test_a_variant_without_changes_is_the_experiment_itself(compared, tiny_run):
     """A variant that changes nothing has the bytes that `compare` made of the experiment."""
     weights = sorted((tiny_run / "seed-0/translated_net/checkpoints").rglob("method.safetensors"))[-1]
