@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.commands.options import A_FOLDER, A_PATH, checkpoint_option, gathered
+from pipelines.commands.options import A_PATH, checkpoint_option, data_option, gathered
 from pipelines.commands.request import open_workspace
 from pipelines.data.disk.files import refuse_unwritable
 from pipelines.errors import UserError
@@ -24,7 +24,7 @@ class TypedPrecision:
 
     precision: Any
     frames: Path | None
-    data: Path
+    data: Path | None
     for_elsewhere: bool
 
     def __post_init__(self) -> None:
@@ -35,8 +35,11 @@ class TypedPrecision:
                 f"--precision {self.precision} is judged by frames; name a folder of some, or the experiment's config, "
                 "with --frames"
             )
-        if self.frames is not None and self.frames.suffix != ".toml" and not self.frames.is_dir():
+        of_config = self.frames is not None and self.frames.suffix == ".toml"
+        if self.frames is not None and not of_config and not self.frames.is_dir():
             raise UserError(f"--frames {self.frames}: expected a folder of frames or an experiment's config, NAME.toml")
+        if self.data is not None and not of_config:
+            raise UserError(f"--data {self.data} is for the sets of a config, --frames NAME.toml; leave it out")
 
     def fewer_bits(self, domain: str, learnt_from: str | None = None) -> "FewerBits | None":
         """What is wanted, by frames such as the network sees; None: float32.
@@ -99,9 +102,7 @@ class TypedPrecision:
         help="What half and int8 are judged on, and int8 learns its ranges from: a folder of frames, or an "
         "experiment's config, for the frames that a translator starts from or, of a segmenter, target frames.",
     ),
-    click.option(
-        "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
-    ),
+    data_option,
     click.option("--for-elsewhere", is_flag=True, help="Write half or int8 also where it is not faster: for others."),
 )
 def export(checkpoint: Path, output: Path, direction: str | None, with_argmax: bool, typed: TypedPrecision) -> None:

@@ -51,12 +51,16 @@ def gathered(name: str, kind: type, *decorators: Decorator) -> Decorator:
 A_PATH = click.Path(path_type=Path)
 A_FILE = click.Path(dir_okay=False, path_type=Path)
 A_FOLDER = click.Path(file_okay=False, path_type=Path)
+DATA = Path("data")
+"""Where --data is left out."""
+
+data_option = click.option(
+    "--data", type=A_FOLDER, default=None, help=f"Folder that the sets' roots start from.  [default: {DATA}]"
+)
 
 experiment_options = options(
     click.argument("config", type=A_PATH),
-    click.option(
-        "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
-    ),
+    data_option,
     click.option("--run", type=A_FOLDER, default=None, help="Where everything is written.  [default: runs/NAME]"),
     click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: translator.steps=200."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.machine import joined_machine, typed_command
-from pipelines.commands.options import Decorator, experiment_options, options
+from pipelines.commands.options import DATA, Decorator, experiment_options, options
 from pipelines.engine.torchrun import ProcessRank
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from pipelines.experiment.workspace import Workspace
 
 
-def open_workspace(config: Path, data: Path, run: Path | None, overrides: tuple[str, ...]) -> "Workspace":
-    """The experiment of a config file, with its folders."""
+def open_workspace(config: Path, data: Path | None, run: Path | None, overrides: tuple[str, ...]) -> "Workspace":
+    """The experiment of a config file, with its folders; None: the usual one."""
     from pipelines.experiment.config import read_experiment
     from pipelines.experiment.workspace import Workspace
 
     experiment = read_experiment(config, overrides)
-    return Workspace(experiment, data, run or Path("runs") / experiment.name)
+    return Workspace(experiment, data or DATA, run or Path("runs") / experiment.name)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def on_experiment(*more: Decorator) -> Decorator:
         @options(*more)
         @functools.wraps(command)
         def with_request(
-            config: Path, data: Path, run: Path | None, overrides: tuple[str, ...], seed: int | None = None,
+            config: Path, data: Path | None, run: Path | None, overrides: tuple[str, ...], seed: int | None = None,
             seeds: int | None = None, device: str = "auto", precision: str = "auto", threads: int | None = None,
             deterministic: bool = False, workers: int = 0, restart: bool = False, on_test: bool = False, **own: Any,
         ) -> None:  # fmt: skip

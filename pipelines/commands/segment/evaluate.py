@@ -265,6 +265,12 @@ def _of_checkpoints(request: Request, subject: Subject, chosen: InferenceOptions
     folder = evaluation_folder(checkpoints[0], options, workspace)
     trained = load_ensemble(checkpoints, session.machine, subject.weights)
     labelled = any(frames.shows_a_class() for frames in workspace.validation)
+    of_figures = [*report.more, *(["--output"] if report.output is not None and len(checkpoints) == 1 else [])]
+    if submission is not None and not labelled and of_figures:
+        raise UserError(
+            f"{' and '.join(of_figures)}: these frames have no labels to be scored by, and are only submitted; leave "
+            "it out"
+        )
     if labelled or submission is None:
         evaluation = evaluate_segmenter(workspace, trained, session, options)
         request.say(format_summary(evaluation))
@@ -322,11 +328,13 @@ def _compared(request: Request, compare: tuple[Path, Path], chosen: InferenceOpt
     from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 
     unheard = [*chosen.differing, *report.more]
-    stored = next((path for path in compare if (path / "evaluation.json").exists()), None)
-    if stored is not None and unheard:
+    stored = [path for path in compare if (path / "evaluation.json").exists()]
+    if len(stored) == len(compare) and request.workspace.part == "test":
+        unheard.append("--test")
+    if stored and unheard:
         raise UserError(
-            f"{' and '.join(unheard)}: --compare {stored} is an evaluation that is made already; name its checkpoint "
-            "instead, or leave them out"
+            f"{' and '.join(unheard)}: --compare {stored[0]} is an evaluation that is made already; name its "
+            "checkpoint instead, or leave them out"
         )
     if report.output is not None:
         refuse_unwritable_folder(report.output)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.machine import MachineOptions
-from pipelines.commands.options import A_FILE, A_FOLDER, A_PATH, gathered, machine_options, seed_option
+from pipelines.commands.options import A_FILE, A_FOLDER, A_PATH, data_option, gathered, machine_options, seed_option
 from pipelines.commands.request import first_seed, open_workspace
 from pipelines.data.disk.files import refuse_unwritable
 from pipelines.errors import UserError
@@ -29,7 +29,7 @@ class Translation:
     """Which translation is looked at: an experiment's, or what single options name instead."""
 
     config: Path | None
-    data: Path
+    data: Path | None
     run: Path | None
     overrides: tuple[str, ...]
     seed: int | None
@@ -38,8 +38,15 @@ class Translation:
     expert: Path | None
 
     def __post_init__(self) -> None:
-        if self.config is None and (self.overrides or self.run or self.seed is not None):
-            raise UserError("--run, --set and --seed belong to an experiment; give its config")
+        of_experiment = {
+            "--data": self.data is not None,
+            "--run": self.run is not None,
+            "--set": bool(self.overrides),
+            "--seed": self.seed is not None,
+        }
+        if self.config is None and any(of_experiment.values()):
+            given = " and ".join(option for option, typed in of_experiment.items() if typed)
+            raise UserError(f"{given}: of an experiment; give its config, or leave {given} out")
 
     def inputs(self, target: tuple[Path, ...] = ()) -> "QualityInputs":
         """All that a look at it needs; `target` are folders of real images, without one the experiment's."""
@@ -70,9 +77,7 @@ translation_options = gathered(
     "of",
     Translation,
     click.argument("config", type=A_PATH, required=False),
-    click.option(
-        "--data", type=A_FOLDER, default=Path("data"), show_default=True, help="Folder that the sets' roots start from."
-    ),
+    data_option,
     click.option("--run", type=A_FOLDER, default=None, help="The experiment's folder.  [default: runs/NAME]"),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the experiment."),
     seed_option,

@@ -17,6 +17,7 @@ from pipelines.commands.frame_by_frame import (
     work_options,
 )
 from pipelines.commands.options import checkpoint_option, gathered
+from pipelines.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.batch_inference.shards import Part
@@ -100,6 +101,8 @@ def translate_run(checkpoint: Path, given: Given, typed: TypedOptions, work: Wor
     from pipelines.batch_inference.translation_options import QUALITY
 
     options = typed.options(work.part)
+    if typed.quality != QUALITY and typed.suffix not in (None, ".jpg"):
+        raise UserError(f"--quality {typed.quality}: of JPEG, and --format is {typed.format_name}; leave it out")
     if given.is_video:
         more = {
             "--format": typed.suffix is not None,

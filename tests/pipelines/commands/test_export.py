@@ -190,9 +190,16 @@ def test_frames_are_a_folder_or_a_config(tmp_path):
     (tmp_path / "frame.png").touch()
     for given in ("nowhere", "frame.png"):
         with pytest.raises(UserError, match=rf"^--frames .*{given}: expected a folder of frames or an experiment's"):
-            TypedPrecision("half", tmp_path / given, tmp_path, False)
+            TypedPrecision("half", tmp_path / given, None, False)
     for given in (tmp_path, tmp_path / "nowhere.toml"):  # of a config the command speaks as all commands do
-        TypedPrecision("half", given, tmp_path, False)
+        TypedPrecision("half", given, None, False)
+
+
+def test_the_folder_of_data_is_for_a_configs_sets(tmp_path):
+    TypedPrecision("half", tmp_path / "any.toml", tmp_path, False)
+    for precision, frames in (("half", tmp_path), ("float32", None)):
+        with pytest.raises(UserError, match=r"^--data .* is for the sets of a config, --frames NAME\.toml; leave"):
+            TypedPrecision(precision, frames, tmp_path, False)
 
 
 def test_float32_needs_no_frames_and_fewer_bits_do(translator, tmp_path):

@@ -167,6 +167,25 @@ def test_an_evaluation_that_is_made_already_hears_of_no_option(commands, tiny_co
     assert f"{options[0]}: --compare {stored} is an evaluation that is made already; name its" in finished.stderr
 
 
+def test_two_evaluations_that_are_made_already_are_of_the_frames_that_they_are_of(commands, tiny_config, tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "evaluation.json").touch()
+    test = f'test=[{{ reader = "cityscapes", name = "last", root = "{tiny_config.parent / "frames/camera"}" }}]'
+    options = ("--compare", tmp_path / "a", tmp_path / "b", "--test", "--set", test)
+    finished = evaluated(commands, tiny_config, tmp_path, *options, code=2)
+    assert f"--test: --compare {tmp_path / 'a'} is an evaluation that is made already" in finished.stderr
+
+
+def test_frames_without_labels_are_submitted_and_not_scored(commands, tiny_config, copied_run, oracle, tmp_path):
+    images = f'validation=[{{ reader = "cityscapes", root = "{tiny_config.parent / "frames/camera"}", labels = "" }}]'
+    options = ("--checkpoint", oracle, "--submission", tmp_path / "sent", "--set", images)
+    refused = evaluated(commands, tiny_config, copied_run, *options, "--boundary", "--output", tmp_path / "x", code=2)
+    assert "--boundary and --output: these frames have no labels to be scored by" in refused.stderr
+    finished = evaluated(commands, tiny_config, copied_run, *options)
+    assert finished.stdout == f"4 files in {tmp_path / 'sent'}\n"
+
+
 def test_evaluations_of_other_frames_are_refused(commands, tiny_config, copied_run, oracle, tmp_path):
     fewer = ("--set", "validation.0.frames=3", "--output", tmp_path / "three")
     evaluated(commands, tiny_config, copied_run, "--checkpoint", oracle, *fewer)

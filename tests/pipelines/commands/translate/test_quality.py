@@ -135,7 +135,9 @@ def test_sources_are_named_where_they_are_at_hand():
     ("command", "arguments", "message"),
     [
         (translate_quality, (), "which translated frames"),
-        (translate_audit, ("--seed", 1), "belong to an experiment"),
+        (translate_audit, ("--seed", 1), "--seed: of an experiment; give its config, or leave --seed out"),
+        (translate_quality, ("--data", "d"), "--data: of an experiment; give its config, or leave --data out"),
+        (translate_audit, ("--run", "r", "--set", "a=1"), "--run and --set: of an experiment; give its config"),
         (translate_audit, ("--translated", "{run}/seed-0/translated"), "no expert to look at the frames"),
     ],
 )

@@ -148,6 +148,7 @@ def test_the_fast_mode_is_close_and_another_translation(use, tmp_path):
         (["--tile", 256, "--runtime", "openvino"], "--tile: OpenVINO takes frames whole"),
         (["--height", 16, "--size", 32, 16], "--height and --size: give one of them"),
         (["--style-seed", 3], "--style-seed 3: this translator has learnt one look; leave it out"),
+        (["--format", "png", "--quality", 90], "--quality 90: of JPEG, and --format is png; leave it out"),
         (["--shard", "3/2"], "--shard 3/2: expected I/N with I from 1 to N"),
         (["--shard", "two"], "--shard two: expected I/N"),
         (["--carry", "x.png"], "--carry x.png: expected a path relative to the input with {name} in it"),
