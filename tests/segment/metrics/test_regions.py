@@ -93,10 +93,14 @@ def test_a_subset_averages_fewer_classes_but_still_counts_confusion_with_the_oth
     assert math.isnan(mean_iou(confusion, [1, 2]).item())
 
 
-def test_a_stack_of_matrices_gives_a_stack_of_scores():
-    stack = torch.stack([three_classes(), torch.zeros(3, 4, dtype=torch.int64)])
-    assert mean_iou(stack).tolist() == approximately([5 / 12, NAN])
-    assert pixel_accuracy(stack).tolist() == approximately([1 / 2, NAN])
+@pytest.mark.parametrize(
+    "score",
+    [iou_per_class, mean_iou, accuracy_per_class, precision_per_class, f1_per_class, frequency_weighted_iou,
+     mean_accuracy, pixel_accuracy],
+)  # fmt: skip
+def test_a_stack_of_matrices_gives_a_stack_of_scores(score):
+    stack = torch.stack([three_classes(), three_classes().flip(0), torch.zeros(3, 4, dtype=torch.int64)])
+    torch.testing.assert_close(score(stack), torch.stack([score(matrix) for matrix in stack]), equal_nan=True)
 
 
 def test_bytes_are_counted_like_integers():
