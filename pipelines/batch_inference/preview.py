@@ -13,7 +13,7 @@ from pipelines.batch_inference.record import refuse_strays
 from pipelines.batch_inference.shards import Part, candidates
 from pipelines.batch_inference.video import refuse_places
 from pipelines.data.decoding.headers import Header
-from pipelines.data.disk.files import size_in_words
+from pipelines.data.disk.files import refuse_unwritable, refuse_unwritable_folder, size_in_words
 from pipelines.data.disk.manifest import ManifestEntry
 from pipelines.data.images import LOSSY, read_file_header
 from pipelines.data.video.pieces import encoder_of, refuse_sound
@@ -74,11 +74,13 @@ def preview(frames: Sequence[PlannedFrame], output: Path, intent: Intent, part: 
 
     Raises:
         UserError: An output would lie over an input, or the folder holds what the run would refuse.
+        StorageError: There can be no such folder, or nothing may be written there.
     """
     refuse_touching_inputs(frames, output)
     frames = sorted(frames, key=lambda frame: frame.name)
     own = frames if part is None else part.of(frames)
     known = _carried_on(frames, output, intent)
+    refuse_unwritable_folder(output)
     with ThreadPoolExecutor(4) as pool:
         headers = list(pool.map(_header, own))
     readable = [(frame, header) for frame, header in zip(own, headers, strict=True) if isinstance(header, Header)]
@@ -131,12 +133,13 @@ def describe_video(source: Path, output: Path) -> Sequence[str]:
     """What a dry run says of a video. It does not read one that is there, to know whether that would be left alone.
 
     Raises:
-        ImageError, UserError: As `make_video`, which decodes nothing before.
+        ImageError, UserError, StorageError: As `make_video`, which decodes nothing before.
     """
     facts: VideoFacts = read_facts(source)
     encoder, options = encoder_of(output)
     refuse_places(source, output)
     refuse_sound(source, output)
+    refuse_unwritable(output)
     there = [f"{output} exists: left alone if it is what would be made, else refused, or set aside by --restart"]
     return (
         f"{len(facts)} frames of {facts.width}x{facts.height} at {float(facts.rate):.3f} per second",

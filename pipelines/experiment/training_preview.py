@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pipelines.data.disk.files import refuse_unwritable_folder
 from pipelines.data.frames import AnyFrameSetSettings
 from pipelines.data.readers.drawn import ToyWorldSettings
 from pipelines.data.selection.subset import count_wanted, names_in, refuse_more_than_labelled
@@ -48,7 +49,9 @@ def preview(workspace: Workspace, trainings: Iterable[str], scored: bool = True)
     Raises:
         UserError: A data set is missing that may be read, or one of `trainings`' errors.
         NoInputsError: There is nothing to learn from, or nothing to evaluate on.
+        StorageError: There can be no such run folder, or nothing may be written there.
     """
+    refuse_unwritable_folder(workspace.run)
     workspace = workspace.by_name
     lines = _sets(workspace, ("source", "target", *((workspace.part,) if scored else ())))
     if scored:

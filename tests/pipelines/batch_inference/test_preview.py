@@ -12,7 +12,7 @@ from pipelines.batch_inference.preview import describe_video, preview
 from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.work import JobControl
 from pipelines.data.images import encode_jpeg, encode_png
-from pipelines.errors import UserError
+from pipelines.errors import StorageError, UserError
 from pipelines.stages.translating.translate_frames import translate_frames
 from tests.pipelines.batch_inference.translating import (
     IDENTITY,
@@ -47,6 +47,14 @@ def test_a_dry_run_knows_what_is_finished_and_whose_part_it_is(photos, tmp_path)
     found = preview(frames, tmp_path / "out", INTENT, Part(2, 2))
     assert (found.frames, found.listed_as_finished) == (2, 0) and found.lines[0].startswith("2 frames in part 2/2: ")
     assert tree(tmp_path) == before
+
+
+def test_a_dry_run_refuses_a_place_where_nothing_can_be_written(photos, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(StorageError, match=r"notes\.txt/out: cannot write: Not a directory"):
+        preview(plan_input(photos / "rgb", tmp_path / "out")[0], tmp_path / "notes.txt/out", INTENT)
+    with pytest.raises(StorageError, match=r"notes\.txt: cannot write: Not a directory"):
+        describe_video(film(tmp_path / "in.mp4"), tmp_path / "notes.txt/out.mp4")
 
 
 def test_a_dry_run_names_what_has_no_name_that_can_be_written(photos, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from pipelines.data.disk.files import sha256_of
 from pipelines.data.disk.json_files import write_json
 from pipelines.engine.checkpoint_files import FILES, FORMAT, checkpoint_hash
-from pipelines.errors import CheckpointError, NoInputsError, UserError
+from pipelines.errors import CheckpointError, NoInputsError, StorageError, UserError
 from pipelines.experiment.config import read_experiment, read_variants
 from pipelines.experiment.identity import known_translator_settings, segmenter_settings
 from pipelines.experiment.segmenters import SegmenterSettings
@@ -434,6 +434,14 @@ def test_frames_of_several_sets_are_counted_though_some_are_still_to_be_drawn(ex
     adapted = workspace.beside(its.model_copy(update={"segmenter": adaptation}), workspace.run)
     assert preview_training(adapted, 0, "translated")[-1].endswith("41 labelled source frames, 10 target frames")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_could_not_be_made_is_refused(experiment, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    base = experiment().base
+    elsewhere = Workspace(base.experiment, base.data, tmp_path / "notes.txt/run")
+    with pytest.raises(StorageError, match=r"notes\.txt/run: cannot write: Not a directory"):
+        preview_training(elsewhere, 0, "source_only")
 
 
 def test_a_list_of_labelled_frames_must_be_there_though_the_frames_are_still_to_be_drawn(experiment, tmp_path):
