@@ -23,7 +23,7 @@ from torch import Tensor
 from pipelines.data.images import IMAGE_SUFFIXES, read_image, to_batch
 from pipelines.data.sampling.augment import fit_height
 from pipelines.runtimes import open_translator
-from pipelines.stages.quality.translation_quality import optical_flow
+from pipelines.stages.quality.measurements import optical_flow
 from translate.quality.motion import flow_warped_difference, visible_before, warp
 from translate.quality.structure import structure_score
 

@@ -133,8 +133,9 @@ def translate_quality(of: Translation, measured: Measured, output: Path | None, 
     is better but for edges and label consistency. Distances over learnt features bear the network's name: none of them
     is the FID of a paper.
     """
+    from pipelines.data.selection.evenly import evenly
     from pipelines.engine.runs import environment
-    from pipelines.stages.quality.translation_quality import evenly, format_quality, measure_quality, write_quality
+    from pipelines.stages.quality.translation_quality import format_quality, measure_quality, write_quality
 
     inputs = of.inputs(measured.target)
     # What --translated names is somebody's, to be looked at alone: perhaps another tool's, on a disk without writing.

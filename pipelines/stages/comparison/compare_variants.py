@@ -18,6 +18,7 @@ import torch
 from pipelines.data.disk.files import sha256_of, write_atomically
 from pipelines.data.disk.json_files import read_json
 from pipelines.data.disk.manifest import MANIFEST
+from pipelines.data.selection.evenly import evenly
 from pipelines.engine.session import Session
 from pipelines.errors import BusyError, NumericalError
 from pipelines.experiment.arms import REFERENCES, few_labels_name
@@ -37,7 +38,7 @@ from pipelines.stages.evaluation.evaluate_through import evaluate_through
 from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation
 from pipelines.stages.quality.quality_inputs import find_inputs
 from pipelines.stages.quality.translation_audit import audit_experiment
-from pipelines.stages.quality.translation_quality import evenly, measure_quality, write_quality
+from pipelines.stages.quality.translation_quality import measure_quality, write_quality
 from pipelines.stages.training.style_encoder import refuse_missing_style_encoder
 from pipelines.stages.training.train_segmenter import refuse_unfit_method, train_segmenter
 from pipelines.stages.training.train_translator import train_translator

@@ -10,6 +10,7 @@ import torch
 
 from pipelines.data.disk.files import write_atomically
 from pipelines.data.images import read_image, to_batch
+from pipelines.data.selection.evenly import evenly
 from pipelines.engine.checkpoint_files import is_finished
 from pipelines.engine.session import Session
 from pipelines.experiment.arms import ARMS
@@ -25,7 +26,7 @@ from pipelines.stages.evaluation.evaluate import evaluate_checkpoint
 from pipelines.stages.quality.quality_inputs import QualityInputs, find_inputs
 from pipelines.stages.quality.translated_pairs import load_expert
 from pipelines.stages.quality.translation_audit import audit_translation
-from pipelines.stages.quality.translation_quality import Figure, evenly, measure_quality
+from pipelines.stages.quality.translation_quality import Figure, measure_quality
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
 from pipelines.stages.translating.translate_experiment import translate_experiment

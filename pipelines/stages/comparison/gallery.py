@@ -8,6 +8,7 @@ import numpy as np
 from pipelines.data.disk.manifest import MANIFEST, read_manifest
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image
+from pipelines.data.selection.evenly import evenly
 from pipelines.experiment.arms import COMPARED
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.error_maps import ErrorPicture, most_confused, ranked_frames
@@ -15,7 +16,6 @@ from pipelines.report.pages.page import Gallery, PredictionPicture, Translation
 from pipelines.stages.comparison.logged import rows
 from pipelines.stages.evaluation.evaluate import AS_REPORTED, evaluation_folder
 from pipelines.stages.evaluation.scores import Evaluation, read_prediction
-from pipelines.stages.quality.translation_quality import evenly
 
 SHOWN_TRANSLATIONS = 4
 SHOWN_PREDICTIONS = 3

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import read_image, to_batch
 from pipelines.data.sampling.augment import fit_height
+from pipelines.data.selection.evenly import evenly
 from pipelines.errors import NoInputsError, UserError
 from segment.complexity import time_calls
 
@@ -140,8 +141,7 @@ class FewerBits:
         paths = [frame.image for one in self.sets for frame in one.frames]
         if len(paths) < IN_FOUR:
             raise NoInputsError(f"--frames: {len(paths)} frames; {self.precision} needs {IN_FOUR} at least")
-        chosen = [paths[index] for index in np.linspace(0, len(paths) - 1, min(len(paths), USED)).astype(int)]
-        images = [_seen(path, height, multiple, smallest) for path in chosen]
+        images = [_seen(path, height, multiple, smallest) for path in evenly(paths, USED)]
         learnt = [image for index, image in enumerate(images) if index % IN_FOUR < IN_FOUR - 1]
         judged = images[IN_FOUR - 1 :: IN_FOUR]
         return Reduction(self.precision, tuple(learnt), tuple(judged), self.must_be_faster)

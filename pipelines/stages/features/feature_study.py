@@ -16,6 +16,7 @@ from pipelines.data.disk.manifest import MANIFEST
 from pipelines.data.frames import open_frame_set
 from pipelines.data.labels.shared_classes import encodings_of, shared_classes
 from pipelines.data.readers.translated import TranslatedSettings
+from pipelines.data.selection.evenly import evenly
 from pipelines.engine.checkpoint_files import checkpoint_hash, is_finished, resolve_checkpoint
 from pipelines.engine.launch import Machine, make_deterministic
 from pipelines.engine.session import Session
@@ -31,7 +32,6 @@ from pipelines.stages.comparison.origin import origin
 from pipelines.stages.features.class_features import ClassFeatures, FrameOfSet, class_features
 from pipelines.stages.features.domain_pairs import domain_pairs
 from pipelines.stages.features.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
-from pipelines.stages.quality.translation_quality import evenly
 from segment.class_groups import Groups, class_titles
 from segment.networks.segmenter import Segmenter
 

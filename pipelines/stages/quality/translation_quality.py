@@ -7,46 +7,35 @@ Figures over learnt features bear the name of the network.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
-from itertools import chain, compress
+from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from pipelines.data.disk.json_files import write_json
-from pipelines.data.images import image_error, image_size, read_image, to_batch
-from pipelines.data.labels.shared_classes import SharedClasses
+from pipelines.data.images import image_error, image_size
 from pipelines.data.sampling.augment import fitted_size
-from pipelines.engine.processes import Processes
 from pipelines.engine.session import Session
 from pipelines.errors import NoInputsError, UserError
-from pipelines.progress import Progress
 from pipelines.report.columns import in_columns
 from pipelines.report.figures import significant
-from pipelines.runtimes.frame_prediction import as_seen
-from pipelines.stages.quality.feature_extractors import Extractor
-from pipelines.stages.quality.quality_inputs import QualityNetworks
-from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, edges_kept, scored_classes
-from segment.metrics.merged_classes import merge_classes
-from segment.metrics.regions import confusion_matrix, mean_iou
-from translate.quality.colour import colour_difference, lab_statistics, pooled_statistics
-from translate.quality.consistency import label_consistency
-from translate.quality.distances import frechet_distance, kernel_distance, sliced_wasserstein
-from translate.quality.motion import flow_warped_difference, visible_before
-from translate.quality.pyramids import (
-    PATCH,
-    coarsest_side,
-    descriptors,
-    draw_patches,
-    laplacian_pyramid,
-    level_heights,
+from pipelines.stages.quality.measurements import (
+    ImageMeasurement,
+    Measuring,
+    PairMeasurement,
+    measure_frames,
+    measure_targets,
 )
-from translate.quality.spectrum import log_power_difference, radial_log_power
-
-Item = TypeVar("Item")
+from pipelines.stages.quality.quality_inputs import QualityNetworks
+from pipelines.stages.quality.translated_pairs import Expert, TranslatedFrame, scored_classes
+from segment.metrics.regions import mean_iou
+from translate.quality.colour import colour_difference, pooled_statistics
+from translate.quality.distances import frechet_distance, kernel_distance, sliced_wasserstein
+from translate.quality.pyramids import PATCH, coarsest_side, descriptors, level_heights
+from translate.quality.spectrum import log_power_difference
 
 HIGHEST = 256
 """Images are compared at this height, or at the lowest frame's if that is less: to enlarge would invent a spectrum."""
@@ -78,41 +67,6 @@ class Figure:
     """Standard deviation of the translated frames' value over random subsets (KID)."""
 
 
-@dataclass(frozen=True)
-class ImageMeasurement:
-    """What is kept of one image; patches by level, features by extractor."""
-
-    mean: torch.Tensor
-    deviation: torch.Tensor
-    spectrum: torch.Tensor
-    patches: list[torch.Tensor]
-    features: list[torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """How the images of a set are measured."""
-
-    height: int
-    patches_per_image: int
-    extractors: Sequence[Extractor]
-    device: torch.device
-
-    def measure(self, image: np.ndarray, number: int) -> ImageMeasurement:
-        """Measure one image, uint8 (H, W, 3), that is the set's `number`-th: by this its patches are drawn."""
-        tensor = as_seen(image, self.height, self.device)
-        mean, deviation = lab_statistics(tensor)
-        generator = torch.Generator().manual_seed(number)
-        levels = laplacian_pyramid(tensor, len(level_heights(self.height)))
-        return ImageMeasurement(
-            mean[0].cpu(),
-            deviation[0].cpu(),
-            radial_log_power(tensor)[0].cpu(),
-            [draw_patches(level[0], self.patches_per_image, generator).cpu() for level in levels],
-            [extractor.extract(image) for extractor in self.extractors],
-        )
-
-
 def halves(images: Sequence[ImageMeasurement]) -> tuple[list[ImageMeasurement], list[ImageMeasurement]]:
     """Every other run of neighbours: neighbours are alike, and the ends of a drive need not be.
 
@@ -121,28 +75,6 @@ def halves(images: Sequence[ImageMeasurement]) -> tuple[list[ImageMeasurement], 
     run = max(1, len(images) // 8)
     second = [index // run % 2 == 1 for index in range(len(images))]
     return list(compress(images, [not chosen for chosen in second])), list(compress(images, second))
-
-
-@dataclass
-class PairMeasurement:
-    """What is only known of translated frames and their sources together."""
-
-    structure: list[float] = field(default_factory=list)
-    consistency: list[float] = field(default_factory=list)
-    source_consistency: list[float] = field(default_factory=list)
-    confusions: list[torch.Tensor] = field(default_factory=list)
-    source_confusions: list[torch.Tensor] = field(default_factory=list)
-    flicker: list[float] = field(default_factory=list)
-    source_flicker: list[float] = field(default_factory=list)
-
-    @classmethod
-    def of_all(cls, parts: Sequence["PairMeasurement"]) -> "PairMeasurement":
-        """Those of several frames, one after the other."""
-        return cls(*(list(chain.from_iterable(getattr(part, one.name) for part in parts)) for one in fields(cls)))
-
-
-FrameMeasurement = tuple[ImageMeasurement, ImageMeasurement | None, PairMeasurement]
-"""Of a translated frame, of its source where it is known, and of both together."""
 
 
 def measure_quality(
@@ -192,8 +124,8 @@ def measure_quality(
         return Measuring(height, patches, networks.extractors, session.machine.device)
 
     classes = scored_classes(frames, networks.expert_encodings)
-    found = _measure_frames(frames, measuring(len(frames)), networks, classes, sequence, processes)
-    real = _measure_targets(target, measuring(len(target)), processes)
+    found = measure_frames(frames, measuring(len(frames)), networks.expert, classes, sequence, processes)
+    real = measure_targets(target, measuring(len(target)), processes)
     translated, sources = [one for one, _, _ in found], [one for _, one, _ in found if one is not None]
     pairs = PairMeasurement.of_all([pair for _, _, pair in found])
     if sequence and not pairs.flicker:
@@ -206,13 +138,6 @@ def measure_quality(
         for name, (better, value, deviation) in distances[0].items()
     ]
     return rows + _pair_figures(pairs, networks.expert, classes.scored)
-
-
-def evenly(items: Sequence[Item], most: int | None) -> list[Item]:
-    """At most so many of the items, evenly spread; all for None."""
-    if most is None or len(items) <= most:
-        return list(items)
-    return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
 def write_quality(path: Path, figures: Sequence[Figure], about: dict[str, Any]) -> None:
@@ -233,9 +158,6 @@ def format_quality(figures: Sequence[Figure]) -> str:
     return "\n".join([*in_columns(rows, left=(0, 4)), *note])
 
 
-# ----------------------------------------------------------------------------------------------------------- measuring
-
-
 def _refuse_without_patches(path: Path, size: tuple[int, int], height: int) -> None:
     """ImageError where the coarsest level of an image of (width, height) has no room for a patch."""
     levels = len(level_heights(height))
@@ -247,94 +169,6 @@ def _refuse_without_patches(path: Path, size: tuple[int, int], height: int) -> N
             f"it is {size[0]}x{size[1]}; compared at a height of {height} it is {seen[0]}x{seen[1]}, and its coarsest "
             f"level, {coarsest[0]}x{coarsest[1]}, is smaller than a patch of {PATCH}x{PATCH}; leave it out",
         )
-
-
-def _measure_frames(
-    frames: Sequence[TranslatedFrame],
-    measuring: Measuring,
-    networks: QualityNetworks,
-    classes: SharedClasses,
-    sequence: bool,
-    processes: Processes,
-) -> list[FrameMeasurement]:
-    """What is found of every frame, in their order; of a sequence each is held beside the one before it."""
-    found: list[FrameMeasurement] = []
-    numbered = list(enumerate(frames))
-    before: tuple[int, tuple[np.ndarray, np.ndarray | None]] | None = None
-    own = len(processes.share(numbered))
-    with Progress("measure translated frames", own, "frame", stream=processes.stderr()) as progress:
-        for done, (number, frame) in enumerate(processes.walk(numbered), 1):
-            image, original = frame.read()
-            pair, source = PairMeasurement(), None
-            if original is not None:
-                source = measuring.measure(original, number)
-                pair.structure.append(edges_kept(frame, original, image, measuring.device))
-            if networks.expert is not None and frame.label is not None and frame.encoding is not None:
-                _add_consistency(pair, frame, image, original, networks.expert, classes)
-            if sequence and number and Path(frames[number - 1].name).parent == Path(frame.name).parent:
-                near = before is not None and before[0] == number - 1
-                _add_flicker(pair, before[1] if near else frames[number - 1].read(), (image, original))
-            before = number, (image, original)
-            found.append((measuring.measure(image, number), source, pair))
-            progress.reach(done)
-    return processes.gathered(found)
-
-
-def _measure_targets(target: Sequence[Path], measuring: Measuring, processes: Processes) -> list[ImageMeasurement]:
-    found, numbered = [], list(enumerate(target))
-    with Progress(
-        "measure target frames", len(processes.share(numbered)), "frame", stream=processes.stderr()
-    ) as progress:
-        for done, (number, path) in enumerate(processes.walk(numbered), 1):
-            found.append(measuring.measure(read_image(path), number))
-            progress.reach(done)
-    return processes.gathered(found)
-
-
-def _add_consistency(
-    pairs: PairMeasurement,
-    frame: TranslatedFrame,
-    image: np.ndarray,
-    original: np.ndarray | None,
-    expert: Expert,
-    classes: SharedClasses,
-) -> None:
-    label = frame.read_label(image)
-    for seen, scores, confusions in (
-        (image, pairs.consistency, pairs.confusions),
-        (original, pairs.source_consistency, pairs.source_confusions),
-    ):
-        if seen is None:
-            continue
-        prediction = expert.predict(seen, label.shape)
-        counts = merge_classes(confusion_matrix(torch.from_numpy(label), torch.from_numpy(prediction)), classes.groups)
-        confusions.append(counts)
-        scores.append(label_consistency(counts, classes.scored))
-
-
-def _add_flicker(
-    pairs: PairMeasurement, previous: tuple[np.ndarray, np.ndarray], current: tuple[np.ndarray, np.ndarray]
-) -> None:
-    """Differences left when the motion of the source is taken out, in levels of 255; nothing for a cut."""
-    if previous[1].shape != current[1].shape:
-        return
-    there, back = (optical_flow(*pair) for pair in ((current[1], previous[1]), (previous[1], current[1])))
-    visible = visible_before(there, back)
-    if not visible.any():
-        return
-    for values, first, second in zip((pairs.flicker, pairs.source_flicker), previous, current, strict=True):
-        difference = flow_warped_difference(to_batch([first]), to_batch([second]), there, visible)
-        values.append(255 * float(difference))
-
-
-def optical_flow(image: np.ndarray, other: np.ndarray) -> torch.Tensor:
-    """Where each pixel of one frame is in another, (1, 2, H, W) in pixels: Kroeger et al., ECCV 2016 (DIS)."""
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (image, other)]
-    return torch.from_numpy(method.calc(*grey, None)).permute(2, 0, 1)[None]
-
-
-# ------------------------------------------------------------------------------------------------------------- figures
 
 
 def _distances(

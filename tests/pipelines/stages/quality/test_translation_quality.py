@@ -15,11 +15,9 @@ from pipelines.stages.quality.translated_pairs import TranslatedFrame
 from pipelines.stages.quality.translation_quality import (
     HALVES,
     Figure,
-    evenly,
     format_quality,
     halves,
     measure_quality,
-    optical_flow,
     write_quality,
 )
 from translate.quality.distances import frechet_distance, kernel_distance, sliced_wasserstein
@@ -102,13 +100,6 @@ def test_without_sources_their_column_is_empty(painted, session):
     assert figures[0].name == "sliced Wasserstein x1000, 32 px"
 
 
-def test_a_flow_finds_a_shift(cpu):
-    image = picture(0, (64, 96))
-    flow = optical_flow(image[:, 4:], image[:, :-4])  # a pixel is 4 further right in the second
-    assert float(flow[0, 0, 16:48, 16:72].median()) == pytest.approx(4, abs=0.5)
-    assert float(flow[0, 1, 16:48, 16:72].median()) == pytest.approx(0, abs=0.5)
-
-
 def test_flicker_is_what_the_motion_does_not_explain(painted, session):
     """The source moves; one translation moves with it, another changes its brightness by 20 levels in between."""
     wide = picture(0, (64, 128))
@@ -175,10 +166,6 @@ def test_small_sets_are_further_apart_but_by_kid():
         assert half > 1.2 * whole > 0
     kid = [kernel_distance(one[:20], one[40:60], subsets=1, subset_size=20)[0] for one in drawn]
     assert abs(sum(kid) / len(kid)) < 3 * torch.tensor(kid).std() / math.sqrt(len(kid))
-
-
-def test_evenly_spread():
-    assert evenly(range(10), 4) == [0, 3, 6, 9] and evenly(range(3), 4) == evenly(range(3), None) == [0, 1, 2]
 
 
 def test_what_cannot_be_measured_is_refused(painted, session):
