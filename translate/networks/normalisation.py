@@ -16,6 +16,10 @@ Norm = Literal["instance", "batch", "frame"]
 SMALL_PIXELS = 1024
 """Below, torch's group normalisation of channels-last features goes over them channel by channel, pixel by far pixel:
 (2, 256, 16, 16) takes 1.29 ms, by means over pixels 0.17; from here on, as (2, 128, 32, 32), 0.13 and 0.30."""
+FAR = 4.0
+"""Deviations that a channel's mean may lie from 0. Beyond, the same layer, whose variance is the mean square less the
+square of the mean, loses it in float32: at 1024x512 its deviations are off by 0.04 % at 4, by 4 % at 32, and at 100
+nothing is left of them. Photographs of the day stay below 3; night, fog and plain sky do not, in the first layer."""
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
@@ -62,13 +66,7 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, eps: float) -> Tensor:
-        images, channels, height, width = features.shape
-        if height * width < SMALL_PIXELS and not features.is_contiguous():
-            normalised, mean, scale = _by_means(features, eps)
-        else:
-            normalised, mean, scale = torch.native_group_norm(
-                features, None, None, images, channels, height * width, channels, eps
-            )
+        normalised, mean, scale = normalised_by_channel(features, eps)
         ctx.save_for_backward(features, mean, scale)
         return normalised
 
@@ -88,6 +86,34 @@ class _Normalised(torch.autograd.Function):
 
         result = torch.addcmul(per_channel(constant), features, per_channel(of_features))
         return result.addcmul_(gradient, per_channel(scale)), None
+
+
+def normalised_by_channel(
+    features: Tensor, eps: float, weight: Tensor | None = None, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Instance normalisation as group normalisation with groups of one channel, where that is fast and exact.
+
+    Args:
+        features: (B, C, H, W), on the CPU.
+        eps: Added to variances.
+        weight: (C,), by which the normalised features are scaled; None: not.
+        bias: (C,), by which they are shifted after that; None: not.
+
+    Returns:
+        The normalised features, and the mean and 1 / deviation, (B, C), of what was given.
+    """
+    images, channels, height, width = features.shape
+    pixels, channels_last = height * width, not features.is_contiguous()
+    if channels_last:  # or a part of larger features
+        features = features.contiguous(memory_format=torch.channels_last)
+    if pixels >= SMALL_PIXELS or not channels_last:
+        found = torch.native_group_norm(features, weight, bias, images, channels, pixels, channels, eps)
+        if not channels_last or (found[1] * found[2]).abs().max() < FAR:
+            return found
+    normalised, mean, scale = _by_means(features, eps)
+    if weight is not None and bias is not None:
+        normalised = torch.addcmul(bias[:, None, None], normalised, weight[:, None, None]).to(features.dtype)
+    return normalised, mean, scale
 
 
 def _by_means(features: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:

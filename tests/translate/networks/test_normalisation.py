@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from translate.networks.normalisation import InstanceNorm2d, has_bias, normalisation
+from translate.networks.normalisation import InstanceNorm2d, has_bias, normalisation, normalised_by_channel
 
 
 def test_instance_by_hand():
@@ -69,6 +69,36 @@ def test_result_and_gradient_in_every_layout(size, images, layouts, dtype, bound
     assert normalised.dtype == mine.grad.dtype == dtype
     assert (normalised.double() - expected).norm() < bound * expected.norm()
     assert (mine.grad.double() - features.grad).norm() < bound * features.grad.norm()
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_what_hardly_differs_from_its_mean_is_normalised_all_the_same(layout):
+    """As the features of fog or night do. Deviations by the mean square less the squared mean are 7 % off here."""
+    torch.manual_seed(0)
+    features = (200 + torch.randn(1, 4, 128, 128)).contiguous(memory_format=layout)
+    upstream = torch.randn_like(features)
+    precise = features.double().requires_grad_()
+    expected = nn.functional.instance_norm(precise)
+    expected.backward(upstream.double().contiguous())
+    mine = features.requires_grad_()
+    normalised = InstanceNorm2d(4)(mine)
+    normalised.backward(upstream)
+    assert (normalised - expected).abs().max() < 1e-3
+    assert (mine.grad - precise.grad).norm() < 1e-3 * precise.grad.norm()
+
+
+@pytest.mark.parametrize("mean", [0, 200])
+def test_scales_shifts_and_layouts_of_channels(mean):
+    """Of features that are a part of larger ones, too, and in all three ways that they are normalised by."""
+    torch.manual_seed(0)
+    weight, bias = torch.randn(2, 4)
+    larger = (mean + torch.randn(2, 4, 66, 70)).contiguous(memory_format=torch.channels_last)
+    for features in (larger[..., :65, :69], larger[..., :9, :10], larger[..., :65, :69].contiguous()):
+        found, own_mean, scale = normalised_by_channel(features, 1e-5, weight, bias)
+        expected = nn.functional.instance_norm(features.double(), weight=weight.double(), bias=bias.double())
+        assert (found - expected).abs().max() < 1e-3
+        assert (own_mean - features.mean((2, 3))).abs().max() < 1e-3
+        assert (scale * features.std((2, 3), correction=0) - 1).abs().max() < 1e-3
 
 
 def test_one_pixel_cannot_be_normalised():
