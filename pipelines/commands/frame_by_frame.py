@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.machine import open_machine, typed_command
-from pipelines.commands.options import Decorator, gathered, machine_options, restart_option
+from pipelines.commands.options import A_PATH, Decorator, gathered, machine_options, restart_option
 from pipelines.engine.torchrun import ProcessRank
 from pipelines.errors import SomeInputsFailedError, UserError
 
@@ -89,10 +89,10 @@ def given_options(of_output: str, of_reader: str, *more: Decorator) -> Decorator
         "given",
         Given,
         click.option(
-            "--input", "source", type=click.Path(path_type=Path), required=True,
+            "--input", "source", type=A_PATH, required=True,
             help="A folder tree of images, the root of a data set, a list file (one path a line), an image or a video.",
         ),
-        click.option("--output", type=click.Path(path_type=Path), required=True, help=of_output),
+        click.option("--output", type=A_PATH, required=True, help=of_output),
         click.option("--reader", type=click.Choice(READERS), default="folder", show_default=True, help=of_reader),
         click.option(
             "--frames", "reader_settings", multiple=True, metavar="KEY=VALUE",

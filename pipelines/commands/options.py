@@ -6,6 +6,7 @@ Nothing heavy is imported at the top of any file here: `--help` must answer at o
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,17 @@ def gathered(name: str, kind: type, *decorators: Decorator) -> Decorator:
     return decorate
 
 
-A_PATH = click.Path(path_type=Path)
-A_FILE = click.Path(dir_okay=False, path_type=Path)
-A_FOLDER = click.Path(file_okay=False, path_type=Path)
+class Place(click.Path):
+    """A path whose ~ means the home folder, which shells leave as it is in `--output=~/x`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, of the type that was asked for."""
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
+A_PATH = Place(path_type=Path)
+A_FILE = Place(dir_okay=False, path_type=Path)
+A_FOLDER = Place(file_okay=False, path_type=Path)
 DATA = Path("data")
 """Where --data is left out."""
 

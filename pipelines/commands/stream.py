@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.machine import open_machine
-from pipelines.commands.options import Amount, checkpoint_option, gathered, machine_options
+from pipelines.commands.options import Amount, Place, checkpoint_option, gathered, machine_options
 from pipelines.commands.segmenter_options import TypedSegmenter, segmenter_options
 from pipelines.errors import ImageError, NoInputsError, SomeInputsFailedError, UserError
 
@@ -114,12 +114,14 @@ class Computer:
         return open_machine(self.device, self.precision, self.threads, self.deterministic)
 
 
+A_NAME = Place(readable=False, path_type=str)
+"""What need not be a path: - and addresses are taken as they are."""
 pipe_options = gathered(
     "pipes",
     Pipes,
-    click.option("--input", "source", required=True, metavar="NAME",
+    click.option("--input", "source", type=A_NAME, required=True, metavar="NAME",
                  help="- (standard input), a pipe, a file, or an address that FFmpeg opens: rtsp://…"),
-    click.option("--output", required=True, metavar="NAME",
+    click.option("--output", type=A_NAME, required=True, metavar="NAME",
                  help="- (standard output) or a pipe for raw pictures; a name such as out.mp4 for a video."),
     click.option("--size", type=click.IntRange(1), nargs=2, default=None, metavar="WIDTH HEIGHT",
                  help="Of raw frames; without it FFmpeg opens the input (extra `video`)."),

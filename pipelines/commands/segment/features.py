@@ -1,5 +1,6 @@
 """`sim2real segment features`: what segmenters make of source, translated and target frames, drawn and measured."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def named_checkpoints(given: tuple[str, ...]) -> dict[str, Path]:
             raise UserError(f"--checkpoint {text}: expected NAME=PATH or PATH")
         if title in named:
             raise UserError(f"--checkpoint: two are called {title!r}; name them: --checkpoint NAME=PATH")
-        named[title] = Path(path)
+        named[title] = Path(os.path.expanduser(path))
     return named
 
 

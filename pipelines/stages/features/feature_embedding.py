@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.errors import UserError
 from pipelines.progress import Progress
 from pipelines.report.feature_study import Points
 from pipelines.stages.features.class_features import ClassFeatures
@@ -47,6 +46,11 @@ def one_embedding_holds(shown: Mapping[str, Mapping[str, ClassFeatures]]) -> boo
     return len(dimensions) == 1 and all(other[name].same_cells(first[name]) for other in others for name in first)
 
 
+def most_perplexity(points: int) -> float:
+    """What the perplexity of t-SNE must be below, since it looks for three times as many neighbours of each point."""
+    return (points - 1) / 3
+
+
 def embed(
     shown: Mapping[str, Mapping[str, ClassFeatures]], joint: bool, perplexity: float
 ) -> dict[str, tuple[Points, tuple[float, float]]]:
@@ -55,10 +59,7 @@ def embed(
     Args:
         shown: Cells by checkpoint and domain.
         joint: All checkpoints in one embedding; they show the same cells.
-        perplexity: Of t-SNE.
-
-    Raises:
-        UserError: There are too few cells for the perplexity.
+        perplexity: Of t-SNE; below `most_perplexity` of the cells of each embedding.
     """
     values = {title: normalised(torch.cat([one.values for one in of.values()])) for title, of in shown.items()}
     if joint:
@@ -69,11 +70,6 @@ def embed(
     with Progress("t-SNE", len(together), "picture") as progress:
         for done, titles in enumerate(together, 1):
             features = torch.cat([values[title] for title in titles])
-            if perplexity >= (len(features) - 1) / 3:
-                raise UserError(
-                    f"--perplexity {perplexity:g} needs more than {3 * perplexity + 1:.0f} points, and there are "
-                    f"{len(features)}; lower it, or use more --frames"
-                )
             components, shares = principal_components(features, EMBEDDED_DIMENSIONS)
             near = neighbourhoods(components, perplexity)
             progress.reach(done)

@@ -31,7 +31,13 @@ from pipelines.report.pages.features_page import write_features_page
 from pipelines.stages.comparison.origin import origin
 from pipelines.stages.features.class_features import ClassFeatures, FrameOfSet, class_features
 from pipelines.stages.features.domain_pairs import domain_pairs
-from pipelines.stages.features.feature_embedding import embed, one_embedding_holds, one_thread, shown_cells
+from pipelines.stages.features.feature_embedding import (
+    embed,
+    most_perplexity,
+    one_embedding_holds,
+    one_thread,
+    shown_cells,
+)
 from segment.class_groups import Groups, class_titles
 from segment.networks.segmenter import Segmenter
 
@@ -86,6 +92,8 @@ def study_features(
             different frames or checkpoints.
         NoInputsError: A domain has no labelled frame, or the domains have nothing in common.
     """
+    if not options.lowers_perplexity and options.perplexity >= most_perplexity(options.points):
+        raise UserError(_too_many_neighbours(options.perplexity, options.points, "a larger --points"))
     look = _look(workspace, seed, checkpoints, options, session)
     return _study(look, page) if session.machine.processes.leads else None
 
@@ -136,7 +144,7 @@ def _study(look: _Look, page: Path) -> FeatureStudy:
     workspace, seed, options, drawn, domains = look.workspace, look.seed, look.options, look.drawn, look.domains
     shown = {title: shown_cells(of, options.points // len(drawn)) for title, of in drawn.items()}
     joint = one_embedding_holds(shown)
-    perplexity = _fitting_perplexity(shown, joint, options)
+    perplexity = _fitting_perplexity(drawn, shown, joint, options)
     with one_thread():
         pictures = embed(shown, joint, perplexity)
         found = [
@@ -295,20 +303,42 @@ def _refuse_nothing_in_common(drawn: Mapping[str, Mapping[str, ClassFeatures]]) 
 
 
 def _fitting_perplexity(
-    shown: Mapping[str, Mapping[str, ClassFeatures]], joint: bool, options: FeatureStudyOptions
+    drawn: Mapping[str, Mapping[str, ClassFeatures]],
+    shown: Mapping[str, Mapping[str, ClassFeatures]],
+    joint: bool,
+    options: FeatureStudyOptions,
 ) -> float:
     """The perplexity to use, at most a sixth of the points of an embedding where it may be lowered.
 
     Raises:
+        UserError: It may not be lowered, and there are too few points for it.
         NoInputsError: There are too few points even for the lowest.
     """
+    sizes = {title: _cells(of) for title, of in shown.items()}
+    fewest = sum(sizes.values()) if joint else min(sizes.values())
     if not options.lowers_perplexity:
-        return options.perplexity
-    sizes = [sum(map(len, of.values())) for of in shown.values()]
-    fewest = sum(sizes) if joint else min(sizes)
+        if options.perplexity < most_perplexity(fewest):
+            return options.perplexity
+        all_sizes = {title: _cells(shown_cells(of, _cells(of))) for title, of in drawn.items()}
+        more = "more --frames or a larger --per-class" if sizes == all_sizes else "a larger --points"
+        raise UserError(_too_many_neighbours(options.perplexity, fewest, more))
     if fewest < 6 * LOWEST_PERPLEXITY:
         raise NoInputsError(f"only {fewest} cells show one class alone, too few for a picture; use more --frames")
     return min(options.perplexity, float(fewest // 6))
+
+
+def _cells(of: Mapping[str, ClassFeatures]) -> int:
+    return sum(map(len, of.values()))
+
+
+def _too_many_neighbours(perplexity: float, points: int, more: str) -> str:
+    """What is wrong with a perplexity for a picture of so many points, and what to do; `more` brings more of them."""
+    most = math.floor(most_perplexity(points) * 10) / 10
+    lower = f"give one from {LOWEST_PERPLEXITY} to less than {most:g}, or use " if most > LOWEST_PERPLEXITY else "use "
+    return (
+        f"--perplexity {perplexity:g} takes more than {3 * perplexity + 1:g} points in a picture, and there are only "
+        f"{points}; {lower}{more}"
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- small facts

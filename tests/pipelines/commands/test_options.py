@@ -7,7 +7,7 @@ import click
 import pytest
 
 import pipelines
-from pipelines.commands.options import Amount
+from pipelines.commands.options import A_FOLDER, A_PATH, Amount
 
 
 @pytest.mark.parametrize("typed", ["nan", "inf", "-inf", "0", "-25"])
@@ -15,6 +15,15 @@ def test_a_rate_is_a_number_of_its_range(typed):
     with pytest.raises(click.BadParameter, match=r"^[^\n]* range 0\.01<=x<=1000\.?$"):
         Amount(0.01, 1000).convert(typed, None, None)
     assert Amount(0.01, 1000).convert("29.97", None, None) == 29.97
+
+
+def test_a_path_may_begin_at_home_though_the_shell_left_it_so(monkeypatch):
+    """As of --output=~/x, which would otherwise be a folder called ~."""
+    monkeypatch.setenv("HOME", "/home/me")
+    for kind in (A_PATH, A_FOLDER):
+        assert kind.convert("~/x", None, None) == Path("/home/me/x")
+        assert kind.convert("./~/x", None, None) == Path("./~/x")
+        assert kind.convert("~nobody-of-this-name", None, None) == Path("~nobody-of-this-name")
 
 
 MOST = 8

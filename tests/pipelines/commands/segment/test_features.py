@@ -40,7 +40,11 @@ def test_named_segmenters_and_another_output(tiny_run, tiny_config, tmp_path, cp
         (("--checkpoint", "a=x", "--checkpoint", "a=y"), "two are called 'a'"),
         (("--output", "page.txt"), "--output page.txt: the page is HTML"),
         (("--run", "{tmp}/none"), "no arm of seed 0 is trained"),
-        (("--perplexity", "90"), "--perplexity 90 needs more than 271 points"),
+        (
+            ("--perplexity", "90"),
+            "--perplexity 90 takes more than 271 points in a picture, and there are only 150; give one from 2 to less "
+            "than 49.6, or use a larger --points",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(tiny_run, tiny_config, tmp_path, cpu, arguments, message):
@@ -58,6 +62,8 @@ def test_a_page_that_could_not_be_written_is_refused_before_the_work(tiny_run, t
     assert study.given == []
 
 
-def test_a_checkpoint_is_called_by_its_run_folder():
+def test_a_checkpoint_is_called_by_its_run_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert named_checkpoints(("old=~/b",)) == {"old": Path("/home/me/b")}
     assert named_checkpoints(("runs/x/oracle", "old=a/b")) == {"oracle": Path("runs/x/oracle"), "old": Path("a/b")}
     assert list(named_checkpoints(("runs/x/oracle/checkpoints/step-9",))) == ["oracle"]

@@ -5,10 +5,10 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from pipelines.errors import UserError
 from pipelines.stages.features.class_features import ClassFeatures
 from pipelines.stages.features.feature_embedding import (
     embed,
+    most_perplexity,
     neighbourhoods,
     normalised,
     one_embedding_holds,
@@ -145,9 +145,10 @@ class TestOneEmbedding:
         alone = embed({"a": first}, True, 5.0)["a"]
         assert embed({"a": first, "b": {name: drawn({0: 30}, 3) for name in first}}, False, 5.0)["a"] == alone
 
-    def test_too_few_points_are_refused(self):
-        with pytest.raises(UserError, match="--perplexity 30 needs more than 91 points, and there are 40"):
-            embed({"a": {"source": drawn({0: 20}), "target": drawn({0: 20})}}, True, 30.0)
+    def test_just_enough_points_for_a_perplexity(self):
+        """13 of 40: scikit-learn looks for 3 * 13 + 1 neighbours, and there are 39 others."""
+        assert most_perplexity(40) == 13
+        embed({"a": {"source": drawn({0: 20}), "target": drawn({0: 20})}}, True, 12.9)
 
 
 def test_one_thread():

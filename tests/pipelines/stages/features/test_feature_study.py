@@ -153,6 +153,21 @@ class TestLookInsideArms:
         assert study.joint and 12 <= points <= 60 and study.perplexity == points // 6
         assert study.identity.manner == options
 
+    @pytest.mark.parametrize(
+        ("points", "more"), [(40, "a larger --points"), (150, "more --frames or a larger --per-class")]
+    )
+    def test_a_perplexity_that_is_too_large_is_told_what_would_do(self, look, tiny_run, points, more):
+        """What brings more points depends on what keeps them few: --points, or what is drawn of the frames."""
+        alone = {"mine": tiny_run / "seed-0/oracle"}
+        shown = len(look(tiny_run, alone, FeatureStudyOptions(4, 10, points, 2.0)).checkpoints[0].points.classes)
+        too_large = (shown - 1) / 3
+        with pytest.raises(UserError) as refused:
+            look(tiny_run, alone, FeatureStudyOptions(4, 10, points, too_large))
+        assert f"and there are only {shown}; give one from 2 to less than " in str(refused.value)
+        assert str(refused.value).endswith(f", or use {more}")
+        below = float(str(refused.value).partition(" less than ")[2].partition(",")[0]) - 0.1
+        assert look(tiny_run, alone, FeatureStudyOptions(4, 10, points, below)).perplexity == below
+
     def test_too_few_points_for_the_lowest_perplexity_are_refused(self, look, tiny_run, tmp_path, monkeypatch):
         """It takes six times as many: here 600, and there are 60 at most."""
         monkeypatch.setattr("pipelines.stages.features.feature_study.LOWEST_PERPLEXITY", 100)
