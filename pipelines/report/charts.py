@@ -111,9 +111,7 @@ def class_bars(study: Study, group: list[int]) -> Markup:
     """The bars of one class on a scale of 0..1: the mean over seeds of each arm, a thin line from lowest to highest."""
     means = {arm: average(study.group_iou(arm, group)) for arm in COMPARED}
     said = ", ".join(f"{study.names()[arm]} {score(mean)}" for arm, mean in means.items())
-    svg = _drawing(32, f"IoU of {study.group_title(group)}: {said}", "bars")
-    for mark in (25, 50, 75, 100):
-        added(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=32, class_="grid")
+    svg = _scale_of_bars(32, f"IoU of {study.group_title(group)}: {said}")
     for index, (arm, mean) in enumerate(means.items()):
         if not math.isfinite(mean):
             continue
@@ -165,9 +163,7 @@ def heatmap(titles: list[str], matrix: list[list[int]], said: str) -> Markup:
 
 def bar(said: str, value: float | None, style: str = "translated") -> Markup:
     """One bar on a scale of 0..1, with marks at every quarter; none where there is no value."""
-    svg = _drawing(18, f"{said}: {score(value)}", "bars")
-    for mark in (25, 50, 75, 100):
-        added(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=18, class_="grid")
+    svg = _scale_of_bars(18, f"{said}: {score(value)}")
     if value is not None and math.isfinite(value):
         added(svg, "rect", x=0, y=4, width=_percentage(value), height=10, rx=1.5, class_=f"bar {style}")
     return _written(svg)
@@ -255,6 +251,14 @@ def _axis(low: float, high: float, count: int) -> tuple[Callable[[float], str], 
     if not high > low:
         low, high = low - 0.5, high + 0.5
     return (lambda value: f"{(value - low) / (high - low) * 100:.3f}%"), tick_values(low, high, count)
+
+
+def _scale_of_bars(height: int, said: str) -> Tree.Element:
+    """A drawing of a scale of 0..1 with marks at every quarter."""
+    svg = _drawing(height, said, "bars")
+    for mark in (25, 50, 75, 100):
+        added(svg, "line", x1=f"{mark}%", x2=f"{mark}%", y1=0, y2=height, class_="grid")
+    return svg
 
 
 def _percentage(share: float) -> str:

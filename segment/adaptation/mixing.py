@@ -23,19 +23,16 @@ def half_of_the_classes(label_map: Tensor, peers: Peers = ALONE) -> Tensor:
 
     Source: Olsson et al., ClassMix, WACV 2021 (arXiv:2007.07936), as DACS takes it to the labels of the source.
     """
-    ids = torch.where(label_map == IGNORE_INDEX, _CLASSES, label_map).flatten(1)
-    present = torch.zeros(len(ids), _CLASSES + 1, dtype=torch.bool, device=ids.device).scatter_(1, ids, True)
-    present[:, _CLASSES] = False
+    ids = label_map.flatten(1)
+    values = IGNORE_INDEX + 1
+    present = torch.zeros(len(ids), values, dtype=torch.bool, device=ids.device).scatter_(1, ids, True)
+    present[:, IGNORE_INDEX] = False
     # Ranks of random numbers, absent classes last: nothing is asked of the device in between.
-    draws = peers.drawn(lambda frames: torch.rand(frames, _CLASSES + 1, device=ids.device), len(ids))
+    draws = peers.drawn(lambda frames: torch.rand(frames, values, device=ids.device), len(ids))
     draws = draws.masked_fill(~present, 2.0)
     rank = draws.argsort(dim=1).argsort(dim=1)
     chosen = present & (rank < (present.sum(dim=1, keepdim=True) + 1) // 2)
     return chosen.gather(1, ids).view(label_map.shape)
-
-
-_CLASSES = 255
-"""Ids that a label map may hold."""
 
 
 def pasted(mask: Tensor, over: Tensor, under: Tensor) -> Tensor:

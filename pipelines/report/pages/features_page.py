@@ -98,7 +98,7 @@ def headline(study: FeatureStudy) -> str:
             "from those of the target."
         )
     distances = [
-        {one.train_id: one.centroid_distance for one in pair.classes if math.isfinite(one.centroid_distance)}
+        {shift.train_id: shift.centroid_distance for shift in pair.classes if math.isfinite(shift.centroid_distance)}
         for pair in (after, before)
     ]
     both = sorted(set.intersection(*map(set, distances)))

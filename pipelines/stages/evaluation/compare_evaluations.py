@@ -36,10 +36,10 @@ class EvaluationComparison:
     def rows(self) -> list[tuple[str, float | None, float | None, float | None, float | None, float | None]]:
         """(title, first, second, difference, low, high) of each scored class, then of the mean."""
         low, high = (self.first.of_classes(ends) for ends in self.differences.iou_interval)
-        change = self.first.of_classes(self.differences.iou)
+        differences = self.first.of_classes(self.differences.iou)
         first, second = self.first.iou(), self.second.iou()
         rows = [
-            (self.first.title(i), first[i], second[i], change[i], low[i], high[i])
+            (self.first.title(i), first[i], second[i], differences[i], low[i], high[i])
             for i in self.first.scored(ALL_CLASSES)
             if first[i] is not None or second[i] is not None
         ]
