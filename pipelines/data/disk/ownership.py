@@ -171,7 +171,11 @@ def value_in_words(value: Any) -> str:
         return "left out"
     if isinstance(value, bool):
         return "on" if value else "off"
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return shortened(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+def shortened(text: str) -> str:
+    """A text, of which the beginning tells enough where it is a hash."""
     return text if len(text) <= LONGEST_TOLD else f"{text[:12]}…"
 
 

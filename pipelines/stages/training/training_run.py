@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.disk.json_files import read_json, write_json
+from pipelines.data.disk.ownership import shortened
 from pipelines.data.frames import FrameSet
 from pipelines.data.sampling.batches import FramePool
 from pipelines.data.sampling.workers import stream
@@ -136,9 +137,10 @@ def note(run: Path, key: str, value: object) -> bool:
         write_json(path, notes | {key: value})
         return True
     if notes[key] != value:
+        then, now = ("none" if found is None else shortened(str(found)) for found in (notes[key], value))
         raise UserError(
-            f"{run} was begun with other files ({key}: {_short(notes[key])} then, {_short(value)} now); make them "
-            "what they were, or choose another --run"
+            f"{run} was begun with other files ({key}: {then} then, {now} now); make them what they were, or choose "
+            "another --run"
         )
     return False
 
@@ -147,8 +149,3 @@ def noted(run: Path, key: str) -> Any:
     """What a run folder notes under a key; None where it notes nothing."""
     path = run / NOTES
     return read_json(path).get(key) if path.exists() else None
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 32 else f"{text[:12]}…"

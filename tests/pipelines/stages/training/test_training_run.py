@@ -11,12 +11,13 @@ from pipelines.engine.checkpoint_files import list_checkpoints, read_state
 from pipelines.engine.launch import Machine, choose_machine
 from pipelines.engine.runs import RunFolder
 from pipelines.engine.session import Session
+from pipelines.errors import UserError
 from pipelines.experiment.saving import RETENTION
 from pipelines.stages.inspection.run_list import describe
 from pipelines.stages.inspection.verify import find_verifiable, verify
 from pipelines.stages.training.train_segmenter import train_segmenter
 from pipelines.stages.training.train_translator import train_translator
-from pipelines.stages.training.training_run import resuming_machine
+from pipelines.stages.training.training_run import note, resuming_machine
 from tests.segment.methods.tester import TinySegmenter
 
 
@@ -46,6 +47,12 @@ def test_a_fresh_run_takes_the_machines_own(tmp_path, monkeypatch, capsys):
     assert resuming_machine(fresh, choose_machine("cpu")).precision == "bf16"
     assert not capsys.readouterr().err
     fresh.close()
+
+
+def test_other_files_than_a_run_was_begun_with_are_refused_in_words(tmp_path):
+    assert note(tmp_path, "instance_maps", None) and not note(tmp_path, "instance_maps", None)
+    with pytest.raises(UserError, match=rf"\(instance_maps: none then, {'a' * 12}… now\); make them what they were"):
+        note(tmp_path, "instance_maps", "a" * 64)
 
 
 @pytest.mark.parametrize(
