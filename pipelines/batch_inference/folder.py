@@ -19,7 +19,17 @@ from pydantic import JsonValue
 from pipelines.data.disk import ownership
 from pipelines.data.disk.files import storage_errors, write_atomically
 from pipelines.data.disk.manifest import JOURNAL, Journal
-from pipelines.data.disk.ownership import as_json, differing, in_words, is_still, locking, read_plan, sweep, try_lock
+from pipelines.data.disk.ownership import (
+    ANOTHER_PLACE,
+    as_json,
+    differing,
+    in_words,
+    is_still,
+    locking,
+    read_plan,
+    sweep,
+    try_lock,
+)
 from pipelines.errors import Interrupted, UserError
 
 PLAN = "translation.json"
@@ -27,7 +37,7 @@ PLAN = "translation.json"
 POLL_S = 0.1
 """Between two looks whether a process that has the folder to itself is done."""
 Result = TypeVar("Result")
-WAY_OUT = "Choose another --output, or set the old one aside with --restart"
+WAY_OUT = f"Choose {ANOTHER_PLACE}, or set the old one aside with --restart"
 
 
 class ForeignPlanError(UserError):
@@ -152,7 +162,7 @@ def _refuse_foreign(output: Path, plan: Mapping[str, JsonValue], what: str, unkn
     place = _plan_file(output, what)
     if not place.exists():
         if os.path.lexists(output) and (not output.is_dir() or any(path.name[0] != "." for path in output.iterdir())):
-            raise UserError(f"{output}: exists and is no {what} (it has no {place.name}); choose another --output")
+            raise UserError(f"{output}: exists and is no {what} (it has no {place.name}); choose {ANOTHER_PLACE}")
         return
     try:
         changed = [change for change in differing(read_plan(place), plan) if change[0] not in unknown]

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import JsonValue
 
 from pipelines.data.disk.manifest import JOURNAL, MANIFEST
+from pipelines.data.disk.ownership import ANOTHER_PLACE
 from pipelines.data.frames import FrameSet
 from pipelines.data.images import ENCODERS
 from pipelines.data.readers.layout import FOLDER_NAMES, Frame, distinct_names, is_folder_name
@@ -268,7 +269,7 @@ def refuse_touching_inputs(frames: Sequence[PlannedFrame], output: Path) -> None
     for path in outputs:
         folder = folders[path.parent]
         if not folder.is_relative_to(root) or folder / path.name in inputs:
-            raise UserError(f"{output / path}: would be written to {folder}, over other data; choose another --output")
+            raise UserError(f"{output / path}: would be written to {folder}, over other data; choose {ANOTHER_PLACE}")
 
 
 def resolved(path: Path) -> Path:

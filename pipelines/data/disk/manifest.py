@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from pipelines.data.disk.files import storage_errors, write_atomically
-from pipelines.data.disk.ownership import hold
+from pipelines.data.disk.ownership import ANOTHER_PLACE, hold
 from pipelines.errors import UserError
 
 MANIFEST = "manifest.jsonl"
@@ -146,7 +146,7 @@ class Journal:
             self._stream = hold(
                 path,
                 f"{path.parent}: another process is at work in it; wait until it is done and run the same command "
-                "again, or choose another --output",
+                f"again, or choose {ANOTHER_PLACE}",
             )
             self._stream.seek(0)
             lines = self._stream.read()

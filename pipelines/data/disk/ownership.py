@@ -24,6 +24,8 @@ NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What a network disk says that was mounted without locks."""
 
 
+ANOTHER_PLACE = "another --output (of an experiment another --run)"
+"""Where to go with what would be written to a place that is somebody's."""
 _held: "weakref.WeakSet[BinaryIO]" = weakref.WeakSet()
 """The lock files that this process has."""
 
