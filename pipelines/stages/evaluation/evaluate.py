@@ -50,6 +50,7 @@ from pipelines.stages.evaluation.evaluation_counts import (
 )
 from pipelines.stages.evaluation.scores import (
     COUNTS,
+    PAGE,
     Evaluation,
     prediction_path,
     read_evaluation,
@@ -133,6 +134,7 @@ def _with_drives(
         return former
     evaluation = replace(former, drives=drives)
     if processes.leads:
+        take_back(output, [PAGE])
         write_evaluation(evaluation, output, identity)
     return evaluation
 
@@ -144,11 +146,14 @@ def held_for_evaluation(output: Path) -> contextlib.AbstractContextManager[objec
     return hold(output / ".lock", f"{output}: another process evaluates into it; wait for it")
 
 
-def take_back(output: Path) -> None:
-    """Have a folder that is ours alone no longer say what a former evaluation found: its files are overwritten now."""
-    former = output / "evaluation.json"
-    with storage_errors(former):
-        former.unlink(missing_ok=True)
+def take_back(output: Path, names: Iterable[str] = ("evaluation.json", PAGE)) -> None:
+    """Have a folder that is ours no longer say what a former evaluation found: its other files are overwritten now.
+
+    Its page is gone for good where none is made of the new figures, as by a comparison of arms.
+    """
+    for name in names:
+        with storage_errors(output / name):
+            (output / name).unlink(missing_ok=True)
 
 
 def _counted(

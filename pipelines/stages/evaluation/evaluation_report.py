@@ -5,9 +5,7 @@ from pathlib import Path
 
 from pipelines.report.pages.evaluation_page import EvaluatedFrame, EvaluationPage, write_evaluation_page
 from pipelines.stages.evaluation.evaluation_table import means
-from pipelines.stages.evaluation.scores import ALL_CLASSES, Evaluation
-
-PAGE = "evaluation.html"
+from pipelines.stages.evaluation.scores import ALL_CLASSES, PAGE, Evaluation
 
 
 def report_evaluation(

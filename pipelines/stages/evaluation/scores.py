@@ -4,6 +4,7 @@ RUN/evaluation/evaluation.json         all figures, for people and programs
 RUN/evaluation/confusions.json         the counts, from which `read_evaluation` makes them again
 RUN/evaluation/frames.csv              a line per frame
 RUN/evaluation/predictions/SET/NAME.png
+RUN/evaluation/evaluation.html         the figures as a page, by `sim2real segment evaluate` alone
 """
 
 import csv
@@ -44,6 +45,7 @@ from segment.metrics.resampling import Units, units_of
 
 ALL_CLASSES = range(len(CLASS_NAMES))
 COUNTS = "confusions.json"
+PAGE = "evaluation.html"
 
 
 @dataclass(frozen=True)

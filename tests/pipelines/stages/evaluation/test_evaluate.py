@@ -16,6 +16,7 @@ from pipelines.data.readers.layout import Frame
 from pipelines.errors import NoInputsError, UserError
 from pipelines.runtimes.frame_prediction import open_predictor
 from pipelines.stages.evaluation.evaluate import EvaluationOptions, evaluate, evaluate_checkpoint
+from pipelines.stages.evaluation.evaluation_report import report_evaluation
 from pipelines.stages.evaluation.scores import read_evaluation, read_prediction
 from tests.pipelines.batch_inference.translating import in_a_process, killing
 from tests.pipelines.stages.evaluation.scored import (
@@ -76,9 +77,22 @@ def test_the_interval_is_over_drives(tmp_path):
     counts = json.loads((tmp_path / "out/confusions.json").read_text())
     (tmp_path / "out/confusions.json").write_text(json.dumps({k: v for k, v in counts.items() if k != "drives"}))
     assert read_evaluation(tmp_path / "out").summary()["interval_over"] == "12 frames"
+    (tmp_path / "out/evaluation.html").write_text("an interval over 12 frames")
     again = evaluate(answering(), sets, tmp_path / "out", {})  # predicts nothing anew
     assert again.drives == evaluation.drives == read_evaluation(tmp_path / "out").drives
     assert json.loads((tmp_path / "out/evaluation.json").read_text())["interval_over"] == "6 drives"
+    assert not (tmp_path / "out/evaluation.html").exists()
+
+
+def test_a_page_does_not_outlive_the_figures_that_it_shows(tmp_path):
+    """A comparison evaluates anew where frames or the network changed, and makes no page of it."""
+    sets, output = [frame_set(tmp_path, cityscapes(), CITYSCAPES_ID, [[ROAD, CAR]])], tmp_path / "out"
+    page = output / "evaluation.html"
+    report_evaluation(evaluate(answering([[ROAD, CAR]]), sets, output, {"a": 1}), output, "net", "val", [])
+    evaluate(answering([[ROAD, CAR]]), sets, output, {"a": 1})  # reads back what is there
+    assert page.exists()
+    assert evaluate(answering([[ROAD, ROAD]]), sets, output, {"a": 2}).mean_iou() == 0.25
+    assert not page.exists() and json.loads((output / "evaluation.json").read_text())["mean_iou"] == 0.25
 
 
 def test_pixels_are_counted_over_the_whole_set_before_dividing(tmp_path):
