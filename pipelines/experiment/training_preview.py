@@ -301,15 +301,11 @@ def _frames(workspace: Workspace, seed: int, arm: str, settings: SegmenterSettin
     """What an arm learns from, in words; the errors are those of training, before it."""
     shares, experiment = ARMS[arm].shares(settings), workspace.experiment
     used = []
-    if shares["translated"] > 0:
-        used.append("translated frames")
+    if shares["translated"] > 0:  # each is of a labelled source frame
+        most = "at most " * (settings.least_label_consistency is not None)
+        used.append(f"{most}{_labelled_source(workspace)} translated frames")
     if shares["source"] > 0:
-        count = (
-            _before_drawing(workspace, experiment.used_source, labelled=True)
-            if _drawn(experiment.used_source)
-            else sum(map(len, workspace.labelled_source))
-        )
-        used.append(f"{count} labelled source frames")
+        used.append(f"{_labelled_source(workspace)} labelled source frames")
     if shares["target"] > 0 or (settings.adaptation is not None and learns_from_labels(settings.method)):
         used.append(_labelled_target(workspace, seed, arm))
     if settings.adaptation is not None:
@@ -329,6 +325,13 @@ def _refuse_more_labels_than_drawn(workspace: Workspace, arm: str) -> None:
     if not isinstance(wanted, int):
         return
     refuse_more_than_labelled(wanted, _before_drawing(workspace, settings, labelled=True))
+
+
+def _labelled_source(workspace: Workspace) -> int:
+    settings = workspace.experiment.used_source
+    if _drawn(settings):
+        return _before_drawing(workspace, settings, labelled=True)
+    return sum(map(len, workspace.labelled_source))
 
 
 def _labelled_target(workspace: Workspace, seed: int, arm: str) -> str:

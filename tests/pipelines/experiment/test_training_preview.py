@@ -395,6 +395,7 @@ def test_variants_in_their_order_each_once(experiment, tmp_path):
     learner = "lraspp by MaxSquare, 30 steps, batch 4 of 64x32"
     assert lines[3].endswith(f"{learner}, from 40 labelled source frames, 8 target frames; after once")
     assert "the mean of once, twice" in lines[4] and ": cut, " in lines[5]
+    assert lines[6].endswith("from 40 translated frames")
     assert not (tmp_path / "run").exists()
 
 
