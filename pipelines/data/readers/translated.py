@@ -29,11 +29,12 @@ class TranslatedSettings(ListedSettings):
         entries = read_manifest(root / MANIFEST)
         if not entries:
             raise NoInputsError(f"{root / MANIFEST}: the manifest lists no frame")
-        frames = [_frame(root, entry) for entry in sorted(entries, key=lambda entry: entry.frame)]
+        frames = [frame_of(root, entry) for entry in sorted(entries, key=lambda entry: entry.frame)]
         return Found(frames, [])
 
 
-def _frame(root: Path, entry: ManifestEntry) -> Frame:
+def frame_of(root: Path, entry: ManifestEntry) -> Frame:
+    """The frame that a line of the manifest in `root` tells of; UserError where nobody knows how its label is written."""
     image = root / entry.image
     if entry.label is None or entry.label_encoding is None:
         return Frame(entry.frame, image, image_sha256=entry.image_sha256)

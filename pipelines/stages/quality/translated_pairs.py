@@ -16,6 +16,7 @@ from pipelines.data.images import image_error, read_image, to_batch
 from pipelines.data.labels.encodings import LabelEncoding
 from pipelines.data.labels.shared_classes import SharedClasses, shared_classes
 from pipelines.data.readers.folder import FolderSettings
+from pipelines.data.readers.translated import frame_of
 from pipelines.engine.checkpoint_files import checkpoint_hash
 from pipelines.engine.launch import Machine
 from pipelines.errors import NoInputsError, UserError
@@ -98,17 +99,12 @@ def translated_frames(folder: Path, sources: Sequence[FrameSet] | Path | None) -
 
 
 def _listed(folder: Path, sources: Sequence[FrameSet] | Path | None) -> list[TranslatedFrame]:
-    by_name = {} if isinstance(sources, Path) else _by_name(sources)
-    return [
-        TranslatedFrame(
-            entry.frame,
-            folder / entry.image,
-            sources / entry.source if isinstance(sources, Path) else by_name.get(entry.frame),
-            None if entry.label is None else folder / entry.label,
-            None if entry.label_encoding is None else LabelEncoding.from_json(entry.label_encoding),
-        )
-        for entry in sorted(read_manifest(folder / MANIFEST), key=lambda entry: entry.frame)
-    ]
+    by_name, found = {} if isinstance(sources, Path) else _by_name(sources), []
+    for entry in sorted(read_manifest(folder / MANIFEST), key=lambda entry: entry.frame):
+        source = sources / entry.source if isinstance(sources, Path) else by_name.get(entry.frame)
+        frame = frame_of(folder, entry)
+        found.append(TranslatedFrame(frame.name, frame.image, source, frame.label, frame.encoding))
+    return found
 
 
 def _by_name(sources: Sequence[FrameSet] | Path | None) -> dict[str, Path]:

@@ -42,6 +42,14 @@ def test_frames_of_ours_are_found_by_their_manifest(translated):
     assert (image == 255 - original).all() and (frame.read_label(image) == ROAD).all()
 
 
+def test_a_label_that_nobody_knows_how_to_read_is_named(translated):
+    source, output = translated
+    manifest = output / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace('"reader": "cityscapes"', '"reader": "scapes"'))
+    with pytest.raises(UserError, match=r"manifest\.jsonl: frame 'toy/-rf': .*reader must be one of .* Translate the"):
+        translated_frames(output, source)
+
+
 def test_without_sources_at_hand_there_are_none(translated):
     frames = translated_frames(translated[1], None)
     assert len(frames) == 5 and all(frame.source is None for frame in frames)
