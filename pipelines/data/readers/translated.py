@@ -34,7 +34,7 @@ class TranslatedSettings(ListedSettings):
 
 
 def frame_of(root: Path, entry: ManifestEntry) -> Frame:
-    """The frame that a line of the manifest in `root` tells of; UserError where nobody knows how its label is written."""
+    """The frame that a line of the manifest in `root` tells of; UserError where its label is of no known encoding."""
     image = root / entry.image
     if entry.label is None or entry.label_encoding is None:
         return Frame(entry.frame, image, image_sha256=entry.image_sha256)
