@@ -24,7 +24,7 @@ STEPS = 750
 
 
 def shown_cells(drawn: Mapping[str, ClassFeatures], most: int) -> dict[str, ClassFeatures]:
-    """At most so many cells of all domains together, as evenly over classes and domains as there are any.
+    """At most so many cells of all domains together, but one of each class and domain; as evenly as there are any.
 
     Classes that only one domain shows are left out: there is nothing to compare.
     """
