@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from translate.networks import GENERATORS
+from translate.networks.antialiasing import BlurredDoubling, BlurredHalving
 from translate.networks.features.style_encoders import ENCODERS
 from translate.networks.generators.adain import AdaINGenerator
-from translate.networks.generators.antialiasing import BlurredDoubling, BlurredHalving
 from translate.networks.generators.pix2pixhd import GlobalGenerator
 from translate.tiling import Span, chain, reach, spans, translate_tiled
 

@@ -1,4 +1,4 @@
-"""How every network of stage one starts: small weights and no bias.
+"""How every network of stage one starts: small weights and, but for pix2pixHD's, no bias.
 
 GAN training is sensitive to its start. The default is that of Radford et al. (DCGAN, ICLR 2016, sec. 3), which all
 translation methods built on it kept; the others are the choices of the authors' published code.
@@ -42,3 +42,12 @@ def draw_weights(network: nn.Module, initialisation: str = "normal") -> None:
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, mean=1.0, std=GAIN)
             nn.init.zeros_(layer.bias)
+
+
+def draw_convolutions(network: nn.Module) -> None:
+    """Draw all convolution weights of `network` from N(0, 0.02^2), in place, as pix2pixHD's code has it: biases keep
+    torch's own start. Draws come from torch's global generator.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            INITIALISATIONS["normal"](layer.weight)

@@ -12,7 +12,7 @@ from translate.methods import METHODS
 from translate.methods.batches import UnpairedBatch
 from translate.methods.cut import CUT, CUTSettings
 from translate.networks import GENERATORS
-from translate.networks.generators.antialiasing import BlurredHalving
+from translate.networks.antialiasing import BlurredHalving
 
 FAST = {"contrast_weight": 10.0, "contrast_identity": False, "flip_equivariance": True}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from translate.networks.initialisation import INITIALISATIONS, draw_weights
+from translate.networks.initialisation import INITIALISATIONS, draw_convolutions, draw_weights
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,16 @@ def test_batch_norms_start_near_one():
     assert norm.weight.mean().item() == pytest.approx(1, abs=2e-3)
     assert norm.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert torch.count_nonzero(norm.bias) == 0
+
+
+def test_pix2pixhd_draws_its_convolutions_alone():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(64, 128, 3), nn.ConvTranspose2d(64, 32, 3), nn.Linear(2, 2))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    draw_convolutions(network)
+    drawn = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert drawn == {"0.weight", "1.weight"}
+    assert all(network[place].weight.std().item() == pytest.approx(0.02, rel=0.02) for place in (0, 1))
 
 
 @pytest.mark.parametrize("name", INITIALISATIONS)

@@ -7,7 +7,7 @@ match. Parameter names are those of the authors' published checkpoints.
 
 from torch import Tensor, nn
 
-from translate.networks.generators.pix2pixhd import draw_convolutions
+from translate.networks.initialisation import draw_convolutions
 from translate.networks.normalisation import InstanceNorm2d
 
 WIDEST = 512

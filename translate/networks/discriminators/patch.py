@@ -7,8 +7,8 @@ antialiased, of CUT's.
 
 from torch import Tensor, nn
 
+from translate.networks.antialiasing import BlurredHalving
 from translate.networks.discriminators.judging import check_smallest, judging_layer
-from translate.networks.generators.antialiasing import BlurredHalving
 from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm
 

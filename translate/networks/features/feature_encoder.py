@@ -7,7 +7,8 @@ off the real image, as a mean over the instance, so the generator need not guess
 from torch import Tensor, nn
 
 from translate.layouts import instance_means
-from translate.networks.generators.pix2pixhd import closing, doubling, draw_convolutions, halving, opening
+from translate.networks.generators.pix2pixhd import closing, doubling, halving, opening
+from translate.networks.initialisation import draw_convolutions
 from translate.padding import check_sides
 
 
@@ -52,5 +53,5 @@ class FeatureEncoder(nn.Module):
         Raises:
             ValueError: A side does not divide by 2^halvings, or is less than twice that.
         """
-        check_sides(image, self.side_multiple, self.smallest_side, "Layout")
+        check_sides(image, self.side_multiple, self.smallest_side)
         return instance_means(self.model(image), numbers)

@@ -8,17 +8,9 @@ from torch import Tensor, nn
 
 from translate.fast.to_image import ToImageConv2d
 from translate.networks.generators.residual_block import ResidualBlock
+from translate.networks.initialisation import draw_convolutions
 from translate.networks.normalisation import InstanceNorm2d
 from translate.padding import check_sides
-
-
-def draw_convolutions(network: nn.Module, deviation: float = 0.02) -> None:
-    """Draw all convolution weights from N(0, deviation^2), in place; biases keep torch's own start, as in the paper's
-    code. Draws come from torch's global generator.
-    """
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, mean=0.0, std=deviation)
 
 
 def opening(in_channels: int, channels: int) -> list[nn.Module]:

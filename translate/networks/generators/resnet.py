@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from translate.fast.to_image import ToImageConv2d
-from translate.networks.generators.antialiasing import BlurredDoubling, BlurredHalving
+from translate.networks.antialiasing import BlurredDoubling, BlurredHalving
 from translate.networks.generators.residual_block import ResidualBlock
 from translate.networks.initialisation import draw_weights
 from translate.networks.normalisation import Norm, has_bias, normalisation

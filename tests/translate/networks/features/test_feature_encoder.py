@@ -30,7 +30,7 @@ def test_one_style_for_each_instance_the_mean_over_its_pixels():
 
 def test_refuses_what_it_cannot_halve():
     encoder = FeatureEncoder(base_channels=2, halvings=2)
-    with pytest.raises(ValueError, match="18x16; sides must divide by 4"):
+    with pytest.raises(ValueError, match="Image is 18x16; sides must divide by 4"):
         encoder(torch.zeros(1, 3, 16, 18), torch.zeros(1, 16, 18, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"4x4; sides must .* at least 8"):
         encoder(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))

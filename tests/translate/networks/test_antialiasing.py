@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from translate.networks.generators.antialiasing import BlurredDoubling, BlurredHalving
+from translate.networks.antialiasing import BlurredDoubling, BlurredHalving
 
 
 @pytest.mark.parametrize("layer", [BlurredHalving, BlurredDoubling])

@@ -1,7 +1,7 @@
 """Halving and doubling that do not alias: a blur before the one, after the other.
 
 Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019 (arXiv:1904.11486), as CUT's published
-generators have it. The filters are buffers called `filt`, which is the name in the authors' checkpoints.
+networks have it. The filters are buffers called `filt`, which is the name in the authors' checkpoints.
 """
 
 import torch
