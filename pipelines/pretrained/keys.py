@@ -299,7 +299,7 @@ def _style_encoder(state: State, stale: tuple[str, ...], labels: int | None) -> 
 def _patch(state: State, stale: tuple[str, ...], labels: int | None) -> Recognised:
     """The PatchGAN discriminator of CycleGAN and pix2pix."""
     if any(key.endswith(".filt") for key in state):
-        raise CheckpointError("CUT's antialiased discriminator, which this project has not got; leave it out")
+        raise CheckpointError("CUT's antialiased discriminator, which serves its training alone; leave it out")
     channels, inputs = _weight(state, "model.0.weight").shape[:2]
     layers = sum(key.endswith(".weight") and value.ndim == 4 for key, value in state.items()) - 2
     norm = "batch" if any(key.endswith("running_mean") for key in state) else "instance"

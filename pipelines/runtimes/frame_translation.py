@@ -25,7 +25,7 @@ from translate.translator import Translator, translate_padded
 from translate.value_range import to_signed, to_unit
 
 Mode = Literal["fast", "exact", "autocast"]
-"""In bf16 but for the first layers, bit for bit as training computes, or in torch's mix of bf16 and fp32."""
+"""In bf16 but for the first layers, in fp32, or in torch's mix of both."""
 Translate = Callable[[Tensor], Tensor]
 """Images (B, 3, H, W) in [0, 1], or label maps (B, H, W), to images."""
 

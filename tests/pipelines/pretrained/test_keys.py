@@ -118,7 +118,10 @@ def test_multiscale_discriminators_are_recognised(features):
         (drawn(published.unet_light(blocks=6)), "HyPER-GAN's generator with 6 blocks and 3 channels in; expected 4"),
         (drawn(published.unet_light(outs=1)), "HyPER-GAN's generator from 3 to 1 channels, of grey"),
         ({"mlp_0.0.weight": torch.zeros(4, 3)}, "projection of patches"),
-        ({"model.0.weight": torch.zeros(1, 3, 4, 4), "model.2.filt": torch.zeros(1)}, "CUT's antialiased discrimina"),
+        (
+            {"model.0.weight": torch.zeros(1, 3, 4, 4), "model.2.filt": torch.zeros(1)},
+            "CUT's antialiased discriminator, which serves its tr",
+        ),
         ({"model.10.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}, "no weights model.1.weight"),
         (
             {
