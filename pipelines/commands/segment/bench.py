@@ -100,6 +100,9 @@ def segment_bench(measured: Measured, scores: Path | None, output: Path | None, 
         rows.append(row)
     result = record(rows, plan, session, known)
     click.echo(bench_table(result), nl=False)
+    if known and all(result.score(row) is None for row in rows):
+        measured_names = ", ".join(dict.fromkeys(name for row in rows for name in (row.name, row.network)))
+        click.echo(f"--scores {scores}: is of {', '.join(known)}, and none of {measured_names} is among them", err=True)
     if output:
         picture = tradeoff_svg(result)
         files = {"bench.md": bench_table(result), "bench.json": result.to_json(), "bench.svg": picture}

@@ -24,6 +24,13 @@ def test_every_option_in_one_run(commands, tmp_path, tiny_run):
     assert (tmp_path / "out" / "bench.svg").read_text().startswith("<svg")
 
 
+def test_scores_of_other_networks_are_said_to_be(commands, tmp_path):
+    (tmp_path / "scores.json").write_text(json.dumps({"lraspp": 0.6, "stdc1": 0.7}))
+    done = commands("segment", "bench", *SMALL, "--way", "eager", "--scores", tmp_path / "scores.json")
+    said = f"--scores {tmp_path / 'scores.json'}: is of lraspp, stdc1, and none of ddrnet23_slim is among them\n"
+    assert done.code == 0 and done.stderr.endswith(said)
+
+
 def test_without_scores_there_is_no_picture(commands, tmp_path):
     done = commands("segment", "bench", *SMALL, "--way", "eager", "--output", tmp_path)
     assert done.code == 0, done.stderr
