@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Adam
 
 from segment.settings import OneOf, PositiveFloat, PositiveInt
 
@@ -58,6 +59,23 @@ DOMAIN_LOSSES: dict[str, DomainLoss] = {
     "binary_cross_entropy": binary_cross_entropy,
     "least_squares": least_squares,
 }
+
+
+def mistaken_domains(judge: nn.Module, loss: DomainLoss, source: Tensor, target: Tensor) -> Tensor:
+    """What a discriminator pays for domains that it mistakes, half for each: a scalar.
+
+    Args:
+        judge: The discriminator.
+        loss: One of DOMAIN_LOSSES.
+        source: Probabilities (B, K, H, W) of source frames; constants.
+        target: Those of target frames; constants.
+    """
+    return 0.5 * loss(judge(source.detach()), SOURCE) + 0.5 * loss(judge(target.detach()), TARGET)
+
+
+def discriminator_optimizer(discriminators: nn.Module, settings: DiscriminatorSettings) -> Adam:
+    """Adam as AdaptSegNet's code has it, at the settings' rate."""
+    return Adam(discriminators.parameters(), lr=settings.discriminator_learning_rate, betas=(0.9, 0.99))
 
 
 def at_chance(loss: DomainLoss) -> float:

@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.optim import Adam
 
-from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
+from segment.adaptation.adversarial import (
+    DOMAIN_LOSSES,
+    SOURCE,
+    DiscriminatorSettings,
+    at_chance,
+    discriminator_optimizer,
+    mistaken_domains,
+)
 from segment.adaptation.guards import DiscriminatorBalance
 from segment.batches import AdaptationBatch
 from segment.freezing import frozen
@@ -72,8 +78,7 @@ class AdaptSegNet(SegmenterTraining):
         self.guards += [
             DiscriminatorBalance(f"discriminator_{head}", at_chance(self.domain_loss)) for head in self.weights
         ]
-        rate = settings.discriminator_learning_rate
-        self._optimizers["discriminators"] = Adam(self.discriminators.parameters(), lr=rate, betas=(0.9, 0.99))
+        self._optimizers["discriminators"] = discriminator_optimizer(self.discriminators, settings)
 
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Learn the source's labels and to be taken for source; let the discriminators learn. Tsai et al., sec. 4."""
@@ -99,12 +104,12 @@ class AdaptSegNet(SegmenterTraining):
 
     def discriminator_losses(self, source: SegmenterOutput, target: SegmenterOutput) -> dict[str, Tensor]:
         """What each discriminator pays for domains that it mistakes, half for each. Eq. 2."""
-        losses = {}
-        for head, judge in self.discriminators.items():
-            of_source = self.domain_loss(judge(probabilities(source, head).detach()), SOURCE)
-            of_target = self.domain_loss(judge(probabilities(target, head).detach()), TARGET)
-            losses[f"discriminator_{head}"] = 0.5 * of_source + 0.5 * of_target
-        return losses
+        return {
+            f"discriminator_{head}": mistaken_domains(
+                judge, self.domain_loss, probabilities(source, head), probabilities(target, head)
+            )
+            for head, judge in self.discriminators.items()
+        }
 
 
 def probabilities(output: SegmenterOutput, head: str) -> Tensor:

@@ -11,9 +11,16 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 
-from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
+from segment.adaptation.adversarial import (
+    DOMAIN_LOSSES,
+    SOURCE,
+    TARGET,
+    DiscriminatorSettings,
+    at_chance,
+    discriminator_optimizer,
+    mistaken_domains,
+)
 from segment.adaptation.guards import DiscriminatorBalance
 from segment.adaptation.semantic_adversary import (
     answers,
@@ -95,8 +102,7 @@ class ASS(SegmenterTraining):
             widths = network.feature_channels(), self.number_of_classes, settings.semantic_channels
             self.discriminators["features"] = SemanticDiscriminator(*widths)
             self.guards.append(DiscriminatorBalance("semantic_discriminator_per_feature", CLASS_ALONE))
-        rate = settings.discriminator_learning_rate
-        self._optimizers["discriminators"] = Adam(self.discriminators.parameters(), lr=rate, betas=(0.9, 0.99))
+        self._optimizers["discriminators"] = discriminator_optimizer(self.discriminators, settings)
 
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:
         """Learn the labels of both domains and to deceive; let the discriminators learn. Wang et al., eq. 11.
@@ -169,9 +175,8 @@ class ASS(SegmenterTraining):
     def discriminator_losses(self, source: SegmenterOutput, target: SegmenterOutput) -> dict[str, Tensor]:
         """What the discriminator of label maps pays for domains that it mistakes, half for each."""
         judge = self.discriminators["label_maps"]
-        of_source = self.domain_loss(judge(probabilities(source).detach()), SOURCE)
-        of_target = self.domain_loss(judge(probabilities(target).detach()), TARGET)
-        return {"discriminator": 0.5 * of_source + 0.5 * of_target}
+        loss = mistaken_domains(judge, self.domain_loss, probabilities(source), probabilities(target))
+        return {"discriminator": loss}
 
     def semantic_discriminator_losses(
         self, source: Tensor, source_labels: Tensor, target: Tensor, target_labels: Tensor

@@ -11,9 +11,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Adam
 
-from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, DiscriminatorSettings, at_chance
+from segment.adaptation.adversarial import (
+    DOMAIN_LOSSES,
+    SOURCE,
+    TARGET,
+    DiscriminatorSettings,
+    at_chance,
+    discriminator_optimizer,
+)
 from segment.adaptation.discrepancy import cosine_distance, weight_likeness
 from segment.adaptation.guards import DiscriminatorBalance
 from segment.batches import AdaptationBatch
@@ -79,8 +85,7 @@ class CLAN(TwoClassifiers):
         self.discriminator = OutputDiscriminator(network.classes(), settings.discriminator_channels, light)
         self.domain_loss = DOMAIN_LOSSES[settings.domain_loss]
         self.guards.append(DiscriminatorBalance("discriminator", at_chance(self.domain_loss)))
-        rate = settings.discriminator_learning_rate
-        self._optimizers["discriminator"] = Adam(self.discriminator.parameters(), lr=rate, betas=(0.9, 0.99))
+        self._optimizers["discriminator"] = discriminator_optimizer(self.discriminator, settings)
         self.steps_taken = StepCount()
 
     def step(self, batch: AdaptationBatch, update: Update) -> dict[str, Tensor]:

@@ -4,8 +4,19 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from segment.adaptation.adversarial import DOMAIN_LOSSES, SOURCE, TARGET, at_chance, binary_cross_entropy, least_squares
+from segment.adaptation.adversarial import (
+    DOMAIN_LOSSES,
+    SOURCE,
+    TARGET,
+    DiscriminatorSettings,
+    at_chance,
+    binary_cross_entropy,
+    discriminator_optimizer,
+    least_squares,
+    mistaken_domains,
+)
 
 
 def test_binary_cross_entropy_by_hand():
@@ -34,6 +45,26 @@ def test_descending_moves_the_map_towards_the_domain_that_is_named(name, domain,
 def test_half_precision_is_computed_in_float32(name):
     loss = DOMAIN_LOSSES[name](torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16), TARGET)
     assert loss.dtype == torch.float32 and loss.isfinite()
+
+
+def test_mistaken_domains_by_hand():
+    """The judge gives probabilities back: 1/2 for the source, 1/4 for the target. (1/4 + 9/16) / 2, and no gradient."""
+    source, target = torch.full((2, 1, 1, 1), 0.5, requires_grad=True), torch.full((1, 1, 1, 1), 0.25)
+    judge = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.ones_(judge.weight)
+    loss = mistaken_domains(judge, least_squares, source, target)
+    assert loss.item() == pytest.approx(13 / 32)
+    loss.backward()
+    assert source.grad is None and judge.weight.grad is not None
+
+
+def test_discriminators_learn_by_the_authors_adam():
+    optimizer = discriminator_optimizer(nn.Linear(1, 1), DiscriminatorSettings(discriminator_learning_rate=0.5))
+    assert {key: optimizer.defaults[key] for key in ("lr", "betas", "weight_decay")} == {
+        "lr": 0.5,
+        "betas": (0.9, 0.99),
+        "weight_decay": 0,
+    }
 
 
 def test_what_guessing_costs():

@@ -85,7 +85,8 @@ def test_cross_entropies_by_hand():
 
 
 def test_classes_shown_by_hand():
-    labels = torch.tensor([[[0, 2]], [[IGNORE_INDEX, 1]], [[IGNORE_INDEX, IGNORE_INDEX]]])
+    """Two, one and none, however many pixels they have."""
+    labels = torch.tensor([[[0, 0, 2]], [[IGNORE_INDEX, 1, 1]], [[IGNORE_INDEX] * 3]])
     assert classes_shown(labels, 3).item() == 1.0
 
 
