@@ -45,5 +45,5 @@ def test_translators_of_label_maps_refuse_it_on_every_machine(monkeypatch):
 
 def test_a_video_has_no_parts():
     session, part = Session(Machine(torch.device("cpu"), "fp32")), TranslationOptions(part=Part(1, 2))
-    with pytest.raises(UserError, match="^part 1/2: a video is translated by one process; leave the part out$"):
+    with pytest.raises(UserError, match=r"^part 1/2: a video is translated by one process; leave the part out$"):
         run_video(Path("nowhere"), Path("in.mp4"), Path("out.mp4"), part, session)
