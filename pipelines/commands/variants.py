@@ -32,7 +32,7 @@ def variants(request: Request, only: tuple[str, ...], dry_run: bool) -> None:
         from pipelines.experiment.training_preview import trainings_of_variants
 
         return say_what_would_be_trained(request, trainings_of_variants(chosen))
-    from pipelines.report.variants import markdown_table
+    from pipelines.report.variant_tables import markdown_table
     from pipelines.stages.comparison.compare_variants import compare_variants, written
 
     study = compare_variants(chosen, request.session)

@@ -11,15 +11,8 @@ from pipelines.report.charts import Line, Scored, series_style
 from pipelines.report.figures import percent
 from pipelines.report.pages.templates import rendered, write_page
 from pipelines.report.study import average
-from pipelines.report.variants import (
-    VariantStudy,
-    class_table,
-    figure_table,
-    label_table,
-    row_title,
-    score_row,
-    title_of,
-)
+from pipelines.report.variant_tables import class_table, figure_table, label_table, row_title, score_row
+from pipelines.report.variants import VariantStudy, title_of
 
 
 def write_variants_page(study: VariantStudy, path: Path) -> None:

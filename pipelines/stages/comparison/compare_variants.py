@@ -27,7 +27,8 @@ from pipelines.experiment.training_preview import refuse_missing, trainings_of_v
 from pipelines.experiment.variants import Variants
 from pipelines.experiment.workspace import Workspace
 from pipelines.report.pages.variants_page import write_variants_page
-from pipelines.report.variants import VariantResult, VariantStudy, markdown_table
+from pipelines.report.variant_tables import markdown_table
+from pipelines.report.variants import VariantResult, VariantStudy
 from pipelines.runtimes.frame_prediction import Inference, TestTimeAugmentation
 from pipelines.stages.comparison.compare import refuse_missing_labels
 from pipelines.stages.comparison.logged import training_seconds

@@ -36,7 +36,7 @@ def ask(tiny_config, tmp_path, cpu):
 @pytest.mark.parametrize(("only", "names"), [((), ["short", "long"]), (("--only", "long"), ["long"])])
 def test_those_that_are_asked_for_are_compared(ask, played, tmp_path, only, names):
     compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace(stopped={}))
-    played("pipelines.report.variants.markdown_table", "| variant |")
+    played("pipelines.report.variant_tables.markdown_table", "| variant |")
     run = tmp_path / "run"
     assert ask(*only) == f"| variant |\ntables: {run / 'variants.md'}, page: {run / 'variants.html'}\n"
     ((chosen, session),) = compared.given
@@ -53,7 +53,7 @@ def test_a_dry_run_says_what_would_be_trained_of_those_asked_for(ask, played, tm
 
 def test_on_the_test_frames_in_files_of_their_own(ask, played, tmp_path):
     compared = played("pipelines.stages.comparison.compare_variants.compare_variants", SimpleNamespace(stopped={}))
-    played("pipelines.report.variants.markdown_table", "| variant |")
+    played("pipelines.report.variant_tables.markdown_table", "| variant |")
     test = '[{ reader = "toyworld", name = "last", renderer = "camera", frames = 2, size = [64, 32], seed = 9 }]'
     run = tmp_path / "run"
     said = ask("--test", "--set", f"test={test}")
@@ -67,7 +67,7 @@ def test_on_the_test_frames_in_files_of_their_own(ask, played, tmp_path):
 def test_a_collapse_is_the_exit_code_after_the_tables(ask, played, tmp_path):
     study = SimpleNamespace(stopped={"long, seed 0": "step 3: main is nan"})
     played("pipelines.stages.comparison.compare_variants.compare_variants", study)
-    written = played("pipelines.report.variants.markdown_table", "| variant |")
+    written = played("pipelines.report.variant_tables.markdown_table", "| variant |")
     said = rf"^no result for long, seed 0, since training collapsed; {tmp_path}/run/variants\.md says what to change$"
     with pytest.raises(NumericalError, match=said):
         ask()
