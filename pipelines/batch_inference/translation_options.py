@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # an option is refused before torch is loaded
     from translate.choices import Direction
 
 WHAT, ACTION = "translation", "translated"
-COMPUTATION = 1
+COMPUTATION = 2
 """Raised when the same checkpoint and frames give other bytes than before, so that no folder holds some of each."""
 
 

@@ -6,7 +6,7 @@ from pipelines.batch_inference.shards import Part
 from pipelines.batch_inference.translation_options import TranslationOptions
 from pipelines.errors import UserError
 
-USUAL = {"computation": 1, "direction": "source_to_target"}
+USUAL = {"computation": 2, "direction": "source_to_target"}
 
 
 def test_what_is_as_usual_is_not_told():
