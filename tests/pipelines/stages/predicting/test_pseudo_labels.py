@@ -109,7 +109,7 @@ def test_a_finished_set_is_left_alone_and_another_choice_takes_no_network(write,
 
 def test_other_networks_are_refused_in_the_same_folder(write):
     write()
-    with pytest.raises(UserError, match="another set of pseudo-labels: checkpoint was .* and is "):
+    with pytest.raises(UserError, match=r"another set of pseudo-labels: checkpoint was .* and is "):
         write(arms=("source_only", "oracle"))
 
 
