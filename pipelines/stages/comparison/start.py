@@ -8,11 +8,14 @@ import re
 from pathlib import Path
 
 from pipelines.data.disk.json_files import read_json
-from pipelines.engine.checkpoint_files import resolve_checkpoint, settings_in
+from pipelines.engine.checkpoint_files import checkpoint_hash, list_checkpoints, resolve_checkpoint, settings_in
 from pipelines.experiment.arms import ARMS
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.workspace import Workspace
 from pipelines.stages.training.training_run import NOTES
+
+RUNS = ("seed-*/*/checkpoints", "variants/*/seed-*/*/checkpoints")
+"""Where an experiment's runs keep theirs."""
 
 
 def start_of(workspace: Workspace, seed: int, run: Path) -> str:
@@ -37,9 +40,23 @@ def start_of(workspace: Workspace, seed: int, run: Path) -> str:
     if settings.initial in ARMS:
         return start_of(workspace, seed, workspace.segmenter(seed, settings.initial))
     earlier = Path(settings.initial)
-    if earlier.resolve().is_relative_to(workspace.shared.resolve()):
-        return start_of(workspace, seed, earlier)
-    return f"the trained network of {earlier}"
+    if not earlier.resolve().is_relative_to(workspace.shared.resolve()):
+        moved = _begun_from(workspace, run)
+        if moved is None:
+            return f"the trained network of {earlier}"
+        earlier = moved
+    return start_of(workspace, seed, earlier)
+
+
+def _begun_from(workspace: Workspace, run: Path) -> Path | None:
+    """The run of the experiment whose network a run began from, by content: a path holds until the folder is moved."""
+    initial = read_json(run / "config.json").get("frames", {}).get("initial")
+    for pattern in RUNS:
+        for folder in sorted(workspace.shared.glob(pattern)):
+            newest = list_checkpoints(folder)[:1]
+            if newest and checkpoint_hash(newest[0]) == initial:
+                return folder.parent
+    return None
 
 
 def _encoder_of(run: Path, source: str) -> str:

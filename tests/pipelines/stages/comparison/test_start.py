@@ -3,6 +3,7 @@
 import pytest
 from safetensors.torch import save_file
 
+from pipelines.data.disk.json_files import write_json
 from pipelines.engine.session import Session
 from pipelines.experiment.segmenters import SegmenterSettings
 from pipelines.experiment.trained import build_network
@@ -58,4 +59,16 @@ def test_a_run_of_the_same_experiment_hands_its_start_on(told, tmp_path):
 
 def test_a_run_from_elsewhere_is_a_start_of_its_own(told, tmp_path):
     elsewhere = tmp_path / "elsewhere"
+    write_json(tmp_path / "run/a/config.json", {"frames": {"initial": "0" * 64}})
     assert told({"a": {"initial": str(elsewhere)}}, "a") == f"the trained network of {elsewhere}"
+
+
+def test_a_folder_that_was_moved_keeps_its_starts(make_workspace, cpu, tmp_path):
+    """Runs note the path of what they began from; after a move it is found by content."""
+    first, shares = make_workspace(*ONE_STEP), 'segmenter.shares={"translated" = 0.0, "source" = 1.0}'
+    train_segmenter(first, 0, "source_only", Session(cpu))
+    initial = f"segmenter.initial={first.segmenter(0, 'source_only')}"
+    train_segmenter(make_workspace(initial, shares, *ONE_STEP), 0, "translated", Session(cpu))
+    first.run.rename(tmp_path / "moved")
+    there = make_workspace(*ONE_STEP, run=tmp_path / "moved")
+    assert start_of(there, 0, there.segmenter(0, "translated")) == "random weights of ddrnet23_slim"
