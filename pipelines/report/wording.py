@@ -67,11 +67,12 @@ def findings(study: Study) -> list[str]:
 
 def gap_in_words(study: Study) -> str:
     """What the figure means, or why it is undefined."""
-    source_only, translated, oracle = compared_means(study)
+    means = compared_means(study)
+    source_only, _, oracle = means
     name = study.names()["translated"]
     if not study.starts_alike():
         return f"The gap is undefined: it compares nets of the same start. {starts_in_words(study)}"
-    if not math.isfinite(translated - source_only + oracle) and study.complete_seeds():
+    if study.complete_seeds() and not all(map(math.isfinite, means)):
         return "The gap is undefined: an arm has no score."
     if study.gap_mean() is None and study.complete_seeds():
         return (

@@ -23,6 +23,7 @@ from pipelines.data.labels.encodings import (
     idd_lite,
     synthia,
 )
+from pipelines.data.selection.evenly import evenly
 from pipelines.errors import ImageError, NoInputsError
 from segment.classes import CLASS_NAMES
 
@@ -79,8 +80,7 @@ def _a_few(frames: FrameSet) -> list[tuple[Path, LabelEncoding]]:
     labelled = [
         (one.label, one.encoding) for one in frames.frames if one.label is not None and one.encoding is not None
     ]
-    places = np.unique(np.linspace(0, len(labelled) - 1, TRIED).astype(int)) if labelled else ()
-    return [labelled[place] for place in places]
+    return evenly(labelled, TRIED)
 
 
 def _are_streets(few: Sequence[tuple[Path, LabelEncoding]]) -> bool:
